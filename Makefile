@@ -1,0 +1,53 @@
+# lensneg: everything from Python 3.11 and make.
+#
+#   make run     a sky, the whole pipeline on it, and a published manifest in build/out
+#   make test    the tests
+#   make check   formatting, lint, types
+#   make lock    pin the dependencies anew
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+UV := $(BIN)/uv
+
+SKY := build/sky
+OUT := build/out
+
+.PHONY: run test check format lock clean
+
+run: .venv
+	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
+	$(BIN)/lensneg run --config configs/negative_sampling_v1.yaml --sweeps $(SKY)/sweeps \
+	    --positives $(SKY)/positives.csv --out $(OUT)
+
+test: .venv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pytest
+
+check: .venv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The environment: what the lock files pin, and the package itself, linked to this checkout.
+.venv: requirements.lock pyproject.toml
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch .venv
+
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-header --extra local pyproject.toml
+lock: .venv
+	$(LOCK) -o requirements.lock
+	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv build
