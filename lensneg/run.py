@@ -1,0 +1,241 @@
+"""A run: what is asked for, where its files are, and what it is made of.
+
+Everything that the tasks of a run share is here: the request (the execution's input), the layout of the
+files under the output prefix, and run.json, which fixes the inputs once and for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
+
+from lensneg import storage
+from lensneg.catalogs import CatalogSpec
+from lensneg.config import Config, parse_config
+from lensneg.errors import RunStateError
+
+Mode = Literal["test", "full", "test-then-full"]
+
+#: A run id is part of URIs, of execution names and of file names.
+RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunRequest(_Record):
+    """The input of an execution of the state machine.
+
+    ``started_at`` is given only to repeat an earlier run to the byte; otherwise the clock gives it.
+    """
+
+    run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)]
+    mode: Mode
+    config: str
+    sweeps: str
+    positives: Annotated[tuple[CatalogSpec, ...], Field(min_length=1)]
+    exclude: tuple[CatalogSpec, ...] = ()
+    out: str
+    max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    started_at: str | None = None
+
+
+class SweepInput(_Record):
+    """A sweep file as the run found it."""
+
+    uri: str
+    size: int
+    etag: str
+    rows: int
+    release: int
+
+
+class CatalogInput(_Record):
+    """A lens catalogue as the run found it."""
+
+    spec: CatalogSpec
+    role: Literal["positives", "exclude"]
+    size: int
+    etag: str
+    sha256: str
+    rows: int
+    positions: int
+
+
+class ConfigInput(_Record):
+    """The config, whole, so that a run can be repeated from its record."""
+
+    uri: str
+    sha256: str
+    text: str
+
+
+class CodeInput(_Record):
+    """The code that planned the run."""
+
+    pipeline_version: str
+    git_commit: str
+    code_version: str
+
+
+class RunRecord(_Record):
+    """run.json: what the run is made of. Written once, before any item is worked on."""
+
+    run_id: str
+    mode: Literal["test", "full"]
+    started_at: str
+    out: str
+    config: ConfigInput
+    code: CodeInput
+    sweeps: tuple[SweepInput, ...]
+    ignored_files: int
+    catalogs: tuple[CatalogInput, ...]
+
+    @property
+    def files(self) -> RunFiles:
+        """Where the run's files are."""
+        return RunFiles(self.out, self.run_id)
+
+
+class Item(_Record):
+    """A map item: some rows of a sweep file."""
+
+    id: str
+    sweep: str
+    size: int
+    etag: str
+    first_row: int
+    n_rows: int
+
+
+class RunFiles:
+    """The layout of a run's files. ``docs/architecture.md`` shows it as a tree."""
+
+    def __init__(self, out: str, run_id: str) -> None:
+        self.out, self.run_id = out, run_id
+        self.root = storage.join(out, "runs", run_id)
+        self.run = storage.join(self.root, "run.json")
+        self.inventory = storage.join(self.root, "inventory.json")
+        self.items = storage.join(self.root, "items.json")
+        self.lenses = storage.join(self.root, "lenses.parquet")
+        self.pool_folder = storage.join(self.root, "pool")
+        self.positives_folder = storage.join(self.root, "positives")
+        self.stats_folder = storage.join(self.root, "stats")
+        self.errors_folder = storage.join(self.root, "errors")
+        self.summary = storage.join(self.root, "fan_out.json")
+        self.matches = storage.join(self.root, "matches.parquet")
+        self.matched_positives = storage.join(self.root, "matched_positives.parquet")
+        self.quotas = storage.join(self.root, "quotas.json")
+        self.sample_folder = storage.join(self.root, "sample")
+        self.sample_summary = storage.join(self.root, "sample", "summary.json")
+        self.validation = storage.join(self.root, "validation.json")
+        self.cost = storage.join(self.root, "cost.json")
+        self.report = storage.join(self.root, "report.html")
+        self.quarantine = storage.join(self.root, "quarantine.json")
+        self.manifest_folder = storage.join(out, "manifests", run_id)
+        self.manifest = storage.join(self.manifest_folder, "manifest.json")
+        self.latest = storage.join(out, "latest.json")
+
+    @classmethod
+    def of_root(cls, root: str) -> RunFiles:
+        """Return the layout of the run whose folder is ``root``."""
+        out, _, run_id = root.rpartition("/runs/")
+        if not out or not run_id:
+            raise RunStateError(f"{root}: expected …/runs/<run_id>")
+        return cls(out, run_id)
+
+    def pool(self, item_id: str) -> str:
+        """Return where an item's survivors are."""
+        return storage.join(self.pool_folder, f"{item_id}.parquet")
+
+    def positives(self, item_id: str) -> str:
+        """Return where an item's candidate matches are."""
+        return storage.join(self.positives_folder, f"{item_id}.parquet")
+
+    def stats(self, item_id: str) -> str:
+        """Return an item's commit mark."""
+        return storage.join(self.stats_folder, f"{item_id}.json")
+
+    def error(self, item_id: str) -> str:
+        """Return where an item that failed says why."""
+        return storage.join(self.errors_folder, f"{item_id}.json")
+
+    def gate(self, number: int) -> str:
+        """Return where a gate's checks are."""
+        return storage.join(self.root, "gates", f"gate{number}.json")
+
+    def mini_test(self, config_sha256: str, code_version: str) -> str:
+        """Return the record of a passed mini-test of this config and this code."""
+        return storage.join(self.out, "minitests", f"{config_sha256}-{code_version}.json")
+
+
+@dataclass(frozen=True)
+class Lenses:
+    """The positions of all catalogues of a run.
+
+    Attributes
+    ----------
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees.
+    is_positive : ndarray of bool, shape (n,)
+        Whether the catalogue is one of positives.
+    """
+
+    ra: npt.NDArray[np.float64]
+    dec: npt.NDArray[np.float64]
+    is_positive: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A planned run, loaded."""
+
+    record: RunRecord
+    config: Config
+    files: RunFiles
+    lenses: Lenses
+
+
+def load_record(root: str) -> RunRecord:
+    """Read run.json of the run whose folder is ``root``."""
+    uri = RunFiles.of_root(root).run
+    try:
+        return RunRecord.model_validate_json(storage.read_bytes(uri))
+    except FileNotFoundError as error:
+        raise RunStateError(f"{uri}: missing; PlanFanOut writes it, so start there") from error
+
+
+@lru_cache(maxsize=2)
+def load_run(root: str) -> Run:
+    """Load a planned run: its record, config and lens positions.
+
+    Kept for the next item, as a Lambda function or a worker process meets the same run again and
+    again and a record never changes.
+    """
+    record = load_record(root)
+    table = read_table(record.files.lenses)
+    lenses = Lenses(table["ra"].to_numpy(), table["dec"].to_numpy(), np.asarray(table["is_positive"]))
+    config = parse_config(record.config.text, record.config.uri)
+    return Run(record, config, record.files, lenses)
+
+
+def read_table(uri: str) -> pa.Table:
+    """Read a Parquet file whole."""
+    return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
+
+
+def write_table(uri: str, table: pa.Table, **options: Any) -> int:
+    """Write a Parquet file in one piece; return its bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", **options)
+    data = sink.getvalue()
+    storage.write_bytes(uri, data.to_pybytes())
+    return int(data.size)

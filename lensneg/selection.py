@@ -1,0 +1,122 @@
+"""The cuts: which sources may be negatives, and under which rule each of the others falls.
+
+The rules are tried in the order of :data:`RULES`, cheapest and most selective first, and a source is
+counted under the first that it fails; so rows in = rows kept + the sum of the counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lensneg.config import SelectionConfig
+from lensneg.photometry import flux_of_magnitude, magnitude
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+
+class Rows(Protocol):
+    """Rows of a sweep table; see :class:`lensneg.sweep.SweepRows`."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        """Return a column by its upper-case name as a native array, shape (n,)."""
+
+    def take(self, index: IntArray) -> Rows:
+        """Return some of the rows; a column is gathered only when it is asked for."""
+
+
+class Rule(NamedTuple):
+    """A cut: the name it is counted under, and which rows pass it."""
+
+    reason: str
+    passes: Callable[[Rows, SelectionConfig], BoolArray]
+
+
+def _bright(rows: Rows, config: SelectionConfig) -> BoolArray:
+    flux = rows["FLUX_Z"].astype(np.float64)
+    # Flux falls as magnitude rises, so one comparison sieves all rows; the few next to the limit are
+    # decided by their magnitude. NaN, zero and negative fluxes fail the comparison.
+    bright: BoolArray = flux > flux_of_magnitude(config.mag_z_max) * (1 - 1e-9)
+    close = np.flatnonzero(bright & (flux < flux_of_magnitude(config.mag_z_max) * (1 + 1e-9)))
+    bright[close] = magnitude(flux[close]) < config.mag_z_max
+    return bright
+
+
+def _of_type(rows: Rows, config: SelectionConfig) -> BoolArray:
+    return np.isin(rows["TYPE"], np.array(config.types))
+
+
+def _observed(rows: Rows, config: SelectionConfig) -> BoolArray:
+    passes = rows["NOBS_Z"] >= config.nobs_min.get("z", 0)
+    for band, least in config.nobs_min.items():
+        passes &= rows[f"NOBS_{band.upper()}"] >= least
+    return np.asarray(passes)
+
+
+def _in_footprint(rows: Rows, config: SelectionConfig) -> BoolArray:
+    dec = rows["DEC"]
+    passes = np.isfinite(dec) & np.isfinite(rows["RA"])
+    if config.dec_range is not None:
+        passes &= (dec > config.dec_range[0]) & (dec < config.dec_range[1])
+    return np.asarray(passes)
+
+
+def _unmasked(rows: Rows, config: SelectionConfig) -> BoolArray:
+    return np.asarray((rows["MASKBITS"] & config.maskbits_value) == 0)
+
+
+#: The cuts that look at one source alone, in order.
+RULES: Final[tuple[Rule, ...]] = (
+    Rule("faint", _bright),
+    Rule("type", _of_type),
+    Rule("nobs", _observed),
+    Rule("footprint", _in_footprint),
+    Rule("maskbits", _unmasked),
+)
+
+#: Every reason for which a row is not in the pool, in order. The last two need more than a source:
+#: its pool (see :mod:`lensneg.pools`) and the lens catalogues (see :mod:`lensneg.fanout`).
+CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_pool", "near_lens")
+
+
+def select(rows: Rows, config: SelectionConfig) -> tuple[IntArray, dict[str, int]]:
+    """Apply the cuts that look at one source alone.
+
+    Parameters
+    ----------
+    rows : Rows
+        Needs FLUX_Z, TYPE (stripped, upper case), NOBS_*, RA, DEC and MASKBITS.
+    config : SelectionConfig
+
+    Returns
+    -------
+    kept : ndarray of int64
+        Indices of the rows that pass all rules, ascending.
+    cut : dict of str to int
+        Rows cut, by the first rule that each fails.
+    """
+    kept: IntArray | None = None
+    cut: dict[str, int] = {}
+    for rule in RULES:
+        left = rows if kept is None else rows.take(kept)
+        passed = np.flatnonzero(rule.passes(left, config))
+        cut[rule.reason] = len(left) - len(passed)
+        kept = passed if kept is None else kept[passed]
+    assert kept is not None
+    return kept, cut
+
+
+def first_failed_rule(rows: Rows, config: SelectionConfig) -> list[str | None]:
+    """Return for each of a few rows the first rule that it fails, or None."""
+    reasons: list[str | None] = [None] * len(rows)
+    for rule in reversed(RULES):
+        for i in np.flatnonzero(~rule.passes(rows, config)):
+            reasons[i] = rule.reason
+    return reasons

@@ -1,0 +1,370 @@
+"""Reading sweep files: the header once, then chunks of rows into one buffer that is used again.
+
+A sweep file is an empty primary HDU and one binary table, row-major and big-endian. astropy parses the
+headers. The rows are ours: every byte must pass through memory once anyway, so a chunk is viewed as a
+structured array and columns are gathered from it only for the rows that are still wanted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from lensneg import storage
+from lensneg.datamodel import (
+    SWEEP_COLUMNS,
+    SWEEP_EXTNAME,
+    Cell,
+    sweep_cell,
+    tform_dtype,
+)
+from lensneg.errors import SweepError
+from lensneg.manifest import COLUMNS
+
+IntArray = npt.NDArray[np.int64]
+
+#: FITS files come in blocks of this many bytes (FITS standard 4.0, section 3.1).
+_BLOCK: Final = 2880
+#: A sweep header has about 15 blocks. One that is longer than this is not a sweep's.
+_MAX_HEADER_BLOCKS: Final = 200
+
+#: Rows read at once: 8 MB, which stays in a processor's cache while a chunk is worked on.
+CHUNK_ROWS: Final = 16_384
+
+#: The columns that selection, pools and the manifest need, by upper-case name.
+NEEDED_COLUMNS: Final[tuple[str, ...]] = tuple(
+    dict.fromkeys(["RELEASE", "BRICKID", "NOBS_G", "NOBS_R", *(c.sweep for c in COLUMNS if c.sweep)])
+)
+
+
+class SweepRows:
+    """Rows of a sweep table: native arrays by upper-case column name, gathered when asked for.
+
+    Parameters
+    ----------
+    table : structured ndarray, shape (n,)
+        Big-endian, with upper-case field names.
+    index : ndarray of int64, optional
+        Only these rows.
+    """
+
+    def __init__(self, table: npt.NDArray[np.void], index: IntArray | None = None) -> None:
+        self._table, self._index = table, index
+
+    def __len__(self) -> int:
+        return len(self._table) if self._index is None else len(self._index)
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        """Return a column; text is stripped of padding, and TYPE is in upper case."""
+        values = self._table[column]
+        if self._index is not None:
+            values = values[self._index]
+        if values.dtype.kind == "S":
+            text = np.char.strip(values.astype(np.str_))
+            return np.char.upper(text) if column == "TYPE" else text
+        return values.astype(values.dtype.newbyteorder("="))
+
+    def take(self, index: IntArray) -> SweepRows:
+        """Return some of the rows."""
+        return SweepRows(self._table, index if self._index is None else self._index[index])
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep file's place and layout.
+
+    Attributes
+    ----------
+    uri : str
+    dtype : numpy.dtype
+        One row, with upper-case names.
+    n_rows : int
+    data_start : int
+        Byte at which the first row starts (in the uncompressed file).
+    """
+
+    uri: str
+    dtype: np.dtype[np.void]
+    n_rows: int
+    data_start: int
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return storage.basename(self.uri)
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The part of the sky that the file's name stands for."""
+        cell = sweep_cell(self.name)
+        if cell is None:
+            raise SweepError(f"{self.uri}: the name is not one of a sweep file")
+        return cell
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the file is gzipped, and so can only be read from its start."""
+        return self.uri.endswith(".gz")
+
+
+class SweepProbe(NamedTuple):
+    """What a look at a file's beginning tells."""
+
+    file: SweepFile
+    release: int
+
+
+class _Gunzip:
+    """A gzipped file as a stream of its uncompressed bytes from ``start`` on."""
+
+    def __init__(self, raw: storage.Reader, start: int, source: str) -> None:
+        self._raw, self._source = raw, source
+        self._file = gzip.GzipFile(fileobj=io.BufferedReader(_AsRaw(raw), 1 << 20))
+        left = start
+        while left > 0:
+            skipped = len(self._read(min(left, 1 << 20)))
+            if skipped == 0:
+                break
+            left -= skipped
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except (EOFError, OSError, zlib.error) as error:
+            raise SweepError(
+                f"{self._source}: the gzip stream is damaged or cut short ({error}); "
+                "fetch the file again"
+            ) from error
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        data = self._read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        self._raw.close()
+
+
+class _AsRaw(io.RawIOBase):
+    """The standard library's kind of stream over ours."""
+
+    def __init__(self, raw: storage.Reader) -> None:
+        self._inner = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        return self._inner.readinto(memoryview(buffer))
+
+
+def _open(uri: str, size: int, start: int, length: int | None) -> storage.Reader:
+    """Open a file's uncompressed bytes from ``start`` on; ``size`` is that of the stored file."""
+    if uri.endswith(".gz"):
+        return _Gunzip(storage.open_range(uri, 0, size), start, uri)
+    return storage.open_range(uri, start, size - start if length is None else length)
+
+
+def _fill(stream: storage.Reader, buffer: memoryview) -> int:
+    """Read until the buffer is full or the stream ends; return the bytes read."""
+    filled = 0
+    while filled < len(buffer):
+        count = stream.readinto(buffer[filled:])
+        if not count:
+            break
+        filled += count
+    return filled
+
+
+def _read_header(stream: storage.Reader, uri: str, hdu: int) -> tuple[fits.Header, int]:
+    """Read one header unit; return it and its length in bytes."""
+    text = bytearray()
+    block = memoryview(bytearray(_BLOCK))
+    for _ in range(_MAX_HEADER_BLOCKS):
+        if _fill(stream, block) < _BLOCK:
+            raise SweepError(
+                f"{uri}: the file ends within the header of HDU {hdu}: it is truncated, or not a "
+                "FITS file; fetch it again"
+            )
+        if not text and not bytes(block).startswith((b"SIMPLE  =", b"XTENSION=")):
+            raise SweepError(
+                f"{uri}: HDU {hdu} does not start with a FITS header: this is not a sweep file; "
+                "remove it from the folder, or fetch it again"
+            )
+        text += block
+        cards = (bytes(block[i : i + 80]) for i in range(0, _BLOCK, 80))
+        if any(card.rstrip() == b"END" for card in cards):
+            return _parse_header(bytes(text), uri, hdu), len(text)
+    raise SweepError(f"{uri}: the header of HDU {hdu} has no END card; fetch the file again")
+
+
+def _parse_header(text: bytes, uri: str, hdu: int) -> fits.Header:
+    try:
+        return fits.Header.fromstring(text.decode("ascii"))
+    except Exception as error:  # astropy raises many kinds on a damaged header
+        raise SweepError(
+            f"{uri}: the header of HDU {hdu} is damaged ({error}); fetch the file again"
+        ) from error
+
+
+def _integer(header: fits.Header, key: str, uri: str, low: int = 0) -> int:
+    try:
+        value = header[key]
+    except Exception as error:  # a card that cannot be parsed raises only when it is read
+        raise SweepError(f"{uri}: the table's header has no readable {key}") from error
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise SweepError(f"{uri}: {key} is {value!r}; expected a whole number from {low} on")
+    return value
+
+
+def _row_dtype(header: fits.Header, uri: str) -> np.dtype[np.void]:
+    """Return the dtype of a row, checked against the data model."""
+    names, formats = [], []
+    for i in range(1, _integer(header, "TFIELDS", uri, 1) + 1):
+        name, tform = header.get(f"TTYPE{i}"), header.get(f"TFORM{i}")
+        if not isinstance(name, str) or not isinstance(tform, str):
+            raise SweepError(f"{uri}: column {i} has no TTYPE{i} or no TFORM{i}")
+        try:
+            formats.append(tform_dtype(tform))
+        except ValueError as error:
+            raise SweepError(f"{uri}: column {i} ({name}): {error}") from error
+        names.append(name.strip().upper())
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise SweepError(f"{uri}: columns named twice: {', '.join(doubled)}")
+    missing = [name for name in NEEDED_COLUMNS if name not in names]
+    if missing:
+        older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
+        raise SweepError(
+            f"{uri}: {len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
+            f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files; fetch them from the "
+            "survey's south/sweep/10.1 folder"
+        )
+    dtype = np.dtype(list(zip(names, formats, strict=True)))
+    model = {column.name: tform_dtype(column.tform) for column in SWEEP_COLUMNS}
+    for name in NEEDED_COLUMNS:
+        found, expected = dtype[name], model[name]
+        # Releases differ in the width of integers and of padded text, never in their kind.
+        wide_enough = expected.kind in "iS" or found.itemsize == expected.itemsize
+        if found.kind != expected.kind or found.shape or not wide_enough:
+            raise SweepError(f"{uri}: column {name} is of type {found}; expected {expected}")
+    return dtype
+
+
+def _layout(stream: storage.Reader, uri: str) -> SweepFile:
+    """Read both headers of a sweep file from the start of its bytes."""
+    primary, primary_bytes = _read_header(stream, uri, 0)
+    if primary.get("NAXIS", 0) != 0:
+        raise SweepError(f"{uri}: the primary HDU holds data; a sweep file's is empty")
+    header, header_bytes = _read_header(stream, uri, 1)
+    extname = str(header.get("EXTNAME", SWEEP_EXTNAME)).strip().upper()
+    if header.get("XTENSION") != "BINTABLE" or header.get("ZTABLE") or extname != SWEEP_EXTNAME:
+        raise SweepError(
+            f"{uri}: HDU 1 is {header.get('XTENSION')!r} named {extname!r}; expected a plain "
+            f"BINTABLE named {SWEEP_EXTNAME!r}"
+        )
+    dtype = _row_dtype(header, uri)
+    row_bytes = _integer(header, "NAXIS1", uri, 1)
+    if row_bytes != dtype.itemsize:
+        raise SweepError(
+            f"{uri}: NAXIS1 says {row_bytes} bytes a row, its columns add up to {dtype.itemsize}; "
+            "fetch the file again"
+        )
+    return SweepFile(uri, dtype, _integer(header, "NAXIS2", uri), primary_bytes + header_bytes)
+
+
+def probe_sweep(info: storage.FileInfo) -> SweepProbe:
+    """Read a sweep file's headers and first row, and check them.
+
+    Parameters
+    ----------
+    info : FileInfo
+
+    Returns
+    -------
+    SweepProbe
+        ``release`` is that of the first row, 0 in a file without rows.
+
+    Raises
+    ------
+    SweepError
+        If the file is not a sweep file, is truncated, or lacks a needed column.
+    """
+    if info.size == 0:
+        raise SweepError(f"{info.uri}: the file is empty; fetch it again")
+    stream = _open(info.uri, info.size, 0, None)
+    try:
+        file = _layout(stream, info.uri)
+        needed = file.data_start + file.n_rows * file.dtype.itemsize
+        if not file.is_compressed and info.size < needed:
+            raise SweepError(
+                f"{info.uri}: truncated: its header promises {file.n_rows:,} rows, so at least "
+                f"{needed:,} bytes, and it has {info.size:,}; fetch it again"
+            )
+        release = 0
+        if file.n_rows:
+            row = bytearray(file.dtype.itemsize)
+            if _fill(stream, memoryview(row)) < len(row):
+                raise SweepError(f"{info.uri}: the file ends within its first row; fetch it again")
+            release = int(np.frombuffer(row, file.dtype)["RELEASE"][0])
+    finally:
+        stream.close()
+    return SweepProbe(file, release)
+
+
+def iter_rows(
+    file: SweepFile, size: int, first_row: int = 0, n_rows: int | None = None
+) -> Iterator[tuple[int, SweepRows]]:
+    """Iterate over a sweep file's rows in chunks.
+
+    Parameters
+    ----------
+    file : SweepFile
+    size : int
+        Bytes of the stored file.
+    first_row, n_rows : int
+        A slice of the rows; all by default.
+
+    Yields
+    ------
+    start : int
+        Row index of the chunk's first row.
+    rows : SweepRows
+        Valid until the next chunk is asked for: the buffer behind it is used again.
+
+    Raises
+    ------
+    SweepError
+        If the file ends before its last row.
+    """
+    row_bytes = file.dtype.itemsize
+    left = file.n_rows - first_row if n_rows is None else n_rows
+    if left <= 0:
+        return
+    buffer = memoryview(bytearray(min(left, CHUNK_ROWS) * row_bytes))
+    stream = _open(file.uri, size, file.data_start + first_row * row_bytes, left * row_bytes)
+    try:
+        row = first_row
+        while left > 0:
+            count = min(left, CHUNK_ROWS)
+            chunk = buffer[: count * row_bytes]
+            if _fill(stream, chunk) < len(chunk):
+                raise SweepError(
+                    f"{file.uri}: the file ends between rows {row:,} and {row + count:,} of "
+                    f"{file.n_rows:,}: it is truncated; fetch it again"
+                )
+            yield row, SweepRows(np.frombuffer(chunk, dtype=file.dtype))
+            row += count
+            left -= count
+    finally:
+        stream.close()

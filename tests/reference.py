@@ -1,0 +1,589 @@
+"""The science of lensneg once more: plain, slow, and written from the facts of the field alone.
+
+The tests compare what the real pipeline writes with what `reference` returns, row for row. That is
+worth something only while the two share no code: this file must not import the package, the Spark
+job or the functions, and nobody should copy a rule from one side to the other. It holds every row
+of every sweep in memory as a dict and loops over them; a sky of some 2 x 20,000 rows takes seconds.
+"""
+
+import csv
+import hashlib
+import math
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import fitsio
+import healpy
+import numpy as np
+
+Row = dict[str, Any]
+Stratum = tuple[str, str]  # (nobs_z_bin, type_bin)
+
+CUTS = ("faint", "type", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
+NEVER_A_GALAXY = ("PSF", "DUP")
+SPLIT_ORDER = ("train", "val", "test")
+
+MASKBITS = {
+    "NPRIMARY": 0,
+    "BRIGHT": 1,
+    "SATUR_G": 2,
+    "SATUR_R": 3,
+    "SATUR_Z": 4,
+    "ALLMASK_G": 5,
+    "ALLMASK_R": 6,
+    "ALLMASK_Z": 7,
+    "WISEM1": 8,
+    "WISEM2": 9,
+    "BAILOUT": 10,
+    "MEDIUM": 11,
+    "GALAXY": 12,
+    "CLUSTER": 13,
+    "SATUR_I": 14,
+    "ALLMASK_I": 15,
+    "SUB_BLOB": 16,
+}
+
+
+def names(text: str) -> list[str]:
+    """The words of a text."""
+    return text.split()
+
+
+# Columns read from a sweep; the nobs columns that a config asks for are added to them.
+SWEEP_COLUMNS = names(
+    """
+    release brickid brickname objid type ra dec ebv flux_g flux_r flux_z flux_w1 nobs_z
+    psfsize_g psfsize_r psfsize_z psfdepth_g psfdepth_r psfdepth_z
+    galdepth_g galdepth_r galdepth_z mw_transmission_g mw_transmission_r mw_transmission_z
+    shape_r shape_e1 shape_e2 sersic maskbits fitbits
+"""
+)
+
+ROW_COLUMNS = names(
+    """
+    galaxy_id brickname objid ra dec type nobs_z nobs_z_bin type_bin
+    flux_g flux_r flux_z flux_w1 mag_g mag_r mag_z g_minus_r r_minus_z z_minus_w1
+    psfsize_g psfsize_r psfsize_z psfdepth_g psfdepth_r psfdepth_z
+    galdepth_g galdepth_r galdepth_z ebv
+    maskbits fitbits mw_transmission_g mw_transmission_r mw_transmission_z
+    shape_r shape_e1 shape_e2 sersic healpix_64 healpix_128 split pool confuser_category
+    sweep_file row_index targetid release sampling_priority sampling_weight
+"""
+)
+
+
+@dataclass
+class Reference:
+    """What a run over some sweeps and lens catalogues must come to."""
+
+    pool: list[Row]  # every survivor; its sampling_weight is None
+    cuts: dict[str, int]  # rows by the first rule they fail
+    positives: list[Row]  # one row a source
+    unmatched: int  # catalogue entries inside the cells without a source
+    outside_strata: int  # catalogue entries inside the cells whose source does not count
+    quotas: dict[Stratum, dict[str, int]]
+    negatives: list[Row]
+
+
+def reference(
+    sweeps: list[Path], positives: list[Path], exclude: list[Path], config: dict[str, Any]
+) -> Reference:
+    """Select, match, count and draw.
+
+    Parameters
+    ----------
+    sweeps : sweep files of DR10, .fits or .fits.gz, named by their cells.
+    positives : catalogues (CSV or TSV) of the lenses that are the positives.
+    exclude : further catalogues; nothing near any position of either kind is a negative.
+    config : the parsed YAML of a config.
+    """
+    seed = config["sampling"]["seed"]
+    sources = []
+    for path in sweeps:
+        sources += read_sweep(Path(path), config["selection"]["nobs_min"] or {})
+    for source in sources:
+        source["sampling_priority"] = sampling_priority(source["targetid"], seed)
+    neighbours = Neighbours(sources)
+
+    wanted = [entry for path in positives for entry in read_catalogue(Path(path))]
+    others = [entry for path in exclude for entry in read_catalogue(Path(path))]
+    radius = config["lenses"]["exclusion_radius_arcsec"]
+    near_lens = {
+        id(source) for ra, dec in wanted + others for _, source in neighbours.within(ra, dec, radius)
+    }
+
+    cuts = dict.fromkeys(CUTS, 0)
+    pool = []
+    for source in sources:
+        name, category = pool_of(source, config["pools"])
+        reason = selection_failure(source, config["selection"])
+        if reason is None and name is None:
+            reason = "no_pool"
+        if reason is None and id(source) in near_lens:
+            reason = "near_lens"
+        if reason is None:
+            pool.append(make_row(source, config, name, category))
+        else:
+            cuts[reason] += 1
+
+    cells = [cell_of(Path(path).name) for path in sweeps]
+    matched, unmatched, outside_strata = match_positives(wanted, neighbours, cells, config)
+    positive_rows = [make_row(source, config, "positive", None) for source in matched]
+    for row in positive_rows:
+        row["sampling_weight"] = 1.0
+    quotas, negatives = draw(pool, positive_rows, config)
+    return Reference(
+        pool=sorted(pool, key=lambda row: row["targetid"]),
+        cuts=cuts,
+        positives=sorted(positive_rows, key=lambda row: manifest_order(row, config)),
+        unmatched=unmatched,
+        outside_strata=outside_strata,
+        quotas=quotas,
+        negatives=sorted(negatives, key=lambda row: manifest_order(row, config)),
+    )
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_sweep(path: Path, nobs_min: dict[str, int]) -> list[Row]:
+    """Every row of a sweep, numbers as Python's own (float32 widened to float64)."""
+    columns = sorted({*SWEEP_COLUMNS, *(f"nobs_{band.lower()}" for band in nobs_min)})
+    with fitsio.FITS(str(path)) as fits:
+        table = fits[1]
+        if table.get_nrows() == 0:
+            return []
+        spelling = {name.lower(): name for name in table.get_colnames()}
+        data = table.read(columns=[spelling[column] for column in columns])
+    values = [plain(data[spelling[column]]) for column in columns]
+    sources = []
+    for index, row in enumerate(zip(*values, strict=True)):
+        source = dict(zip(columns, row, strict=True))
+        source["type"] = source["type"].upper()
+        source["targetid"] = target_id(source["release"], source["brickid"], source["objid"])
+        source["sweep_file"] = path.name
+        source["row_index"] = index
+        sources.append(source)
+    return sources
+
+
+def plain(column: np.ndarray) -> list[Any]:
+    """A column as a list of stripped str, int, or float.
+
+    >>> plain(np.array([0.1], dtype=">f4"))
+    [0.10000000149011612]
+    >>> plain(np.array([b"EXP "]))
+    ['EXP']
+    """
+    if column.dtype.kind == "S":
+        return [text.decode("ascii").strip() for text in column.tolist()]
+    if column.dtype.kind == "U":
+        return [text.strip() for text in column.tolist()]
+    if column.dtype.kind == "f":
+        return column.astype(np.float64).tolist()
+    return column.tolist()
+
+
+def target_id(release: int, brickid: int, objid: int) -> int:
+    """DESI's packing of the three numbers that name a source.
+
+    >>> target_id(10002, 1, 2) == 10002 * 2**42 + 2**22 + 2
+    True
+    """
+    return release << 42 | brickid << 22 | objid
+
+
+def read_catalogue(path: Path) -> list[tuple[float, float]]:
+    """(RA, Dec) in degrees of each entry that has a position."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+    entries = []
+    for row in rows:
+        fields = {(name or "").strip().lower(): value for name, value in row.items()}
+        ra = number(fields["ra"] if "ra" in fields else fields["ra [deg]"])
+        dec = number(fields["dec"] if "dec" in fields else fields["dec [deg]"])
+        if math.isfinite(ra) and abs(dec) <= 90:
+            entries.append((ra, dec))
+    return entries
+
+
+def number(text: str | None) -> float:
+    """A number; NaN for whatever stands for a missing one.
+
+    >>> number(" 1.5"), number("-"), number("")
+    (1.5, nan, nan)
+    """
+    try:
+        return float(text or "")
+    except ValueError:
+        return math.nan
+
+
+# ---------------------------------------------------------------- the sky
+
+
+def separation(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
+    """Angle between two positions in degrees, in arcsec, by the haversine formula.
+
+    >>> round(separation(359.999, 0.0, 0.001, 0.0), 9)
+    7.2
+    >>> round(separation(0.0, 89.999, 180.0, 89.999), 9)
+    7.2
+    """
+    phi1, phi2 = math.radians(dec1), math.radians(dec2)
+    half_dec = math.radians(dec2 - dec1) / 2
+    half_ra = math.radians(ra2 - ra1) / 2
+    h = math.sin(half_dec) ** 2 + math.cos(phi1) * math.cos(phi2) * math.sin(half_ra) ** 2
+    return math.degrees(2 * math.asin(math.sqrt(min(1.0, h)))) * 3600
+
+
+class Neighbours:
+    """Sources by Dec: no two positions are closer on the sphere than their Decs are."""
+
+    def __init__(self, sources: list[Row]) -> None:
+        placed = [s for s in sources if math.isfinite(s["ra"]) and math.isfinite(s["dec"])]
+        self.sources = sorted(placed, key=lambda source: source["dec"])
+        self.decs = [source["dec"] for source in self.sources]
+
+    def within(self, ra: float, dec: float, radius: float) -> Iterator[tuple[float, Row]]:
+        """Distance and source, of all sources at `radius` arcsec or less."""
+        reach = radius / 3600 * 1.000001 + 1e-9
+        first, last = bisect_left(self.decs, dec - reach), bisect_right(self.decs, dec + reach)
+        for source in self.sources[first:last]:
+            distance = separation(ra, dec, source["ra"], source["dec"])
+            if distance <= radius:
+                yield distance, source
+
+
+def cell_of(name: str) -> tuple[int, int, int, int]:
+    """RA and Dec, lower and upper, from the name of a sweep.
+
+    >>> cell_of("sweep-355m010-360m005.fits.gz")
+    (355, 360, -10, -5)
+    """
+    found = re.fullmatch(r"sweep-(\d{3})([pm])(\d{3})-(\d{3})([pm])(\d{3})\.fits(\.gz)?", name)
+    if found is None:
+        raise ValueError(f"{name} is not the name of a sweep")
+    ra1, sign1, dec1, ra2, sign2, dec2 = found.groups()[:6]
+    sign = {"p": 1, "m": -1}
+    return int(ra1), int(ra2), sign[sign1] * int(dec1), sign[sign2] * int(dec2)
+
+
+def inside(ra: float, dec: float, cells: list[tuple[int, int, int, int]]) -> bool:
+    """Whether some cell, closed below and open above, holds the position.
+
+    >>> inside(-1.0, -10.0, [(355, 360, -10, -5)]), inside(-1.0, -5.0, [(355, 360, -10, -5)])
+    (True, False)
+    """
+    ra = ra % 360 % 360  # twice: -1e-20 % 360 is 360.0
+    return any(ra1 <= ra < ra2 and dec1 <= dec < dec2 for ra1, ra2, dec1, dec2 in cells)
+
+
+def pixel(nside: int, ra: float, dec: float) -> int:
+    """HEALPix pixel in the nested scheme."""
+    return int(healpy.ang2pix(nside, ra, dec, nest=True, lonlat=True))
+
+
+def split_number(pixel_number: int, seed: int) -> float:
+    """The number from 0 to 1 that places a pixel in a split."""
+    digest = hashlib.sha256(f"{pixel_number}_{seed}".encode("ascii")).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32
+
+
+def split_of(ra: float, dec: float, split: dict[str, Any]) -> str:
+    """The split of a position.
+
+    >>> rule = {"nside": 128, "seed": 42, "fractions": {"train": 0.70, "val": 0.15, "test": 0.15}}
+    >>> for ra, dec in [(165.4754, -6.04226), (0, 0), (359.999, -45), (180, 31.999), (10, -89.9)]:
+    ...     p = pixel(128, ra, dec)
+    ...     print(p, pixel(64, ra, dec), f"{split_number(p, 42):.6f}", split_of(ra, dec, rule))
+    107657 26914 0.032008 train
+    77824 19456 0.228095 train
+    185621 46405 0.089973 train
+    114444 28611 0.950653 test
+    131072 32768 0.046819 train
+    """
+    u = Fraction(split_number(pixel(split["nside"], ra, dec), split["seed"]))
+    train, val, test = SPLIT_ORDER
+    upper_train = Fraction(str(split["fractions"][train]))
+    upper_val = upper_train + Fraction(str(split["fractions"][val]))
+    if u < upper_train:
+        return train
+    return val if u < upper_val else test
+
+
+# ---------------------------------------------------------------- the rules for one source
+
+
+def magnitude(flux: float) -> float | None:
+    """AB magnitude of a flux in nanomaggies; None where there is none.
+
+    >>> magnitude(10.0), magnitude(0.0), magnitude(-1.0), magnitude(math.nan)
+    (20.0, None, None, None)
+    """
+    return 22.5 - 2.5 * math.log10(flux) if flux > 0 else None
+
+
+def colour(first: float | None, second: float | None) -> float | None:
+    """The difference of two magnitudes, where both exist."""
+    return None if first is None or second is None else first - second
+
+
+def upper(types: list[str] | None) -> set[str]:
+    """Names of types as they are compared."""
+    return {name.strip().upper() for name in types or []}
+
+
+def selection_failure(source: Row, selection: dict[str, Any]) -> str | None:
+    """The first rule of the selection that a source fails."""
+    mag_z = magnitude(source["flux_z"])
+    if mag_z is None or not mag_z < selection["mag_z_max"]:
+        return "faint"
+    if source["type"] in NEVER_A_GALAXY or source["type"] not in upper(selection["types"]):
+        return "type"
+    minima = (selection["nobs_min"] or {}).items()
+    if source["nobs_z"] < 1 or any(source[f"nobs_{b.lower()}"] < least for b, least in minima):
+        return "nobs"
+    if not (math.isfinite(source["ra"]) and math.isfinite(source["dec"])):
+        return "footprint"
+    if selection["dec_range"] is not None:
+        south, north = selection["dec_range"]
+        if not south < source["dec"] < north:
+            return "footprint"
+    for name in selection["maskbits_excluded"] or []:
+        if source["maskbits"] >> MASKBITS[name] & 1:
+            return "maskbits"
+    return None
+
+
+def pool_of(source: Row, pools: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Pool and confuser category. What looks like a confuser is N2, whatever else it is."""
+    for category, limits in pools["n2"].items():
+        if is_confuser(category, source, limits):
+            return "N2", category
+    if source["type"] in upper(pools["n1"]["types"]):
+        return "N1", None
+    return None, None
+
+
+def is_confuser(category: str, source: Row, limits: dict[str, Any]) -> bool:
+    """Whether a source meets one criterion of N2. A comparison with NaN is false."""
+    if category == "ring_proxy":
+        is_bulge = source["type"] in upper(limits["types"]) or (
+            source["type"] in upper(limits["sersic_types"]) and source["sersic"] >= limits["sersic_min"]
+        )
+        return is_bulge and source["flux_r"] >= limits["flux_r_min"]
+    if category == "edge_on_proxy":
+        ellipticity = math.sqrt(source["shape_e1"] ** 2 + source["shape_e2"] ** 2)
+        return (
+            source["type"] in upper(limits["types"])
+            and ellipticity >= limits["ellipticity_min"]
+            and source["shape_r"] >= limits["shape_r_min"]
+        )
+    if category == "blue_clumpy":
+        mag_r = magnitude(source["flux_r"])
+        g_minus_r = colour(magnitude(source["flux_g"]), mag_r)
+        if mag_r is None or g_minus_r is None:
+            return False
+        return g_minus_r <= limits["g_minus_r_max"] and mag_r <= limits["mag_r_max"]
+    if category == "large_galaxy":
+        return source["shape_r"] >= limits["shape_r_min"] and source["flux_r"] >= limits["flux_r_min"]
+    raise ValueError(f"no such confuser category: {category}")
+
+
+def nobs_bin(nobs: int, bins: list[str]) -> str | None:
+    """The bin that holds a number of exposures: "a-b" with both ends, "a+" without an end.
+
+    >>> [nobs_bin(n, ["1-2", "3-5", "6-10", "11+"]) for n in (0, 1, 2, 3, 10, 11, 500)]
+    [None, '1-2', '1-2', '3-5', '6-10', '11+', '11+']
+    """
+    for name in bins:
+        if name.endswith("+"):
+            least, most = int(name[:-1]), math.inf
+        else:
+            least, most = map(int, name.split("-"))
+        if least <= nobs <= most:
+            return name
+    return None
+
+
+def make_row(source: Row, config: dict[str, Any], pool: str, category: str | None) -> Row:
+    """A row of the manifest, without weight as yet."""
+    mags = {band: magnitude(source[f"flux_{band}"]) for band in ("g", "r", "z", "w1")}
+    row = source | {
+        "galaxy_id": f"{source['brickname']}_{source['objid']}",
+        "nobs_z_bin": nobs_bin(source["nobs_z"], config["strata"]["nobs_z_bins"]),
+        "type_bin": source["type"],
+        "mag_g": mags["g"],
+        "mag_r": mags["r"],
+        "mag_z": mags["z"],
+        "g_minus_r": colour(mags["g"], mags["r"]),
+        "r_minus_z": colour(mags["r"], mags["z"]),
+        "z_minus_w1": colour(mags["z"], mags["w1"]),
+        "healpix_64": pixel(64, source["ra"], source["dec"]),
+        "healpix_128": pixel(128, source["ra"], source["dec"]),
+        "split": split_of(source["ra"], source["dec"], config["split"]),
+        "pool": pool,
+        "confuser_category": category,
+        "sampling_weight": None,
+    }
+    return {column: row[column] for column in ROW_COLUMNS}
+
+
+# ---------------------------------------------------------------- positives
+
+
+def match_positives(
+    entries: list[tuple[float, float]],
+    neighbours: Neighbours,
+    cells: list[tuple[int, int, int, int]],
+    config: dict[str, Any],
+) -> tuple[list[Row], int, int]:
+    """Sources that are positives, entries without a source, entries whose source does not count.
+
+    An entry outside all cells can still have its source inside one, within the match radius of
+    the border, and then makes it a positive; it is never in the two counts.
+    """
+    radius = config["positives"]["match_radius_arcsec"]
+    matched: dict[int, Row] = {}
+    unmatched = outside_strata = 0
+    for ra, dec in entries:
+        candidates = [
+            (distance, source["targetid"], source)
+            for distance, source in neighbours.within(ra, dec, radius)
+            if source["type"] != "DUP"
+        ]
+        if not candidates:
+            unmatched += inside(ra, dec, cells)
+            continue
+        source = min(candidates, key=lambda candidate: candidate[:2])[2]
+        if counts_as_positive(source, config):
+            matched[source["targetid"]] = source
+        else:
+            outside_strata += inside(ra, dec, cells)
+    return list(matched.values()), unmatched, outside_strata
+
+
+def counts_as_positive(source: Row, config: dict[str, Any]) -> bool:
+    """Whether a matched source has a stratum, and passes the selection if the config asks it to."""
+    if source["nobs_z"] < 1 or source["type"] not in upper(config["strata"]["types"]):
+        return False
+    if nobs_bin(source["nobs_z"], config["strata"]["nobs_z_bins"]) is None:
+        return False
+    if config["positives"]["apply_cuts"]:
+        return selection_failure(source, config["selection"]) is None
+    return True
+
+
+# ---------------------------------------------------------------- the draw
+
+TWO_64 = 2**64
+
+
+def splitmix64(state: int) -> int:
+    """The first output of SplitMix64 (Steele, Lea, Flood 2014) started at `state`.
+
+    >>> splitmix64(1234567), hex(splitmix64(0))
+    (6457827717110365317, '0xe220a8397b1dcdaf')
+    """
+    z = (state + 0x9E3779B97F4A7C15) % TWO_64
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % TWO_64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % TWO_64
+    return z ^ (z >> 31)
+
+
+def sampling_priority(targetid: int, seed: int) -> int:
+    """The place of a source in the draw, lowest first: a signed 64-bit number."""
+    unsigned = splitmix64((targetid + splitmix64(seed % TWO_64)) % TWO_64)
+    return unsigned - TWO_64 if unsigned >= TWO_64 // 2 else unsigned
+
+
+def quota(
+    positives: int, n1_available: int, n2_available: int, sampling: dict[str, Any]
+) -> dict[str, int]:
+    """How many rows of each pool a stratum gets.
+
+    >>> rule = {"neg_pos_ratio": 10, "n1_n2_ratio": [85, 15], "backfill": True}
+    >>> quota(1, 100, 100, rule)["n1_quota"], quota(1, 100, 100, rule)["n2_quota"]  # 8.5 and 1.5
+    (9, 1)
+    >>> quota(2, 100, 1, rule)["n1_quota"], quota(2, 4, 5, rule)["n2_quota"]
+    (19, 5)
+    >>> quota(2, 4, 5, rule)["shortfall"]
+    11
+    """
+    target = sampling["neg_pos_ratio"] * positives
+    share1, share2 = (Fraction(str(share)) for share in sampling["n1_n2_ratio"])
+    exact1 = target * share1 / (share1 + share2)
+    exact2 = target - exact1
+    target1, target2 = math.floor(exact1), math.floor(exact2)
+    if target1 + target2 < target:
+        if exact1 - target1 >= exact2 - target2:
+            target1 += 1
+        else:
+            target2 += 1
+
+    n1, n2 = min(target1, n1_available), min(target2, n2_available)
+    if sampling["backfill"]:
+        n1, n2 = (
+            n1 + min(target2 - n2, n1_available - n1),
+            n2 + min(target1 - n1, n2_available - n2),
+        )
+    return {
+        "positives": positives,
+        "target": target,
+        "n1_available": n1_available,
+        "n2_available": n2_available,
+        "n1_quota": n1,
+        "n2_quota": n2,
+        "shortfall": target - n1 - n2,
+    }
+
+
+def draw(
+    pool: list[Row], positives: list[Row], config: dict[str, Any]
+) -> tuple[dict[Stratum, dict[str, int]], list[Row]]:
+    """Quotas of all strata of the config, and the rows drawn, with their weights."""
+    quotas: dict[Stratum, dict[str, int]] = {}
+    negatives = []
+    for bin_name in config["strata"]["nobs_z_bins"]:
+        for type_name in strata_types(config):
+            stratum = (bin_name, type_name)
+            members = [row for row in pool if stratum_of(row) == stratum]
+            n1 = [row for row in members if row["pool"] == "N1"]
+            n2 = [row for row in members if row["pool"] == "N2"]
+            count = sum(stratum_of(row) == stratum for row in positives)
+            quotas[stratum] = quota(count, len(n1), len(n2), config["sampling"])
+            for rows, size in (
+                (n1, quotas[stratum]["n1_quota"]),
+                (n2, quotas[stratum]["n2_quota"]),
+            ):
+                rows.sort(key=lambda row: (row["sampling_priority"], row["targetid"]))
+                drawn = rows[:size]
+                negatives += [row | {"sampling_weight": len(rows) / size} for row in drawn]
+    return quotas, negatives
+
+
+def stratum_of(row: Row) -> Stratum:
+    """The stratum of a row."""
+    return row["nobs_z_bin"], row["type_bin"]
+
+
+def strata_types(config: dict[str, Any]) -> list[str]:
+    """Types of the strata, in the order of the config."""
+    return [name.strip().upper() for name in config["strata"]["types"]]
+
+
+def manifest_order(row: Row, config: dict[str, Any]) -> tuple[int, int, str, int, int]:
+    """The order of rows in a manifest."""
+    return (
+        config["strata"]["nobs_z_bins"].index(row["nobs_z_bin"]),
+        strata_types(config).index(row["type_bin"]),
+        row["pool"],
+        row["sampling_priority"],
+        row["targetid"],
+    )
