@@ -1,0 +1,1 @@
+"""The Lambda functions of the state machine: one thin handler a module, named after its state."""

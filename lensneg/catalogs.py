@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import tempfile
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -118,7 +120,8 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     ra_column = _find_column(table, spec, "ra")
     dec_column = _find_column(table, spec, "dec")
     name_column = _find_column(table, spec, "name")
-    assert ra_column is not None and dec_column is not None
+    assert ra_column is not None
+    assert dec_column is not None
     keep = np.ones(len(table), dtype=bool)
     for column, values in spec.where.items():
         keep &= np.isin(_texts(table, column, spec), values)
@@ -150,12 +153,14 @@ def _read_table(uri: str) -> pa.Table:
         raise CatalogError(f"{uri}: this is a folder; name a catalogue file in it") from error
     suffix = uri.lower().removesuffix(".gz").rpartition(".")[2]
     try:
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
         if data.startswith(b"SIMPLE  =") or suffix in ("fits", "fit"):
             return _read_fits(data)
         if data.startswith(b"PAR1"):
             return pq.read_table(pa.BufferReader(data))
         return _read_text(data)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as error:
         raise CatalogError(f"{uri}: cannot be read as CSV, TSV, FITS or Parquet: {error}") from error
 
 
@@ -177,7 +182,7 @@ def _read_text(data: bytes) -> pa.Table:
 def _read_fits(data: bytes) -> pa.Table:
     """Read the first table of a FITS file; cfitsio reads files, so the bytes go through one."""
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "catalog.fits.gz" if data[:2] == b"\x1f\x8b" else "catalog.fits")
+        path = os.path.join(folder, "catalog.fits")
         with open(path, "wb") as file:
             file.write(data)
         with fitsio.FITS(path) as hdus:
@@ -199,10 +204,12 @@ def _read_fits(data: bytes) -> pa.Table:
 def _find_column(table: pa.Table, spec: CatalogSpec, role: str) -> str | None:
     given = getattr(spec, role)
     wanted = (given,) if given else COLUMN_ALIASES[role]
-    by_name = {name.strip().lower(): name for name in reversed(table.column_names)}
+    by_name: dict[str, str] = {name.strip().lower(): name for name in reversed(table.column_names)}
     for name in wanted:
-        if name.strip().lower() in by_name:
-            return by_name[name.strip().lower()]
+        found = by_name.get(name.strip().lower())
+        if found is not None:
+            _check_single(table, found, spec)
+            return found
     if role == "name" and not given:
         return None
     raise CatalogError(
@@ -211,11 +218,17 @@ def _find_column(table: pa.Table, spec: CatalogSpec, role: str) -> str | None:
     )
 
 
+def _check_single(table: pa.Table, column: str, spec: CatalogSpec) -> None:
+    if table.column_names.count(column) > 1:
+        raise CatalogError(f"{spec.uri}: there are two columns {column!r}; rename one of them")
+
+
 def _texts(table: pa.Table, column: str, spec: CatalogSpec) -> npt.NDArray[np.str_]:
     if column not in table.column_names:
         raise CatalogError(
             f"{spec.uri}: no column {column!r} to select by; it has {', '.join(table.column_names)}"
         )
+    _check_single(table, column, spec)
     values = table[column].cast(pa.string()).fill_null("").to_pylist()
     return np.array([value.strip() for value in values], dtype=np.str_)
 
@@ -238,8 +251,7 @@ def _coordinates(
             number = float(value)
         except (TypeError, ValueError) as error:
             raise CatalogError(
-                f"{spec.uri}: row {row[i] + 1}: {column} is {value!r}; expected degrees as a "
-                "decimal number"
+                f"{spec.uri}: row {row[i] + 1}: {column} is {value!r}; expected degrees as a decimal number"
             ) from error
         if np.isfinite(number) and not low <= number <= high:
             raise CatalogError(

@@ -1,0 +1,200 @@
+"""The command line.
+
+Exit codes: 0 published (or done), 1 a gate failed, 2 bad usage or input, 3 the run itself broke.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from lensneg import __version__, storage
+from lensneg.config import parse_config
+from lensneg.errors import InputError, LensnegError
+from lensneg.gates import GATE_NAMES
+from lensneg.run import RunRequest
+
+EXIT_GATE_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_BROKEN = 3
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def main() -> NoReturn:
+    """Run the command line, and turn our errors into messages and exit codes."""
+    try:
+        sys.exit(cli(standalone_mode=False))
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_BAD_INPUT)
+    except (click.Abort, KeyboardInterrupt):
+        errors.print("interrupted; the same command with the same --run-id continues the run")
+        sys.exit(130)
+    except InputError as error:
+        _complain(error)
+        sys.exit(EXIT_BAD_INPUT)
+    except (LensnegError, OSError) as error:
+        _complain(error)
+        sys.exit(EXIT_BROKEN)
+
+
+def _complain(error: Exception) -> None:
+    errors.print("lensneg: ", style="bold red", end="")
+    errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lensneg")
+def cli() -> None:
+    """Negatives for strong-lens finders, drawn from DESI Legacy Imaging Surveys sweeps."""
+
+
+@cli.command("mock-sky")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--files", default=4, show_default=True, help="Sweep files, each a cell of 5 x 5 degrees.")
+@click.option("--rows", default=150_000, show_default=True, help="Rows of each file.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same bytes.")
+@click.option(
+    "--positives",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A real catalogue: cover cells of it, with a galaxy at each of its positions there.",
+)
+@click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
+def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | None, gzip: bool) -> None:
+    """Write a made-up sky in the DR10 data model to DIR.
+
+    Example: lensneg mock-sky build/sky --files 4 --rows 150000
+    """
+    from rich.progress import Progress
+
+    from lensneg.mocksky import write_mock_sky
+
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+        bar = progress.add_task("writing sweep files", total=files)
+        sky = write_mock_sky(
+            folder,
+            files=files,
+            rows=rows,
+            seed=seed,
+            positives=positives,
+            gzip=gzip,
+            on_file=lambda _name, _rows: progress.advance(bar),
+        )
+    speed = sky.bytes / 1e6 / sky.seconds
+    console.print(
+        f"{sky.files} sweep files, {sky.rows:,} rows, {sky.bytes / 1e6:,.0f} MB in {sky.seconds:.1f} s "
+        f"({speed:,.0f} MB/s)",
+        highlight=False,
+    )
+    console.print(
+        f"sweeps     {sky.sweeps}\npositives  {sky.positives}", highlight=False, soft_wrap=True
+    )
+
+
+@cli.command()
+@click.option(
+    "--config",
+    required=True,
+    metavar="FILE",
+    help="The science's config, e.g. configs/negative_sampling_v1.yaml.",
+)
+@click.option(
+    "--sweeps", required=True, metavar="URI", help="Folder or s3:// prefix of the sweep files."
+)
+@click.option(
+    "--positives",
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help="Catalogue of known lenses to draw negatives for; repeatable. FILE?ra=COL&dec=COL&where.COL=VALUE maps and selects.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="FILE",
+    help="Further lens catalogue to keep clear of; repeatable.",
+)
+@click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
+@click.option(
+    "--mode",
+    type=click.Choice(["test", "full", "test-then-full"]),
+    default="test-then-full",
+    show_default=True,
+    help="A mini-test on a few files, everything, or one after the other.",
+)
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default one a core.")
+@click.option(
+    "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
+)
+def run(
+    config: str,
+    sweeps: str,
+    positives: tuple[str, ...],
+    exclude: tuple[str, ...],
+    out: str,
+    mode: Any,
+    workers: int | None,
+    run_id: str | None,
+) -> None:
+    """Run the whole state machine on this machine: sweeps in, audited manifest out.
+
+    Example: lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps --positives
+    build/sky/positives.csv --out build/out
+    """
+    from lensneg.local import console as screen
+    from lensneg.local.runner import run_locally
+
+    workers = workers or _cores()
+    request = RunRequest.parse(
+        {
+            "run_id": run_id or datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ"),
+            "mode": mode,
+            "config": config,
+            "sweeps": sweeps,
+            "positives": positives,
+            "exclude": exclude,
+            "out": out,
+            "max_concurrency": workers,
+        }
+    )
+    _check_door(request)
+    with screen.Progress(errors) as watcher:
+        outcome = run_locally(request, workers, watcher)
+    screen.show_outcome(console, request, outcome)
+    if outcome.status == "SUCCEEDED":
+        return
+    sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
+
+
+def _check_door(request: RunRequest) -> None:
+    """Refuse at once what can be seen to be wrong; gate 1 looks closer."""
+    try:
+        parse_config(storage.read_bytes(request.config).decode(), request.config)
+    except FileNotFoundError as error:
+        raise InputError(f"--config {request.config}: no such file") from error
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {request.config}: not a YAML file") from error
+    if not storage.is_s3(request.sweeps) and not Path(request.sweeps).is_dir():
+        raise InputError(
+            f"--sweeps {request.sweeps}: no such folder; lensneg mock-sky can make one to try"
+        )
+    for option, specs in (("--positives", request.positives), ("--exclude", request.exclude)):
+        for spec in specs:
+            if not storage.exists(spec.uri):
+                raise InputError(f"{option} {spec.uri}: no such file")
+
+
+def _cores() -> int:
+    """Return the cores that this process may use: on a cluster node, often not all."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

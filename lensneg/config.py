@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lensneg.datamodel import MASKBITS
 from lensneg.errors import ConfigError
 
-SourceType = Literal["PSF", "REX", "EXP", "DEV", "SER"]
+#: The types of galaxies: PSF and DUP are never in a pool, so a config cannot name them.
+SourceType = Literal["REX", "EXP", "DEV", "SER"]
 Band = Literal["g", "r", "i", "z"]
 SplitName = Literal["train", "val", "test"]
 
@@ -161,27 +162,30 @@ class StrataConfig(_Section):
             raise ValueError("a type is named twice")
         return types
 
-    @model_validator(mode="after")
-    def _bins_ascend(self) -> Self:
+    @field_validator("nobs_z_bins")
+    @classmethod
+    def _bins_ascend(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         expected: int | None = 1
-        for label, (low, high) in zip(self.nobs_z_bins, self.bin_limits, strict=True):
+        for label in labels:
+            low, high = _bin_limits(label)
             if low != expected or (high is not None and high < low):
                 raise ValueError(f"bin {label!r}: the bins must cover 1 and above without a gap")
             expected = None if high is None else high + 1
         if expected is not None:
             raise ValueError(f"the last bin must be open, e.g. '{expected}+'")
-        return self
+        return labels
 
     @property
     def bin_limits(self) -> tuple[tuple[int, int | None], ...]:
         """Inclusive limits of each bin; None for an open end."""
-        limits: list[tuple[int, int | None]] = []
-        for label in self.nobs_z_bins:
-            match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5})|\+)", label, re.ASCII)
-            if match is None:
-                raise ValueError(f"bin {label!r}: expected 'low-high' or 'low+', e.g. '3-5' or '11+'")
-            limits.append((int(match[1]), int(match[2]) if match[2] else None))
-        return tuple(limits)
+        return tuple(_bin_limits(label) for label in self.nobs_z_bins)
+
+
+def _bin_limits(label: str) -> tuple[int, int | None]:
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5})|\+)", label, re.ASCII)
+    if match is None:
+        raise ValueError(f"bin {label!r}: expected 'low-high' or 'low+', e.g. '3-5' or '11+'")
+    return int(match[1]), int(match[2]) if match[2] else None
 
 
 class SamplingConfig(_Section):
@@ -315,7 +319,7 @@ def parse_config(text: str, source: str = "config") -> Config:
     try:
         # _StrictLoader is a SafeLoader: it constructs plain values only.
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
-    except (yaml.YAMLError, RecursionError, TypeError) as error:
+    except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
         raise ConfigError(f"{source}: not a readable YAML file: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(

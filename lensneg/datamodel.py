@@ -11,6 +11,7 @@ import re
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 
 class SweepColumn(NamedTuple):
@@ -243,6 +244,13 @@ class Cell(NamedTuple):
     ra_max: float
     dec_min: float
     dec_max: float
+
+    def holds(self, ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Return which positions, in degrees with RA in [0, 360), lie in the cell."""
+        inside: npt.NDArray[np.bool_] = (
+            (ra >= self.ra_min) & (ra < self.ra_max) & (dec >= self.dec_min) & (dec < self.dec_max)
+        )
+        return inside
 
 
 def sweep_cell(name: str) -> Cell | None:

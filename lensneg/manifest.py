@@ -123,6 +123,9 @@ def arrow_schema(columns: Iterable[ManifestColumn]) -> pa.Schema:
 #: Schema of the published manifest.
 MANIFEST_SCHEMA: Final = arrow_schema(COLUMNS)
 
+#: The same without promises about nulls: Spark writes every column as one that may hold them.
+WRITTEN_SCHEMA: Final = pa.schema([f.with_nullable(True).remove_metadata() for f in MANIFEST_SCHEMA])
+
 #: Schema of the pool files that the map writes.
 POOL_SCHEMA: Final = arrow_schema(c for c in COLUMNS if c.stage == "map")
 

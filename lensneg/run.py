@@ -14,38 +14,92 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from lensneg import storage
 from lensneg.catalogs import CatalogSpec
 from lensneg.config import Config, parse_config
-from lensneg.errors import RunStateError
+from lensneg.errors import InputError, RunStateError
 
 Mode = Literal["test", "full", "test-then-full"]
 
 #: A run id is part of URIs, of execution names and of file names.
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 
+#: Times are UTC, to the second.
+TIMESTAMP_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+#: What the state machine itself adds to an execution's input.
+_MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
+
+
+def _catalog_spec(value: Any) -> Any:
+    return CatalogSpec.parse(value) if isinstance(value, str) else value
+
+
+Uri = Annotated[str, Field(min_length=1), AfterValidator(storage.normalize)]
+Catalog = Annotated[CatalogSpec, BeforeValidator(_catalog_spec)]
+
+
 class RunRequest(_Record):
     """The input of an execution of the state machine.
 
+    A catalogue is written as ``FILE?option=value`` (see :class:`lensneg.catalogs.CatalogSpec`).
     ``started_at`` is given only to repeat an earlier run to the byte; otherwise the clock gives it.
     """
 
     run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)]
     mode: Mode
-    config: str
-    sweeps: str
-    positives: Annotated[tuple[CatalogSpec, ...], Field(min_length=1)]
-    exclude: tuple[CatalogSpec, ...] = ()
-    out: str
+    config: Uri
+    sweeps: Uri
+    positives: Annotated[tuple[Catalog, ...], Field(min_length=1)]
+    exclude: tuple[Catalog, ...] = ()
+    out: Uri
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    started_at: str | None = None
+    started_at: Annotated[str, Field(pattern=TIMESTAMP_PATTERN)] | None = None
+
+    @classmethod
+    def parse(cls, data: Any) -> RunRequest:
+        """Read an execution's input.
+
+        The nested execution that makes the mini-test of a ``test-then-full`` run gets
+        ``{"mini_test_of": <its parent's input>}``.
+
+        Raises
+        ------
+        InputError
+            With every fault: its key, its value and what was expected.
+        """
+        if isinstance(data, dict):
+            data = {key: value for key, value in data.items() if key not in _MACHINE_KEYS}
+            if isinstance(data.get("mini_test_of"), dict):
+                parent = data["mini_test_of"]
+                data = {**parent, "mode": "test", "run_id": mini_test_id(str(parent.get("run_id")))}
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            faults = [
+                f"{'.'.join(map(str, fault['loc'])) or 'input'}: {fault['msg']}, got {fault['input']!r:.60}"
+                for fault in error.errors(include_url=False)
+            ]
+            raise InputError("the execution's input is wrong: " + "; ".join(faults)) from error
+
+
+def mini_test_id(run_id: str) -> str:
+    """Return the run id of the mini-test that a ``test-then-full`` run makes first."""
+    return f"{run_id}-test"
 
 
 class SweepInput(_Record):
@@ -56,6 +110,7 @@ class SweepInput(_Record):
     etag: str
     rows: int
     release: int
+    row_bytes: int
 
 
 class CatalogInput(_Record):
@@ -114,6 +169,7 @@ class Item(_Record):
     etag: str
     first_row: int
     n_rows: int
+    n_bytes: int
 
 
 class RunFiles:
@@ -167,6 +223,15 @@ class RunFiles:
     def error(self, item_id: str) -> str:
         """Return where an item that failed says why."""
         return storage.join(self.errors_folder, f"{item_id}.json")
+
+    def sample_parts(self, part: str) -> list[str]:
+        """Return the draw's Parquet files of ``negatives`` or ``positives``, in order."""
+        folder = storage.join(self.sample_folder, part)
+        try:
+            listed = storage.list_files(folder)
+        except FileNotFoundError:
+            return []
+        return [info.uri for info in listed if info.uri.endswith(".parquet")]
 
     def gate(self, number: int) -> str:
         """Return where a gate's checks are."""

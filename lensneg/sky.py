@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import accumulate
 from typing import NamedTuple
 
 import healpy
@@ -67,10 +68,17 @@ def split_of_pixel(pixels: IntArray, config: SplitConfig) -> npt.NDArray[np.str_
         ],
         dtype=np.float64,
     ) / float(1 << 32)
-    # The last name takes all that is left, so that a sum of fractions just below 1 loses no pixel.
-    edges = np.cumsum([getattr(config.fractions, name) for name in SPLIT_ORDER])[:-1]
     names = np.array(SPLIT_ORDER)
-    return names[np.searchsorted(edges, u, side="right")][inverse]
+    return names[np.searchsorted(split_edges(config), u, side="right")][inverse]
+
+
+def split_edges(config: SplitConfig) -> list[float]:
+    """Return the values of u at which all splits but the first begin.
+
+    The last split takes all that is left, so that fractions that add up to just below 1 lose no pixel.
+    """
+    fractions = [getattr(config.fractions, name) for name in SPLIT_ORDER]
+    return list(accumulate(fractions))[:-1]
 
 
 def unit_vectors(ra: FloatArray, dec: FloatArray) -> npt.NDArray[np.float64]:

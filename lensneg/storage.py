@@ -261,6 +261,16 @@ def write_json(uri: str, value: Any, *, if_absent: bool = False) -> bool:
     return write_bytes(uri, text.encode() + b"\n", if_absent=if_absent)
 
 
+def delete(uri: str) -> None:
+    """Delete a file; one that is not there is no error."""
+    if not is_s3(uri):
+        Path(uri).unlink(missing_ok=True)
+        return
+    bucket, key = bucket_and_key(uri)
+    with _s3_errors(uri):
+        s3_client().delete_object(Bucket=bucket, Key=key)
+
+
 def copy(source: str, target: str) -> None:
     """Copy a file within one kind of storage."""
     if is_s3(source):
@@ -272,8 +282,11 @@ def copy(source: str, target: str) -> None:
     path = Path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, path)
+    try:
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class _LocalReader:

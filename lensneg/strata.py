@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lensneg.config import StrataConfig
+from lensneg.datamodel import SOURCE_TYPES
 
 
 class Stratum(NamedTuple):
@@ -23,6 +24,11 @@ class Stratum(NamedTuple):
 def strata_of(config: StrataConfig) -> list[Stratum]:
     """Return all strata, in the order of the config: exposures first, then type."""
     return [Stratum(b, t) for b in config.nobs_z_bins for t in config.types]
+
+
+def type_order(config: StrataConfig) -> tuple[str, ...]:
+    """Return all source types in the order of pool files: the strata's own first, then the others."""
+    return (*config.types, *(t for t in SOURCE_TYPES if t not in config.types))
 
 
 def nobs_z_bin(nobs_z: npt.NDArray[np.integer], config: StrataConfig) -> npt.NDArray[np.int64]:

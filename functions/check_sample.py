@@ -1,0 +1,12 @@
+"""CheckSample: gate 3's checks."""
+
+from __future__ import annotations
+
+from functions.task import Event, task
+from lensneg.samplecheck import check_sample
+
+
+@task
+def handler(event: Event) -> Event:
+    """Judge the draw; ``job_error`` is there where the job failed."""
+    return check_sample(event["root"], event.get("job_error"))

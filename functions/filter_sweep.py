@@ -1,0 +1,28 @@
+"""FilterSweep: one item of the map."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from functions.task import Event, logger, metrics, task
+from lensneg import storage
+from lensneg.errors import InputError
+from lensneg.fanout import filter_item
+from lensneg.run import Item, load_run
+
+
+@task
+def handler(event: Event) -> Event:
+    """Work on one item; where the input is at fault, leave word for gate 2."""
+    run = load_run(event["root"])
+    item = Item.model_validate(event["item"])
+    logger.append_keys(item=item.id)
+    try:
+        stats = filter_item(run, item)
+    except InputError as error:
+        storage.write_json(run.files.error(item.id), {"item": item.id, "message": str(error)})
+        raise
+    metrics.add_metric("RowsIn", MetricUnit.Count, stats.rows_in)
+    metrics.add_metric("RowsKept", MetricUnit.Count, stats.rows_kept)
+    metrics.add_metric("BytesRead", MetricUnit.Bytes, stats.bytes_read)
+    return {"item": item.id, "rows_in": stats.rows_in, "rows_kept": stats.rows_kept}

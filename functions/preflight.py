@@ -1,0 +1,12 @@
+"""Preflight: gate 1's checks."""
+
+from __future__ import annotations
+
+from functions.task import Event, task
+from lensneg.preflight import preflight
+
+
+@task
+def handler(event: Event) -> Event:
+    """Check the execution's input and everything it names."""
+    return preflight(event)

@@ -1,0 +1,41 @@
+"""What all handlers share: logs and metrics, and the errors that Step Functions sees.
+
+Logs carry the run, the item and the request, and never a row of a table. The name of a raised exception's
+class is what the state machine's Retry and Catch match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lensneg.errors import LensnegError
+
+logger = Logger(service="lensneg")
+metrics = Metrics(namespace="lensneg", service="lensneg")
+
+Event = dict[str, Any]
+Handler = Callable[[Event, LambdaContext], Event]
+
+
+def task(function: Callable[[Event], Event]) -> Handler:
+    """Make a Lambda handler of a function from an event to a result."""
+
+    @logger.inject_lambda_context(clear_state=True)
+    @metrics.log_metrics(raise_on_empty_metrics=False)
+    @wraps(function)
+    def handler(event: Event, context: LambdaContext) -> Event:
+        logger.append_keys(root=event.get("root", ""))
+        try:
+            result = function(event)
+        except LensnegError as error:
+            logger.error("failed", extra={"error": type(error).__name__, "reason": str(error)})
+            raise
+        logger.info("done")
+        return result
+
+    return handler

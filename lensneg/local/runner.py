@@ -1,0 +1,99 @@
+"""A whole run on one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from lensneg import storage
+from lensneg.errors import InputError
+from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
+from lensneg.local.engine import Machine, local_machine
+from lensneg.local.lambdas import Invocation, LocalLambda
+from lensneg.run import RunFiles, RunRequest
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on, from several threads."""
+
+    def planned(self, root: str, items: int) -> None:
+        """Hear how many items a map has."""
+
+    def filtered(self, root: str, failed: bool) -> None:
+        """Hear that the task of an item has ended."""
+
+    def reached(self, state: str) -> None:
+        """Hear that a task of the graph has ended."""
+
+    def draw_step(self, step: int, steps: int, name: str) -> None:
+        """Hear at which step the Spark job is."""
+
+    def refresh(self) -> None:
+        """Be called several times a second."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the execution's status, and, where it failed, its error and cause."""
+
+    status: str
+    error: str
+    cause: str
+    files: RunFiles
+
+
+def run_locally(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
+    """Execute the state machine for a request, on this machine.
+
+    Parameters
+    ----------
+    request : RunRequest
+        Its output prefix must be a local folder.
+    workers : int
+        Processes of the map, and cores of the Spark job.
+    watcher : Watcher
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        If the output prefix is not a local folder.
+    """
+    if storage.is_s3(request.out):
+        raise InputError(
+            f"--out {request.out}: a run on this machine writes to a local folder; for a run in S3 deploy "
+            "template.yaml and start an execution there"
+        )
+    files = RunFiles(request.out, request.run_id)
+    data = request.model_dump(mode="json", exclude_none=True)
+    with machine(workers, Path(files.root) / "logs", watcher) as state_machine:
+        execution = state_machine.execute(request.run_id, data, watcher.refresh)
+    return Outcome(execution["status"], execution.get("error", ""), execution.get("cause", ""), files)
+
+
+@contextmanager
+def machine(workers: int, log_folder: Path, watcher: Watcher) -> Iterator[Machine]:
+    """Set up the state machine with local Lambda and EMR; end all their processes at the end."""
+
+    def on_done(function_name: str, event: Any, invocation: Invocation) -> None:
+        if function_name == "FilterSweep":
+            watcher.filtered(event["root"], invocation.error is not None)
+            return
+        watcher.reached(function_name)
+        if function_name == "PlanFanOut" and invocation.error is None:
+            watcher.planned(event["root"], invocation.result["count"])
+
+    functions = LocalLambda(workers, log_folder, on_done)
+    emr = LocalEmrServerless(log_folder, watcher.draw_step)
+    try:
+        with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
+            yield state_machine
+    finally:
+        emr.stop()
+        functions.stop()

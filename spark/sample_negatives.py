@@ -1,0 +1,279 @@
+"""The global draw, as an EMR Serverless job: from each stratum and pool the rows of lowest priority.
+
+Only PySpark and the standard library are imported, and there is no Python UDF: every expression runs in
+the JVM, so nothing has to be installed on EMR and a laptop runs the very same job.
+
+    spark-submit sample_negatives.py --run s3://bucket/prefix/runs/<run_id>
+
+It reads ``quotas.json`` (what to draw, and below which priority it lies), the pool files named there and
+``matched_positives.parquet``. It writes ``sample/negatives/``, ``sample/positives/`` and, last,
+``sample/summary.json``.
+
+The cost follows the sample: rows above their stratum's threshold are never decoded, as pool files are
+ordered by priority within each stratum and Parquet's statistics exclude their row groups. Where a threshold
+proves too low, that stratum is read again without one, so the draw is always exact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any, NamedTuple
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F  # noqa: N812 (the name under which PySpark code knows it)
+
+#: A threshold that excludes nothing: sampling priorities are signed 64-bit integers.
+PRIORITY_MAX = 2**63 - 1
+
+STEPS = ("reading the pool", "drawing", "writing negatives", "writing positives")
+
+
+class Draw(NamedTuple):
+    """What one stratum takes from one pool. ``rank`` is the stratum's place in the manifest."""
+
+    rank: int
+    nobs_z_bin: str
+    type_bin: str
+    pool: str
+    available: int
+    quota: int
+    threshold: int
+
+
+def draws_of(quotas: dict[str, Any]) -> list[Draw]:
+    """Return every stratum and pool of quotas.json that takes any rows."""
+    return [
+        Draw(
+            rank,
+            stratum["nobs_z_bin"],
+            stratum["type_bin"],
+            pool["pool"],
+            pool["available"],
+            pool["quota"],
+            pool["threshold"],
+        )
+        for rank, stratum in enumerate(quotas["strata"])
+        for pool in stratum["pools"]
+        if pool["quota"] > 0
+    ]
+
+
+def belongs_to(draw: Draw) -> Column:
+    """Return the condition that a row can be part of a draw: its stratum, its pool, its priority."""
+    member = (
+        (F.col("nobs_z_bin") == draw.nobs_z_bin)
+        & (F.col("type_bin") == draw.type_bin)
+        & (F.col("pool") == draw.pool)
+    )
+    if draw.threshold >= PRIORITY_MAX:
+        return member
+    return member & (F.col("sampling_priority") <= draw.threshold)
+
+
+def candidates_of(pool: DataFrame, draws: Iterable[Draw]) -> DataFrame:
+    """Return the rows of the pool that some draw may take."""
+    return pool.where(reduce(Column.__or__, [belongs_to(draw) for draw in draws], F.lit(False)))
+
+
+def too_low(candidates: DataFrame, draws: list[Draw]) -> list[Draw]:
+    """Return the draws whose threshold let through fewer rows than they take, without a threshold."""
+    keys = ("nobs_z_bin", "type_bin", "pool")
+    found = {
+        tuple(row[key] for key in keys): row["count"]
+        for row in candidates.groupBy(*keys).count().collect()
+    }
+    return [
+        draw._replace(threshold=PRIORITY_MAX)
+        for draw in draws
+        if draw.threshold < PRIORITY_MAX
+        and found.get((draw.nobs_z_bin, draw.type_bin, draw.pool), 0) < draw.quota
+    ]
+
+
+def one_row_each(candidates: DataFrame) -> DataFrame:
+    """Keep one row of each TARGETID: the first by sweep file, then row."""
+    copies = Window.partitionBy("targetid").orderBy("sweep_file", "row_index")
+    return candidates.withColumn("copy", F.row_number().over(copies)).where("copy = 1").drop("copy")
+
+
+def lowest(candidates: DataFrame, draws: list[Draw]) -> DataFrame:
+    """Return each draw's rows of lowest (priority, TARGETID), with ``stratum_rank`` and the weight."""
+    spark = candidates.sparkSession
+    table = spark.createDataFrame(
+        [(d.rank, d.nobs_z_bin, d.type_bin, d.pool, d.quota, d.available / d.quota) for d in draws],
+        "stratum_rank int, nobs_z_bin string, type_bin string, pool string, quota long, "
+        "sampling_weight double",
+    )
+    order = Window.partitionBy("stratum_rank", "pool").orderBy("sampling_priority", "targetid")
+    return (
+        candidates.join(F.broadcast(table), ["nobs_z_bin", "type_bin", "pool"])
+        .withColumn("place", F.row_number().over(order))
+        .where("place <= quota")
+        .drop("place", "quota")
+    )
+
+
+def split_column(rule: dict[str, Any]) -> Column:
+    """Return the split of each row, by its HEALPix pixel.
+
+    u is the first four bytes, big-endian, of the SHA-256 of ``"{pixel}_{seed}"``, divided by 2^32.
+    """
+    text = F.concat(F.col("healpix_128").cast("string"), F.lit(f"_{rule['seed']}"))
+    first_bytes = F.substring(F.sha2(text, 256), 1, 8)
+    u = F.conv(first_bytes, 16, 10).cast("double") / F.lit(2.0**32)
+    split = F.lit(rule["names"][-1])
+    for name, edge in reversed(list(zip(rule["names"], rule["edges"], strict=False))):
+        split = F.when(u < F.lit(edge), F.lit(name)).otherwise(split)
+    return split
+
+
+def finish(rows: DataFrame, quotas: dict[str, Any]) -> DataFrame:
+    """Add the columns that depend on the whole run, and put all into the manifest's order."""
+    run = quotas["run_columns"]
+    return (
+        rows.withColumn("split", split_column(quotas["split"]))
+        .withColumn("pipeline_version", F.lit(run["pipeline_version"]))
+        .withColumn("git_commit", F.lit(run["git_commit"]))
+        .withColumn("extraction_timestamp", F.lit(run["extraction_timestamp"]).cast("timestamp"))
+        .sortWithinPartitions("stratum_rank", "pool", "sampling_priority", "targetid")
+        .select(*quotas["columns"])
+    )
+
+
+def with_rank(positives: DataFrame, quotas: dict[str, Any]) -> DataFrame:
+    """Add the stratum's place in the manifest to the positives, and their weight."""
+    ranks = positives.sparkSession.createDataFrame(
+        [(rank, s["nobs_z_bin"], s["type_bin"]) for rank, s in enumerate(quotas["strata"])],
+        "stratum_rank int, nobs_z_bin string, type_bin string",
+    )
+    return positives.join(F.broadcast(ranks), ["nobs_z_bin", "type_bin"]).withColumn(
+        "sampling_weight", F.lit(1.0)
+    )
+
+
+def write(rows: DataFrame, uri: str, rows_per_file: int) -> None:
+    """Write a table in files of at most so many rows."""
+    rows.write.mode("overwrite").option("maxRecordsPerFile", rows_per_file).parquet(uri)
+
+
+def count_rows(negatives: DataFrame) -> list[dict[str, Any]]:
+    """Return the rows written by stratum and pool."""
+    keys = ["nobs_z_bin", "type_bin", "pool"]
+    return [
+        row.asDict()
+        for row in negatives.groupBy(*keys).agg(F.count("*").alias("rows")).orderBy(*keys).collect()
+    ]
+
+
+def read_json(spark: SparkSession, uri: str) -> Any:
+    """Return a JSON file's value; Hadoop's file systems know S3 and paths alike."""
+    return json.loads(spark.read.text(uri, wholetext=True).collect()[0][0])
+
+
+def write_json(spark: SparkSession, uri: str, value: Any) -> None:
+    """Write a JSON file in one piece."""
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    path = jvm.org.apache.hadoop.fs.Path(uri)
+    file_system = path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    stream = file_system.create(path, True)
+    stream.write(bytearray(json.dumps(value, indent=1).encode() + b"\n"))
+    stream.close()
+
+
+class Progress:
+    """Says on standard error which step the job is at, and keeps the seconds of each."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._step, self._since = "", time.monotonic()
+
+    def step(self, name: str) -> None:
+        """Begin a step."""
+        self.end()
+        self._step, self._since = name, time.monotonic()
+        print(
+            f"lensneg: step {STEPS.index(name) + 1} of {len(STEPS)}: {name}", file=sys.stderr, flush=True
+        )
+
+    def end(self) -> None:
+        """End the step under way."""
+        if self._step:
+            self.seconds[self._step] = round(time.monotonic() - self._since, 3)
+
+
+def sample(spark: SparkSession, root: str) -> dict[str, Any]:
+    """Draw a run's negatives, and write them with its positives; return the summary as written."""
+    progress = Progress()
+    progress.step("reading the pool")
+    quotas = read_json(spark, f"{root}/quotas.json")
+    draws = draws_of(quotas)
+    files = [f"{root}/pool/{name}" for name in quotas["pool_files"]]
+    pool = spark.read.parquet(*files)
+    # One partition: the sample is small, and rows in one place need no further shuffle to be ordered.
+    candidates = candidates_of(pool, draws).repartition(1).persist()
+    n_candidates = candidates.count()
+
+    progress.step("drawing")
+    unique = one_row_each(candidates).persist()
+    widened = too_low(unique, draws)
+    if widened:
+        again = {draw[:4]: draw for draw in widened}
+        draws = [again.get(draw[:4], draw) for draw in draws]
+        candidates = candidates_of(pool, draws).repartition(1).persist()
+        n_candidates = candidates.count()
+        unique = one_row_each(candidates).persist()
+    duplicates = n_candidates - unique.count()
+
+    progress.step("writing negatives")
+    output = f"{root}/sample/negatives"
+    write(finish(lowest(unique, draws), quotas), output, quotas["rows_per_file"])
+
+    progress.step("writing positives")
+    positives = spark.read.parquet(f"{root}/matched_positives.parquet").repartition(1)
+    write(
+        finish(with_rank(positives, quotas), quotas), f"{root}/sample/positives", quotas["rows_per_file"]
+    )
+
+    counts = count_rows(spark.read.parquet(output))
+    progress.end()
+    summary = {
+        "run_id": quotas["run_id"],
+        "spark_version": spark.version,
+        "rows": counts,
+        "negatives": sum(count["rows"] for count in counts),
+        "positives": positives.count(),
+        "candidates": n_candidates,
+        "duplicate_targetids": duplicates,
+        "widened": [[draw.nobs_z_bin, draw.type_bin, draw.pool] for draw in widened],
+        "seconds": progress.seconds,
+    }
+    write_json(spark, f"{root}/sample/summary.json", summary)
+    return summary
+
+
+def main() -> None:
+    """Run the job."""
+    parser = argparse.ArgumentParser(description="Draw the negatives of a run.")
+    parser.add_argument("--run", required=True, metavar="URI", help="the run's folder")
+    arguments = parser.parse_args()
+    spark = (
+        SparkSession.builder.appName("lensneg sample_negatives")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+        .config("spark.sql.parquet.compression.codec", "zstd")
+        .getOrCreate()
+    )
+    try:
+        sample(spark, arguments.run.rstrip("/"))
+    finally:
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()
