@@ -24,11 +24,14 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any, NamedTuple
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 (the name under which PySpark code knows it)
 
 #: A threshold that excludes nothing: sampling priorities are signed 64-bit integers.
 PRIORITY_MAX = 2**63 - 1
+
+#: What a draw is made from.
+KEYS = ("nobs_z_bin", "type_bin", "pool")
 
 STEPS = ("reading the pool", "drawing", "writing negatives", "writing positives")
 
@@ -80,30 +83,33 @@ def candidates_of(pool: DataFrame, draws: Iterable[Draw]) -> DataFrame:
     return pool.where(reduce(Column.__or__, [belongs_to(draw) for draw in draws], F.lit(False)))
 
 
-def too_low(candidates: DataFrame, draws: list[Draw]) -> list[Draw]:
-    """Return the draws whose threshold let through fewer rows than they take, without a threshold."""
-    keys = ("nobs_z_bin", "type_bin", "pool")
-    found = {
-        tuple(row[key] for key in keys): row["count"]
-        for row in candidates.groupBy(*keys).count().collect()
-    }
-    return [
-        draw._replace(threshold=PRIORITY_MAX)
-        for draw in draws
-        if draw.threshold < PRIORITY_MAX
-        and found.get((draw.nobs_z_bin, draw.type_bin, draw.pool), 0) < draw.quota
-    ]
-
-
-def one_row_each(candidates: DataFrame) -> DataFrame:
-    """Keep one row of each TARGETID: the first by sweep file, then row."""
+def number_copies(candidates: DataFrame) -> DataFrame:
+    """Count through the rows of each TARGETID by sweep file, then row; only the first may be drawn."""
     copies = Window.partitionBy("targetid").orderBy("sweep_file", "row_index")
-    return candidates.withColumn("copy", F.row_number().over(copies)).where("copy = 1").drop("copy")
+    return candidates.withColumn("copy", F.row_number().over(copies))
 
 
-def lowest(candidates: DataFrame, draws: list[Draw]) -> DataFrame:
+def count_candidates(numbered: DataFrame) -> dict[tuple[str, ...], Row]:
+    """Return ``rows`` and ``sources`` (rows that are no copies) of each stratum and pool."""
+    counted = numbered.groupBy(*KEYS).agg(
+        F.count("*").alias("rows"), F.sum((F.col("copy") == 1).cast("long")).alias("sources")
+    )
+    return {tuple(row[key] for key in KEYS): row for row in counted.collect()}
+
+
+def too_low(counts: dict[tuple[str, ...], Row], draws: list[Draw]) -> list[Draw]:
+    """Return the draws whose threshold let through fewer sources than they take."""
+
+    def sources(draw: Draw) -> int:
+        row = counts.get((draw.nobs_z_bin, draw.type_bin, draw.pool))
+        return row["sources"] if row else 0
+
+    return [d for d in draws if d.threshold < PRIORITY_MAX and sources(d) < d.quota]
+
+
+def lowest(numbered: DataFrame, draws: list[Draw]) -> DataFrame:
     """Return each draw's rows of lowest (priority, TARGETID), with ``stratum_rank`` and the weight."""
-    spark = candidates.sparkSession
+    spark = numbered.sparkSession
     table = spark.createDataFrame(
         [(d.rank, d.nobs_z_bin, d.type_bin, d.pool, d.quota, d.available / d.quota) for d in draws],
         "stratum_rank int, nobs_z_bin string, type_bin string, pool string, quota long, "
@@ -111,10 +117,11 @@ def lowest(candidates: DataFrame, draws: list[Draw]) -> DataFrame:
     )
     order = Window.partitionBy("stratum_rank", "pool").orderBy("sampling_priority", "targetid")
     return (
-        candidates.join(F.broadcast(table), ["nobs_z_bin", "type_bin", "pool"])
+        numbered.where("copy = 1")
+        .join(F.broadcast(table), list(KEYS))
         .withColumn("place", F.row_number().over(order))
         .where("place <= quota")
-        .drop("place", "quota")
+        .drop("place", "quota", "copy")
     )
 
 
@@ -163,24 +170,34 @@ def write(rows: DataFrame, uri: str, rows_per_file: int) -> None:
 
 def count_rows(negatives: DataFrame) -> list[dict[str, Any]]:
     """Return the rows written by stratum and pool."""
-    keys = ["nobs_z_bin", "type_bin", "pool"]
     return [
         row.asDict()
-        for row in negatives.groupBy(*keys).agg(F.count("*").alias("rows")).orderBy(*keys).collect()
+        for row in negatives.groupBy(*KEYS).agg(F.count("*").alias("rows")).orderBy(*KEYS).collect()
     ]
 
 
+def hadoop_path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
+    """Return a Hadoop path and its file system, which knows S3 and local paths alike."""
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    path = jvm.org.apache.hadoop.fs.Path(uri)
+    return path, path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+
+
 def read_json(spark: SparkSession, uri: str) -> Any:
-    """Return a JSON file's value; Hadoop's file systems know S3 and paths alike."""
-    return json.loads(spark.read.text(uri, wholetext=True).collect()[0][0])
+    """Return a JSON file's value."""
+    path, file_system = hadoop_path(spark, uri)
+    stream = file_system.open(path)
+    try:
+        size = file_system.getFileStatus(path).getLen()
+        return json.loads(bytes(stream.readNBytes(size)))
+    finally:
+        stream.close()
 
 
 def write_json(spark: SparkSession, uri: str, value: Any) -> None:
     """Write a JSON file in one piece."""
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None
-    path = jvm.org.apache.hadoop.fs.Path(uri)
-    file_system = path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    path, file_system = hadoop_path(spark, uri)
     stream = file_system.create(path, True)
     stream.write(bytearray(json.dumps(value, indent=1).encode() + b"\n"))
     stream.close()
@@ -197,14 +214,21 @@ class Progress:
         """Begin a step."""
         self.end()
         self._step, self._since = name, time.monotonic()
-        print(
-            f"lensneg: step {STEPS.index(name) + 1} of {len(STEPS)}: {name}", file=sys.stderr, flush=True
-        )
+        print(f"lensneg: step {STEPS.index(name) + 1} of {len(STEPS)}: {name}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """End the step under way."""
         if self._step:
             self.seconds[self._step] = round(time.monotonic() - self._since, 3)
+
+
+def gather(pool: DataFrame, draws: list[Draw]) -> DataFrame:
+    """Read the candidates of some draws, once.
+
+    They go into one partition: the sample is small, and rows in one place need no further shuffle to be
+    numbered, ranked and ordered.
+    """
+    return number_copies(candidates_of(pool, draws).repartition(1)).persist()
 
 
 def sample(spark: SparkSession, root: str) -> dict[str, Any]:
@@ -215,41 +239,35 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
     draws = draws_of(quotas)
     files = [f"{root}/pool/{name}" for name in quotas["pool_files"]]
     pool = spark.read.parquet(*files)
-    # One partition: the sample is small, and rows in one place need no further shuffle to be ordered.
-    candidates = candidates_of(pool, draws).repartition(1).persist()
-    n_candidates = candidates.count()
+    numbered = gather(pool, draws)
+    counts = count_candidates(numbered)
 
     progress.step("drawing")
-    unique = one_row_each(candidates).persist()
-    widened = too_low(unique, draws)
+    widened = too_low(counts, draws)
     if widened:
-        again = {draw[:4]: draw for draw in widened}
-        draws = [again.get(draw[:4], draw) for draw in draws]
-        candidates = candidates_of(pool, draws).repartition(1).persist()
-        n_candidates = candidates.count()
-        unique = one_row_each(candidates).persist()
-    duplicates = n_candidates - unique.count()
+        draws = [d._replace(threshold=PRIORITY_MAX) if d in widened else d for d in draws]
+        numbered = gather(pool, draws)
+        counts = count_candidates(numbered)
+    candidates = sum(row["rows"] for row in counts.values())
 
     progress.step("writing negatives")
     output = f"{root}/sample/negatives"
-    write(finish(lowest(unique, draws), quotas), output, quotas["rows_per_file"])
+    write(finish(lowest(numbered, draws), quotas), output, quotas["rows_per_file"])
 
     progress.step("writing positives")
     positives = spark.read.parquet(f"{root}/matched_positives.parquet").repartition(1)
-    write(
-        finish(with_rank(positives, quotas), quotas), f"{root}/sample/positives", quotas["rows_per_file"]
-    )
+    write(finish(with_rank(positives, quotas), quotas), f"{root}/sample/positives", quotas["rows_per_file"])
 
-    counts = count_rows(spark.read.parquet(output))
+    written = count_rows(spark.read.parquet(output))
     progress.end()
     summary = {
         "run_id": quotas["run_id"],
         "spark_version": spark.version,
-        "rows": counts,
-        "negatives": sum(count["rows"] for count in counts),
+        "rows": written,
+        "negatives": sum(count["rows"] for count in written),
         "positives": positives.count(),
-        "candidates": n_candidates,
-        "duplicate_targetids": duplicates,
+        "candidates": candidates,
+        "duplicate_targetids": candidates - sum(row["sources"] for row in counts.values()),
         "widened": [[draw.nobs_z_bin, draw.type_bin, draw.pool] for draw in widened],
         "seconds": progress.seconds,
     }

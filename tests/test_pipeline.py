@@ -1,0 +1,236 @@
+"""The whole path, executed: what it publishes equals the slow reference, row for row."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import config_text, edited
+from pipeline import (
+    OPEN_GATES,
+    SilentWatcher,
+    as_input,
+    files_of,
+    make_request,
+    read_parts,
+    same,
+    write_other_lenses,
+)
+from reference import ROW_COLUMNS, Reference, reference
+
+from lensneg.local.runner import machine
+from lensneg.mocksky import write_mock_sky
+from lensneg.run import RunFiles, RunRequest
+
+#: Logarithms of two libraries may differ in their last bit.
+LOGARITHMIC = {"mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1"}
+
+
+class Executed:
+    """A run that was executed, and what the reference makes of the same inputs."""
+
+    def __init__(self, folder: Path, config: str, changes: dict[str, Any], mode: str, seed: int) -> None:
+        self.sky = folder / "sky"
+        write_mock_sky(self.sky, files=3, rows=20_000, seed=seed)
+        self.exclude = folder / "other_lenses.csv"
+        write_other_lenses(self.sky, self.exclude)
+        self.text = edited(yaml.safe_load(config_text(config)), {**OPEN_GATES, **changes})
+        self.config = folder / f"{config}.yaml"
+        self.config.write_text(self.text)
+        self.request = make_request(self.sky, self.config, folder / "out", "one", mode, (self.exclude,))
+        self.files, self.execution, self.states = execute(self.request)
+
+    def reference(self) -> Reference:
+        return reference(
+            sorted((self.sky / "sweeps").iterdir()),
+            [self.sky / "positives.csv"],
+            [self.exclude],
+            yaml.safe_load(self.text),
+        )
+
+
+def execute(request: RunRequest, workers: int = 2) -> tuple[RunFiles, dict[str, Any], list[str]]:
+    """Execute a request through the real state machine and the real Spark job."""
+    files = files_of(request)
+    with machine(workers, Path(files.root) / "logs", SilentWatcher()) as state_machine:
+        execution = state_machine.execute(request.run_id, as_input(request))
+        states = state_machine.states_entered(request.run_id)
+    assert execution["status"] == "SUCCEEDED", f"{execution.get('error')}: {execution.get('cause')}"
+    return files, execution, states
+
+
+@pytest.fixture(scope="module")
+def plan_run(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    """negative_sampling_v1, test-then-full, to a published manifest; some strata short, some not."""
+    folder = tmp_path_factory.mktemp("plan")
+    return Executed(folder, "negative_sampling_v1", {"sampling.neg_pos_ratio": 10}, "test-then-full", 11)
+
+
+@pytest.fixture(scope="module")
+def parity_run(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    """paper_iv_parity on three files in one mini-test: every stratum short, so that backfill is at work."""
+    folder = tmp_path_factory.mktemp("parity")
+    return Executed(folder, "paper_iv_parity", {"execution.mini_test_files": 3}, "test", 12)
+
+
+@pytest.fixture(scope="module", params=["plan_run", "parity_run"])
+def executed(request: pytest.FixtureRequest) -> Executed:
+    """Each of the two runs."""
+    run: Executed = request.getfixturevalue(request.param)
+    return run
+
+
+@pytest.fixture(scope="module")
+def expected(executed: Executed) -> Reference:
+    """What the reference makes of a run's inputs."""
+    return executed.reference()
+
+
+def assert_rows_equal(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
+    assert [row["targetid"] for row in found] == [row["targetid"] for row in wanted]
+    for row, other in zip(found, wanted, strict=True):
+        wrong = [
+            f"{name}: {row[name]!r}, not {other[name]!r}"
+            for name in ROW_COLUMNS
+            if not same(row[name], other[name], 1e-12 if name in LOGARITHMIC else 0.0)
+        ]
+        assert not wrong, f"TARGETID {row['targetid']}: {wrong}"
+
+
+def test_negatives_are_the_references_row_for_row(executed: Executed, expected: Reference) -> None:
+    assert len(expected.negatives) > 100
+    assert_rows_equal(read_parts(f"{executed.files.sample_folder}/negatives"), expected.negatives)
+
+
+def test_positives_are_the_references_row_for_row(executed: Executed, expected: Reference) -> None:
+    assert len(expected.positives) > 5
+    assert_rows_equal(read_parts(f"{executed.files.sample_folder}/positives"), expected.positives)
+
+
+def test_the_pool_is_the_references(executed: Executed, expected: Reference) -> None:
+    rows = read_parts(executed.files.pool_folder)
+    keys = ("targetid", "pool", "confuser_category", "nobs_z_bin", "type_bin", "sampling_priority")
+    found = sorted(tuple(str(row[key]) for key in keys) for row in rows)
+    assert found == sorted(tuple(str(row[key]) for key in keys) for row in expected.pool)
+    assert {row["pool"] for row in rows} == {"N1", "N2"}
+
+
+def test_every_row_is_accounted_for_under_the_references_reason(
+    executed: Executed, expected: Reference
+) -> None:
+    summary = json.loads(Path(executed.files.summary).read_text())
+    assert summary["cut"] == expected.cuts
+    assert summary["rows_in"] == 3 * 20_000
+    assert summary["rows_kept"] == len(expected.pool)
+    assert summary["positives"]["unmatched"] == expected.unmatched
+    assert summary["positives"]["outside_strata"] == expected.outside_strata
+    assert summary["positives"]["sources"] == len(expected.positives)
+
+
+def test_quotas_are_the_references(executed: Executed, expected: Reference) -> None:
+    found = {
+        (stratum["nobs_z_bin"], stratum["type_bin"]): {
+            "positives": stratum["positives"],
+            "target": stratum["target"],
+            "n1_available": stratum["pools"][0]["available"],
+            "n2_available": stratum["pools"][1]["available"],
+            "n1_quota": stratum["pools"][0]["quota"],
+            "n2_quota": stratum["pools"][1]["quota"],
+            "shortfall": stratum["shortfall"],
+        }
+        for stratum in json.loads(Path(executed.files.quotas).read_text())["strata"]
+    }
+    assert found == expected.quotas
+
+
+def test_the_runs_meet_full_and_short_strata_and_backfill(plan_run: Executed, parity_run: Executed) -> None:
+    """Otherwise the comparisons above would prove little."""
+    kinds = Counter()
+    for run in (plan_run, parity_run):
+        for stratum in json.loads(Path(run.files.quotas).read_text())["strata"]:
+            kinds["full"] += stratum["target"] > 0 and not stratum["shortfall"]
+            kinds["short"] += stratum["shortfall"] > 0
+            kinds["backfill"] += any(pool["backfill"] for pool in stratum["pools"])
+            kinds["thresholded"] += any(
+                pool["quota"] and pool["threshold"] < 2**63 - 1 for pool in stratum["pools"]
+            )
+    assert min(kinds[kind] for kind in ("full", "short", "backfill", "thresholded")) > 0, kinds
+
+
+def test_the_graph_is_walked_in_order(plan_run: Executed) -> None:
+    assert plan_run.states == [
+        "MiniTestFirst",
+        "MiniTest",
+        "Preflight",
+        "Gate1PreSubmission",
+        "PlanFanOut",
+        "FilterSweeps",
+        "SummarizeFanOut",
+        "Gate2FanOutComplete",
+        "SampleNegatives",
+        "CheckSample",
+        "Gate3SampleComplete",
+        "ValidateManifest",
+        "Gate4OutputValid",
+        "PublishManifest",
+        "Report",
+    ]
+
+
+def test_what_is_published_is_what_was_audited(plan_run: Executed) -> None:
+    folder = Path(plan_run.files.manifest_folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["rows"] == {
+        part: len(read_parts(f"{plan_run.files.sample_folder}/{part}")) for part in ("negatives", "positives")
+    }
+    for part in ("negatives", "positives"):
+        assert read_parts(folder / part) == read_parts(f"{plan_run.files.sample_folder}/{part}")
+    latest = json.loads(Path(plan_run.files.latest).read_text())
+    assert latest["run_id"] == "one"
+    assert latest["manifest"] == plan_run.files.manifest
+
+
+def test_rows_carry_the_start_of_the_run_and_not_a_clock(plan_run: Executed) -> None:
+    rows = read_parts(Path(plan_run.files.manifest_folder) / "negatives")
+    started = json.loads(Path(plan_run.files.run).read_text())["started_at"]
+    assert {row["extraction_timestamp"].strftime("%Y-%m-%dT%H:%M:%SZ") for row in rows} == {started}
+
+
+def test_a_mini_test_publishes_nothing(parity_run: Executed) -> None:
+    out = Path(parity_run.request.out)
+    assert not (out / "manifests").exists()
+    assert not (out / "latest.json").exists()
+    assert len(list((out / "minitests").iterdir())) == 1
+
+
+def test_nothing_half_written_is_left(executed: Executed) -> None:
+    hidden = [p for p in Path(executed.request.out).rglob(".*") if not p.name.endswith(".crc")]
+    assert hidden == []
+
+
+def test_the_manifest_does_not_depend_on_slices_workers_or_listing_order(
+    plan_run: Executed, tmp_path: Path
+) -> None:
+    sky = tmp_path / "sky"
+    for i, sweep in enumerate(sorted((plan_run.sky / "sweeps").iterdir())):
+        folder = sky / "sweeps" / "zyx"[i]  # listed in the reverse order
+        folder.mkdir(parents=True)
+        os.link(sweep, folder / sweep.name)
+    os.link(plan_run.sky / "positives.csv", sky / "positives.csv")
+    changes = {"execution.target_item_bytes": 2**20, "execution.mini_test_files": 3}
+    config = tmp_path / "sliced.yaml"
+    config.write_text(edited(yaml.safe_load(plan_run.text), changes))
+    request = make_request(sky, config, tmp_path / "out", "sliced", "test", (plan_run.exclude,))
+    files, _, _ = execute(request, workers=1)
+    assert len(json.loads(Path(files.items).read_text())) > 10
+    manifest = json.loads(Path(plan_run.files.manifest).read_text())
+    for part in ("negatives", "positives"):
+        rows = read_parts(f"{files.sample_folder}/{part}")
+        wanted = read_parts(Path(plan_run.files.manifest_folder) / part)
+        for row in (*rows, *wanted):
+            del row["extraction_timestamp"]
+        assert [str(row) for row in rows] == [str(row) for row in wanted]
+        assert len(manifest[part]["content_sha256"]) == 64

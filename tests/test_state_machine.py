@@ -1,0 +1,389 @@
+"""The state machine, executed: each gate's failing branch, retries, and what the graph promises.
+
+The functions are the real ones in real processes; only the Spark job is stood in for, where a test wants
+it to fail or to write something wrong.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+from conftest import config_text, edited
+from pipeline import (
+    OPEN_GATES,
+    FlakyLambda,
+    JobStandIn,
+    as_input,
+    copy_sample,
+    files_of,
+    machine_with,
+    make_request,
+    rewrite,
+    set_column,
+)
+
+from lensneg.local.engine import SPARK_JOB, STATE_MACHINE, Machine, render, substitutions
+from lensneg.local.lambdas import LocalLambda, handler_module
+from lensneg.mocksky import write_mock_sky
+from lensneg.run import RunFiles, load_run
+
+GRAPH = json.loads(STATE_MACHINE.read_text())
+
+
+def draw_plainly(root: Path) -> None:
+    """The job's work by pyarrow, from its input files: enough for a run of a few hundred rows."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from lensneg.manifest import WRITTEN_SCHEMA
+    from lensneg.sky import split_of_pixel
+
+    run = load_run(str(root))
+    quotas = json.loads((root / "quotas.json").read_text())
+    pool = pa.concat_tables([pq.read_table(root / "pool" / name) for name in quotas["pool_files"]])
+    parts, rows = [], []
+    for stratum in quotas["strata"]:
+        for entry in stratum["pools"]:
+            key = (stratum["nobs_z_bin"], stratum["type_bin"], entry["pool"])
+            member = pc.and_(
+                pc.and_(pc.equal(pool["nobs_z_bin"], key[0]), pc.equal(pool["type_bin"], key[1])),
+                pc.equal(pool["pool"], key[2]),
+            )
+            drawn = pool.filter(member).sort_by("sampling_priority").slice(0, entry["quota"])
+            if len(drawn):
+                parts.append(drawn)
+                names = ("nobs_z_bin", "type_bin", "pool")
+                rows.append({**dict(zip(names, key, strict=True)), "rows": len(drawn)})
+    positives = pq.read_table(root / "matched_positives.parquet")
+    for name, table in (("negatives", pa.concat_tables(parts)), ("positives", positives)):
+        columns = {column: table[column] for column in table.column_names}
+        columns["split"] = pa.array(split_of_pixel(table["healpix_128"].to_numpy(), run.config.split))
+        columns["sampling_weight"] = pa.array([1.0] * len(table))
+        for column, value in quotas["run_columns"].items():
+            columns[column] = pa.array([value] * len(table)).cast(WRITTEN_SCHEMA.field(column).type)
+        folder = root / "sample" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        out = pa.table({column: columns[column] for column in quotas["columns"]})
+        pq.write_table(out.cast(WRITTEN_SCHEMA), folder / "part-0.parquet")
+    summary = {
+        "run_id": quotas["run_id"],
+        "rows": rows,
+        "negatives": sum(map(len, parts)),
+        "positives": len(positives),
+        "candidates": sum(map(len, parts)),
+        "duplicate_targetids": 0,
+        "seconds": {},
+    }
+    (root / "sample" / "summary.json").write_text(json.dumps(summary))
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sky")
+    write_mock_sky(folder, files=2, rows=6_000, seed=21)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 3}
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
+    return path
+
+
+class Bench:
+    """The real functions in real processes, and a job that each test sets."""
+
+    def __init__(self, machine: Machine, functions: FlakyLambda, emr: JobStandIn) -> None:
+        self.machine, self.functions, self.emr = machine, functions, emr
+        self.count = 0
+
+    def run(
+        self, sky: Path, config: Path, out: Path, mode: str, job: Callable[[Path], None] = draw_plainly
+    ) -> tuple[dict[str, Any], list[str], RunFiles]:
+        self.count += 1
+        self.emr._job = job
+        request = make_request(sky, config, out, f"r{self.count}", mode)
+        execution = self.machine.execute(request.run_id, as_input(request))
+        return execution, self.machine.states_entered(request.run_id), files_of(request)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    functions = FlakyLambda(2, tmp_path_factory.mktemp("logs"), function="", error="", times=0)
+    emr = JobStandIn(draw_plainly)
+    with machine_with(functions, emr) as machine:
+        yield Bench(machine, functions, emr)
+
+
+@pytest.fixture(scope="module")
+def good(bench: Bench, sky: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    """A mini-test that passed; its sample is what the tests of gate 4 spoil."""
+    execution, _, files = bench.run(sky, config, tmp_path_factory.mktemp("good"), "test")
+    assert execution["status"] == "SUCCEEDED", execution.get("cause")
+    return files
+
+
+def failed_checks(files: RunFiles, gate: int) -> list[str]:
+    record = json.loads(Path(files.gate(gate)).read_text())
+    assert record["passed"] is False
+    return [check["name"] for check in record["checks"] if check["critical"] and not check["passed"]]
+
+
+def assert_nothing_published(files: RunFiles) -> None:
+    assert not Path(files.manifest_folder).exists()
+    assert not Path(files.latest).exists()
+
+
+def test_gate_1_refuses_a_full_run_without_a_mini_test(
+    bench: Bench, sky: Path, config: Path, tmp_path: Path
+) -> None:
+    execution, states, files = bench.run(sky, config, tmp_path, "full")
+    assert (execution["status"], execution["error"]) == ("FAILED", "Gate1PreSubmission")
+    assert "mini_test_passed" in execution["cause"]
+    assert "run with mode test first" in execution["cause"]
+    assert states == ["MiniTestFirst", "Preflight", "Gate1PreSubmission", "GateFailed"]
+    assert failed_checks(files, 1) == ["mini_test_passed"]
+    assert_nothing_published(files)
+
+
+def test_a_failed_mini_test_stops_the_full_run_and_is_named(
+    bench: Bench, sky: Path, config: Path, tmp_path: Path
+) -> None:
+    def fail(_: Path) -> None:
+        raise RuntimeError("the draw broke")
+
+    execution, states, files = bench.run(sky, config, tmp_path, "test-then-full", fail)
+    assert execution["error"] == "Gate1PreSubmission"
+    assert "failed Gate3SampleComplete" in execution["cause"]
+    assert "the draw broke" in execution["cause"]
+    assert states == ["MiniTestFirst", "MiniTest", "Preflight", "Gate1PreSubmission", "GateFailed"]
+    assert_nothing_published(files)
+
+
+def test_gate_1_refuses_an_input_that_names_nothing(bench: Bench) -> None:
+    execution = bench.machine.execute("empty", {})
+    assert execution["error"] == "Gate1PreSubmission"
+    assert "sweeps: Field required" in execution["cause"]
+
+
+def test_gate_2_names_the_file_that_cannot_be_read(
+    bench: Bench, sky: Path, config: Path, tmp_path: Path
+) -> None:
+    import gzip
+
+    broken = tmp_path / "sky"
+    (broken / "sweeps").mkdir(parents=True)
+    whole, cut = sorted((sky / "sweeps").iterdir())
+    (broken / "sweeps" / whole.name).symlink_to(whole)
+    data = gzip.compress(cut.read_bytes(), 1)
+    (broken / "sweeps" / f"{cut.name}.gz").write_bytes(data[: len(data) // 2])
+    (broken / "positives.csv").symlink_to(sky / "positives.csv")
+    execution, states, files = bench.run(broken, config, tmp_path / "out", "test")
+    assert execution["error"] == "Gate2FanOutComplete"
+    assert f"{cut.name}.gz" in execution["cause"]
+    assert "fetch the file again" in execution["cause"]
+    assert states[-3:] == ["SummarizeFanOut", "Gate2FanOutComplete", "GateFailed"]
+    assert failed_checks(files, 2) == ["items_done"]
+    # The other file's work is done and stays: a new execution of the same run need not repeat it.
+    assert [p.stem for p in Path(files.stats_folder).iterdir()] == [whole.stem]
+
+
+def test_gate_2_refuses_a_stratum_that_is_short(bench: Bench, sky: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        edited(yaml.safe_load(config_text("negative_sampling_v1")), {"sampling.neg_pos_ratio": 9_999})
+    )
+    execution, states, files = bench.run(sky, config, tmp_path / "out", "test")
+    assert execution["error"] == "Gate2FanOutComplete"
+    assert "short in" in execution["cause"]
+    assert failed_checks(files, 2) == ["strata_available"]
+    assert "SampleNegatives" not in states
+
+
+def test_gate_3_says_how_the_job_ended(bench: Bench, sky: Path, config: Path, tmp_path: Path) -> None:
+    def fail(_: Path) -> None:
+        raise RuntimeError("executor lost")
+
+    execution, states, files = bench.run(sky, config, tmp_path, "test", fail)
+    assert execution["error"] == "Gate3SampleComplete"
+    assert "executor lost" in execution["cause"]
+    assert states[-4:] == ["SampleNegatives", "CheckSample", "Gate3SampleComplete", "GateFailed"]
+    assert failed_checks(files, 3) == ["job_succeeded"]
+
+
+def test_gate_3_refuses_a_draw_that_is_not_the_quota(
+    bench: Bench, sky: Path, config: Path, tmp_path: Path
+) -> None:
+    def lose_a_row(root: Path) -> None:
+        draw_plainly(root)
+        path = root / "sample" / "summary.json"
+        summary = json.loads(path.read_text())
+        summary["rows"][0]["rows"] -= 1
+        path.write_text(json.dumps(summary))
+
+    execution, _, files = bench.run(sky, config, tmp_path, "test", lose_a_row)
+    assert execution["error"] == "Gate3SampleComplete"
+    assert failed_checks(files, 3) == ["drawn_equals_quota"]
+
+
+def swap_splits(table: pa.Table) -> pa.Table:
+    other = {"train": "test", "test": "train", "val": "val"}
+    return set_column(table, "split", [other[name] for name in table["split"].to_pylist()])
+
+
+def shift_a_row_onto_a_lens(lens: tuple[float, float]) -> Callable[[pa.Table], pa.Table]:
+    def change(table: pa.Table) -> pa.Table:
+        for name, value in zip(("ra", "dec"), lens, strict=True):
+            table = set_column(table, name, [value, *table[name].to_pylist()[1:]])
+        return table
+
+    return change
+
+
+SPOILED: dict[str, tuple[Callable[[pa.Table], pa.Table], set[str]]] = {
+    "splits swapped": (swap_splits, {"split_rule"}),
+    "a row twice": (
+        lambda t: pa.concat_tables([t.slice(0, 1), t.slice(0, 1), t.slice(2)]),
+        {"unique_targetids"},
+    ),
+    "a row lost": (lambda t: t.slice(1), {"row_count", "strata_represented"}),
+    "a null": (
+        lambda t: set_column(t, "brickname", [None, *t["brickname"].to_pylist()[1:]]),
+        {"no_nulls"},
+    ),
+    "RA of 360": (
+        lambda t: set_column(t, "ra", [360.0, *t["ra"].to_pylist()[1:]]),
+        {"coordinates", "split_rule"},
+    ),
+    "a column lost": (lambda t: t.drop_columns(["sersic"]), {"schema"}),
+    "a wrong type": (
+        lambda t: t.set_column(2, "objid", t["objid"].cast(pa.int64())),
+        {"schema"},
+    ),
+    "a stratum of its own": (
+        lambda t: set_column(t, "type_bin", ["EXP", *t["type_bin"].to_pylist()[1:]]),
+        {"strata_represented"},
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_gate_4_quarantines_a_spoiled_manifest(
+    bench: Bench, good: RunFiles, sky: Path, config: Path, tmp_path: Path, how: str
+) -> None:
+    change, expected = SPOILED[how]
+
+    def job(root: Path) -> None:
+        copy_sample(good, lambda sample: rewrite(sample / "negatives", change))(root)
+        path = root / "sample" / "summary.json"
+        path.write_text(path.read_text().replace(f'"{good.run_id}"', f'"{root.name}"'))
+
+    execution, states, files = bench.run(sky, config, tmp_path, "test", job)
+    assert execution["error"] == "Gate4OutputValid"
+    assert states[-3:] == ["Gate4OutputValid", "Quarantine", "GateFailed"]
+    failed = set(failed_checks(files, 4))
+    assert expected <= failed <= expected | {"split_rule", "strata_represented"}
+    quarantine = json.loads(Path(files.quarantine).read_text())
+    assert {check["name"] for check in quarantine["failed"]} == failed
+    assert_nothing_published(files)
+    assert not (tmp_path / "minitests").exists()
+
+
+def test_gate_4_finds_a_negative_beside_a_lens(
+    bench: Bench, good: RunFiles, sky: Path, config: Path, tmp_path: Path
+) -> None:
+    lenses = load_run(good.root).lenses
+    beside = (float(lenses.ra[0]), float(lenses.dec[0]) + 10.9 / 3600)
+
+    def job(root: Path) -> None:
+        copy_sample(good, lambda s: rewrite(s / "negatives", shift_a_row_onto_a_lens(beside)))(root)
+        path = root / "sample" / "summary.json"
+        path.write_text(path.read_text().replace(f'"{good.run_id}"', f'"{root.name}"'))
+
+    execution, _, files = bench.run(sky, config, tmp_path, "test", job)
+    assert execution["error"] == "Gate4OutputValid"
+    assert "clear_of_lenses" in failed_checks(files, 4)
+
+
+def test_what_is_worth_retrying_is_retried(bench: Bench, sky: Path, config: Path, tmp_path: Path) -> None:
+    bench.functions.function, bench.functions.error, bench.functions.left = "FilterSweep", "TransientError", 2
+    bench.functions.invoked.clear()
+    execution, _, _ = bench.run(sky, config, tmp_path, "test")
+    assert execution["status"] == "SUCCEEDED"
+    assert bench.functions.invoked.count("FilterSweep") == 2 + 2
+
+
+def test_what_is_not_worth_retrying_is_not(bench: Bench, sky: Path, config: Path, tmp_path: Path) -> None:
+    bench.functions.function, bench.functions.error, bench.functions.left = "FilterSweep", "SweepError", 1
+    bench.functions.invoked.clear()
+    execution, _, files = bench.run(sky, config, tmp_path, "test")
+    assert execution["error"] == "Gate2FanOutComplete"
+    assert bench.functions.invoked.count("FilterSweep") == 2
+    assert failed_checks(files, 2) == ["items_done"]
+
+
+def test_the_job_gets_the_parameters_of_the_graph(
+    bench: Bench, sky: Path, config: Path, tmp_path: Path
+) -> None:
+    bench.emr.started.clear()
+    _, _, files = bench.run(sky, config, tmp_path, "test")
+    [parameters] = bench.emr.started
+    submit = parameters["jobDriver"]["sparkSubmit"]
+    assert submit["entryPoint"] == str(SPARK_JOB)
+    assert submit["entryPointArguments"] == ["--run", files.root]
+
+
+def states(graph: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in graph["States"].items():
+        yield name, state
+        if "ItemProcessor" in state:
+            yield from states(state["ItemProcessor"])
+
+
+TASKS = [pair for pair in states(GRAPH) if pair[1]["Type"] == "Task"]
+
+
+@pytest.mark.parametrize(("name", "state"), TASKS, ids=[name for name, _ in TASKS])
+def test_every_task_has_a_timeout_and_functions_are_retried(name: str, state: dict[str, Any]) -> None:
+    assert state["TimeoutSeconds"] > 0
+    if "lambda" in state["Resource"]:
+        [retry] = state["Retry"]
+        assert "TransientError" in retry["ErrorEquals"]
+        assert "Lambda.TooManyRequestsException" in retry["ErrorEquals"]
+        assert retry["JitterStrategy"] == "FULL"
+        module = handler_module(name)
+        assert Path(STATE_MACHINE.parents[1], *module.split(".")).with_suffix(".py").exists()
+
+
+def test_the_map_hides_no_failure() -> None:
+    [(_, step)] = states(GRAPH["States"]["FilterSweeps"]["ItemProcessor"])
+    assert "Catch" not in step
+
+
+def test_every_token_of_the_graph_has_a_value() -> None:
+    values = substitutions("--master local[2]")
+    assert set(re.findall(r"\$\{(\w+)\}", STATE_MACHINE.read_text())) == set(values)
+    assert "${" not in render(values)
+
+
+def test_a_worker_process_that_dies_is_an_error_and_not_the_end(tmp_path: Path) -> None:
+    functions = LocalLambda(1, tmp_path)
+    try:
+        functions._pool.submit(int).result()
+        for process in list(functions._pool._processes.values()):
+            process.kill()
+            process.join()
+        died = functions.invoke("Preflight", "{}")
+        assert died.error is not None
+        assert died.error["errorType"] == "Runtime.ExitError"
+        answer = functions.invoke("Preflight", "{}")
+        assert answer.result["gate"]["passed"] is False
+    finally:
+        functions.stop()
