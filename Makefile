@@ -13,39 +13,43 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: run test check format lock clean
+.PHONY: .venv run test check format lock clean
 
-run: .venv
+run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
 	$(BIN)/lensneg run --config configs/negative_sampling_v1.yaml --sweeps $(SKY)/sweeps \
 	    --positives $(SKY)/positives.csv --out $(OUT)
 
-test: .venv
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pytest
+test: .venv/.dev
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-check: .venv
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv
+format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 # The environment: what the lock files pin, and the package itself, linked to this checkout.
-.venv: requirements.lock pyproject.toml
+.venv: .venv/.base
+
+.venv/.base: requirements.lock pyproject.toml
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-	touch .venv
+	touch .venv/.base
+
+.venv/.dev: requirements-dev.lock .venv/.base
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	touch .venv/.dev
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-header --extra local pyproject.toml
-lock: .venv
+lock: .venv/.base
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
 

@@ -1,14 +1,14 @@
 """What all handlers share: logs and metrics, and the errors that Step Functions sees.
 
-Logs carry the run, the item and the request, and never a row of a table. The name of a raised exception's
-class is what the state machine's Retry and Catch match.
+Logs carry the run, the item and the request, and never a row of a table. The class
+name of a raised exception is what the state machine's Retry and Catch match.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -38,4 +38,4 @@ def task(function: Callable[[Event], Event]) -> Handler:
         logger.info("done")
         return result
 
-    return handler
+    return cast(Handler, handler)

@@ -95,9 +95,7 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
         f"({speed:,.0f} MB/s)",
         highlight=False,
     )
-    console.print(
-        f"sweeps     {sky.sweeps}\npositives  {sky.positives}", highlight=False, soft_wrap=True
-    )
+    console.print(f"sweeps     {sky.sweeps}\npositives  {sky.positives}", highlight=False, soft_wrap=True)
 
 
 @cli.command()
@@ -107,9 +105,7 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
     metavar="FILE",
     help="The science's config, e.g. configs/negative_sampling_v1.yaml.",
 )
-@click.option(
-    "--sweeps", required=True, metavar="URI", help="Folder or s3:// prefix of the sweep files."
-)
+@click.option("--sweeps", required=True, metavar="URI", help="Folder or s3:// prefix of the sweep files.")
 @click.option(
     "--positives",
     required=True,
@@ -150,9 +146,6 @@ def run(
     Example: lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
-    from lensneg.local import console as screen
-    from lensneg.local.runner import run_locally
-
     workers = workers or _cores()
     request = RunRequest.parse(
         {
@@ -167,6 +160,9 @@ def run(
         }
     )
     _check_door(request)
+    from lensneg.local import console as screen
+    from lensneg.local.runner import run_locally
+
     with screen.Progress(errors) as watcher:
         outcome = run_locally(request, workers, watcher)
     screen.show_outcome(console, request, outcome)
@@ -183,10 +179,13 @@ def _check_door(request: RunRequest) -> None:
         raise InputError(f"--config {request.config}: no such file") from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise InputError(f"--config {request.config}: not a YAML file") from error
-    if not storage.is_s3(request.sweeps) and not Path(request.sweeps).is_dir():
+    if storage.is_s3(request.out):
         raise InputError(
-            f"--sweeps {request.sweeps}: no such folder; lensneg mock-sky can make one to try"
+            f"--out {request.out}: a run on this machine writes to a local folder; for a run in S3 deploy "
+            "template.yaml and start an execution there"
         )
+    if not storage.is_s3(request.sweeps) and not Path(request.sweeps).is_dir():
+        raise InputError(f"--sweeps {request.sweeps}: no such folder; lensneg mock-sky can make one to try")
     for option, specs in (("--positives", request.positives), ("--exclude", request.exclude)):
         for spec in specs:
             if not storage.exists(spec.uri):

@@ -137,6 +137,17 @@ class N2Config(_Section):
     blue_clumpy: BlueClumpy
     large_galaxy: LargeGalaxy
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_order(cls, value: Any) -> Any:
+        # A file in another order would promise another "first match" than the one that is made.
+        if isinstance(value, dict) and set(value) == set(cls.model_fields):
+            if list(value) != list(cls.model_fields):
+                raise ValueError(
+                    f"the criteria are tried in the order {', '.join(cls.model_fields)}: write them so"
+                )
+        return value
+
 
 #: The confuser categories, in the order in which they are tried.
 CONFUSER_CATEGORIES: tuple[str, ...] = tuple(N2Config.model_fields)
@@ -273,10 +284,8 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not allowed", event.start_mark
-            )
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

@@ -171,7 +171,7 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
     counted = in_strata & uncut if run.config.positives.apply_cuts else in_strata
 
     lenses = run.lenses
-    inside = _inside_run(run)
+    inside = _inside_done(run, stats)
     has_source = np.zeros(len(lenses.ra), dtype=bool)
     has_source[entry] = True
     status = np.full(len(lenses.ra), "no source", dtype=object)
@@ -217,13 +217,17 @@ def _in_strata(table: pa.Table, run: Run) -> npt.NDArray[np.bool_]:
     return np.array([Stratum(*pair) in strata for pair in pairs], dtype=bool)
 
 
-def _inside_run(run: Run) -> npt.NDArray[np.bool_]:
-    """Return which catalogue positions lie inside the cells of the run's sweep files."""
+def _inside_done(run: Run, stats: list[ItemStats]) -> npt.NDArray[np.bool_]:
+    """Return which catalogue positions lie inside the cells of sweep files that were read to the end."""
+    rows: Counter[str] = Counter()
+    for entry in stats:
+        rows[entry.item.sweep] += entry.rows_in
     inside = np.zeros(len(run.lenses.ra), dtype=bool)
     for sweep in run.record.sweeps:
         cell = sweep_cell(storage.basename(sweep.uri))
         assert cell is not None  # gate 1 listed it by its name
-        inside |= cell.holds(run.lenses.ra, run.lenses.dec)
+        if rows[sweep.uri] == sweep.rows:
+            inside |= cell.holds(run.lenses.ra, run.lenses.dec)
     return inside
 
 
@@ -353,9 +357,7 @@ def _stratum_checks(tolerated: float, quotas: list[StratumQuota]) -> list[Check]
     """Return the checks that each stratum can get what it asks for."""
 
     def describe(short: list[StratumQuota]) -> str:
-        return brief(
-            [f"{q.nobs_z_bin}/{q.type_bin}: {q.quota:,} of {q.target:,}" for q in short], limit=12
-        )
+        return brief([f"{q.nobs_z_bin}/{q.type_bin}: {q.quota:,} of {q.target:,}" for q in short], limit=12)
 
     short = [q for q in quotas if q.reachable and q.shortfall > tolerated * q.target]
     unreachable = [q for q in quotas if not q.reachable and q.shortfall]

@@ -138,9 +138,7 @@ def _filter_rows(run: Run, item: Item) -> tuple[list[Columns], list[Columns], di
         )
     file = probe_sweep(info).file
     if item.first_row + item.n_rows > file.n_rows:
-        raise SweepError(
-            f"{item.sweep}: planned with more than its {file.n_rows:,} rows; start a new run"
-        )
+        raise SweepError(f"{item.sweep}: planned with more than its {file.n_rows:,} rows; start a new run")
     lenses, positives = _indices_near(run, file.cell)
     pools: list[Columns] = []
     matches: list[Columns] = []
@@ -261,9 +259,7 @@ def _describe(
     bins = np.array([*config.strata.nobs_z_bins, ""], dtype=object)
     return {
         **columns,
-        "galaxy_id": np.char.add(
-            np.char.add(columns["brickname"], "_"), columns["objid"].astype(np.str_)
-        ),
+        "galaxy_id": np.char.add(np.char.add(columns["brickname"], "_"), columns["objid"].astype(np.str_)),
         "nobs_z_bin": bins[nobs_z_bin(columns["nobs_z"], config.strata)],
         "type_bin": columns["type"],
         "mag_g": mags["g"],

@@ -13,9 +13,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MASK64 = (1 << 64) - 1
 
 
-def targetid(
-    release: npt.ArrayLike, brickid: npt.ArrayLike, objid: npt.ArrayLike
-) -> npt.NDArray[np.int64]:
+def targetid(release: npt.ArrayLike, brickid: npt.ArrayLike, objid: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Pack (RELEASE, BRICKID, OBJID) into desitarget's TARGETID.
 
     Parameters

@@ -7,6 +7,7 @@ The pool files that the map writes carry the columns of stage ``map``; the draw 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
@@ -165,7 +166,7 @@ def content_sha256(table: pa.Table) -> str:
         digest.update(np.asarray(column.is_null(nan_is_null=False)).tobytes())
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             text = column.fill_null("")
-            digest.update("\n".join(text.to_pylist()).encode())
+            digest.update(json.dumps(text.to_pylist()).encode())
         else:
             values = column.fill_null(0).to_numpy(zero_copy_only=False)
             digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())

@@ -93,9 +93,7 @@ class _Inspection:
         self, name: str, passed: bool, expected: str, actual: str, hint: str, *, critical: bool = True
     ) -> bool:
         self.checks.append(
-            Check(
-                name=name, passed=passed, expected=expected, actual=actual, hint=hint, critical=critical
-            )
+            Check(name=name, passed=passed, expected=expected, actual=actual, hint=hint, critical=critical)
         )
         return passed
 
@@ -287,9 +285,7 @@ class _Inspection:
             mode="test" if self.request.mode == "test" else "full",
             started_at=self.request.started_at or now,
             out=self.request.out,
-            config=ConfigInput(
-                uri=self.request.config, sha256=config_sha256(config_text), text=config_text
-            ),
+            config=ConfigInput(uri=self.request.config, sha256=config_sha256(config_text), text=config_text),
             code=CodeInput(
                 pipeline_version=code.pipeline_version,
                 git_commit=code.git_commit,
@@ -421,9 +417,5 @@ def _changed(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     return (
         [f"{what} {name} is missing" for name in before if name not in now]
         + [f"{what} {name} is new" for name in now if name not in before]
-        + [
-            f"{what} {name} has other bytes"
-            for name in now
-            if name in before and before[name] != now[name]
-        ]
+        + [f"{what} {name} has other bytes" for name in now if name in before and before[name] != now[name]]
     )

@@ -116,9 +116,7 @@ def measure(files: RunFiles) -> dict[str, Any]:
             "task_seconds": seconds,
             "bytes_read": fan_out["bytes_read"],
             "bytes_written": fan_out["bytes_written"],
-            "megabytes_per_task_second": round(fan_out["bytes_read"] / 1e6 / seconds, 1)
-            if seconds
-            else None,
+            "megabytes_per_task_second": round(fan_out["bytes_read"] / 1e6 / seconds, 1) if seconds else None,
         },
         "draw": {"seconds": sample["seconds"], "candidates": sample["candidates"]},
     }

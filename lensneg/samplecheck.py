@@ -87,8 +87,7 @@ def _summary_checks(quotas: dict[str, Any], summary: dict[str, Any]) -> list[Che
             passed=summary["positives"] == positives,
             expected=f"{positives:,}",
             actual=f"{summary['positives']:,}",
-            hint="matched_positives.parquet does not agree with quotas.json; start again with another "
-            "run id",
+            hint="matched_positives.parquet does not agree with quotas.json; start again with another run id",
         ),
         Check(
             name="no_duplicates",

@@ -15,10 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import boto3
-from botocore.config import Config as BotoConfig
-from botocore.exceptions import BotoCoreError, ClientError
-
 from lensneg.errors import InputError, TransientError
 
 if TYPE_CHECKING:
@@ -95,13 +91,19 @@ def bucket_and_key(uri: str) -> tuple[str, str]:
 @lru_cache(maxsize=1)
 def s3_client() -> S3Client:
     """Return the process's S3 client: retries with full jitter, connections for parallel reads."""
-    config = BotoConfig(retries={"mode": "standard", "total_max_attempts": 8}, max_pool_connections=64)
+    # Imported here: a run on local files should not wait for it.
+    import boto3
+    from botocore.config import Config
+
+    config = Config(retries={"mode": "standard", "total_max_attempts": 8}, max_pool_connections=64)
     return boto3.client("s3", config=config)
 
 
 @contextmanager
 def _s3_errors(uri: str) -> Iterator[None]:
     """Turn botocore's errors into ones that say what to do."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         yield
     except ClientError as error:
@@ -227,8 +229,8 @@ def write_bytes(uri: str, data: bytes, *, if_absent: bool = False) -> bool:
             else:
                 s3_client().put_object(Bucket=bucket, Key=key, Body=data)
     except TransientError as error:
-        cause = error.__cause__
-        if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "PreconditionFailed":
+        response = getattr(error.__cause__, "response", {})
+        if response.get("Error", {}).get("Code") == "PreconditionFailed":
             return False
         raise
     return True

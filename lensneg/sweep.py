@@ -141,14 +141,18 @@ class _Gunzip:
             return self._file.read(size)
         except (EOFError, OSError, zlib.error) as error:
             raise SweepError(
-                f"{self._source}: the gzip stream is damaged or cut short ({error}); "
-                "fetch the file again"
+                f"{self._source}: the gzip stream is damaged or cut short ({error}); fetch the file again"
             ) from error
 
     def readinto(self, buffer: memoryview, /) -> int:
         data = self._read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def finish(self) -> None:
+        """Read to the end, where the checksum is: before it, damage can pass for other values."""
+        while self._read(1 << 20):
+            pass
 
     def close(self) -> None:
         self._file.close()
@@ -217,11 +221,15 @@ def _parse_header(text: bytes, uri: str, hdu: int) -> fits.Header:
         ) from error
 
 
-def _integer(header: fits.Header, key: str, uri: str, low: int = 0) -> int:
+def _value(header: fits.Header, key: str, uri: str, default: Any = None) -> Any:
     try:
-        value = header[key]
-    except Exception as error:  # a card that cannot be parsed raises only when it is read
-        raise SweepError(f"{uri}: the table's header has no readable {key}") from error
+        return header.get(key, default)
+    except Exception as error:  # a damaged card raises only when it is read
+        raise SweepError(f"{uri}: the header's {key} is not readable; fetch the file again") from error
+
+
+def _integer(header: fits.Header, key: str, uri: str, low: int = 0) -> int:
+    value = _value(header, key, uri)
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise SweepError(f"{uri}: {key} is {value!r}; expected a whole number from {low} on")
     return value
@@ -231,7 +239,7 @@ def _row_dtype(header: fits.Header, uri: str) -> np.dtype[np.void]:
     """Return the dtype of a row, checked against the data model."""
     names, formats = [], []
     for i in range(1, _integer(header, "TFIELDS", uri, 1) + 1):
-        name, tform = header.get(f"TTYPE{i}"), header.get(f"TFORM{i}")
+        name, tform = _value(header, f"TTYPE{i}", uri), _value(header, f"TFORM{i}", uri)
         if not isinstance(name, str) or not isinstance(tform, str):
             raise SweepError(f"{uri}: column {i} has no TTYPE{i} or no TFORM{i}")
         try:
@@ -239,6 +247,12 @@ def _row_dtype(header: fits.Header, uri: str) -> np.dtype[np.void]:
         except ValueError as error:
             raise SweepError(f"{uri}: column {i} ({name}): {error}") from error
         names.append(name.strip().upper())
+        scale, zero = _value(header, f"TSCAL{i}", uri, 1), _value(header, f"TZERO{i}", uri, 0)
+        if names[-1] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
+            raise SweepError(
+                f"{uri}: column {i} ({name}) is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero}); "
+                "expected plain values, as in the survey's own file: fetch that"
+            )
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise SweepError(f"{uri}: columns named twice: {', '.join(doubled)}")
@@ -264,14 +278,14 @@ def _row_dtype(header: fits.Header, uri: str) -> np.dtype[np.void]:
 def _layout(stream: storage.Reader, uri: str) -> SweepFile:
     """Read both headers of a sweep file from the start of its bytes."""
     primary, primary_bytes = _read_header(stream, uri, 0)
-    if primary.get("NAXIS", 0) != 0:
+    if _value(primary, "NAXIS", uri, 0) != 0:
         raise SweepError(f"{uri}: the primary HDU holds data; a sweep file's is empty")
     header, header_bytes = _read_header(stream, uri, 1)
-    extname = str(header.get("EXTNAME", SWEEP_EXTNAME)).strip().upper()
-    if header.get("XTENSION") != "BINTABLE" or header.get("ZTABLE") or extname != SWEEP_EXTNAME:
+    kind = _value(header, "XTENSION", uri)
+    extname = str(_value(header, "EXTNAME", uri, SWEEP_EXTNAME)).strip().upper()
+    if kind != "BINTABLE" or _value(header, "ZTABLE", uri) or extname != SWEEP_EXTNAME:
         raise SweepError(
-            f"{uri}: HDU 1 is {header.get('XTENSION')!r} named {extname!r}; expected a plain "
-            f"BINTABLE named {SWEEP_EXTNAME!r}"
+            f"{uri}: HDU 1 is {kind!r} named {extname!r}; expected a plain BINTABLE named {SWEEP_EXTNAME!r}"
         )
     dtype = _row_dtype(header, uri)
     row_bytes = _integer(header, "NAXIS1", uri, 1)
@@ -345,7 +359,8 @@ def iter_rows(
     Raises
     ------
     SweepError
-        If the file ends before its last row.
+        If the file ends before its last row, or is gzipped and fails its checksum; the latter is
+        known only after the last row.
     """
     row_bytes = file.dtype.itemsize
     left = file.n_rows - first_row if n_rows is None else n_rows
@@ -366,5 +381,7 @@ def iter_rows(
             yield row, SweepRows(np.frombuffer(chunk, dtype=file.dtype))
             row += count
             left -= count
+        if isinstance(stream, _Gunzip) and row == file.n_rows:
+            stream.finish()
     finally:
         stream.close()

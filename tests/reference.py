@@ -503,9 +503,7 @@ def sampling_priority(targetid: int, seed: int) -> int:
     return unsigned - TWO_64 if unsigned >= TWO_64 // 2 else unsigned
 
 
-def quota(
-    positives: int, n1_available: int, n2_available: int, sampling: dict[str, Any]
-) -> dict[str, int]:
+def quota(positives: int, n1_available: int, n2_available: int, sampling: dict[str, Any]) -> dict[str, int]:
     """How many rows of each pool a stratum gets.
 
     >>> rule = {"neg_pos_ratio": 10, "n1_n2_ratio": [85, 15], "backfill": True}

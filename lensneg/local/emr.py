@@ -116,7 +116,9 @@ class LocalEmrServerless:
             If the parameters are not those of ``StartJobRun``.
         """
         model = botocore.session.get_session().get_service_model("emr-serverless")
-        validate_parameters(parameters, model.operation_model("StartJobRun").input_shape)
+        shape = model.operation_model("StartJobRun").input_shape
+        assert shape is not None
+        validate_parameters(parameters, shape)
         run = JobRun(uuid.uuid4().hex[:16], parameters["applicationId"], parameters.get("name", ""))
         self._runs[run.job_run_id] = run
         command = spark_submit_line(parameters["jobDriver"])

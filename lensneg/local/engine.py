@@ -200,6 +200,7 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
     original = state_task_factory.state_task_service_for
     start_shape = _operation("emr-serverless", "StartJobRun").input_shape
     assert start_shape is not None
+    start_parameters = {name[0].upper() + name[1:] for name in start_shape.members}
 
     class StateTaskServiceStartExecution(StateTaskServiceSfn):  # type: ignore[misc]
         """``arn:aws:states:::states:startExecution.sync:2``."""
@@ -222,7 +223,7 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
             super().__init__({ResourceCondition.Sync, ResourceCondition.WaitForTaskToken})
 
         def _get_supported_parameters(self) -> set[str]:
-            return {name[0].upper() + name[1:] for name in start_shape.members}
+            return start_parameters
 
         def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
             self._to_boto_request(parameters, start_shape)

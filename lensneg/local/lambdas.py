@@ -106,9 +106,7 @@ class LocalLambda:
     def _new_pool(self) -> ProcessPoolExecutor:
         initializer, arguments = self._start
         # A fresh interpreter each: nothing of moto's patches may leak into the handlers.
-        return ProcessPoolExecutor(
-            self.workers, multiprocessing.get_context("spawn"), initializer, arguments
-        )
+        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), initializer, arguments)
 
     def invoke(self, function_name: str, body: str) -> Invocation:
         """Run a handler and wait for it."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lensneg import storage
-from lensneg.errors import InputError
 from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda
@@ -51,7 +49,7 @@ def run_locally(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
     Parameters
     ----------
     request : RunRequest
-        Its output prefix must be a local folder.
+        Its output prefix must be a local folder: tables stay on disk.
     workers : int
         Processes of the map, and cores of the Spark job.
     watcher : Watcher
@@ -59,17 +57,7 @@ def run_locally(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
     Returns
     -------
     Outcome
-
-    Raises
-    ------
-    InputError
-        If the output prefix is not a local folder.
     """
-    if storage.is_s3(request.out):
-        raise InputError(
-            f"--out {request.out}: a run on this machine writes to a local folder; for a run in S3 deploy "
-            "template.yaml and start an execution there"
-        )
     files = RunFiles(request.out, request.run_id)
     data = request.model_dump(mode="json", exclude_none=True)
     with machine(workers, Path(files.root) / "logs", watcher) as state_machine:

@@ -1,0 +1,5 @@
+"""``python -m lensneg``."""
+
+from lensneg.cli import main
+
+main()

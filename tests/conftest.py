@@ -1,0 +1,115 @@
+"""What several test modules share: the published configs, the real data, a mocked S3."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import settings
+from moto import mock_aws
+from moto.backends import get_backend
+
+from lensneg import storage
+from lensneg.config import Config, parse_config
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+# The same examples in every run: a failure is seen by all or by none.
+settings.register_profile("lensneg", deadline=None, derandomize=True, print_blob=False)
+settings.load_profile("lensneg")
+
+
+def config_text(name: str) -> str:
+    """The text of a published config."""
+    return (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def plan_text() -> str:
+    """The text of negative_sampling_v1."""
+    return config_text("negative_sampling_v1")
+
+
+@pytest.fixture(scope="session")
+def plan(plan_text: str) -> Config:
+    """The config negative_sampling_v1."""
+    return parse_config(plan_text)
+
+
+@pytest.fixture(scope="session")
+def parity() -> Config:
+    """The config paper_iv_parity."""
+    return parse_config(config_text("paper_iv_parity"))
+
+
+@pytest.fixture(scope="session")
+def plan_dict(plan_text: str) -> dict[str, Any]:
+    """negative_sampling_v1 as PyYAML parses it."""
+    return yaml.safe_load(plan_text)
+
+
+@pytest.fixture(scope="session")
+def parity_dict() -> dict[str, Any]:
+    """paper_iv_parity as PyYAML parses it."""
+    return yaml.safe_load(config_text("paper_iv_parity"))
+
+
+def edited(config: dict[str, Any], changes: dict[str, Any]) -> str:
+    """The text of a config with some values changed, by their dotted keys; ``...`` removes a key."""
+    copy = yaml.safe_load(yaml.safe_dump(config, sort_keys=False))
+    for dotted, value in changes.items():
+        *sections, key = dotted.split(".")
+        section = copy
+        for name in sections:
+            section = section[name]
+        if value is ...:
+            del section[key]
+        else:
+            section[key] = value
+    return yaml.safe_dump(copy, sort_keys=False)
+
+
+@pytest.fixture(scope="session")
+def plan_with(plan_dict: dict[str, Any]) -> Callable[[dict[str, Any]], Config]:
+    """negative_sampling_v1 with some values changed: ``plan_with({"sampling.seed": 1})``."""
+
+    def parse(changes: dict[str, Any]) -> Config:
+        return parse_config(edited(plan_dict, changes))
+
+    return parse
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Where a file of real data is; the test is skipped where there is none."""
+
+    def find(name: str) -> Path:
+        path = SHARED_DATA / name
+        if not path.exists():
+            pytest.skip(f"real data: no ../shared/data/{name} beside this checkout")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def mocked_s3() -> Iterator[None]:
+    """A mocked S3 for a module: to make a client takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.delenv("AWS_PROFILE", raising=False)
+        storage.s3_client.cache_clear()
+        yield
+    storage.s3_client.cache_clear()
+
+
+@pytest.fixture
+def s3(mocked_s3: None) -> str:
+    """An empty bucket in a mocked S3, as a URI."""
+    get_backend("s3").reset()
+    storage.s3_client().create_bucket(Bucket="sky")
+    return "s3://sky"

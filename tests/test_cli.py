@@ -1,0 +1,174 @@
+"""The command line: what it refuses at the door, its exit codes, and what it prints."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import CONFIGS
+
+from lensneg.cli import main
+from lensneg.mocksky import write_mock_sky
+
+PLAN = CONFIGS / "negative_sampling_v1.yaml"
+
+
+class Door:
+    """The command line within this process: what is refused at the door starts no other."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["lensneg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self.capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Door:
+    monkeypatch.setenv("COLUMNS", "80")
+    return Door(monkeypatch, capsys)
+
+
+def lensneg(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "lensneg", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sky")
+    write_mock_sky(folder, files=2, rows=3_000, seed=31)
+    return folder
+
+
+def run_on(sky: Path, out: Path, *more: object) -> subprocess.CompletedProcess[str]:
+    return lensneg(
+        "run",
+        "--config",
+        PLAN,
+        "--sweeps",
+        sky / "sweeps",
+        "--positives",
+        sky / "positives.csv",
+        "--out",
+        out,
+        "--workers",
+        1,
+        *more,
+    )
+
+
+def test_help_names_the_commands_and_has_examples(door: Door) -> None:
+    assert "mock-sky" in door("--help")[1]
+    for command in ("run", "mock-sky"):
+        code, out, _ = door(command, "--help")
+        assert code == 0
+        assert "Example: lensneg" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--config": "nowhere.yaml"}, "nowhere.yaml: no such file"),
+        ({"--sweeps": "nowhere"}, "nowhere: no such folder"),
+        ({"--positives": "nowhere.csv"}, "nowhere.csv: no such file"),
+        ({"--exclude": "nowhere.csv"}, "nowhere.csv: no such file"),
+        ({"--positives": "x.csv?alpha=RA"}, "'alpha' is not an option of a catalogue"),
+        ({"--run-id": "../../etc"}, "run_id"),
+        ({"--mode": "half"}, "'half' is not one of"),
+        ({"--workers": "0"}, "0 is not in the range"),
+        ({"--out": "s3://bucket/prefix"}, "writes to a local folder"),
+        ({"--out": "ftp://host/x"}, "expected a local path or s3://"),
+    ],
+)
+def test_bad_usage_and_input_are_refused_at_the_door(
+    door: Door, sky: Path, tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    arguments = {
+        "--config": str(PLAN),
+        "--sweeps": str(sky / "sweeps"),
+        "--positives": str(sky / "positives.csv"),
+        "--out": str(tmp_path / "out"),
+        **change,
+    }
+    code, _, err = door("run", *[word for pair in arguments.items() for word in pair])
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_config_with_faults_is_refused_with_every_fault(door: Door, sky: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(PLAN.read_text().replace("mag_z_max: 20.0", "mag_z_limit: 20.0"))
+    code, _, err = door(
+        "run",
+        "--config",
+        config,
+        "--sweeps",
+        sky,
+        "--positives",
+        sky / "positives.csv",
+        "--out",
+        tmp_path / "out",
+    )
+    assert code == 2
+    assert "selection.mag_z_limit: unknown key" in err
+    assert "selection.mag_z_max: missing" in err
+
+
+def test_a_gate_that_fails_ends_with_1_and_the_gate_table(sky: Path, tmp_path: Path) -> None:
+    result = run_on(sky, tmp_path / "out", "--mode", "full", "--run-id", "lonely")
+    assert result.returncode == 1
+    assert "Gate1PreSubmission │ failed" in result.stdout
+    assert "FAILED: Gate1PreSubmission" in result.stdout
+    assert "mini_test_passed" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_the_real_dr8_sweep_file_is_refused(
+    shared_data: Callable[[str], Path], sky: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    (folder / "sweep-310m005-320p000.fits").symlink_to(shared_data("dr8-sweep-310m005-320p000.fits"))
+    result = lensneg(
+        "run", "--config", PLAN, "--sweeps", folder, "--positives", sky / "positives.csv",
+        "--out", tmp_path / "out", "--mode", "test", "--workers", 1,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "sweep-310m005-320p000.fits" in result.stdout
+    assert "SHAPE_R" in result.stdout
+    assert "It is laid out as in DR8 or before." in result.stdout
+    assert "fetch them from the survey's south/sweep/10.1 folder" in result.stdout
+
+
+def test_companion_files_are_not_inputs(sky: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    for sweep in (sky / "sweeps").iterdir():
+        for companion in ("-lc", "-ex", "-pz"):
+            (folder / sweep.name.replace(".fits", f"{companion}.fits")).symlink_to(sweep)
+    result = lensneg(
+        "run", "--config", PLAN, "--sweeps", folder, "--positives", sky / "positives.csv",
+        "--out", tmp_path / "out", "--mode", "test", "--workers", 1,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "0 sweep files, 6 other files (ignored)" in result.stdout
+
+
+def test_mock_sky_refuses_a_folder_with_another_sky(door: Door, sky: Path) -> None:
+    code, _, err = door("mock-sky", sky)
+    assert code == 2
+    assert str(sky) in err.replace("\n", "")

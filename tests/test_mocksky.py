@@ -1,0 +1,533 @@
+"""The mock sky: is it a DR10 sky where the pipeline looks, and is the awkward always in it?"""
+
+import csv
+import gzip
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import fitsio
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from lensneg import mocksky
+from lensneg.config import Config, parse_config
+from lensneg.datamodel import MASKBITS, SOURCE_TYPES, Cell, sweep_cell, sweep_dtype
+from lensneg.errors import InputError
+from lensneg.mocksky import MockSky, write_mock_sky
+from lensneg.pools import POOLS, classify
+from lensneg.quotas import compute_quotas
+from lensneg.selection import select
+from lensneg.strata import Stratum, nobs_z_bin
+from lensneg.sweep import SweepRows
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+CANDIDATES = SHARED / "desi_candidates.csv"
+EXCLUDED = ("BRIGHT", "ALLMASK_G", "ALLMASK_R", "ALLMASK_Z", "MEDIUM", "GALAXY", "CLUSTER")
+ROWS = 2000
+
+
+def shared(name: str) -> Path:
+    """Real data, or skip."""
+    if not (SHARED / name).exists():
+        pytest.skip(f"needs the real data file {name}")
+    return SHARED / name
+
+
+def table(path: Path) -> np.ndarray:
+    """A sweep's rows as they are stored, read without the package or a FITS library."""
+    data = path.read_bytes()
+    start = 2880 * next(i for i in range(99) if b"END" + b" " * 77 in data[2880 * i : 2880 * i + 2880] and i)
+    n = int(fits.getheader(path, 1)["NAXIS2"])
+    return np.frombuffer(data, sweep_dtype(), n, start + 2880)
+
+
+def tables(sky: MockSky) -> dict[str, np.ndarray]:
+    return {path.name: table(path) for path in sorted(Path(sky.sweeps).iterdir())}
+
+
+def cell(name: str) -> Cell:
+    found = sweep_cell(name)
+    assert found is not None
+    return found
+
+
+def positions(path: str | Path) -> np.ndarray:
+    with open(path, encoding="utf-8") as file:
+        return np.array([(float(row["ra"]), float(row["dec"])) for row in csv.DictReader(file)])
+
+
+def separations(ra: float, dec: float, rows: np.ndarray) -> np.ndarray:
+    """Arcseconds from a position to each row, by the haversine formula."""
+    lon, lat = np.radians(rows["RA"] - ra), np.radians(rows["DEC"])
+    h = np.sin((lat - np.radians(dec)) / 2) ** 2
+    h += np.cos(lat) * np.cos(np.radians(dec)) * np.sin(lon / 2) ** 2
+    return np.degrees(2 * np.arcsin(np.sqrt(h))) * 3600
+
+
+def counterparts(sky: MockSky) -> list[tuple[str, int, float] | None]:
+    """For each position the nearest source that is not DUP within 1.5 arcsec: file, row, separation."""
+    found: list[tuple[str, int, float] | None] = []
+    every = tables(sky)
+    for ra, dec in positions(sky.positives):
+        best = None
+        for name, rows in every.items():
+            near = np.flatnonzero((np.abs(rows["DEC"] - dec) < 0.001) & (rows["TYPE"] != b"DUP"))
+            for i, distance in zip(near.tolist(), separations(ra, dec, rows[near]).tolist(), strict=True):
+                if distance <= 1.5 and (best is None or distance < best[2]):
+                    best = name, i, distance
+        found.append(best)
+    return found
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> MockSky:
+    """The smallest sky that has everything but bricks across files and a pole."""
+    return write_mock_sky(tmp_path_factory.mktemp("two"), files=2, rows=ROWS)
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> MockSky:
+    return write_mock_sky(tmp_path_factory.mktemp("four"), rows=ROWS)
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory: pytest.TempPathFactory) -> MockSky:
+    return write_mock_sky(tmp_path_factory.mktemp("default"))
+
+
+@pytest.fixture(scope="module")
+def plan() -> Config:
+    return parse_config((ROOT / "configs" / "negative_sampling_v1.yaml").read_text(encoding="utf-8"), "plan")
+
+
+# --- Files
+
+
+def test_columns_are_those_of_the_data_model(two: MockSky) -> None:
+    with open(shared("dr10_sweep_columns.csv"), encoding="utf-8") as file:
+        model = [(row["name"], row["tform"], row["unit"]) for row in csv.DictReader(file)]
+    assert len(model) == 130
+    for path in Path(two.sweeps).iterdir():
+        header = fits.getheader(path, 1)
+        of_file = [
+            (header[f"TTYPE{i}"], header[f"TFORM{i}"], header.get(f"TUNIT{i}", "")) for i in range(1, 131)
+        ]
+        assert of_file == model
+        assert header["NAXIS1"] == 505
+        assert header["TFIELDS"] == 130
+        with fitsio.FITS(path) as hdus:
+            assert hdus[1].get_colnames() == [name for name, _, _ in model]
+
+
+def test_headers_and_blocks(two: MockSky) -> None:
+    for path in Path(two.sweeps).iterdir():
+        corner = cell(path.name)
+        assert path.stat().st_size % 2880 == 0
+        padding = path.stat().st_size - len(path.read_bytes().rstrip(b"\0"))
+        assert padding >= -ROWS * 505 % 2880
+        with fits.open(path) as hdus:
+            hdus.verify("exception")
+            assert hdus[0].header["NAXIS"] == 0
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "SWEEP"]
+            assert len(hdus) == 2
+            header = hdus[1].header
+            assert header["NAXIS2"] == ROWS
+            assert [header[key] for key in ("RAMIN", "RAMAX", "DECMIN", "DECMAX")] == list(corner)
+            assert header["MBIT_12"] == "GALAXY"
+            assert header["MOCK"] is True
+
+
+def test_two_fits_readers_agree_with_the_bytes(two: MockSky) -> None:
+    for path in Path(two.sweeps).iterdir():
+        stored, by_fitsio = table(path), fitsio.read(path, 1)
+        with fits.open(path) as hdus:
+            by_astropy = hdus[1].data
+            for name in ("BRICKID", "OBJID", "RA", "DEC", "FLUX_Z", "DCHISQ", "MASKBITS", "SERSIC"):
+                assert np.array_equal(by_fitsio[name], stored[name], equal_nan=True), name
+                assert np.array_equal(by_astropy[name], stored[name], equal_nan=True), name
+            assert by_astropy["TYPE"].tolist() == [t.decode() for t in stored["TYPE"].tolist()]
+
+
+def test_what_is_returned_is_what_was_written(two: MockSky) -> None:
+    sizes = [path.stat().st_size for path in Path(two.sweeps).iterdir()]
+    assert (two.files, two.rows, two.bytes) == (2, 2 * ROWS, sum(sizes))
+    assert len(sizes) == 2
+    assert two.positives == str(Path(two.sweeps).parent / "positives.csv")
+
+
+def test_the_same_arguments_give_the_same_bytes(two: MockSky, tmp_path: Path) -> None:
+    done: list[tuple[str, int]] = []
+
+    def on_file(path: str, size: int) -> None:
+        done.append((path, size))
+
+    write_mock_sky(tmp_path / "again", files=2, rows=ROWS, workers=1, on_file=on_file)
+    write_mock_sky(tmp_path / "parallel", files=2, rows=ROWS, workers=2)
+    write_mock_sky(tmp_path / "other", files=2, rows=ROWS, seed=2)
+    for path in (*Path(two.sweeps).iterdir(), Path(two.positives)):
+        name = path.relative_to(Path(two.sweeps).parent)
+        assert (tmp_path / "again" / name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "parallel" / name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "other" / name).read_bytes() != path.read_bytes()
+    assert sorted(Path(path).name for path, _ in done) == [p.name for p in sorted(Path(two.sweeps).iterdir())]
+    assert all(Path(path).stat().st_size == size for path, size in done)
+
+
+def test_gzip_holds_the_same_bytes(two: MockSky, tmp_path: Path) -> None:
+    packed = write_mock_sky(tmp_path, files=2, rows=ROWS, gzip=True)
+    for path in Path(two.sweeps).iterdir():
+        data = (Path(packed.sweeps) / f"{path.name}.gz").read_bytes()
+        assert gzip.decompress(data) == path.read_bytes()
+        assert data[3] == 0, "flags: a name or a comment in the header"
+        assert data[4:8] == bytes(4), "a time in the header"
+    assert packed.bytes < two.bytes
+
+
+def test_a_file_that_fails_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(mocksky, "_fill_chunk", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_mock_sky(tmp_path, files=1, rows=ROWS)
+    assert list((tmp_path / "sweeps").iterdir()) == []
+    assert not (tmp_path / "positives.csv").exists()
+
+
+# --- Rows
+
+
+def test_keys_are_unique_and_positions_in_their_cells(four: MockSky) -> None:
+    seen: set[tuple[int, int]] = set()
+    for name, rows in tables(four).items():
+        corner = cell(name)
+        assert (rows["RA"] >= corner.ra_min).all()
+        assert (rows["RA"] < corner.ra_max).all()
+        assert (rows["DEC"] >= corner.dec_min).all()
+        assert (rows["DEC"] < corner.dec_max).all()
+        assert set(rows["RELEASE"].tolist()) == {10002}
+        assert rows["BRICKID"].min() > 0
+        assert rows["BRICKID"].max() < 1 << 20
+        assert rows["OBJID"].min() >= 0
+        assert rows["OBJID"].max() < 1 << 22
+        seen.update(zip(rows["BRICKID"].tolist(), rows["OBJID"].tolist(), strict=True))
+    assert len(seen) == four.rows
+
+
+def test_bricks_are_shared_between_files(four: MockSky) -> None:
+    of_file = {name: dict(zip(r["BRICKID"], r["BRICKNAME"], strict=True)) for name, r in tables(four).items()}
+    shared_bricks = set(of_file["sweep-000p005-005p010.fits"]) & set(of_file["sweep-000p000-005p005.fits"])
+    assert len(shared_bricks) > 5
+    names: dict[int, set[bytes]] = {}
+    for bricks in of_file.values():
+        for brick, name in bricks.items():
+            names.setdefault(int(brick), set()).add(bytes(name))
+    assert all(len(found) == 1 for found in names.values())
+    assert len(set.union(*names.values())) == len(names)
+
+
+def test_bricks_are_the_surveys(two: MockSky) -> None:
+    real = fitsio.read(shared("dr8-sweep-310m005-320p000.fits"), 1)
+    assert len(real)
+    for row in real:
+        corner = mocksky._cell_at(float(row["RA"]), float(row["DEC"]))
+        bricks = mocksky._bricks_of(corner, seed=1)
+        i = bricks.find(float(row["RA"]), float(row["DEC"]))
+        assert int(bricks.brickid[i]) == int(row["BRICKID"])
+        assert bricks.name[i].decode() == str(row["BRICKNAME"]).strip()
+
+
+def test_bricks_tile_the_polar_cells() -> None:
+    for ra in range(0, 360, 5):
+        bricks = mocksky._bricks_of(Cell(ra, ra + 5, -90, -85), seed=1)
+        assert (bricks.ra_width * bricks.dec_width).sum() == pytest.approx(25)
+        assert (bricks.slot >= 0).all()
+        assert (bricks.slot < bricks.slots).all()
+    # All 72 cells share the pole's brick, the first of all, and each has a slot of its own.
+    pole = [mocksky._bricks_of(Cell(ra, ra + 5, -90, -85), seed=1) for ra in range(0, 360, 5)]
+    assert {int(bricks.brickid[0]) for bricks in pole} == {1}
+    assert sorted(int(bricks.slot[0]) for bricks in pole) == list(range(72))
+
+
+@pytest.mark.parametrize("fixture", ["two", "four"])
+def test_the_awkward_is_in_every_file(fixture: str, request: pytest.FixtureRequest) -> None:
+    for name, rows in tables(request.getfixturevalue(fixture)).items():
+        galaxy = ~np.isin(rows["TYPE"], [b"PSF", b"DUP"])
+        for band in "GRZ":
+            flux = rows[f"FLUX_{band}"]
+            assert (flux[galaxy] == 0).any(), (name, band)
+            assert (flux[galaxy] < 0).any(), (name, band)
+            assert np.isnan(flux[galaxy]).any(), (name, band)
+        bits = np.bitwise_or.reduce(rows["MASKBITS"][galaxy & (rows["FLUX_Z"] > 10)])
+        assert bits == (1 << len(MASKBITS)) - 1, name
+        assert {t.decode() for t in rows["TYPE"]} == set(SOURCE_TYPES)
+        for low, high in ((1, 2), (3, 5), (6, 10), (11, 99)):
+            assert ((rows["NOBS_Z"] >= low) & (rows["NOBS_Z"] <= high)).any(), (name, low)
+        assert (rows["MW_TRANSMISSION_R"] > 1).any()
+        assert (rows["FLUX_Z"] == 10).any()  # z = 20, which is not below 20
+
+
+def test_columns_agree_with_each_other(four: MockSky) -> None:
+    for rows in tables(four).values():
+        kind = rows["TYPE"]
+        for band in "GRIZ":
+            unseen = rows[f"NOBS_{band}"] == 0
+            ordinary = unseen & (rows[f"FLUX_{band}"] != -1.5) & ~np.isnan(rows[f"FLUX_{band}"])
+            assert unseen.any() or band != "Z"
+            assert (rows[f"FLUX_{band}"][ordinary] == 0).all()
+            assert (rows[f"FLUX_IVAR_{band}"][unseen] == 0).all()
+            assert (rows[f"PSFDEPTH_{band}"][unseen] == 0).all()
+            assert (rows[f"FLUX_{band}"][kind == b"DUP"] == 0).all()
+        assert (rows["SHAPE_R"][np.isin(kind, [b"PSF", b"DUP"])] == 0).all()
+        assert (rows["SHAPE_R"][(kind == b"EXP") | (kind == b"SER")] > 0).all()
+        for column in ("SHAPE_E1", "SHAPE_E2"):
+            assert (rows[column][np.isin(kind, [b"PSF", b"DUP", b"REX"])] == 0).all()
+        assert (np.hypot(rows["SHAPE_E1"], rows["SHAPE_E2"]) < 1).all()
+        for type_, sersic in ((b"PSF", 0), (b"DUP", 0), (b"REX", 1), (b"EXP", 1), (b"DEV", 4)):
+            assert set(rows["SERSIC"][kind == type_].tolist()) == {sersic}
+        fitted = rows["SERSIC"][kind == b"SER"]
+        assert fitted.min() >= 0.5
+        assert fitted.max() <= 6
+        assert len(set(fitted.tolist())) > len(fitted) / 2
+        gaia = rows["REF_CAT"] == b"GE"
+        assert set(kind[gaia].tolist()) == {b"PSF", b"DUP"}
+        assert (rows["REF_ID"][gaia] > 0).all()
+
+
+def test_the_mix_is_that_of_the_survey(default: MockSky) -> None:
+    rows = np.concatenate([*tables(default).values()])
+    share = {t: float((rows["TYPE"] == t.encode()).mean()) for t in SOURCE_TYPES}
+    for type_, expected in (("PSF", 0.476), ("REX", 0.397), ("EXP", 0.080), ("DEV", 0.030), ("SER", 0.017)):
+        assert share[type_] == pytest.approx(expected, rel=0.05), type_
+    assert 0.00002 < share["DUP"] < 0.0005
+    galaxy = ~np.isin(rows["TYPE"], [b"PSF", b"DUP"])
+    assert 0.03 < (galaxy & (rows["FLUX_Z"] > 10)).mean() < 0.05
+    counts = [(galaxy & (rows["FLUX_Z"] > 10 ** (0.4 * (22.5 - m)))).sum() for m in (17, 18, 19, 20, 21)]
+    assert all(2 * a < 1.2 * b for a, b in itertools.pairwise(counts)), "counts rise with magnitude"
+    mask = sum(1 << MASKBITS[name] for name in EXCLUDED)
+    assert 0.10 < ((rows["MASKBITS"] & mask) != 0).mean() < 0.15
+    bins = np.bincount(np.searchsorted((1, 3, 6, 11), rows["NOBS_Z"], side="right")) / len(rows)
+    assert 0.0005 < bins[0] < 0.02
+    assert (bins[1:] > 0.05).all()
+    # Exposures go by brick: within one they differ by two at most, over the sky by many.
+    for brick in np.unique(rows["BRICKID"])[::50]:
+        assert np.ptp(np.sort(rows["NOBS_Z"][rows["BRICKID"] == brick])[2:-2]) <= 8
+    e = np.hypot(rows["SHAPE_E1"], rows["SHAPE_E2"])[galaxy & (rows["TYPE"] != b"REX")]
+    assert 0.05 < (e > 0.5).mean() < 0.3
+
+
+# --- Lenses
+
+
+def test_positives_have_every_flaw(two: MockSky) -> None:
+    rows, found = tables(two), counterparts(two)
+    sources = [rows[match[0]][match[1]] for match in found if match]
+    assert found.count(None) >= 3  # nothing there, a DUP alone, and outside the sweeps
+    outside = [p for p in positions(two.positives) if p[1] > 40]
+    assert len(outside) == 1
+    # One whose only counterpart is DUP.
+    every = np.concatenate([*rows.values()])
+    alone = [p for p, match in zip(positions(two.positives), found, strict=True) if match is None]
+    near = [every["TYPE"][separations(*p, every) < 1.5].tolist() for p in alone]
+    assert [b"DUP"] in near
+    assert [] in near
+    types = Counter(source["TYPE"] for source in sources)
+    assert types[b"PSF"] >= 1
+    assert types[b"EXP"] >= 1
+    assert types[b"SER"] > 1
+    assert any(source["NOBS_Z"] == 0 and source["FLUX_Z"] == 0 for source in sources)
+    assert any(0 < source["FLUX_Z"] < 9 for source in sources)
+    assert any(source["MASKBITS"] & 1 << MASKBITS["MEDIUM"] for source in sources)
+    twice = Counter(match[:2] for match in found if match)
+    assert 2 in twice.values()
+    assert {match[0] for match in found if match} == set(rows), "each file has positives"
+
+
+def test_lenses_have_neighbours_to_exclude(two: MockSky) -> None:
+    every = np.concatenate([*tables(two).values()])
+    bright = every[(every["FLUX_Z"] > 10) & np.isin(every["TYPE"], [b"SER", b"REX", b"DEV"])]
+    near = [
+        ((d := separations(ra, dec, bright)) > 1.5) & (d < 11)
+        for ra, dec in positions(two.positives)
+        if dec < 40
+    ]
+    assert sum(bool(mask.any()) for mask in near) > 0.8 * len(near)
+
+
+def across(sky: MockSky, inside: str, other: str) -> None:
+    """There is a lens whose galaxy is in one file, position and next source in another."""
+    rows, corner = tables(sky), cell(other)
+    for (ra, dec), match in zip(positions(sky.positives), counterparts(sky), strict=True):
+        at_home = corner.ra_min <= ra < corner.ra_max and corner.dec_min <= dec < corner.dec_max
+        if at_home and match is not None and match[0] == inside:
+            beyond = separations(ra, dec, rows[other])
+            assert match[2] < beyond.min() < 1.5, "the next is within reach of a match"
+            assert (beyond < 11).sum() >= 2
+            return
+    pytest.fail(f"no lens between {inside} and {other}")
+
+
+def test_a_lens_lies_across_ra_0(two: MockSky) -> None:
+    east, west = "sweep-000p005-005p010.fits", "sweep-355p005-360p010.fits"
+    assert list(tables(two)) == [east, west]
+    across(two, east, west)
+
+
+def test_a_lens_lies_across_a_border_in_dec(four: MockSky) -> None:
+    across(four, "sweep-000p005-005p010.fits", "sweep-000p000-005p005.fits")
+
+
+def test_a_lens_lies_at_the_pole(four: MockSky) -> None:
+    rows = tables(four)["sweep-355m090-360m085.fits"]
+    assert (rows["DEC"] < -89.995).sum() >= 4
+    pairs = zip(positions(four.positives), counterparts(four), strict=True)
+    polar = [match for position, match in pairs if position[1] < -89.99]
+    assert len(polar) == 1
+    assert polar[0] is not None
+
+
+def tally(
+    rows: np.ndarray, found: list[int], plan: Config
+) -> tuple[Counter[Stratum], Counter[tuple[Stratum, str]]]:
+    """Positives and pool of a file, by the package's own rules."""
+    sweep = SweepRows(rows)
+
+    def strata(some: SweepRows) -> list[Stratum | None]:
+        bins = nobs_z_bin(some["NOBS_Z"], plan.strata)
+        return [
+            Stratum(plan.strata.nobs_z_bins[b], str(t)) if b >= 0 else None
+            for b, t in zip(bins, some["TYPE"], strict=True)
+        ]
+
+    kept = sweep.take(select(sweep, plan.selection)[0])
+    pool = classify(kept, plan.pools)[0]
+    available = Counter(
+        (stratum, POOLS[p]) for stratum, p in zip(strata(kept), pool, strict=True) if stratum and p >= 0
+    )
+    positives = Counter(s for s in strata(sweep.take(np.array(sorted(set(found)), dtype=np.int64))) if s)
+    return positives, available
+
+
+def test_any_two_files_hold_the_negatives_of_their_lenses(default: MockSky, plan: Config) -> None:
+    found = [match for match in counterparts(default) if match]
+    assert 30 <= len(found) <= 80
+    of_file = {
+        name: tally(rows, [row for file, row, _ in found if file == name], plan)
+        for name, rows in tables(default).items()
+    }
+    for chosen in (*itertools.combinations(of_file, 2), tuple(of_file)):
+        positives: Counter[Stratum] = sum((of_file[name][0] for name in chosen), Counter())
+        available: Counter[tuple[Stratum, str]] = sum((of_file[name][1] for name in chosen), Counter())
+        quotas = compute_quotas(positives, available, plan)
+        for quota in quotas:
+            # Lenses take their surroundings with them: leave some to spare.
+            assert sum(pool.available for pool in quota.pools) >= 1.3 * quota.target, (chosen, quota)
+        drawn = {pool: sum(q.pools[i].quota for q in quotas) for i, pool in enumerate(POOLS)}
+        assert drawn["N1"] / sum(drawn.values()) == pytest.approx(0.85, abs=0.02)
+    pools: Counter[str] = Counter()
+    for _, available in of_file.values():
+        for (_, pool), count in available.items():
+            pools[pool] += count
+    assert 0.2 < pools["N2"] / pools.total() < 0.5
+    covered = [q for q in quotas if q.positives]
+    assert len(covered) >= 8
+
+
+# --- A real catalogue
+
+
+def test_every_position_of_a_real_catalogue_has_a_galaxy(tmp_path: Path) -> None:
+    catalog = shared("desi_candidates.csv")
+    sky = write_mock_sky(tmp_path, files=6, rows=ROWS, positives=catalog)
+    assert Path(sky.positives).read_bytes() == catalog.read_bytes()
+    every, checked = tables(sky), 0
+    counts = Counter((int(ra // 5) * 5, int(dec // 5) * 5) for ra, dec in positions(catalog))
+    for name, rows in every.items():
+        corner = cell(name)
+        for ra, dec in positions(catalog):
+            if corner.ra_min <= ra < corner.ra_max and corner.dec_min <= dec < corner.dec_max:
+                distance = separations(ra, dec, rows)
+                i = int(distance.argmin())
+                assert distance[i] < 0.2
+                assert rows["TYPE"][i] in (b"SER", b"DEV", b"REX", b"EXP")
+                assert rows["NOBS_Z"][i] >= 1
+                assert rows["FLUX_Z"][i] > 10
+                checked += 1
+    assert checked == sum(count for _, count in counts.most_common(6))
+
+
+def test_a_small_catalogue_is_topped_up_with_empty_cells(tmp_path: Path) -> None:
+    catalog = tmp_path / "lenses.csv"
+    catalog.write_text("name,ra,dec\nA,200.1,12.0\nB,200.2,12.1\nC,77.0,80.0\n", encoding="utf-8")
+    sky = write_mock_sky(tmp_path / "sky", files=2, rows=500, positives=catalog)
+    names = sorted(tables(sky))
+    assert "sweep-200p010-205p015.fits" in names
+    assert len(names) == 2
+
+
+# --- What is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"files": 0}, r"files: got 0; expected 1 to 1872"),
+        ({"files": 1873}, r"files: got 1873"),
+        ({"rows": 499}, r"rows: got 499 .* expected 500"),
+        ({"rows": (1 << 22) + 1}, r"rows: .* 22 bits"),
+        ({"seed": -1}, r"seed: got -1"),
+        ({"positives": "no-such-file.csv"}, r"no such file"),
+    ],
+)
+def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        write_mock_sky(tmp_path / "sky", **arguments)  # type: ignore[arg-type]
+    assert not (tmp_path / "sky").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "message"),
+    [
+        ("name,alpha,delta\nA,10,0\n", 500, r"no column 'ra'"),
+        ("name,ra,dec\nA,10,60\nB,20,40\n", 500, r"none of its 2 positions lies between Dec -90 and \+40"),
+        ("name,ra,dec\n" + "A,10,0\n" * 400, 500, r"rows: 500 are too few for sweep-010p000-015p005"),
+    ],
+)
+def test_catalogues_that_do_not_fit_are_refused(tmp_path: Path, text: str, rows: int, message: str) -> None:
+    catalog = tmp_path / "lenses.csv"
+    catalog.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        write_mock_sky(tmp_path / "sky", files=1, rows=rows, positives=catalog)
+    assert not (tmp_path / "sky").exists()
+
+
+def test_a_fits_catalogue_is_refused(tmp_path: Path) -> None:
+    catalog = tmp_path / "lenses.fits"
+    fits.BinTableHDU.from_columns(
+        [fits.Column("RA", "D", array=[10.0]), fits.Column("DEC", "D", array=[0.0])]
+    ).writeto(catalog)
+    with pytest.raises(InputError, match="are a CSV file"):
+        write_mock_sky(tmp_path / "sky", positives=catalog)
+
+
+def test_a_folder_with_another_sky_is_refused(two: MockSky) -> None:
+    before = [path.read_bytes() for path in Path(two.sweeps).iterdir()]
+    with pytest.raises(InputError, match="name another folder"):
+        write_mock_sky(Path(two.sweeps).parent, files=1, rows=ROWS)
+    assert [path.read_bytes() for path in Path(two.sweeps).iterdir()] == before
+
+
+def test_s3_is_refused() -> None:
+    with pytest.raises(InputError, match="copy it to S3"):
+        write_mock_sky("s3://bucket/sky")
+
+
+def test_the_grid_has_no_cell_twice_and_none_outside_dr10() -> None:
+    grid = mocksky._grid()
+    assert len(grid) == len(set(grid)) == 72 * 26
+    assert all(corner.dec_min >= -90 and corner.dec_max <= 40 for corner in grid)
+    real = set(shared("dr10.1_sweep_names.txt").read_text(encoding="utf-8").split())
+    assert {mocksky.sweep_name(corner) for corner in grid[:400]} <= real

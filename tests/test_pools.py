@@ -1,0 +1,281 @@
+"""The pools: each N2 criterion at and around its limits, their order, and what is in no pool."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from sweepfile import GALAXY, Row, table
+
+from lensneg.config import CONFUSER_CATEGORIES, Config
+from lensneg.pools import POOLS, classify
+from lensneg.selection import select
+from lensneg.sweep import SweepRows
+
+NAN = math.nan
+
+
+def up(value: float) -> np.float32:
+    """The smallest float32 at or above a number."""
+    near = np.float32(value)
+    return near if float(near) >= value else np.nextafter(near, np.float32(np.inf))
+
+
+def below(value: float) -> np.float32:
+    """The largest float32 below a number."""
+    return np.nextafter(up(value), np.float32(-np.inf))
+
+
+def above(value: float) -> np.float32:
+    """The smallest float32 above a number."""
+    return np.nextafter(np.float32(value), np.float32(np.inf))
+
+
+def pool_of(config: Config, **changes: Any) -> tuple[str | None, str | None]:
+    """Pool and confuser category of GALAXY with some columns changed."""
+    pools, categories = classify(SweepRows(table([changes])), config.pools)
+    assert len(pools) == len(categories) == 1
+    return (
+        POOLS[pools[0]] if pools[0] >= 0 else None,
+        CONFUSER_CATEGORIES[categories[0]] if categories[0] >= 0 else None,
+    )
+
+
+def test_pools_are_n1_then_n2() -> None:
+    assert POOLS == ("N1", "N2")
+
+
+@pytest.mark.parametrize("kind", ["SER", "REX"])
+def test_a_galaxy_like_no_confuser_is_n1(plan: Config, kind: str) -> None:
+    assert pool_of(plan, TYPE=kind) == ("N1", None)
+
+
+def test_a_faint_dev_is_n1(plan: Config) -> None:
+    assert pool_of(plan, TYPE="DEV", SERSIC=4.0, FLUX_R=4.0, FLUX_G=1.0) == ("N1", None)
+
+
+# A red source that no criterion takes, of the flux in r that a limit is tried with.
+def red(flux_r: Any, **changes: Any) -> Row:
+    return {"FLUX_R": flux_r, "FLUX_G": float(flux_r) / 4, **changes}
+
+
+RING = [
+    # DEV: the flux alone decides
+    (red(5.0, TYPE="DEV", SERSIC=4.0), True),
+    (red(above(5.0), TYPE="DEV", SERSIC=4.0), True),
+    (red(below(5.0), TYPE="DEV", SERSIC=4.0), False),
+    (red(50.0, TYPE="DEV", SERSIC=0.0), True),
+    (red(NAN, TYPE="DEV"), False),
+    (red(-50.0, TYPE="DEV"), False),
+    # SER: flux and Sersic index
+    (red(5.0, TYPE="SER", SERSIC=4.0), True),
+    (red(5.0, TYPE="SER", SERSIC=above(4.0)), True),
+    (red(5.0, TYPE="SER", SERSIC=below(4.0)), False),
+    (red(below(5.0), TYPE="SER", SERSIC=4.0), False),
+    (red(50.0, TYPE="SER", SERSIC=6.0), True),
+    (red(50.0, TYPE="SER", SERSIC=NAN), False),
+    # other types never
+    (red(50.0, TYPE="REX", SERSIC=4.0), False),
+    (red(50.0, TYPE="EXP", SERSIC=4.0), False),
+]
+
+EDGE = {"SHAPE_E1": 0.5, "SHAPE_E2": 0.0, "SHAPE_R": 1.0}
+EDGE_ON = [
+    (red(4.0, TYPE="EXP", **EDGE), True),
+    (red(4.0, TYPE="SER", **EDGE), True),
+    (red(4.0, TYPE="DEV", **EDGE), True),
+    (red(4.0, TYPE="REX", **EDGE), False),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_E1": above(0.5)}), True),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_E1": below(0.5)}), False),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_E1": -0.5}), True),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_E1": 0.0, "SHAPE_E2": -0.5}), True),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_E1": 0.3125, "SHAPE_E2": 0.390625}), True),  # |e| = 0.50024
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_E1": 0.3125, "SHAPE_E2": 0.38671875}), False),  # 0.49720
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_E1": NAN}), False),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_R": up(0.6)}), True),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_R": below(0.6)}), False),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_R": NAN}), False),
+    (red(4.0, TYPE="EXP", **EDGE | {"SHAPE_R": 0.0, "SHAPE_E1": 0.9}), False),
+]
+
+# The flux at r = 20.5, and the flux in g at g - r = 0.4 for a flux of 100 in r.
+R_20_5 = 10**0.8
+G_0_4 = 100 * 10**-0.16
+BLUE = [
+    ({"TYPE": "REX", "FLUX_G": 100.0, "FLUX_R": 100.0}, True),
+    ({"TYPE": "SER", "FLUX_G": 100.0, "FLUX_R": 100.0}, True),
+    ({"TYPE": "EXP", "FLUX_G": 100.0, "FLUX_R": 100.0}, True),
+    ({"TYPE": "REX", "FLUX_G": up(G_0_4), "FLUX_R": 100.0}, True),
+    ({"TYPE": "REX", "FLUX_G": below(G_0_4), "FLUX_R": 100.0}, False),
+    ({"TYPE": "REX", "FLUX_G": up(R_20_5), "FLUX_R": up(R_20_5)}, True),
+    ({"TYPE": "REX", "FLUX_G": below(R_20_5), "FLUX_R": below(R_20_5)}, False),
+    # no colour without both fluxes
+    ({"TYPE": "REX", "FLUX_G": 0.0, "FLUX_R": 100.0}, False),
+    ({"TYPE": "REX", "FLUX_G": -100.0, "FLUX_R": 100.0}, False),
+    ({"TYPE": "REX", "FLUX_G": NAN, "FLUX_R": 100.0}, False),
+    ({"TYPE": "REX", "FLUX_G": 100.0, "FLUX_R": 0.0}, False),
+    ({"TYPE": "REX", "FLUX_G": 100.0, "FLUX_R": -100.0}, False),
+    ({"TYPE": "REX", "FLUX_G": 100.0, "FLUX_R": NAN}, False),
+    ({"TYPE": "REX", "FLUX_G": -100.0, "FLUX_R": -100.0}, False),
+]
+
+LARGE = [
+    (red(3.0, TYPE="REX", SHAPE_R=2.0), True),
+    (red(3.0, TYPE="SER", SHAPE_R=2.0), True),
+    (red(3.0, TYPE="DEV", SHAPE_R=2.0), True),
+    (red(3.0, TYPE="EXP", SHAPE_R=2.0), True),
+    (red(above(3.0), TYPE="REX", SHAPE_R=above(2.0)), True),
+    (red(below(3.0), TYPE="REX", SHAPE_R=2.0), False),
+    (red(3.0, TYPE="REX", SHAPE_R=below(2.0)), False),
+    (red(NAN, TYPE="REX", SHAPE_R=2.0), False),
+    (red(3.0, TYPE="REX", SHAPE_R=NAN), False),
+]
+
+CASES = [
+    *(("ring_proxy", changes, met) for changes, met in RING),
+    *(("edge_on_proxy", changes, met) for changes, met in EDGE_ON),
+    *(("blue_clumpy", changes, met) for changes, met in BLUE),
+    *(("large_galaxy", changes, met) for changes, met in LARGE),
+]
+
+
+@pytest.mark.parametrize(("category", "changes", "met"), CASES)
+def test_each_criterion_at_and_around_its_limits(
+    plan: Config, category: str, changes: Row, met: bool
+) -> None:
+    if met:
+        assert pool_of(plan, **changes) == ("N2", category)
+    else:
+        assert pool_of(plan, **changes) == (None if changes["TYPE"] == "EXP" else "N1", None)
+
+
+@pytest.mark.parametrize(("category", "changes", "met"), CASES)
+def test_the_reference_agrees_with_the_same_limits(
+    plan_dict: dict[str, Any], category: str, changes: Row, met: bool
+) -> None:
+    expected = ("N2", category) if met else (None if changes["TYPE"] == "EXP" else "N1", None)
+    assert reference.pool_of(_for_reference(changes), plan_dict["pools"]) == expected
+
+
+def test_limits_are_inclusive_where_magnitudes_are_exact(plan_with: Any) -> None:
+    colour = plan_with({"pools.n2.blue_clumpy.g_minus_r_max": 2.5})
+    assert pool_of(colour, FLUX_G=1.0, FLUX_R=10.0) == ("N2", "blue_clumpy")
+    assert pool_of(colour, FLUX_G=below(1.0), FLUX_R=10.0) == ("N1", None)
+    bright = plan_with({"pools.n2.blue_clumpy.mag_r_max": 20.0})
+    assert pool_of(bright, FLUX_G=10.0, FLUX_R=10.0) == ("N2", "blue_clumpy")
+    assert pool_of(bright, FLUX_G=10.0, FLUX_R=below(10.0)) == ("N1", None)
+
+
+def test_the_first_criterion_that_matches_names_the_category(plan: Config) -> None:
+    source = {"FLUX_R": 50.0, "FLUX_G": 50.0, "SHAPE_R": 3.0, "SHAPE_E1": 0.6, "TYPE": "DEV"}
+    assert pool_of(plan, **source) == ("N2", "ring_proxy")
+    source["TYPE"] = "SER"
+    assert pool_of(plan, **source) == ("N2", "edge_on_proxy")
+    source["SHAPE_E1"] = 0.4
+    assert pool_of(plan, **source) == ("N2", "blue_clumpy")
+    source["FLUX_G"] = 10.0
+    assert pool_of(plan, **source) == ("N2", "large_galaxy")
+    source["SHAPE_R"] = 1.9
+    assert pool_of(plan, **source) == ("N1", None)
+
+
+# ---------------------------------------------------------------- what earlier code got wrong
+
+
+def test_ellipticity_reaches_the_classifier(plan: Config) -> None:
+    round_one = {"TYPE": "SER", "SHAPE_E1": 0.0, "SHAPE_E2": 0.0}
+    assert pool_of(plan, **round_one) == ("N1", None)
+    assert pool_of(plan, **round_one | {"SHAPE_E1": 0.8}) == ("N2", "edge_on_proxy")
+    assert pool_of(plan, **round_one | {"SHAPE_E2": 0.8}) == ("N2", "edge_on_proxy")
+
+
+def test_the_sersic_index_reaches_the_classifier(plan: Config) -> None:
+    assert pool_of(plan, TYPE="SER", SERSIC=1.0) == ("N1", None)
+    assert pool_of(plan, TYPE="SER", SERSIC=5.0) == ("N2", "ring_proxy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "category"),
+    [
+        ({"SHAPE_E1": 0.7}, "edge_on_proxy"),
+        ({"FLUX_G": 60.0}, "blue_clumpy"),
+        ({"SHAPE_R": 2.5}, "large_galaxy"),
+    ],
+)
+def test_exp_passes_the_cuts_and_is_n2(plan: Config, changes: Row, category: str) -> None:
+    rows = SweepRows(table([{"TYPE": "EXP", **changes}]))
+    kept, _ = select(rows, plan.selection)
+    assert kept.tolist() == [0]
+    assert pool_of(plan, TYPE="EXP", **changes) == ("N2", category)
+
+
+def test_exp_is_never_n1(plan: Config) -> None:
+    assert pool_of(plan, TYPE="EXP") == (None, None)
+
+
+# ---------------------------------------------------------------- the config decides
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "changes"),
+    [
+        ("ring_proxy.types", [], red(50.0, TYPE="DEV")),
+        ("ring_proxy.sersic_types", [], red(50.0, SERSIC=5.0)),
+        ("ring_proxy.sersic_min", 5.5, red(50.0, SERSIC=5.0)),
+        ("ring_proxy.flux_r_min", 60.0, red(50.0, TYPE="DEV")),
+        ("edge_on_proxy.types", ["EXP"], {"SHAPE_E1": 0.6}),
+        ("edge_on_proxy.ellipticity_min", 0.7, {"SHAPE_E1": 0.6}),
+        ("edge_on_proxy.shape_r_min", 1.1, {"SHAPE_E1": 0.6}),
+        ("blue_clumpy.g_minus_r_max", -0.1, {"FLUX_G": 50.0}),
+        ("blue_clumpy.mag_r_max", 18.0, {"FLUX_G": 50.0}),
+        ("large_galaxy.shape_r_min", 3.1, {"SHAPE_R": 3.0}),
+        ("large_galaxy.flux_r_min", 51.0, {"SHAPE_R": 3.0}),
+    ],
+)
+def test_every_limit_is_the_configs(plan: Config, plan_with: Any, key: str, value: Any, changes: Row) -> None:
+    assert pool_of(plan, **changes) == ("N2", key.partition(".")[0])
+    assert pool_of(plan_with({f"pools.n2.{key}": value}), **changes) == ("N1", None)
+
+
+def test_the_types_of_n1_are_the_configs(plan_with: Any) -> None:
+    config = plan_with({"pools.n1.types": ["EXP"]})
+    assert pool_of(config, TYPE="EXP") == ("N1", None)
+    assert pool_of(config, TYPE="REX") == (None, None)
+
+
+# ---------------------------------------------------------------- the reference
+
+
+def _for_reference(changes: Row) -> Row:
+    return {
+        name.lower(): float(np.float32(value)) if isinstance(value, float | np.floating) else value
+        for name, value in (GALAXY | changes).items()
+    }
+
+
+SOURCES = st.fixed_dictionaries(
+    {
+        "TYPE": st.sampled_from(["REX", "EXP", "DEV", "SER"]),
+        "SERSIC": st.sampled_from([0.5, 1.0, below(4.0), 4.0, 6.0, NAN]),
+        "FLUX_G": st.sampled_from([NAN, -1.0, 0.0, 2.0, up(G_0_4), below(G_0_4), 100.0]),
+        "FLUX_R": st.sampled_from(
+            [NAN, -1.0, 0.0, below(3.0), 3.0, 5.0, below(5.0), up(R_20_5), below(R_20_5), 100.0]
+        ),
+        "SHAPE_R": st.sampled_from([0.0, below(0.6), up(0.6), below(2.0), 2.0, 5.0]),
+        "SHAPE_E1": st.sampled_from([0.0, 0.3125, 0.5, below(0.5), -0.7]),
+        "SHAPE_E2": st.sampled_from([0.0, 0.390625, -0.5]),
+    }
+)
+
+
+@given(st.lists(SOURCES, min_size=1, max_size=30))
+def test_pools_agree_with_the_reference(plan: Config, plan_dict: dict[str, Any], sources: list[Row]) -> None:
+    pools, categories = classify(SweepRows(table(sources)), plan.pools)
+    expected = [reference.pool_of(_for_reference(source), plan_dict["pools"]) for source in sources]
+    names = (*POOLS, None)  # index -1 is neither
+    kinds = (*CONFUSER_CATEGORIES, None)
+    found = [(names[p], kinds[c]) for p, c in zip(pools, categories, strict=True)]
+    assert found == expected

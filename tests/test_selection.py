@@ -1,0 +1,274 @@
+"""The cuts, and the magnitudes and flags that they look at."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from sweepfile import GALAXY, Row, table
+
+from lensneg.config import Config
+from lensneg.photometry import ellipticity, flux_of_magnitude, magnitude
+from lensneg.selection import CUT_REASONS, RULES, first_failed_rule, select
+from lensneg.sweep import SweepRows
+
+NAN, INF = math.nan, math.inf
+#: The float32 numbers just below and just above a flux of 10, whose magnitude is 20 exactly.
+BELOW_10 = np.nextafter(np.float32(10), np.float32(0))
+ABOVE_10 = np.nextafter(np.float32(10), np.float32(20))
+
+
+def reason(config: Config, **changes: Any) -> str | None:
+    """The rule that cuts GALAXY with some columns changed; None if it is kept."""
+    rows = SweepRows(table([changes]))
+    kept, cut = select(rows, config.selection)
+    failed = [name for name, count in cut.items() if count]
+    assert len(kept) + len(failed) == 1
+    assert first_failed_rule(rows, config.selection) == [failed[0] if failed else None]
+    return failed[0] if failed else None
+
+
+def test_the_galaxy_of_these_tests_is_kept(plan: Config, parity: Config) -> None:
+    assert reason(plan) is None
+    assert reason(parity) is None
+
+
+# ---------------------------------------------------------------- magnitudes
+
+
+@pytest.mark.parametrize(
+    ("flux", "mag"),
+    [(1.0, 22.5), (10.0, 20.0), (100.0, 17.5), (0.01, 27.5), (INF, -INF)],
+)
+def test_magnitude(flux: float, mag: float) -> None:
+    assert magnitude([flux])[0] == mag
+
+
+@pytest.mark.parametrize("flux", [0.0, -0.0, -1.0, NAN, -INF])
+def test_a_source_without_positive_flux_has_no_magnitude(flux: float) -> None:
+    assert math.isnan(magnitude([flux])[0])
+
+
+def test_magnitude_is_float64_of_the_float32_flux() -> None:
+    flux = np.array([0.1], dtype=">f4")
+    # log10 of 0.100000001490116..., the float32 next to 0.1, by series: -1 + 1.490116e-8 / ln 10
+    expected = 22.5 + 2.5 * (1 - 1.4901161193847656e-8 / math.log(10))
+    assert magnitude(flux).dtype == np.float64
+    assert magnitude(flux)[0] == pytest.approx(expected, abs=1e-14)
+    assert magnitude(flux)[0] != 25.0
+
+
+def test_flux_of_magnitude() -> None:
+    assert flux_of_magnitude(20.0) == pytest.approx(10.0, rel=1e-15)
+    assert flux_of_magnitude(25.0) == pytest.approx(0.1, rel=1e-15)
+
+
+def test_ellipticity() -> None:
+    assert ellipticity([0.0, 3.0, -0.5], [0.0, -4.0, 0.0]).tolist() == [0.0, 5.0, 0.5]
+
+
+# ---------------------------------------------------------------- the magnitude limit
+
+
+@pytest.mark.parametrize("flux", [0.0, -0.0, -5.0, -1e30, NAN, -INF])
+def test_a_source_without_positive_flux_z_is_cut_as_faint(plan: Config, flux: float) -> None:
+    assert reason(plan, FLUX_Z=flux) == "faint"
+
+
+@pytest.mark.parametrize(
+    ("flux", "expected"),
+    [
+        (1e-30, "faint"),
+        (9.9, "faint"),
+        (BELOW_10, "faint"),
+        (10.0, "faint"),  # z = 20.0 is not z < 20.0
+        (ABOVE_10, None),
+        (10.1, None),
+        (1e30, None),
+    ],
+)
+def test_the_magnitude_limit_is_strict(plan: Config, flux: float, expected: str | None) -> None:
+    assert reason(plan, FLUX_Z=flux) == expected
+
+
+def test_the_magnitude_limit_is_of_the_observed_flux(plan: Config) -> None:
+    # Dereddened, this source would have a flux of 18.
+    assert reason(plan, FLUX_Z=9.0, MW_TRANSMISSION_Z=0.5) == "faint"
+
+
+@pytest.mark.parametrize("limit", [18.3, 19.0, 20.0, 21.7, 22.5])
+def test_the_magnitude_limit_agrees_with_magnitudes_for_the_float32_fluxes_around_it(
+    plan_with: Any, limit: float
+) -> None:
+    config = plan_with({"selection.mag_z_max": limit})
+    middle = np.float32(10 ** ((22.5 - limit) / 2.5))
+    fluxes = (middle.view(np.int32) + np.arange(-200, 201, dtype=np.int32)).view(np.float32)
+    kept, _ = select(SweepRows(table([{"FLUX_Z": flux} for flux in fluxes])), config.selection)
+    brighter = [i for i, flux in enumerate(fluxes) if 22.5 - 2.5 * math.log10(float(flux)) < limit]
+    assert kept.tolist() == brighter
+    assert 0 < len(kept) < len(fluxes)
+
+
+# ---------------------------------------------------------------- types
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_plan", "in_parity"),
+    [
+        ("SER", None, None),
+        ("DEV", None, None),
+        ("REX", None, None),
+        ("EXP", None, "type"),
+        ("PSF", "type", "type"),
+        ("DUP", "type", "type"),
+        ("", "type", "type"),
+        ("ser", None, None),
+        ("Rex", None, None),
+    ],
+)
+def test_types(plan: Config, parity: Config, kind: str, in_plan: str | None, in_parity: str | None) -> None:
+    assert reason(plan, TYPE=kind) == in_plan
+    assert reason(parity, TYPE=kind) == in_parity
+
+
+# ---------------------------------------------------------------- exposures
+
+
+@pytest.mark.parametrize(("nobs", "expected"), [(-1, "nobs"), (0, "nobs"), (1, None), (300, None)])
+def test_the_plan_needs_one_exposure_in_z(plan: Config, nobs: int, expected: str | None) -> None:
+    assert reason(plan, NOBS_Z=nobs) == expected
+
+
+def test_the_plan_needs_no_exposure_in_g_and_r(plan: Config) -> None:
+    assert reason(plan, NOBS_G=0, NOBS_R=0) is None
+
+
+@pytest.mark.parametrize("band", ["G", "R", "Z"])
+def test_parity_needs_three_exposures_in_each_band(parity: Config, band: str) -> None:
+    assert reason(parity, **{f"NOBS_{band}": 2}) == "nobs"
+    assert reason(parity, **{f"NOBS_{band}": 3}) is None
+
+
+# ---------------------------------------------------------------- footprint
+
+
+@pytest.mark.parametrize("dec", [-18.0, 32.0, -90.0, 33.0, NAN, INF])
+def test_parity_cuts_outside_its_open_range_of_declination(parity: Config, dec: float) -> None:
+    assert reason(parity, DEC=dec) == "footprint"
+
+
+@pytest.mark.parametrize("dec", [np.nextafter(-18, 0), 0.0, np.nextafter(32, 0)])
+def test_parity_keeps_inside_its_open_range_of_declination(parity: Config, dec: float) -> None:
+    assert reason(parity, DEC=dec) is None
+
+
+@pytest.mark.parametrize("dec", [-89.9, -18.0, 32.0, 33.9])
+def test_the_plan_takes_any_declination(plan: Config, dec: float) -> None:
+    assert reason(plan, DEC=dec) is None
+
+
+@pytest.mark.parametrize("column", ["RA", "DEC"])
+def test_a_source_without_position_is_cut(plan: Config, column: str) -> None:
+    assert reason(plan, **{column: NAN}) == "footprint"
+
+
+# ---------------------------------------------------------------- mask bits
+
+
+@pytest.mark.parametrize("bit", range(31))
+def test_each_mask_bit_alone(plan: Config, parity: Config, bit: int) -> None:
+    expected = "maskbits" if bit in {1, 5, 6, 7, 11, 12, 13} else None
+    assert reason(plan, MASKBITS=1 << bit) == expected
+    assert reason(parity, MASKBITS=1 << bit) == expected
+
+
+def test_an_excluded_mask_bit_among_others(plan: Config) -> None:
+    every_bit = 2**17 - 1
+    assert reason(plan, MASKBITS=every_bit) == "maskbits"
+    assert reason(plan, MASKBITS=every_bit - 14562) is None
+
+
+def test_no_mask_bit_need_be_excluded(plan_with: Any) -> None:
+    assert reason(plan_with({"selection.maskbits_excluded": []}), MASKBITS=2**17 - 1) is None
+
+
+# ---------------------------------------------------------------- order and counts
+
+#: A change that makes GALAXY fail each rule of paper_iv_parity, in the order of the rules.
+FAILING: dict[str, Row] = {
+    "faint": {"FLUX_Z": 1.0},
+    "type": {"TYPE": "PSF"},
+    "nobs": {"NOBS_Z": 0},
+    "footprint": {"DEC": 40.0},
+    "maskbits": {"MASKBITS": 2},
+}
+
+
+def test_the_rules_and_reasons_in_order() -> None:
+    assert [rule.reason for rule in RULES] == list(FAILING)
+    assert list(CUT_REASONS) == [*FAILING, "no_pool", "near_lens"]
+
+
+@pytest.mark.parametrize("first", range(len(FAILING)))
+def test_a_source_is_counted_under_the_first_rule_that_it_fails(parity: Config, first: int) -> None:
+    changes: Row = {}
+    for failing in list(FAILING.values())[first:]:
+        changes |= failing
+    assert reason(parity, **changes) == list(FAILING)[first]
+
+
+def test_rows_in_are_rows_kept_and_rows_cut(parity: Config) -> None:
+    rows = [{}, *FAILING.values(), {"TYPE": "REX"}, FAILING["nobs"], {}]
+    kept, cut = select(SweepRows(table(rows)), parity.selection)
+    assert kept.tolist() == [0, 6, 8]
+    assert cut == {"faint": 1, "type": 1, "nobs": 2, "footprint": 1, "maskbits": 1}
+
+
+def test_a_table_without_rows(plan: Config) -> None:
+    kept, cut = select(SweepRows(table([])), plan.selection)
+    assert len(kept) == 0
+    assert set(cut.values()) == {0}
+
+
+SOURCES = st.fixed_dictionaries(
+    {
+        "FLUX_Z": st.sampled_from([NAN, -1.0, 0.0, BELOW_10, 10.0, ABOVE_10, 50.0]),
+        "TYPE": st.sampled_from(["PSF", "REX", "EXP", "DEV", "SER", "DUP"]),
+        "NOBS_G": st.integers(0, 4),
+        "NOBS_R": st.integers(0, 4),
+        "NOBS_Z": st.integers(0, 4),
+        "RA": st.sampled_from([0.0, 151.2, NAN]),
+        "DEC": st.sampled_from([-18.0, -17.9, 5.0, 31.9, 32.0, NAN]),
+        "MASKBITS": st.sampled_from([0, 1, 2, 4, 2**5, 2**10, 2**12, 2**14, 2**17 - 1]),
+    }
+)
+
+
+@given(st.lists(SOURCES, max_size=30))
+def test_selection_agrees_with_the_reference(
+    plan: Config,
+    parity: Config,
+    plan_dict: dict[str, Any],
+    parity_dict: dict[str, Any],
+    sources: list[Row],
+) -> None:
+    rows = SweepRows(table(sources))
+    for config, config_dict in ((plan, plan_dict), (parity, parity_dict)):
+        expected = [
+            reference.selection_failure(
+                {name.lower(): _plain(value) for name, value in (GALAXY | source).items()},
+                config_dict["selection"],
+            )
+            for source in sources
+        ]
+        kept, cut = select(rows, config.selection)
+        assert kept.tolist() == [i for i, failure in enumerate(expected) if failure is None]
+        assert cut == {name: expected.count(name) for name in FAILING}
+        assert first_failed_rule(rows, config.selection) == expected
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, np.float32) else value

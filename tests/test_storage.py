@@ -1,0 +1,398 @@
+"""Storage: the same behaviour on a disk and in S3, whole files or none, and errors that tell."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat as stat_module
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.stub import Stubber
+
+from lensneg import storage
+from lensneg.errors import InputError, TransientError
+
+
+@pytest.fixture(params=["disk", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty folder on the disk, or a prefix of an empty bucket."""
+    if request.param == "disk":
+        return str(tmp_path / "data")
+    return f"{request.getfixturevalue('s3')}/data"
+
+
+def files_in(folder: Path) -> list[str]:
+    """All files below a folder, hidden ones too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# ---------------------------------------------------------------- both
+
+
+def test_what_is_written_is_read(root: str) -> None:
+    uri = storage.join(root, "a", "b.bin")
+    data = bytes(range(256)) * 100
+    assert storage.write_bytes(uri, data) is True
+    assert storage.read_bytes(uri) == data
+    assert storage.write_bytes(uri, b"new") is True
+    assert storage.read_bytes(uri) == b"new"
+
+
+def test_an_empty_file(root: str) -> None:
+    uri = storage.join(root, "empty")
+    storage.write_bytes(uri, b"")
+    assert storage.read_bytes(uri) == b""
+    assert storage.stat(uri).size == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "expected"),
+    [(0, 4, b"0123"), (3, 4, b"3456"), (3, None, b"3456789"), (9, 1, b"9"), (8, 100, b"89")],
+)
+def test_a_range(root: str, start: int, size: int | None, expected: bytes) -> None:
+    uri = storage.join(root, "digits")
+    storage.write_bytes(uri, b"0123456789")
+    assert storage.read_bytes(uri, start, size) == expected
+
+
+def test_a_file_that_is_not_there(root: str) -> None:
+    uri = storage.join(root, "nothing")
+    storage.write_bytes(storage.join(root, "other"), b"x")
+    assert not storage.exists(uri)
+    for act in (storage.read_bytes, storage.read_json, storage.stat):
+        with pytest.raises(FileNotFoundError, match="nothing"):
+            act(uri)
+    with pytest.raises(FileNotFoundError):
+        storage.open_range(uri, 0, 1)
+
+
+def test_stat_tells_size_and_a_tag_that_changes_with_the_bytes(root: str) -> None:
+    uri = storage.join(root, "a")
+    storage.write_bytes(uri, b"one")
+    first = storage.stat(uri)
+    assert (first.uri, first.size) == (uri, 3)
+    assert storage.stat(uri) == first
+    storage.write_bytes(uri, b"two")
+    assert storage.stat(uri).etag != first.etag
+
+
+def test_files_are_listed_at_any_depth_in_order(root: str) -> None:
+    for name in ("b", "a/2", "a/10", "a/1/x", "a.x", "Z"):
+        storage.write_bytes(storage.join(root, *name.split("/")), name.encode())
+    storage.write_bytes(root + "-beside", b"not below the folder")
+    listed = storage.list_files(root)
+    names = [info.uri.removeprefix(root + "/") for info in listed]
+    assert names == ["Z", "a.x", "a/1/x", "a/10", "a/2", "b"]
+    assert [info.size for info in listed] == [len(name) for name in names]
+    assert listed == [storage.stat(info.uri) for info in listed]
+
+
+def test_if_absent_leaves_what_is_there(root: str) -> None:
+    uri = storage.join(root, "run.json")
+    assert storage.write_bytes(uri, b"first", if_absent=True) is True
+    assert storage.write_bytes(uri, b"second", if_absent=True) is False
+    assert storage.read_bytes(uri) == b"first"
+    assert [info.uri for info in storage.list_files(root)] == [uri]
+
+
+def test_json_round_trip(root: str) -> None:
+    uri = storage.join(root, "a.json")
+    value = {"b": [1, 2.5, None, True], "a": "α"}
+    assert storage.write_json(uri, value) is True
+    assert storage.read_json(uri) == value
+    assert json.loads(storage.read_bytes(uri).decode("utf-8")) == value
+    assert storage.write_json(uri, {}, if_absent=True) is False
+
+
+def test_json_has_no_nan(root: str) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        storage.write_json(storage.join(root, "a.json"), float("nan"))
+    assert not storage.exists(storage.join(root, "a.json"))
+
+
+def test_copy(root: str) -> None:
+    source, target = storage.join(root, "a"), storage.join(root, "deep", "er", "b")
+    storage.write_bytes(source, b"bytes")
+    storage.write_bytes(target, b"old")
+    storage.copy(source, target)
+    assert storage.read_bytes(target) == b"bytes"
+    assert [info.uri for info in storage.list_files(root)] == [source, target]
+
+
+def test_copy_of_a_file_that_is_not_there(root: str) -> None:
+    storage.write_bytes(storage.join(root, "a"), b"x")
+    with pytest.raises(FileNotFoundError):
+        storage.copy(storage.join(root, "nothing"), storage.join(root, "b"))
+    assert len(storage.list_files(root)) == 1
+
+
+def test_delete(root: str) -> None:
+    uri = storage.join(root, "a")
+    storage.write_bytes(uri, b"x")
+    storage.delete(uri)
+    assert not storage.exists(uri)
+    storage.delete(uri)
+
+
+@pytest.mark.parametrize(("start", "size"), [(0, 10), (2, 5), (9, 1), (0, 3)])
+@pytest.mark.parametrize("step", [1, 4, 100])
+def test_a_stream_of_a_range(root: str, start: int, size: int, step: int) -> None:
+    uri = storage.join(root, "digits")
+    storage.write_bytes(uri, b"0123456789")
+    reader = storage.open_range(uri, start, size)
+    read = b""
+    buffer = bytearray(step)
+    while count := reader.readinto(memoryview(buffer)):
+        read += bytes(buffer[:count])
+    reader.close()
+    assert read == b"0123456789"[start : start + size]
+
+
+def test_a_stream_ends_where_the_file_ends(root: str) -> None:
+    uri = storage.join(root, "digits")
+    storage.write_bytes(uri, b"0123456789")
+    reader = storage.open_range(uri, 8, 100)
+    buffer = bytearray(100)
+    assert reader.readinto(memoryview(buffer)) == 2
+    assert reader.readinto(memoryview(buffer)) == 0
+    reader.close()
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_stream_of_nothing_is_refused(root: str, size: int) -> None:
+    with pytest.raises(ValueError, match="at least one byte"):
+        storage.open_range(storage.join(root, "a"), 0, size)
+
+
+# ---------------------------------------------------------------- the disk
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    uri = str(tmp_path / "a")
+    storage.write_bytes(uri, b"old")
+
+    def fail(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="no space left"):
+        storage.write_bytes(uri, b"new, and longer")
+    assert files_in(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("step", ["fsync", "link"])
+def test_a_first_write_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="no space left"):
+        storage.write_bytes(str(tmp_path / "a"), b"new", if_absent=True)
+    assert files_in(tmp_path) == []
+
+
+def test_a_copy_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("source", "target"):
+        (tmp_path / name).write_text(name)
+
+    def half(_: str, target: Path) -> None:
+        Path(target).write_text("sou")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(OSError, match="no space left"):
+        storage.copy(str(tmp_path / "source"), str(tmp_path / "target"))
+    assert files_in(tmp_path) == ["source", "target"]
+    assert (tmp_path / "target").read_text() == "target"
+
+
+def test_a_reader_never_sees_a_part_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the bytes are being written, the name still stands for the old file."""
+    uri = str(tmp_path / "a")
+    storage.write_bytes(uri, b"old")
+    seen = []
+    fsync = os.fsync
+
+    def look(handle: int) -> None:
+        seen.append((storage.read_bytes(uri), [info.uri for info in storage.list_files(str(tmp_path))]))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", look)
+    storage.write_bytes(uri, b"new")
+    assert seen == [(b"old", [uri])]
+
+
+def test_one_of_many_writers_wins(tmp_path: Path) -> None:
+    uri = str(tmp_path / "run.json")
+
+    def write(writer: int) -> bool:
+        return storage.write_bytes(uri, b"%d" % writer, if_absent=True)
+
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(write, range(24)))
+    assert won.count(True) == 1
+    assert storage.read_bytes(uri) == b"%d" % won.index(True)
+
+
+def test_files_can_be_read_by_others(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "a"), b"x")
+    assert stat_module.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
+    for name in (".a.123", "b"):
+        (tmp_path / name).touch()
+    assert [storage.basename(info.uri) for info in storage.list_files(str(tmp_path))] == ["b"]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        storage.list_files(str(tmp_path / "nowhere"))
+
+
+# ---------------------------------------------------------------- S3
+
+
+def test_an_object_in_s3_has_its_bytes_and_key(s3: str) -> None:
+    storage.write_bytes(f"{s3}/a/b.bin", b"bytes")
+    stored = storage.s3_client().get_object(Bucket="sky", Key="a/b.bin")
+    assert stored["Body"].read() == b"bytes"
+    assert storage.stat(f"{s3}/a/b.bin").etag == hashlib.md5(b"bytes").hexdigest()
+
+
+def test_a_whole_bucket_is_listed(s3: str) -> None:
+    for number in range(3):
+        storage.write_bytes(f"{s3}/{number}", b"")
+    assert [info.uri for info in storage.list_files("s3://sky")] == [f"s3://sky/{i}" for i in range(3)]
+
+
+def test_more_files_than_a_page_of_a_listing_holds(s3: str) -> None:
+    asked = {"Bucket": "sky", "Prefix": "pool/"}
+    first, second = ([{"Key": f"pool/{n}", "Size": n, "ETag": '"e"'}] for n in (1, 2))
+    with Stubber(storage.s3_client()) as stub:
+        page = {"Contents": first, "IsTruncated": True, "NextContinuationToken": "more"}
+        stub.add_response("list_objects_v2", page, asked)
+        page = {"Contents": second, "IsTruncated": False}
+        stub.add_response("list_objects_v2", page, asked | {"ContinuationToken": "more"})
+        listed = storage.list_files(f"{s3}/pool")
+    assert listed == [storage.FileInfo(f"s3://sky/pool/{n}", n, "e") for n in (1, 2)]
+
+
+def test_a_prefix_without_files_lists_nothing(s3: str) -> None:
+    assert storage.list_files(f"{s3}/nothing") == []
+
+
+def test_a_bucket_that_is_not_there(s3: str) -> None:
+    with pytest.raises(FileNotFoundError, match="s3://nowhere"):
+        storage.read_bytes("s3://nowhere/a")
+    with pytest.raises(FileNotFoundError, match="s3://nowhere"):
+        storage.list_files("s3://nowhere")
+
+
+def test_access_denied_by_a_bucket_policy(s3: str) -> None:
+    storage.write_bytes(f"{s3}/a", b"secret")
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["s3:GetObject", "s3:PutObject"],
+        "Resource": "arn:aws:s3:::sky/*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    storage.s3_client().put_bucket_policy(Bucket="sky", Policy=policy)
+    for act in (
+        lambda: storage.read_bytes(f"{s3}/a"),
+        lambda: storage.open_range(f"{s3}/a", 0, 1),
+        lambda: storage.write_bytes(f"{s3}/b", b"x"),
+        lambda: storage.write_bytes(f"{s3}/b", b"x", if_absent=True),
+    ):
+        with pytest.raises(InputError, match=r"s3://sky/[ab]: access denied; grant this role access"):
+            act()
+
+
+#: What to call for each operation of S3's interface.
+OPERATIONS: dict[str, Callable[[str], Any]] = {
+    "get_object": storage.read_bytes,
+    "head_object": storage.stat,
+    "put_object": lambda uri: storage.write_bytes(uri, b"x"),
+    "list_objects_v2": storage.list_files,
+    "delete_object": storage.delete,
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("SlowDown", 503, TransientError),
+        ("InternalError", 500, TransientError),
+        ("RequestTimeout", 400, TransientError),
+        ("AccessDenied", 403, InputError),
+        ("NoSuchBucket", 404, FileNotFoundError),
+    ],
+)
+def test_what_s3_answers(s3: str, operation: str, code: str, status: int, expected: type[Exception]) -> None:
+    with Stubber(storage.s3_client()) as stub:
+        stub.add_client_error(operation, code, "told by S3", http_status_code=status)
+        with pytest.raises(expected, match="s3://sky/a"):
+            OPERATIONS[operation](f"{s3}/a")
+        stub.assert_no_pending_responses()
+
+
+def test_no_connection_is_worth_another_try(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="the network")
+
+    monkeypatch.setattr(storage.s3_client(), "get_object", fail)
+    with pytest.raises(TransientError, match="s3://sky/a"):
+        storage.read_bytes(f"{s3}/a")
+
+
+# ---------------------------------------------------------------- URIs
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("s3://b/k/", "s3://b/k"),
+        ("s3://b", "s3://b"),
+        ("s3://b/", "s3://b"),
+        ("/data/sweeps/", "/data/sweeps"),
+        ("file:///data/sweeps", "/data/sweeps"),
+    ],
+)
+def test_normalize(uri: str, expected: str) -> None:
+    assert storage.normalize(uri) == expected
+
+
+def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert storage.normalize("build/out") == str(tmp_path / "build" / "out")
+    monkeypatch.setenv("HOME", "/home/astronomer")
+    assert storage.normalize("~/sky") == "/home/astronomer/sky"
+
+
+@pytest.mark.parametrize("uri", ["http://x/y", "gs://b/k", "s3a://b/k", "s3://", "s3:///k"])
+def test_another_kind_of_uri_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match=r"expected .*s3://bucket/prefix"):
+        storage.normalize(uri)
+
+
+def test_parts_of_uris() -> None:
+    assert storage.join("s3://b/k/", "a", "b") == "s3://b/k/a/b"
+    assert storage.basename("s3://b/k/a.fits") == "a.fits"
+    assert storage.basename("/data/sweeps/") == "sweeps"
+    assert storage.bucket_and_key("s3://b/k/a") == ("b", "k/a")
+    assert storage.bucket_and_key("/data/a") == ("local", "data/a")
