@@ -111,7 +111,8 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
     required=True,
     multiple=True,
     metavar="FILE",
-    help="Catalogue of known lenses to draw negatives for; repeatable. FILE?ra=COL&dec=COL&where.COL=VALUE maps and selects.",
+    help="Catalogue of known lenses to draw negatives for; repeatable. FILE?ra=COL&dec=COL names its "
+    "columns, &where.COL=VALUE selects rows.",
 )
 @click.option(
     "--exclude",

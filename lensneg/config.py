@@ -141,11 +141,9 @@ class N2Config(_Section):
     @classmethod
     def _in_order(cls, value: Any) -> Any:
         # A file in another order would promise another "first match" than the one that is made.
-        if isinstance(value, dict) and set(value) == set(cls.model_fields):
-            if list(value) != list(cls.model_fields):
-                raise ValueError(
-                    f"the criteria are tried in the order {', '.join(cls.model_fields)}: write them so"
-                )
+        expected = list(cls.model_fields)
+        if isinstance(value, dict) and set(value) == set(expected) and list(value) != expected:
+            raise ValueError(f"the criteria are tried in the order {', '.join(expected)}: write them so")
         return value
 
 

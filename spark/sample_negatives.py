@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any, NamedTuple
 
-from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 (the name under which PySpark code knows it)
 
 #: A threshold that excludes nothing: sampling priorities are signed 64-bit integers.
@@ -33,7 +33,7 @@ PRIORITY_MAX = 2**63 - 1
 #: What a draw is made from.
 KEYS = ("nobs_z_bin", "type_bin", "pool")
 
-STEPS = ("reading the pool", "drawing", "writing negatives", "writing positives")
+STEPS = ("reading the pool", "drawing", "drawing again", "writing positives")
 
 
 class Draw(NamedTuple):
@@ -89,22 +89,26 @@ def number_copies(candidates: DataFrame) -> DataFrame:
     return candidates.withColumn("copy", F.row_number().over(copies))
 
 
-def count_candidates(numbered: DataFrame) -> dict[tuple[str, ...], Row]:
-    """Return ``rows`` and ``sources`` (rows that are no copies) of each stratum and pool."""
-    counted = numbered.groupBy(*KEYS).agg(
-        F.count("*").alias("rows"), F.sum((F.col("copy") == 1).cast("long")).alias("sources")
-    )
-    return {tuple(row[key] for key in KEYS): row for row in counted.collect()}
+def widened(draws: list[Draw], drawn: dict[tuple[str, ...], int]) -> list[Draw]:
+    """Return the draws without a threshold where theirs let through fewer sources than they take.
 
+    Parameters
+    ----------
+    draws : list of Draw
+    drawn : dict
+        Rows drawn with these thresholds, by stratum and pool (:data:`KEYS`).
 
-def too_low(counts: dict[tuple[str, ...], Row], draws: list[Draw]) -> list[Draw]:
-    """Return the draws whose threshold let through fewer sources than they take."""
-
-    def sources(draw: Draw) -> int:
-        row = counts.get((draw.nobs_z_bin, draw.type_bin, draw.pool))
-        return row["sources"] if row else 0
-
-    return [d for d in draws if d.threshold < PRIORITY_MAX and sources(d) < d.quota]
+    Returns
+    -------
+    list of Draw
+        The same draws where no threshold was too low.
+    """
+    return [
+        draw._replace(threshold=PRIORITY_MAX)
+        if drawn.get((draw.nobs_z_bin, draw.type_bin, draw.pool), 0) < draw.quota
+        else draw
+        for draw in draws
+    ]
 
 
 def lowest(numbered: DataFrame, draws: list[Draw]) -> DataFrame:
@@ -168,12 +172,10 @@ def write(rows: DataFrame, uri: str, rows_per_file: int) -> None:
     rows.write.mode("overwrite").option("maxRecordsPerFile", rows_per_file).parquet(uri)
 
 
-def count_rows(negatives: DataFrame) -> list[dict[str, Any]]:
-    """Return the rows written by stratum and pool."""
-    return [
-        row.asDict()
-        for row in negatives.groupBy(*KEYS).agg(F.count("*").alias("rows")).orderBy(*KEYS).collect()
-    ]
+def count_rows(negatives: DataFrame) -> dict[tuple[str, ...], int]:
+    """Return the rows of each stratum and pool."""
+    counted = negatives.groupBy(*KEYS).agg(F.count("*").alias("rows")).orderBy(*KEYS).collect()
+    return {tuple(row[key] for key in KEYS): row["rows"] for row in counted}
 
 
 def hadoop_path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
@@ -222,13 +224,22 @@ class Progress:
             self.seconds[self._step] = round(time.monotonic() - self._since, 3)
 
 
-def gather(pool: DataFrame, draws: list[Draw]) -> DataFrame:
-    """Read the candidates of some draws, once.
+def draw_negatives(
+    pool: DataFrame, draws: list[Draw], quotas: dict[str, Any], output: str
+) -> tuple[dict[tuple[str, ...], int], dict[str, int]]:
+    """Draw and write the negatives; return the rows written, and ``candidates`` and ``copies`` met.
 
-    They go into one partition: the sample is small, and rows in one place need no further shuffle to be
-    numbered, ranked and ordered.
+    The candidates go into one partition: the sample is small, and rows in one place need no further
+    shuffle to be numbered, ranked and ordered.
     """
-    return number_copies(candidates_of(pool, draws).repartition(1)).persist()
+    met = Observation()
+    numbered = number_copies(candidates_of(pool, draws).repartition(1)).observe(
+        met,
+        F.count(F.lit(1)).alias("candidates"),
+        F.count(F.when(F.col("copy") > 1, 1)).alias("copies"),
+    )
+    write(finish(lowest(numbered, draws), quotas), output, quotas["rows_per_file"])
+    return count_rows(pool.sparkSession.read.parquet(output)), met.get
 
 
 def sample(spark: SparkSession, root: str) -> dict[str, Any]:
@@ -237,38 +248,31 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
     progress.step("reading the pool")
     quotas = read_json(spark, f"{root}/quotas.json")
     draws = draws_of(quotas)
-    files = [f"{root}/pool/{name}" for name in quotas["pool_files"]]
-    pool = spark.read.parquet(*files)
-    numbered = gather(pool, draws)
-    counts = count_candidates(numbered)
+    pool = spark.read.parquet(*[f"{root}/pool/{name}" for name in quotas["pool_files"]])
+    output = f"{root}/sample/negatives"
 
     progress.step("drawing")
-    widened = too_low(counts, draws)
-    if widened:
-        draws = [d._replace(threshold=PRIORITY_MAX) if d in widened else d for d in draws]
-        numbered = gather(pool, draws)
-        counts = count_candidates(numbered)
-    candidates = sum(row["rows"] for row in counts.values())
+    written, met = draw_negatives(pool, draws, quotas, output)
 
-    progress.step("writing negatives")
-    output = f"{root}/sample/negatives"
-    write(finish(lowest(numbered, draws), quotas), output, quotas["rows_per_file"])
+    progress.step("drawing again")
+    again = widened(draws, written)
+    if again != draws:
+        written, met = draw_negatives(pool, again, quotas, output)
 
     progress.step("writing positives")
     positives = spark.read.parquet(f"{root}/matched_positives.parquet").repartition(1)
     write(finish(with_rank(positives, quotas), quotas), f"{root}/sample/positives", quotas["rows_per_file"])
 
-    written = count_rows(spark.read.parquet(output))
     progress.end()
     summary = {
         "run_id": quotas["run_id"],
         "spark_version": spark.version,
-        "rows": written,
-        "negatives": sum(count["rows"] for count in written),
+        "rows": [{**dict(zip(KEYS, key, strict=True)), "rows": rows} for key, rows in written.items()],
+        "negatives": sum(written.values()),
         "positives": positives.count(),
-        "candidates": candidates,
-        "duplicate_targetids": candidates - sum(row["sources"] for row in counts.values()),
-        "widened": [[draw.nobs_z_bin, draw.type_bin, draw.pool] for draw in widened],
+        "candidates": met["candidates"],
+        "duplicate_targetids": met["copies"],
+        "widened": [list(new[1:4]) for new, old in zip(again, draws, strict=True) if new != old],
         "seconds": progress.seconds,
     }
     write_json(spark, f"{root}/sample/summary.json", summary)

@@ -283,23 +283,24 @@ def test_a_catalogue_without_rows_is_refused(read: Save) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("empty.csv", b""),
-        ("empty.fits", b""),
-        ("ragged.csv", b"ra,dec\n1,2,3\n"),
-        ("latin.csv", b"name,ra,dec\nCaf\xe9,1,2\n"),
-        ("utf16.csv", "ra,dec\n1,2\n".encode("utf-16")),
-        ("broken.fits", b"SIMPLE  = broken"),
-        ("broken.parquet", b"PAR1 broken"),
-        ("broken.csv.gz", gzip.compress(b"ra,dec\n1,2\n")[:-9]),
-        ("wrong.csv.gz", gzip.compress(b"ra,dec\n1,2\n")[:12] + b"\xff" * 12),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named(read: Save, name: str, content: bytes) -> None:
+ZIPPED = gzip.compress(b"ra,dec\n1,2\n", mtime=0)
+UNREADABLE = {
+    "empty.csv": b"",
+    "empty.fits": b"",
+    "ragged.csv": b"ra,dec\n1,2,3\n",
+    "latin.csv": b"name,ra,dec\nCaf\xe9,1,2\n",
+    "utf16.csv": "ra,dec\n1,2\n".encode("utf-16"),
+    "broken.fits": b"SIMPLE  = broken",
+    "broken.parquet": b"PAR1 broken",
+    "cut_short.csv.gz": ZIPPED[:-9],
+    "damaged.csv.gz": ZIPPED[:10] + b"\xff" * 20,
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_file_that_cannot_be_read_is_named(read: Save, name: str) -> None:
     with pytest.raises(CatalogError, match=rf"{name}: cannot be read as CSV, TSV, FITS or Parquet"):
-        read(content, name)
+        read(UNREADABLE[name], name)
 
 
 def test_a_fits_file_without_table(read: Save, tmp_path: Path) -> None:

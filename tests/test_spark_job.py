@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,14 +44,17 @@ def draw(pool: str, quota: int, threshold: int, rank: int = 0, type_bin: str = "
     return job.Draw(rank, "3-5", type_bin, pool, 100, quota, threshold)
 
 
+def lowest(pool: DataFrame, draws: list[job.Draw]) -> list[Any]:
+    return job.lowest(job.number_copies(job.candidates_of(pool, draws).repartition(1)), draws).collect()
+
+
 def drawn(pool: DataFrame, draws: list[job.Draw]) -> list[tuple[int, int]]:
     """What the job would draw, as (priority, TARGETID)."""
-    numbered = job.gather(pool, draws)
-    again = job.too_low(job.count_candidates(numbered), draws)
-    if again:
-        draws = [d._replace(threshold=job.PRIORITY_MAX) if d in again else d for d in draws]
-        numbered = job.gather(pool, draws)
-    rows = job.lowest(numbered, draws).collect()
+    rows = lowest(pool, draws)
+    counts = Counter((row["nobs_z_bin"], row["type_bin"], row["pool"]) for row in rows)
+    again = job.widened(draws, counts)
+    if again != draws:
+        rows = lowest(pool, again)
     return sorted((row["sampling_priority"], row["targetid"]) for row in rows)
 
 
@@ -98,17 +102,17 @@ def test_a_targetid_in_two_rows_is_drawn_once_from_the_first_file_and_row(spark:
     # The threshold lets 4 rows through, but only 2 sources: it must be widened to draw 3.
     draws = [draw("N1", 3, 2)]
     assert drawn(frame, draws) == [(1, 11), (2, 12), (3, 13)]
-    numbered = job.gather(frame, [draw("N1", 3, job.PRIORITY_MAX)])
-    [counts] = job.count_candidates(numbered).values()
-    assert (counts["rows"], counts["sources"]) == (5, 3)
-    first = job.lowest(numbered, [draw("N1", 1, job.PRIORITY_MAX)]).collect()[0]
+    numbered = job.number_copies(frame)
+    assert sorted(row["copy"] for row in numbered.collect()) == [1, 1, 1, 2, 3]
+    first = lowest(frame, [draw("N1", 1, job.PRIORITY_MAX)])[0]
     assert (first["sweep_file"], first["row_index"]) == ("sweep-a", 9)
 
 
 def test_weights_are_available_over_drawn(spark: SparkSession) -> None:
     rows = [("3-5", "SER", "N1", i, i, "s", i) for i in range(100)]
-    numbered = job.gather(spark.createDataFrame(rows, ROWS), [draw("N1", 8, 50)])
-    weights = {row["sampling_weight"] for row in job.lowest(numbered, [draw("N1", 8, 50)]).collect()}
+    weights = {
+        row["sampling_weight"] for row in lowest(spark.createDataFrame(rows, ROWS), [draw("N1", 8, 50)])
+    }
     assert weights == {100 / 8}
 
 

@@ -62,9 +62,14 @@ def local_submit_parameters(cores: int) -> str:
         "spark.sql.shuffle.partitions": str(cores),
     }
     confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
-    # The quick compiler and the simple collector: the job is over before more would pay.
-    java = "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC'"
-    return f"--master local[{cores}] --driver-memory 2g {java} {confs}"
+    return f"--master local[{cores}] --driver-memory 2g --driver-java-options '{_QUICK_JAVA}' {confs}"
+
+
+#: The quick compiler, the simple collector, no verification of Spark's own classes: most of a small job is
+#: the start of its JVM.
+_QUICK_JAVA: Final = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
 
 
 @dataclass
