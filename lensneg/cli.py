@@ -164,7 +164,7 @@ def run(
     from lensneg.local import console as screen
     from lensneg.local.runner import run_locally
 
-    with screen.Progress(errors) as watcher:
+    with screen.Progress(errors, request.mode) as watcher:
         outcome = run_locally(request, workers, watcher)
     screen.show_outcome(console, request, outcome)
     if outcome.status == "SUCCEEDED":

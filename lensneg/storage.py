@@ -64,7 +64,7 @@ def normalize(uri: str) -> str:
         uri = uri.removeprefix("file://")
     elif "://" in uri:
         raise InputError(f"{uri!r}: expected a local path or s3://bucket/prefix")
-    return str(Path(uri).expanduser().absolute())
+    return os.path.abspath(os.path.expanduser(uri))
 
 
 def join(uri: str, *parts: str) -> str:

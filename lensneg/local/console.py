@@ -18,12 +18,20 @@ from lensneg.run import RunFiles, RunRequest, mini_test_id
 
 
 class Progress:
-    """A bar for each map and each draw; plain lines where the output is not a terminal."""
+    """A bar for each map and each draw; plain lines where the output is not a terminal.
 
-    def __init__(self, console: Console) -> None:
+    Parameters
+    ----------
+    console : rich.console.Console
+    mode : str
+        The request's mode; where a mini-test comes first, its bars say so.
+    """
+
+    def __init__(self, console: Console, mode: str) -> None:
         self._console = console
+        self._phases = ["mini-test ", ""] if mode == "test-then-full" else [""]
         self._bars = RichProgress(
-            TextColumn("{task.description:<22}"),
+            TextColumn("{task.description:<14}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -35,7 +43,6 @@ class Progress:
         self._maps: dict[str, Any] = {}
         self._counts: dict[str, list[int]] = {}
         self._draw: Any = None
-        self._draws = 0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -56,8 +63,8 @@ class Progress:
     def planned(self, root: str, items: int) -> None:
         """Add a bar for a map."""
         with self._lock:
-            name = "map" if not self._maps else f"map {len(self._maps) + 1}"
-            self._maps[root] = self._bars.add_task(name, total=items, note="")
+            title = f"{self._phases[len(self._maps)]}map"
+            self._maps[root] = self._bars.add_task(title, total=items, note="")
             self._counts[root] = [0, 0, items]
         self._line(f"{storage.basename(root)}: {items:,} items")
 
@@ -81,8 +88,7 @@ class Progress:
         """Move the draw's bar."""
         with self._lock:
             if step == 1:
-                self._draws += 1
-                title = "draw" if self._draws == 1 else f"draw {self._draws}"
+                title = f"{self._phases[len(self._maps) - 1]}draw"
                 self._draw = self._bars.add_task(title, total=steps, note="")
             self._bars.update(self._draw, completed=step, note=name)
         self._line(f"SampleNegatives: {name}")
