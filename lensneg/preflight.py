@@ -187,6 +187,8 @@ class _Inspection:
             f"{len(broken)} of {len(named)}: {brief(broken, 3)}" if broken else f"{len(inputs):,} files",
             "fetch the named files again, or remove what is not a sweep file of DR10",
         )
+        if not inputs:
+            return []
         releases = sorted({info.release for info, _ in inputs if info.rows})
         allowed = set(config[0].sweeps.releases) if config else set(releases)
         self.check(
