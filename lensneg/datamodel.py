@@ -252,6 +252,16 @@ class Cell(NamedTuple):
         )
         return inside
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """RA and Dec of the middle."""
+        return (self.ra_min + self.ra_max) / 2, (self.dec_min + self.dec_max) / 2
+
+    @property
+    def corners(self) -> list[tuple[float, float]]:
+        """RA and Dec of the four corners."""
+        return [(ra, dec) for ra in (self.ra_min, self.ra_max) for dec in (self.dec_min, self.dec_max)]
+
 
 def sweep_cell(name: str) -> Cell | None:
     """Return the cell that a sweep file's name stands for, or None for any other file.

@@ -260,7 +260,7 @@ def _summary(items: list[Item], fan_out: FanOut, positives: PositiveCounts) -> d
         "confusers": fan_out.confusers,
         "positives": asdict(positives),
         "bytes_read": sum(s.bytes_read for s in fan_out.stats),
-        "bytes_written": sum(s.bytes_written for s in fan_out.stats),
+        "bytes_written": sum(s.pool_bytes + s.positives_bytes for s in fan_out.stats),
         "task_seconds": round(sum(s.seconds for s in fan_out.stats), 3),
     }
 
@@ -280,6 +280,12 @@ def _quotas_json(run: Run, stats: list[ItemStats], quotas: list[StratumQuota]) -
         "split": {"seed": split.seed, "names": list(SPLIT_ORDER), "edges": split_edges(split)},
         "columns": MANIFEST_SCHEMA.names,
         "pool_files": [storage.basename(run.files.pool(entry.item.id)) for entry in stats],
+        "row_groups": {
+            storage.basename(run.files.pool(entry.item.id)): [
+                [g.rows, g.priority_min] for g in entry.row_groups
+            ]
+            for entry in stats
+        },
         "rows_per_file": run.config.execution.rows_per_manifest_file,
         "strata": [asdict(quota) for quota in quotas],
     }

@@ -8,34 +8,43 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from lensneg import storage
-from lensneg.config import CONFUSER_CATEGORIES, Config
-from lensneg.datamodel import Cell
+from lensneg.config import CONFUSER_CATEGORIES
+from lensneg.datamodel import SOURCE_TYPES, Cell
 from lensneg.errors import SweepError
 from lensneg.ids import sampling_priority, targetid
 from lensneg.manifest import COLUMNS, POOL_SCHEMA, POSITIVES_SCHEMA
 from lensneg.photometry import magnitude
+from lensneg.poolfile import RowGroup, write_pool
 from lensneg.pools import POOLS, classify
 from lensneg.run import Item, Run, write_table
-from lensneg.selection import CUT_REASONS, IntArray, Rows, first_failed_rule, select
-from lensneg.sky import PositionIndex, healpix_pixel
+from lensneg.selection import CUT_REASONS, RULES, SIEVE, first_failed_rule, is_one_of, select
+from lensneg.sky import PositionIndex, healpix_pixel, unit_vectors
 from lensneg.strata import nobs_z_bin, type_order
-from lensneg.sweep import iter_rows, probe_sweep
-
-Columns = dict[str, npt.NDArray[Any]]
+from lensneg.sweep import GatheredRows, SweepFile, iter_rows, probe_sweep
 
 #: What stands in the ``pool`` column of a positive.
 POSITIVE: Final = "positive"
 
 #: A source may lie outside its file's cell by at most a brick, which is how sweeps are put together.
 _CELL_MARGIN_DEG: Final = 0.25
+
+#: Sources in the positives' bands of declination are compared with them this many at a time.
+_MATCHED_AT_ONCE: Final = 50_000
+
+#: Columns that are null, not NaN, where a source has no magnitude.
+_NULL_FOR_NAN: Final = ("mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1")
+
+#: The sweep column behind each column that is copied.
+_SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if column.sweep is not None}
 
 
 class StratumCount(BaseModel):
@@ -63,8 +72,10 @@ class ItemStats(BaseModel):
     counts: tuple[StratumCount, ...]
     confusers: dict[str, int]
     candidate_matches: int
+    row_groups: tuple[RowGroup, ...]
     bytes_read: int
-    bytes_written: int
+    pool_bytes: int
+    positives_bytes: int
     seconds: float
 
 
@@ -90,23 +101,27 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     if done is not None:
         return done
     started = time.perf_counter()
-    pool, matches, cut = _filter_rows(run, item)
-    pool_table = _pool_table(pool, run.config)
-    match_table = _match_table(matches)
-    written = write_table(run.files.pool(item.id), pool_table)
-    written += write_table(run.files.positives(item.id), match_table)
+    info, file = _planned_file(item)
+    near = _Surroundings(run, file.cell)
+    gathered, matches, cut = _read_rows(run, item, info, file, near)
+    pool = _pool_table(run, item, gathered, near, cut)
+    written = write_pool(run.files.pool(item.id), pool)
+    best = best_matches(matches)
+    positives_bytes = write_table(run.files.positives(item.id), best, durable=False) if len(best) else 0
     stats = ItemStats(
         item=item,
         config_sha256=run.record.config.sha256,
         code_version=run.record.code.code_version,
         rows_in=item.n_rows,
-        rows_kept=len(pool_table),
+        rows_kept=len(pool),
         cut=cut,
-        counts=_count(pool_table),
-        confusers=_value_counts(pool_table["confuser_category"]),
-        candidate_matches=len(match_table),
+        counts=_count(pool),
+        confusers=_value_counts(pool["confuser_category"]),
+        candidate_matches=len(best),
+        row_groups=written.row_groups,
         bytes_read=item.n_bytes,
-        bytes_written=written,
+        pool_bytes=written.bytes,
+        positives_bytes=positives_bytes,
         seconds=round(time.perf_counter() - started, 3),
     )
     storage.write_json(run.files.stats(item.id), stats.model_dump(mode="json"))
@@ -114,9 +129,17 @@ def filter_item(run: Run, item: Item) -> ItemStats:
 
 
 def finished(run: Run, item: Item) -> ItemStats | None:
-    """Return an item's stats if it is done: same bytes of the file, same config, same code."""
+    """Return an item's stats if it is done: same bytes of the file, same config, same code.
+
+    Its tables must be there, too, and whole: they are written before the stats, but not waited for.
+    """
     try:
         stats = ItemStats.model_validate_json(storage.read_bytes(run.files.stats(item.id)))
+        tables = [(run.files.pool(item.id), stats.pool_bytes)]
+        if stats.positives_bytes:
+            tables.append((run.files.positives(item.id), stats.positives_bytes))
+        if any(storage.stat(uri).size != size for uri, size in tables):
+            return None
     except (FileNotFoundError, ValueError):
         return None
     same = (
@@ -127,9 +150,8 @@ def finished(run: Run, item: Item) -> ItemStats | None:
     return stats if same else None
 
 
-def _filter_rows(run: Run, item: Item) -> tuple[list[Columns], list[Columns], dict[str, int]]:
-    """Return survivors and candidate matches, a dict of columns for each chunk, and the cuts."""
-    config = run.config
+def _planned_file(item: Item) -> tuple[storage.FileInfo, SweepFile]:
+    """Return the item's sweep file, if it is still the one that was planned."""
     info = storage.stat(item.sweep)
     if (info.size, info.etag) != (item.size, item.etag):
         raise SweepError(
@@ -139,185 +161,198 @@ def _filter_rows(run: Run, item: Item) -> tuple[list[Columns], list[Columns], di
     file = probe_sweep(info).file
     if item.first_row + item.n_rows > file.n_rows:
         raise SweepError(f"{item.sweep}: planned with more than its {file.n_rows:,} rows; start a new run")
-    lenses, positives = _indices_near(run, file.cell)
-    pools: list[Columns] = []
-    matches: list[Columns] = []
-    cut: Counter[str] = Counter(dict.fromkeys(CUT_REASONS, 0))
-    for start, rows in iter_rows(file, info.size, item.first_row, item.n_rows):
-        dec = rows["DEC"]
-        _check_cell(dec, start, file.cell, item.sweep)
-        kept, cut_here = select(rows, config.selection)
-        cut.update(cut_here)
-        candidates = rows.take(kept)
-        pool, category = classify(candidates, config.pools)
-        in_pool = pool >= 0
-        near = np.zeros(len(kept), dtype=bool)
-        near[lenses.pairs(candidates["RA"], candidates["DEC"]).source] = True
-        cut["no_pool"] += int((~in_pool).sum())
-        cut["near_lens"] += int((in_pool & near).sum())
-        survivors = np.flatnonzero(in_pool & ~near)
-        pools.append(
-            _describe(
-                rows.take(kept[survivors]),
-                start + kept[survivors],
-                np.array(POOLS, dtype=object)[pool[survivors]],
-                np.array([*CONFUSER_CATEGORIES, None], dtype=object)[category[survivors]],
-                run,
-                item,
-            )
-        )
-        found = _candidate_matches(rows, dec, start, positives, run, item)
-        if found is not None:
-            matches.append(found)
-    return pools, matches, dict(cut)
+    return info, file
 
 
-def _check_cell(dec: npt.NDArray[np.float64], start: int, cell: Cell, uri: str) -> None:
-    """Refuse rows that belong to another part of the sky: lenses are looked up by the file's cell."""
-    outside = (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise SweepError(
-            f"{uri}: row {start + row:,} is at Dec {dec[row]:.4f}, outside the cell {cell.dec_min:g} to "
-            f"{cell.dec_max:g} that the file's name stands for; was it renamed? fetch it again"
-        )
+class _Surroundings:
+    """A cell of the sky: the lenses and the positives in and around it.
 
-
-class _Positions:
-    """An index over some of the run's catalogue positions that answers with their row numbers."""
-
-    def __init__(self, run: Run, rows: IntArray, radius_arcsec: float) -> None:
-        self.rows = rows
-        self._index = PositionIndex(run.lenses.ra[rows], run.lenses.dec[rows], radius_arcsec)
-        self.pairs = self._index.pairs
-
-
-def _indices_near(run: Run, cell: Cell) -> tuple[_Positions, _Positions]:
-    """Return indices of all lenses and of the positives that can lie next to a cell's sources.
-
-    They are chosen by declination alone: right ascension has an edge at 0/360 and is worth nothing near
-    the poles.
+    They are chosen by their distance from its centre, which knows no edge at RA 0/360 and no pole.
     """
-    exclusion = run.config.lenses.exclusion_radius_arcsec
-    matching = run.config.positives.match_radius_arcsec
-    reach = _CELL_MARGIN_DEG + max(exclusion, matching) / 3600
-    dec = run.lenses.dec
-    near = (dec >= cell.dec_min - reach) & (dec <= cell.dec_max + reach)
-    return (
-        _Positions(run, np.flatnonzero(near), exclusion),
-        _Positions(run, np.flatnonzero(near & run.lenses.is_positive), matching),
+
+    def __init__(self, run: Run, cell: Cell) -> None:
+        self.cell = cell
+        corners = unit_vectors(*(np.array(x) for x in zip(*cell.corners, strict=True)))
+        centre = unit_vectors(*(np.array([x]) for x in cell.centre))[0]
+        # A box of 5 by 5 degrees reaches farthest in its corners; a degree more holds its margin.
+        radius = np.arccos((corners @ centre).min()) + np.radians(1.0)
+        config, lenses = run.config, run.lenses
+        near = lenses.vectors @ centre >= np.cos(radius)
+        self.positive_rows = np.flatnonzero(near & lenses.is_positive)
+        self.lenses = PositionIndex(lenses.ra[near], lenses.dec[near], config.lenses.exclusion_radius_arcsec)
+        self.positives = PositionIndex(
+            lenses.ra[self.positive_rows],
+            lenses.dec[self.positive_rows],
+            config.positives.match_radius_arcsec,
+        )
+
+    def check_positions(self, rows: GatheredRows, uri: str) -> None:
+        """Refuse rows of another part of the sky: their lenses would be looked for in the wrong place."""
+        cell, ra, dec = self.cell, rows["RA"], rows["DEC"]
+        outside = (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
+        farthest = max(abs(cell.dec_min), abs(cell.dec_max)) + _CELL_MARGIN_DEG
+        if farthest < 89:  # every right ascension is near at the pole
+            half = (cell.ra_max - cell.ra_min) / 2 + _CELL_MARGIN_DEG / np.cos(np.radians(farthest))
+            outside |= np.abs((ra - cell.centre[0] + 180) % 360 - 180) > half
+        if outside.any():
+            i = int(np.flatnonzero(outside)[0])
+            raise SweepError(
+                f"{uri}: row {rows.row_index[i]:,} is at RA {ra[i]:.4f}, Dec {dec[i]:.4f}, outside the cell "
+                "that the file's name stands for; was it renamed? fetch it again"
+            )
+
+
+def _read_rows(
+    run: Run, item: Item, info: storage.FileInfo, file: SweepFile, near: _Surroundings
+) -> tuple[GatheredRows, pa.Table, dict[str, int]]:
+    """Read an item's rows once.
+
+    Returns
+    -------
+    gathered : GatheredRows
+        The rows that pass the cuts that look at one source alone.
+    matches : pyarrow.Table
+        Candidate matches of positives.
+    cut : dict of str to int
+        Rows cut, by rule; without those that the pool and the lenses cut.
+    """
+    config = run.config.selection
+    cut: Counter[str] = Counter(dict.fromkeys(CUT_REASONS, 0))
+    sieved = GatheredRows(file.dtype)
+    beside_positives = GatheredRows(file.dtype)
+    matches = [POSITIVES_SCHEMA.empty_table()]
+    try:
+        for start, rows in iter_rows(file, info.size, item.first_row, item.n_rows):
+            dec = rows["DEC"]
+            kept, cut_here = select(rows, config, SIEVE)
+            cut.update(cut_here)
+            sieved.append(rows.take(kept), start + kept)
+            band = near.positives.near_declination(dec)
+            beside_positives.append(rows.take(band), start + band)
+            if len(beside_positives) > _MATCHED_AT_ONCE:
+                matches.append(_candidate_matches(beside_positives, near, run, item))
+                beside_positives = GatheredRows(file.dtype)
+        matches.append(_candidate_matches(beside_positives, near, run, item))
+        kept, cut_here = select(sieved, config, RULES[len(SIEVE) :])
+        cut.update(cut_here)
+    except ValueError as error:
+        raise SweepError(f"{item.sweep}: {error}; fetch the file again") from error
+    gathered = sieved.take(kept)
+    near.check_positions(gathered, item.sweep)
+    return gathered, pa.concat_tables(matches), dict(cut)
+
+
+def _pool_table(
+    run: Run, item: Item, gathered: GatheredRows, near: _Surroundings, cut: dict[str, int]
+) -> pa.Table:
+    """Return the survivors in the order of every pool: stratum, pool, priority, TARGETID.
+
+    What the pool and the lenses cut is added to ``cut``.
+    """
+    config = run.config
+    pool, category = classify(gathered, config.pools)
+    near_lens = np.zeros(len(gathered), dtype=bool)
+    near_lens[near.lenses.pairs(gathered["RA"], gathered["DEC"]).source] = True
+    cut["no_pool"] += int((pool < 0).sum())
+    cut["near_lens"] += int(((pool >= 0) & near_lens).sum())
+    ids = _targetids(gathered, item)
+    priority = sampling_priority(ids, config.sampling.seed)
+    type_rank = np.array([type_order(config.strata).index(name) for name in SOURCE_TYPES])
+    segment = nobs_z_bin(gathered["NOBS_Z"], config.strata) * len(SOURCE_TYPES)
+    segment = (segment + type_rank[gathered.source_type()]) * len(POOLS) + pool
+    survivors = np.flatnonzero((pool >= 0) & ~near_lens)
+    order = survivors[np.lexsort((priority[survivors], segment[survivors]))]
+    return _describe(
+        gathered.take(order),
+        pa.DictionaryArray.from_arrays(pool[order], list(POOLS)),
+        pa.DictionaryArray.from_arrays(
+            pa.array(category[order], mask=category[order] < 0), list(CONFUSER_CATEGORIES)
+        ),
+        run,
+        item,
     )
 
 
-def _candidate_matches(
-    rows: Rows,
-    dec: npt.NDArray[np.float64],
-    start: int,
-    positives: _Positions,
-    run: Run,
-    item: Item,
-) -> Columns | None:
-    """Return the sources of a chunk that lie within the match radius of a positive."""
-    pairs = positives.pairs(rows["RA"], dec)
-    real = rows.take(pairs.source)["TYPE"] != "DUP"
-    source = pairs.source[real]
-    if len(source) == 0:
-        return None
-    matched = rows.take(source)
-    none = np.full(len(source), None, dtype=object)
-    columns = _describe(
-        matched, start + source, np.full(len(source), POSITIVE, dtype=object), none, run, item
+def _candidate_matches(rows: GatheredRows, near: _Surroundings, run: Run, item: Item) -> pa.Table:
+    """Return the sources that lie within the match radius of a positive, with its catalogue row."""
+    pairs = near.positives.pairs(rows["RA"], rows["DEC"])
+    real = np.flatnonzero(~is_one_of(rows.take(pairs.source), ["DUP"]))
+    matched = rows.take(pairs.source[real])
+    positive = pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE])
+    table = _describe(matched, positive, pa.nulls(len(real), pa.string()), run, item)
+    return pa.table(
+        [
+            *table.columns,
+            near.positive_rows[pairs.position[real]],
+            pairs.separation_arcsec[real],
+            pa.array(first_failed_rule(matched, run.config.selection), pa.string()),
+        ],
+        schema=POSITIVES_SCHEMA,
     )
-    columns["catalog_row"] = positives.rows[pairs.position[real]]
-    columns["separation_arcsec"] = pairs.separation_arcsec[real]
-    columns["cut"] = np.array(first_failed_rule(matched, run.config.selection), dtype=object)
-    return columns
 
 
-def _describe(
-    rows: Rows,
-    row_index: IntArray,
-    pool: npt.NDArray[np.object_],
-    category: npt.NDArray[np.object_],
-    run: Run,
-    item: Item,
-) -> Columns:
+def _targetids(rows: GatheredRows, item: Item) -> npt.NDArray[np.int64]:
+    try:
+        return targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
+    except ValueError as error:
+        raise SweepError(f"{item.sweep}: {error}; the file is damaged, fetch it again") from error
+
+
+def _describe(rows: GatheredRows, pool: pa.Array, category: pa.Array, run: Run, item: Item) -> pa.Table:
     """Return the map's columns of the manifest for some rows."""
     config = run.config
-    columns: Columns = {c.name: rows[c.sweep] for c in COLUMNS if c.sweep is not None}
-    releases = set(np.unique(columns["release"]).tolist()) - set(config.sweeps.releases)
+    releases = set(np.unique(rows["RELEASE"]).tolist()) - set(config.sweeps.releases)
     if releases:
         raise SweepError(
             f"{item.sweep}: holds sources of RELEASE {min(releases)}; the config takes "
             f"{', '.join(map(str, config.sweeps.releases))} (sweeps.releases)"
         )
-    try:
-        ids = targetid(columns["release"], rows["BRICKID"], columns["objid"])
-    except ValueError as error:
-        raise SweepError(f"{item.sweep}: {error}; the file is damaged, fetch it again") from error
-    mags = {band: magnitude(columns[f"flux_{band}"]) for band in ("g", "r", "z", "w1")}
-    bins = np.array([*config.strata.nobs_z_bins, ""], dtype=object)
-    return {
-        **columns,
-        "galaxy_id": np.char.add(np.char.add(columns["brickname"], "_"), columns["objid"].astype(np.str_)),
-        "nobs_z_bin": bins[nobs_z_bin(columns["nobs_z"], config.strata)],
-        "type_bin": columns["type"],
+    ids = _targetids(rows, item)
+    mags = {band: magnitude(rows[f"FLUX_{band.upper()}"]) for band in ("g", "r", "z", "w1")}
+    bins = nobs_z_bin(rows["NOBS_Z"], config.strata)
+    pixel = healpix_pixel(128, rows["RA"], rows["DEC"])
+    kind = pa.DictionaryArray.from_arrays(rows.source_type(), list(SOURCE_TYPES))
+    computed = {
+        "brickname": _text(rows.raw("BRICKNAME"), item),
+        "nobs_z_bin": pa.DictionaryArray.from_arrays(
+            np.where(bins < 0, len(config.strata.nobs_z_bins), bins), [*config.strata.nobs_z_bins, ""]
+        ),
+        "type": kind,
+        "type_bin": kind,
         "mag_g": mags["g"],
         "mag_r": mags["r"],
         "mag_z": mags["z"],
         "g_minus_r": mags["g"] - mags["r"],
         "r_minus_z": mags["r"] - mags["z"],
         "z_minus_w1": mags["z"] - mags["w1"],
-        "healpix_64": healpix_pixel(64, columns["ra"], columns["dec"]),
-        "healpix_128": healpix_pixel(128, columns["ra"], columns["dec"]),
+        "healpix_64": pixel // 4,  # NESTED: four pixels make one of half the nside
+        "healpix_128": pixel,
         "pool": pool,
         "confuser_category": category,
-        "sweep_file": np.full(len(rows), storage.basename(item.sweep), dtype=object),
-        "row_index": row_index,
+        "sweep_file": pa.DictionaryArray.from_arrays(
+            np.zeros(len(rows), np.int8), [storage.basename(item.sweep)]
+        ),
+        "row_index": rows.row_index,
         "targetid": ids,
         "sampling_priority": sampling_priority(ids, config.sampling.seed),
     }
 
+    def column(field: pa.Field) -> pa.Array:
+        values = computed[field.name] if field.name in computed else rows[_SWEEP_COLUMN[field.name]]
+        if isinstance(values, pa.Array):
+            return values.cast(field.type)
+        if field.name in _NULL_FOR_NAN:
+            return pa.array(values, field.type, mask=np.isnan(values))
+        return pa.array(values.astype(field.type.to_pandas_dtype(), copy=False), field.type)
 
-#: Columns that are null, not NaN, where a source has no magnitude.
-_NULL_FOR_NAN: Final = ("mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1")
-
-
-def _table(chunks: list[Columns], schema: pa.Schema) -> pa.Table:
-    def array(field: pa.Field) -> pa.Array:
-        values = np.concatenate([chunk[field.name] for chunk in chunks])
-        mask = np.isnan(values) if field.name in _NULL_FOR_NAN else None
-        return pa.array(values, mask=mask).cast(field.type)
-
-    chunks = [chunk for chunk in chunks if len(chunk["targetid"])]
-    if not chunks:
-        return schema.empty_table()
-    return pa.table([array(field) for field in schema], schema=schema)
+    return pa.table([column(field) for field in POOL_SCHEMA], schema=POOL_SCHEMA)
 
 
-def _pool_table(chunks: list[Columns], config: Config) -> pa.Table:
-    """Return the survivors in the order of every pool file: stratum, pool, priority, TARGETID."""
-    table = _table(chunks, POOL_SCHEMA)
-    if len(table) == 0:
-        return table
-    type_rank = {name: i for i, name in enumerate(type_order(config.strata))}
-    types = np.array([type_rank[name] for name in table["type_bin"].to_pylist()])
-    order = np.lexsort(
-        (
-            table["targetid"].to_numpy(),
-            table["sampling_priority"].to_numpy(),
-            table["pool"].to_numpy(zero_copy_only=False).astype(np.str_),
-            types,
-            nobs_z_bin(table["nobs_z"].to_numpy(), config.strata),
-        )
-    )
-    return table.take(pa.array(order))
-
-
-def _match_table(chunks: list[Columns]) -> pa.Table:
-    """Return the best candidate of each catalogue position: nearest, then lowest TARGETID."""
-    table = _table(chunks, POSITIVES_SCHEMA)
-    return best_matches(table)
+def _text(values: npt.NDArray[np.bytes_], item: Item) -> pa.Array:
+    try:
+        return pc.ascii_trim_whitespace(pa.array(values, pa.binary()).cast(pa.string()))
+    except pa.ArrowInvalid as error:
+        raise SweepError(f"{item.sweep}: a brick's name is not text; fetch the file again") from error
 
 
 def best_matches(table: pa.Table) -> pa.Table:

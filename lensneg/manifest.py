@@ -43,7 +43,7 @@ def _by_band(name: str, text: str, unit: str = "", bands: str = "grz") -> list[M
 
 #: All columns of the manifest, in order: the 48 of the plan, then four of ours.
 COLUMNS: Final[tuple[ManifestColumn, ...]] = (
-    ManifestColumn("galaxy_id", _S, "brickname_objid; unique within a release", nullable=False),
+    ManifestColumn("galaxy_id", _S, "brickname_objid; unique within a release", nullable=False, stage="draw"),
     ManifestColumn("brickname", _S, "brick name", nullable=False, sweep="BRICKNAME"),
     ManifestColumn("objid", _I32, "object number in its brick", nullable=False, sweep="OBJID"),
     ManifestColumn("ra", _F64, "right ascension, ICRS", "deg", nullable=False, sweep="RA"),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lensneg.config import CONFUSER_CATEGORIES, N2Config, PoolsConfig
 from lensneg.photometry import ellipticity, magnitude
-from lensneg.selection import BoolArray, Rows
+from lensneg.selection import BoolArray, Rows, is_one_of
 
 #: The pools in the order in which they stand in every file.
 POOLS: Final = ("N1", "N2")
@@ -34,7 +34,6 @@ def confuser_criteria(rows: Rows, config: N2Config) -> dict[str, BoolArray]:
     dict of str to ndarray of bool, shape (n,)
         In the order in which the categories are tried.
     """
-    kind = rows["TYPE"]
     flux_r = rows["FLUX_R"].astype(np.float64)
     shape_r = rows["SHAPE_R"].astype(np.float64)
     mag_r = magnitude(flux_r)
@@ -47,11 +46,11 @@ def confuser_criteria(rows: Rows, config: N2Config) -> dict[str, BoolArray]:
         config.blue_clumpy,
         config.large_galaxy,
     )
-    early = np.isin(kind, ring.types) | (np.isin(kind, ring.sersic_types) & (sersic >= ring.sersic_min))
+    early = is_one_of(rows, ring.types) | (is_one_of(rows, ring.sersic_types) & (sersic >= ring.sersic_min))
     return {
         "ring_proxy": early & (flux_r >= ring.flux_r_min),
         "edge_on_proxy": (
-            np.isin(kind, edge.types) & (e >= edge.ellipticity_min) & (shape_r >= edge.shape_r_min)
+            is_one_of(rows, edge.types) & (e >= edge.ellipticity_min) & (shape_r >= edge.shape_r_min)
         ),
         "blue_clumpy": (g_minus_r <= blue.g_minus_r_max) & (mag_r <= blue.mag_r_max),
         "large_galaxy": (shape_r >= large.shape_r_min) & (flux_r >= large.flux_r_min),
@@ -76,9 +75,9 @@ def classify(rows: Rows, config: PoolsConfig) -> tuple[npt.NDArray[np.int8], npt
         Index into ``CONFUSER_CATEGORIES`` of the first criterion met; -1 for none.
     """
     criteria = confuser_criteria(rows, config.n2)
-    category = np.full(len(rows["TYPE"]), -1, dtype=np.int8)
+    category = np.full(len(rows), -1, dtype=np.int8)
     for i, name in reversed(list(enumerate(CONFUSER_CATEGORIES))):
         category[criteria[name]] = i
-    pool = np.where(np.isin(rows["TYPE"], config.n1.types), 0, -1).astype(np.int8)
+    pool = np.where(is_one_of(rows, config.n1.types), 0, -1).astype(np.int8)
     pool[category >= 0] = 1
     return pool, category

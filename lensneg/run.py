@@ -7,7 +7,7 @@ files under the output prefix, and run.json, which fixes the inputs once and for
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from lensneg import storage
 from lensneg.catalogs import CatalogSpec
 from lensneg.config import Config, parse_config
 from lensneg.errors import InputError, RunStateError
+from lensneg.sky import unit_vectors
 
 Mode = Literal["test", "full", "test-then-full"]
 
@@ -258,6 +259,11 @@ class Lenses:
     dec: npt.NDArray[np.float64]
     is_positive: npt.NDArray[np.bool_]
 
+    @cached_property
+    def vectors(self) -> npt.NDArray[np.float64]:
+        """Unit vectors of the positions, shape (n, 3)."""
+        return unit_vectors(self.ra, self.dec)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -297,10 +303,10 @@ def read_table(uri: str) -> pa.Table:
     return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
 
 
-def write_table(uri: str, table: pa.Table, **options: Any) -> int:
+def write_table(uri: str, table: pa.Table, *, durable: bool = True) -> int:
     """Write a Parquet file in one piece; return its bytes."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", **options)
+    pq.write_table(table, sink, compression="zstd")
     data = sink.getvalue()
-    storage.write_bytes(uri, data.to_pybytes())
+    storage.write_bytes(uri, data, durable=durable)
     return int(data.size)

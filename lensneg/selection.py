@@ -6,13 +6,14 @@ counted under the first that it fails; so rows in = rows kept + the sum of the c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lensneg.config import SelectionConfig
+from lensneg.datamodel import SOURCE_TYPES
 from lensneg.photometry import flux_of_magnitude, magnitude
 
 BoolArray = npt.NDArray[np.bool_]
@@ -28,6 +29,9 @@ class Rows(Protocol):
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
         """Return a column by its upper-case name as a native array, shape (n,)."""
 
+    def source_type(self) -> npt.NDArray[np.intp]:
+        """Return the type of each row as an index into ``SOURCE_TYPES``; -1 for any other."""
+
     def take(self, index: IntArray) -> Rows:
         """Return some of the rows; a column is gathered only when it is asked for."""
 
@@ -40,17 +44,26 @@ class Rule(NamedTuple):
 
 
 def _bright(rows: Rows, config: SelectionConfig) -> BoolArray:
-    flux = rows["FLUX_Z"].astype(np.float64)
-    # Flux falls as magnitude rises, so one comparison sieves all rows; the few next to the limit are
-    # decided by their magnitude. NaN, zero and negative fluxes fail the comparison.
-    bright: BoolArray = flux > flux_of_magnitude(config.mag_z_max) * (1 - 1e-9)
-    close = np.flatnonzero(bright & (flux < flux_of_magnitude(config.mag_z_max) * (1 + 1e-9)))
+    # Flux falls as magnitude rises, so one comparison of the catalogue's own numbers sieves all rows; the
+    # few next to the limit are decided by their magnitude, in float64. NaN, zero and negative fluxes fail.
+    flux = rows["FLUX_Z"]
+    limit = flux_of_magnitude(config.mag_z_max)
+    bright: BoolArray = flux > np.float32(limit * (1 - 1e-6))
+    close = np.flatnonzero(bright)
+    close = close[flux[close] < np.float32(limit * (1 + 1e-6))]
     bright[close] = magnitude(flux[close]) < config.mag_z_max
     return bright
 
 
+def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:
+    """Return which rows are of one of some types."""
+    allowed = np.zeros(len(SOURCE_TYPES) + 1, dtype=bool)
+    allowed[[SOURCE_TYPES.index(name) for name in types]] = True
+    return allowed[rows.source_type()]  # any other type, -1, finds the last entry
+
+
 def _of_type(rows: Rows, config: SelectionConfig) -> BoolArray:
-    return np.isin(rows["TYPE"], np.array(config.types))
+    return is_one_of(rows, config.types)
 
 
 def _observed(rows: Rows, config: SelectionConfig) -> BoolArray:
@@ -86,14 +99,22 @@ RULES: Final[tuple[Rule, ...]] = (
 CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_pool", "near_lens")
 
 
-def select(rows: Rows, config: SelectionConfig) -> tuple[IntArray, dict[str, int]]:
+#: The first cuts, which leave a twentieth of all sources: worth applying before anything is gathered.
+SIEVE: Final[tuple[Rule, ...]] = RULES[:2]
+
+
+def select(
+    rows: Rows, config: SelectionConfig, rules: tuple[Rule, ...] = RULES
+) -> tuple[IntArray, dict[str, int]]:
     """Apply the cuts that look at one source alone.
 
     Parameters
     ----------
     rows : Rows
-        Needs FLUX_Z, TYPE (stripped, upper case), NOBS_*, RA, DEC and MASKBITS.
+        Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS.
     config : SelectionConfig
+    rules : tuple of Rule
+        Some of :data:`RULES`, in their order.
 
     Returns
     -------
@@ -104,7 +125,7 @@ def select(rows: Rows, config: SelectionConfig) -> tuple[IntArray, dict[str, int
     """
     kept: IntArray | None = None
     cut: dict[str, int] = {}
-    for rule in RULES:
+    for rule in rules:
         left = rows if kept is None else rows.take(kept)
         passed = np.flatnonzero(rule.passes(left, config))
         cut[rule.reason] = len(left) - len(passed)

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import tempfile
+import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +26,15 @@ if TYPE_CHECKING:
 
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 _DENIED = {"403", "AccessDenied", "AllAccessDisabled"}
+
+
+#: An object is read in parts of this size, so many at once: 64 MiB on their way at most.
+_PART_BYTES = 8 << 20
+_PARTS_AT_ONCE = 8
+_PART_ATTEMPTS = 5
+
+#: Whatever has the buffer protocol: bytes, a view, an Arrow buffer.
+Buffer = Any
 
 
 class FileInfo(NamedTuple):
@@ -195,7 +208,12 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
             response = s3_client().get_object(Bucket=bucket, Key=key)
         else:
             stop = "" if size is None else str(start + size - 1)
-            response = s3_client().get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{stop}")
+            try:
+                response = s3_client().get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{stop}")
+            except s3_client().exceptions.ClientError as error:
+                if error.response.get("Error", {}).get("Code") == "InvalidRange":
+                    return b""  # the object ends before it
+                raise
         return response["Body"].read()
 
 
@@ -204,15 +222,18 @@ def read_json(uri: str) -> Any:
     return json.loads(read_bytes(uri))
 
 
-def write_bytes(uri: str, data: bytes, *, if_absent: bool = False) -> bool:
+def write_bytes(uri: str, data: Buffer, *, if_absent: bool = False, durable: bool = True) -> bool:
     """Write a file in one piece.
 
     Parameters
     ----------
     uri : str
-    data : bytes
+    data : bytes-like
     if_absent : bool
         Leave a file that is already there as it is.
+    durable : bool
+        Wait until a local file would survive a loss of power. Not needed where a later look at its size
+        tells whether it did.
 
     Returns
     -------
@@ -220,14 +241,14 @@ def write_bytes(uri: str, data: bytes, *, if_absent: bool = False) -> bool:
         Whether the file was written.
     """
     if not is_s3(uri):
-        return _write_local(Path(uri), data, if_absent)
+        return _write_local(Path(uri), data, if_absent, durable)
     bucket, key = bucket_and_key(uri)
     try:
         with _s3_errors(uri):
             if if_absent:
-                s3_client().put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
+                s3_client().put_object(Bucket=bucket, Key=key, Body=bytes(data), IfNoneMatch="*")
             else:
-                s3_client().put_object(Bucket=bucket, Key=key, Body=data)
+                s3_client().put_object(Bucket=bucket, Key=key, Body=bytes(data))
     except TransientError as error:
         response = getattr(error.__cause__, "response", {})
         if response.get("Error", {}).get("Code") == "PreconditionFailed":
@@ -236,14 +257,15 @@ def write_bytes(uri: str, data: bytes, *, if_absent: bool = False) -> bool:
     return True
 
 
-def _write_local(path: Path, data: bytes, if_absent: bool) -> bool:
+def _write_local(path: Path, data: Buffer, if_absent: bool, durable: bool) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         if not if_absent:
             os.replace(temporary, path)
@@ -309,25 +331,59 @@ class _LocalReader:
 
 
 class _S3Reader:
-    """A range of an object in S3."""
+    """A range of an object in S3, in parts that are fetched in parallel and handed on in order.
+
+    While a part is worked on the next ones are on their way: one connection to S3 is slower than the
+    network, and than the work.
+    """
 
     def __init__(self, uri: str, start: int, size: int) -> None:
-        bucket, key = bucket_and_key(uri)
         self._uri = uri
-        with _s3_errors(uri):
-            response = s3_client().get_object(
-                Bucket=bucket, Key=key, Range=f"bytes={start}-{start + size - 1}"
-            )
-        self._body = response["Body"]
+        stop = start + size
+        self._ranges = iter(
+            [(first, min(first + _PART_BYTES, stop)) for first in range(start, stop, _PART_BYTES)]
+        )
+        self._threads = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="s3-part")
+        self._coming: deque[Future[bytes]] = deque()
+        self._part = memoryview(b"")
+        for _ in range(_PARTS_AT_ONCE):
+            self._ask()
+        self._take()  # so that a file that is not there is an error at once
+
+    def _ask(self) -> None:
+        part = next(self._ranges, None)
+        if part is not None:
+            self._coming.append(self._threads.submit(_read_part, self._uri, *part))
+
+    def _take(self) -> None:
+        if self._coming:
+            self._part = memoryview(self._coming.popleft().result())
+            self._ask()
 
     def readinto(self, buffer: memoryview, /) -> int:
-        with _s3_errors(self._uri):
-            data = self._body.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        if not self._part:
+            self._take()
+        count = min(len(buffer), len(self._part))
+        buffer[:count] = self._part[:count]
+        self._part = self._part[count:]
+        return count
 
     def close(self) -> None:
-        self._body.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_part(uri: str, first: int, stop: int) -> bytes:
+    """Read bytes [first, stop) of an object, or those of them that it has.
+
+    Where the connection breaks within them they are asked for again: botocore retries a request that fails,
+    but not a body that ends early, which it tells by its length.
+    """
+    for attempt in range(1, _PART_ATTEMPTS):
+        try:
+            return read_bytes(uri, first, stop - first)
+        except TransientError:
+            time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 (full jitter, no secret)
+    return read_bytes(uri, first, stop - first)
 
 
 def open_range(uri: str, start: int, size: int) -> Reader:

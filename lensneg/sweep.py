@@ -10,9 +10,9 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from astropy.io import fits
 
 from lensneg import storage
 from lensneg.datamodel import (
+    SOURCE_TYPES,
     SWEEP_COLUMNS,
     SWEEP_EXTNAME,
     Cell,
@@ -34,11 +35,12 @@ IntArray = npt.NDArray[np.int64]
 
 #: FITS files come in blocks of this many bytes (FITS standard 4.0, section 3.1).
 _BLOCK: Final = 2880
+_CARD: Final = 80
 #: A sweep header has about 15 blocks. One that is longer than this is not a sweep's.
 _MAX_HEADER_BLOCKS: Final = 200
 
 #: Rows read at once: 8 MB, which stays in a processor's cache while a chunk is worked on.
-CHUNK_ROWS: Final = 16_384
+CHUNK_ROWS: Final = 8_192
 
 #: The columns that selection, pools and the manifest need, by upper-case name.
 NEEDED_COLUMNS: Final[tuple[str, ...]] = tuple(
@@ -60,6 +62,11 @@ class SweepRows:
     def __init__(self, table: npt.NDArray[np.void], index: IntArray | None = None) -> None:
         self._table, self._index = table, index
 
+    @property
+    def dtype(self) -> np.dtype[np.void]:
+        """One row of the file."""
+        return self._table.dtype
+
     def __len__(self) -> int:
         return len(self._table) if self._index is None else len(self._index)
 
@@ -69,13 +76,133 @@ class SweepRows:
         if self._index is not None:
             values = values[self._index]
         if values.dtype.kind == "S":
-            text = np.char.strip(values.astype(np.str_))
+            text = _text(values)
             return np.char.upper(text) if column == "TYPE" else text
         return values.astype(values.dtype.newbyteorder("="))
+
+    def source_type(self) -> npt.NDArray[np.intp]:
+        """Return the type of each row as an index into ``SOURCE_TYPES``; -1 for any other."""
+        values = self._table["TYPE"]
+        return _type_index(values if self._index is None else values[self._index])
 
     def take(self, index: IntArray) -> SweepRows:
         """Return some of the rows."""
         return SweepRows(self._table, index if self._index is None else self._index[index])
+
+    def packed(self) -> npt.NDArray[np.void]:
+        """Return a copy of the rows as plain bytes: numpy copies structured rows field by field."""
+        rows = self._table.view(f"V{self._table.dtype.itemsize}")
+        return rows.copy() if self._index is None else rows[self._index]
+
+
+class GatheredRows:
+    """Rows gathered from many chunks: one native array a column, with room to grow.
+
+    Only :data:`NEEDED_COLUMNS` are kept, so a row takes a third of what it takes in the file. Rows are
+    put into the columns many at a time: what costs is the call, not the row.
+    """
+
+    def __init__(self, dtype: np.dtype[np.void]) -> None:
+        self._dtype = dtype
+        self._size = 0
+        self._columns = {name: np.empty(0, dtype[name].newbyteorder("=")) for name in NEEDED_COLUMNS}
+        self._row_index = np.empty(0, np.int64)
+        self._waiting: list[tuple[npt.NDArray[np.void], IntArray]] = []
+        self._n_waiting = 0
+
+    def append(self, rows: SweepRows, row_index: IntArray) -> None:
+        """Add rows; they are copied."""
+        self._waiting.append((rows.packed(), row_index))
+        self._n_waiting += len(row_index)
+        if self._n_waiting >= CHUNK_ROWS:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Move the waiting rows into the columns."""
+        if not self._waiting:
+            return
+        records = np.concatenate([packed for packed, _ in self._waiting]).view(self._dtype)
+        first, last = self._size, self._size + len(records)
+        room = len(self._row_index)
+        if last > room:
+            room = max(last, room + room // 2)
+            for name, column in self._columns.items():
+                self._columns[name] = _with_room(column, first, room)
+            self._row_index = _with_room(self._row_index, first, room)
+        for name, column in self._columns.items():
+            column[first:last] = records[name]
+        np.concatenate([index for _, index in self._waiting], out=self._row_index[first:last])
+        self._waiting, self._n_waiting, self._size = [], 0, last
+
+    def __len__(self) -> int:
+        return self._size + self._n_waiting
+
+    def raw(self, column: str) -> npt.NDArray[Any]:
+        """Return a column as it stands in the file, text with its padding."""
+        self._settle()
+        return self._columns[column][: self._size]
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        """Return a column as :class:`SweepRows` does."""
+        values = self.raw(column)
+        if values.dtype.kind == "S":
+            text = _text(values)
+            return np.char.upper(text) if column == "TYPE" else text
+        return values
+
+    def source_type(self) -> npt.NDArray[np.intp]:
+        """Return the type of each row as an index into ``SOURCE_TYPES``; -1 for any other."""
+        return _type_index(self.raw("TYPE"))
+
+    @property
+    def row_index(self) -> IntArray:
+        """Each row's place in its file."""
+        self._settle()
+        return self._row_index[: self._size]
+
+    def take(self, index: IntArray) -> GatheredRows:
+        """Return some of the rows; they are copied."""
+        self._settle()
+        taken = object.__new__(GatheredRows)
+        taken._dtype, taken._size, taken._waiting, taken._n_waiting = self._dtype, len(index), [], 0
+        taken._columns = {name: column[index] for name, column in self._columns.items()}
+        taken._row_index = self._row_index[index]
+        return taken
+
+
+def _with_room(values: npt.NDArray[Any], used: int, room: int) -> npt.NDArray[Any]:
+    larger = np.empty(room, values.dtype)
+    larger[:used] = values[:used]
+    return larger
+
+
+def _text(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.str_]:
+    """Return fixed-width text without its padding."""
+    try:
+        return np.char.strip(values.astype(np.str_))
+    except UnicodeDecodeError as error:
+        raise ValueError("text that is not ASCII") from error
+
+
+#: Each type's four bytes, padded with NUL, as one number; and where that number modulo 13 finds it again.
+_TYPE_NUMBERS: Final = np.array([*SOURCE_TYPES, ""]).astype("S4").view(np.uint32)
+_TYPE_OF_REMAINDER: Final = np.full(13, -1, dtype=np.intp)
+_TYPE_OF_REMAINDER[_TYPE_NUMBERS[:-1] % 13] = np.arange(len(SOURCE_TYPES))
+
+
+def _type_index(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.intp]:
+    """Return the index of each type in ``SOURCE_TYPES``, whatever its padding and case; -1 for others.
+
+    Looking up four bytes as one number is many times faster than comparing text, and this is done for
+    every bright source.
+    """
+    if values.dtype.itemsize > 4:
+        values = np.char.strip(values)
+    # Without the bit 0x20 a small letter is its capital, and a space is NUL.
+    numbers = values.astype("S4").view(np.uint32) & np.uint32(0xDFDFDFDF)
+    index: npt.NDArray[np.intp] = _TYPE_OF_REMAINDER[numbers % np.uint32(13)]
+    index[_TYPE_NUMBERS[index] != numbers] = -1
+    return index
 
 
 @dataclass(frozen=True)
@@ -190,8 +317,8 @@ def _fill(stream: storage.Reader, buffer: memoryview) -> int:
     return filled
 
 
-def _read_header(stream: storage.Reader, uri: str, hdu: int) -> tuple[fits.Header, int]:
-    """Read one header unit; return it and its length in bytes."""
+def _read_header(stream: storage.Reader, uri: str, hdu: int) -> list[bytes]:
+    """Read one header unit; return its cards, padding included."""
     text = bytearray()
     block = memoryview(bytearray(_BLOCK))
     for _ in range(_MAX_HEADER_BLOCKS):
@@ -206,61 +333,68 @@ def _read_header(stream: storage.Reader, uri: str, hdu: int) -> tuple[fits.Heade
                 "remove it from the folder, or fetch it again"
             )
         text += block
-        cards = (bytes(block[i : i + 80]) for i in range(0, _BLOCK, 80))
-        if any(card.rstrip() == b"END" for card in cards):
-            return _parse_header(bytes(text), uri, hdu), len(text)
+        if b"END" in (bytes(block[i : i + _CARD]).rstrip() for i in range(0, _BLOCK, _CARD)):
+            return [bytes(text[i : i + _CARD]) for i in range(0, len(text), _CARD)]
     raise SweepError(f"{uri}: the header of HDU {hdu} has no END card; fetch the file again")
 
 
-def _parse_header(text: bytes, uri: str, hdu: int) -> fits.Header:
+def _parse_cards(cards: Iterable[bytes]) -> fits.Header:
     try:
-        return fits.Header.fromstring(text.decode("ascii"))
+        return fits.Header.fromstring(b"".join(cards).decode("ascii"))
     except Exception as error:  # astropy raises many kinds on a damaged header
-        raise SweepError(
-            f"{uri}: the header of HDU {hdu} is damaged ({error}); fetch the file again"
-        ) from error
+        raise ValueError(f"a header is damaged ({error}); fetch the file again") from error
 
 
-def _value(header: fits.Header, key: str, uri: str, default: Any = None) -> Any:
+def _value(header: fits.Header, key: str, default: Any = None) -> Any:
     try:
         return header.get(key, default)
     except Exception as error:  # a damaged card raises only when it is read
-        raise SweepError(f"{uri}: the header's {key} is not readable; fetch the file again") from error
+        raise ValueError(f"the header's {key} is not readable; fetch the file again") from error
 
 
-def _integer(header: fits.Header, key: str, uri: str, low: int = 0) -> int:
-    value = _value(header, key, uri)
+def _integer(header: fits.Header, key: str, low: int = 0) -> int:
+    value = _value(header, key)
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise SweepError(f"{uri}: {key} is {value!r}; expected a whole number from {low} on")
+        raise ValueError(f"{key} is {value!r}; expected a whole number from {low} on")
     return value
 
 
-def _row_dtype(header: fits.Header, uri: str) -> np.dtype[np.void]:
-    """Return the dtype of a row, checked against the data model."""
+#: The cards of a table's header that say how a row is laid out.
+_LAYOUT_CARDS: Final = (b"TFIELDS", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO")
+
+
+@lru_cache(maxsize=16)
+def _row_dtype(cards: bytes) -> np.dtype[np.void]:
+    """Return the dtype of a row, checked against the data model.
+
+    Kept by the cards' text: a run's files have the same ones, and parsing them takes as long as reading
+    a hundred thousand rows.
+    """
+    header = _parse_cards([cards])
     names, formats = [], []
-    for i in range(1, _integer(header, "TFIELDS", uri, 1) + 1):
-        name, tform = _value(header, f"TTYPE{i}", uri), _value(header, f"TFORM{i}", uri)
+    for i in range(1, _integer(header, "TFIELDS", 1) + 1):
+        name, tform = _value(header, f"TTYPE{i}"), _value(header, f"TFORM{i}")
         if not isinstance(name, str) or not isinstance(tform, str):
-            raise SweepError(f"{uri}: column {i} has no TTYPE{i} or no TFORM{i}")
+            raise ValueError(f"column {i} has no TTYPE{i} or no TFORM{i}")
         try:
             formats.append(tform_dtype(tform))
         except ValueError as error:
-            raise SweepError(f"{uri}: column {i} ({name}): {error}") from error
+            raise ValueError(f"column {i} ({name}): {error}") from error
         names.append(name.strip().upper())
-        scale, zero = _value(header, f"TSCAL{i}", uri, 1), _value(header, f"TZERO{i}", uri, 0)
+        scale, zero = _value(header, f"TSCAL{i}", 1), _value(header, f"TZERO{i}", 0)
         if names[-1] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
-            raise SweepError(
-                f"{uri}: column {i} ({name}) is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero}); "
+            raise ValueError(
+                f"column {i} ({name}) is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero}); "
                 "expected plain values, as in the survey's own file: fetch that"
             )
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise SweepError(f"{uri}: columns named twice: {', '.join(doubled)}")
+        raise ValueError(f"columns named twice: {', '.join(doubled)}")
     missing = [name for name in NEEDED_COLUMNS if name not in names]
     if missing:
         older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
-        raise SweepError(
-            f"{uri}: {len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
+        raise ValueError(
+            f"{len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
             f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files; fetch them from the "
             "survey's south/sweep/10.1 folder"
         )
@@ -271,30 +405,41 @@ def _row_dtype(header: fits.Header, uri: str) -> np.dtype[np.void]:
         # Releases differ in the width of integers and of padded text, never in their kind.
         wide_enough = expected.kind in "iS" or found.itemsize == expected.itemsize
         if found.kind != expected.kind or found.shape or not wide_enough:
-            raise SweepError(f"{uri}: column {name} is of type {found}; expected {expected}")
+            raise ValueError(f"column {name} is of type {found}; expected {expected}")
     return dtype
 
 
 def _layout(stream: storage.Reader, uri: str) -> SweepFile:
     """Read both headers of a sweep file from the start of its bytes."""
-    primary, primary_bytes = _read_header(stream, uri, 0)
-    if _value(primary, "NAXIS", uri, 0) != 0:
-        raise SweepError(f"{uri}: the primary HDU holds data; a sweep file's is empty")
-    header, header_bytes = _read_header(stream, uri, 1)
-    kind = _value(header, "XTENSION", uri)
-    extname = str(_value(header, "EXTNAME", uri, SWEEP_EXTNAME)).strip().upper()
-    if kind != "BINTABLE" or _value(header, "ZTABLE", uri) or extname != SWEEP_EXTNAME:
-        raise SweepError(
-            f"{uri}: HDU 1 is {kind!r} named {extname!r}; expected a plain BINTABLE named {SWEEP_EXTNAME!r}"
+    primary = _read_header(stream, uri, 0)
+    try:
+        if _value(_parse_cards(primary), "NAXIS", 0) != 0:
+            raise ValueError("the primary HDU holds data; a sweep file's is empty")
+        cards = _read_header(stream, uri, 1)
+        dtype, n_rows = _table_layout(cards)
+    except ValueError as error:
+        raise SweepError(f"{uri}: {error}") from error
+    return SweepFile(uri, dtype, n_rows, (len(primary) + len(cards)) * _CARD)
+
+
+def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
+    """Return the dtype of a row and the number of rows of a table."""
+    layout = [card for card in cards if card.startswith(_LAYOUT_CARDS)]
+    header = _parse_cards(card for card in cards if not card.startswith(_LAYOUT_CARDS))
+    kind = _value(header, "XTENSION")
+    extname = str(_value(header, "EXTNAME", SWEEP_EXTNAME)).strip().upper()
+    if kind != "BINTABLE" or _value(header, "ZTABLE") or extname != SWEEP_EXTNAME:
+        raise ValueError(
+            f"HDU 1 is {kind!r} named {extname!r}; expected a plain BINTABLE named {SWEEP_EXTNAME!r}"
         )
-    dtype = _row_dtype(header, uri)
-    row_bytes = _integer(header, "NAXIS1", uri, 1)
+    dtype = _row_dtype(b"".join(layout))
+    row_bytes = _integer(header, "NAXIS1", 1)
     if row_bytes != dtype.itemsize:
-        raise SweepError(
-            f"{uri}: NAXIS1 says {row_bytes} bytes a row, its columns add up to {dtype.itemsize}; "
+        raise ValueError(
+            f"NAXIS1 says {row_bytes} bytes a row, its columns add up to {dtype.itemsize}; "
             "fetch the file again"
         )
-    return SweepFile(uri, dtype, _integer(header, "NAXIS2", uri), primary_bytes + header_bytes)
+    return dtype, _integer(header, "NAXIS2")
 
 
 def probe_sweep(info: storage.FileInfo) -> SweepProbe:

@@ -9,9 +9,9 @@ It reads ``quotas.json`` (what to draw, and below which priority it lies), the p
 ``matched_positives.parquet``. It writes ``sample/negatives/``, ``sample/positives/`` and, last,
 ``sample/summary.json``.
 
-The cost follows the sample: rows above their stratum's threshold are never decoded, as pool files are
-ordered by priority within each stratum and Parquet's statistics exclude their row groups. Where a threshold
-proves too low, that stratum is read again without one, so the draw is always exact.
+The cost follows the sample: pool files hold the rows of lowest priority in row groups of their own, and
+Parquet's statistics exclude the others. Where a threshold proves too low, that stratum is read again without
+one, so the draw is always exact.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ def finish(rows: DataFrame, quotas: dict[str, Any]) -> DataFrame:
     """Add the columns that depend on the whole run, and put all into the manifest's order."""
     run = quotas["run_columns"]
     return (
-        rows.withColumn("split", split_column(quotas["split"]))
+        rows.withColumn("galaxy_id", F.concat_ws("_", "brickname", "objid"))
+        .withColumn("split", split_column(quotas["split"]))
         .withColumn("pipeline_version", F.lit(run["pipeline_version"]))
         .withColumn("git_commit", F.lit(run["git_commit"]))
         .withColumn("extraction_timestamp", F.lit(run["extraction_timestamp"]).cast("timestamp"))
@@ -224,6 +225,17 @@ class Progress:
             self.seconds[self._step] = round(time.monotonic() - self._since, 3)
 
 
+def row_groups(quotas: dict[str, Any], draws: list[Draw]) -> dict[str, int]:
+    """Return how many row groups the pool files have, and how many their statistics let a reader skip.
+
+    A row group is read if its lowest priority is at or below some draw's threshold.
+    """
+    lowest = [priority for file in quotas["row_groups"].values() for _, priority in file]
+    highest_threshold = max((draw.threshold for draw in draws), default=-(2**63))
+    read = sum(priority <= highest_threshold for priority in lowest)
+    return {"row_groups_read": read, "row_groups_total": len(lowest)}
+
+
 def draw_negatives(
     pool: DataFrame, draws: list[Draw], quotas: dict[str, Any], output: str
 ) -> tuple[dict[tuple[str, ...], int], dict[str, int]]:
@@ -272,6 +284,7 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
         "positives": positives.count(),
         "candidates": met["candidates"],
         "duplicate_targetids": met["copies"],
+        **row_groups(quotas, again),
         "widened": [list(new[1:4]) for new, old in zip(again, draws, strict=True) if new != old],
         "seconds": progress.seconds,
     }

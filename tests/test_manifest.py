@@ -82,7 +82,7 @@ def test_every_column_that_a_sweep_has_is_copied_from_it() -> None:
 
 
 def test_pool_files_lack_what_only_the_draw_knows() -> None:
-    drawn = {"split", "sampling_weight", *RUN_COLUMNS}
+    drawn = {"galaxy_id", "split", "sampling_weight", *RUN_COLUMNS}
     assert POOL_SCHEMA.names == [name for name in MANIFEST_SCHEMA.names if name not in drawn]
     assert POSITIVES_SCHEMA.names[: len(POOL_SCHEMA)] == POOL_SCHEMA.names
 

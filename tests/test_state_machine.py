@@ -62,6 +62,8 @@ def draw_plainly(root: Path) -> None:
     positives = pq.read_table(root / "matched_positives.parquet")
     for name, table in (("negatives", pa.concat_tables(parts)), ("positives", positives)):
         columns = {column: table[column] for column in table.column_names}
+        ids = zip(table["brickname"].to_pylist(), table["objid"].to_pylist(), strict=True)
+        columns["galaxy_id"] = pa.array([f"{brick}_{objid}" for brick, objid in ids])
         columns["split"] = pa.array(split_of_pixel(table["healpix_128"].to_numpy(), run.config.split))
         columns["sampling_weight"] = pa.array([1.0] * len(table))
         for column, value in quotas["run_columns"].items():

@@ -398,3 +398,46 @@ def test_parts_of_uris() -> None:
     assert storage.basename("/data/sweeps/") == "sweeps"
     assert storage.bucket_and_key("s3://b/k/a") == ("b", "k/a")
     assert storage.bucket_and_key("/data/a") == ("local", "data/a")
+
+
+def test_an_object_in_many_parts_is_read_in_order(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_PART_BYTES", 1000)
+    data = bytes(range(256)) * 100
+    storage.write_bytes(f"{s3}/many", data)
+    reader = storage.open_range(f"{s3}/many", 37, 20_011)
+    buffer, found = memoryview(bytearray(777)), b""
+    while count := reader.readinto(buffer):
+        found += bytes(buffer[:count])
+    reader.close()
+    assert found == data[37 : 37 + 20_011]
+
+
+def test_a_part_whose_connection_breaks_is_read_again(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(range(200))
+    storage.write_bytes(f"{s3}/short", data)
+    whole, calls = storage.read_bytes, []
+
+    def broken_twice(uri: str, start: int = 0, size: int | None = None) -> bytes:
+        calls.append(start)
+        if len(calls) < 3:
+            raise TransientError("reset")
+        return whole(uri, start, size)
+
+    monkeypatch.setattr(storage, "read_bytes", broken_twice)
+    assert storage._read_part(f"{s3}/short", 10, 150) == data[10:150]
+    assert len(calls) == 3
+
+
+def test_a_part_that_never_comes_is_an_error(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise TransientError("reset")
+
+    monkeypatch.setattr(storage, "read_bytes", broken)
+    with pytest.raises(TransientError, match="reset"):
+        storage._read_part(f"{s3}/short", 0, 100)
+
+
+def test_a_range_beyond_the_end_of_an_object_is_empty(s3: str) -> None:
+    storage.write_bytes(f"{s3}/short", bytes(100))
+    assert storage.read_bytes(f"{s3}/short", 100, 50) == b""
+    assert storage.read_bytes(f"{s3}/short", 90, 50) == bytes(10)

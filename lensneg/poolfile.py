@@ -1,0 +1,122 @@
+"""The layout of pool files, which makes the draw's cost follow the sample.
+
+A draw takes the rows of lowest priority, so a file's rows are put into *tiers* of priority: the lowest
+1/4^k of all priorities first, then up to 1/4^(k-1), and so on. Each tier is a row group. Parquet's
+statistics then let a reader skip every tier above the draw's thresholds, whatever the stratum. Within a
+tier rows stand by stratum and pool, then priority, so that its pages can be told apart as well.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from lensneg import storage
+
+#: A tier is not made smaller than this: opening a row group costs as much as reading some rows.
+_SMALLEST_TIER: Final = 1_000
+_LARGEST_ROW_GROUP: Final = 128_000
+
+#: Columns of few values, or of runs of one value: a dictionary pays. Elsewhere it only costs time.
+_DICTIONARY: Final = (
+    "brickname",
+    "type",
+    "nobs_z",
+    "nobs_z_bin",
+    "type_bin",
+    "maskbits",
+    "fitbits",
+    "healpix_64",
+    "healpix_128",
+    "pool",
+    "confuser_category",
+    "sweep_file",
+    "release",
+)
+
+#: The columns by which the draw selects. Statistics of others would never be read.
+_STATISTICS: Final = ("nobs_z_bin", "type_bin", "pool", "sampling_priority")
+
+
+class RowGroup(BaseModel):
+    """A row group of a pool file: its rows, and the lowest priority among them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int
+    priority_min: int
+
+
+class PoolFile(NamedTuple):
+    """A pool file as written."""
+
+    bytes: int
+    row_groups: tuple[RowGroup, ...]
+
+
+def priority_tiers(priority: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the tier of each row: 0 holds the lowest priorities.
+
+    Examples
+    --------
+    >>> low, high = -(2**63), 2**63 - 1
+    >>> priority_tiers(np.array([low] * 1000 + [high] * 3000)).max().item()
+    1
+    >>> priority_tiers(np.array([low, high])).max().item()
+    0
+    """
+    steps = 0
+    while len(priority) >> 2 * (steps + 1) >= _SMALLEST_TIER:
+        steps += 1
+    # Unsigned: the share of all 2^64 priorities at or below each.
+    place = priority.view(np.uint64) ^ np.uint64(1 << 63)
+    tier = np.zeros(len(priority), dtype=np.int64)
+    for step in range(1, steps + 1):
+        tier += place >= np.uint64(1 << (64 - 2 * step))
+    return tier
+
+
+def write_pool(uri: str, table: pa.Table) -> PoolFile:
+    """Write a pool file.
+
+    Parameters
+    ----------
+    uri : str
+    table : pyarrow.Table
+        Rows with the columns of ``POOL_SCHEMA``, ordered by stratum, pool, priority and TARGETID.
+
+    Returns
+    -------
+    PoolFile
+    """
+    tier = priority_tiers(table["sampling_priority"].to_numpy())
+    order = np.argsort(tier, kind="stable")
+    ordered = table.take(pa.array(order)) if tier.any() else table
+    edges = np.searchsorted(tier[order], np.arange(tier.max(initial=0) + 2))
+    sink = pa.BufferOutputStream()
+    groups = []
+    names = table.column_names
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        # Floats hardly shrink, and decide by their number what writing costs.
+        compression={f.name: "none" if pa.types.is_floating(f.type) else "zstd" for f in table.schema},
+        use_dictionary=[name for name in names if name in _DICTIONARY],
+        write_statistics=[name for name in names if name in _STATISTICS],
+        write_page_index=True,
+        store_schema=False,
+    ) as writer:
+        for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            for start in range(first, last, _LARGEST_ROW_GROUP):
+                part = ordered.slice(start, min(_LARGEST_ROW_GROUP, last - start))
+                writer.write_table(part, row_group_size=_LARGEST_ROW_GROUP)
+                lowest = int(part["sampling_priority"].to_numpy().min())
+                groups.append(RowGroup(rows=len(part), priority_min=lowest))
+    data = sink.getvalue()
+    storage.write_bytes(uri, data, durable=False)
+    return PoolFile(data.size, tuple(groups))
