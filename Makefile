@@ -3,6 +3,7 @@
 #   make run     a sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
 #   make check   formatting, lint, types
+#   make bench   the benchmarks, side by side: JSON in build/bench (about half an hour)
 #   make lock    pin the dependencies anew
 
 PYTHON ?= python3.11
@@ -13,7 +14,7 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: .venv run test check format lock clean
+.PHONY: .venv run test check format bench lock clean
 
 run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
@@ -32,6 +33,10 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: .venv/.bench
+	for script in map_stage draw local_run; do \
+	    $(BIN)/python benchmarks/$$script.py --out build/bench/$$script.json || exit 1; done
+
 # The environment: what the lock files pin, and the package itself, linked to this checkout.
 .venv: .venv/.base
 
@@ -47,11 +52,16 @@ format: .venv/.dev
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	touch .venv/.dev
 
+.venv/.bench: requirements-bench.lock .venv/.base
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-bench.lock
+	touch .venv/.bench
+
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-header --extra local pyproject.toml
 lock: .venv/.base
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
 
 clean:
 	rm -rf .venv build

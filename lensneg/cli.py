@@ -5,6 +5,7 @@ Exit codes: 0 published (or done), 1 a gate failed, 2 bad usage or input, 3 the 
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,6 +192,48 @@ def _check_door(request: RunRequest) -> None:
         for spec in specs:
             if not storage.exists(spec.uri):
                 raise InputError(f"{option} {spec.uri}: no such file")
+
+
+@cli.command()
+@click.option(
+    "--listing", metavar="FILE", help="Names of sweep files, one a line; bytes in a second column if known."
+)
+@click.option("--sweeps", metavar="URI", help="Instead: a folder or s3:// prefix of sweep files.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=1000,
+    show_default=True,
+    help="Map items at a time.",
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(128, 10_240),
+    default=1769,
+    show_default=True,
+    help="MB of the FilterSweep function; 1,769 are one vCPU.",
+)
+@click.option(
+    "--item-bytes",
+    type=click.IntRange(min=1 << 20),
+    help="Size of a map item; by default that of configs/negative_sampling_v1.yaml.",
+)
+@click.option("--positives", type=click.IntRange(1), default=5000, show_default=True, help="Known lenses.")
+@click.option("--prices", metavar="FILE", help="Table of prices; by default configs/prices.yaml.")
+@click.option("--rates", metavar="FILE", help="Assumptions; by default configs/rates.yaml.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -> None:
+    """Model what a run on AWS costs and how long it takes, from measured rates and a table of prices.
+
+    Example: lensneg cost --listing sweeps.txt --concurrency 1000 --memory 1769
+    """
+    from lensneg import cost as model
+
+    report = model.make_report(prices=prices or model.PRICES_FILE, rates=rates or model.RATES_FILE, **options)
+    if as_json:
+        click.echo(json.dumps(model.as_json(report), indent=1))
+    else:
+        model.show(console, report)
 
 
 def _cores() -> int:

@@ -1,7 +1,7 @@
 """The layout of pool files, which makes the draw's cost follow the sample.
 
 A draw takes the rows of lowest priority, so a file's rows are put into *tiers* of priority: the lowest
-1/4^k of all priorities first, then up to 1/4^(k-1), and so on. Each tier is a row group. Parquet's
+1/2^k of all priorities first, then up to 1/2^(k-1), and so on. Each tier is a row group. Parquet's
 statistics then let a reader skip every tier above the draw's thresholds, whatever the stratum. Within a
 tier rows stand by stratum and pool, then priority, so that its pages can be told apart as well.
 """
@@ -21,6 +21,10 @@ from lensneg import storage
 #: A tier is not made smaller than this: opening a row group costs as much as reading some rows.
 _SMALLEST_TIER: Final = 1_000
 _LARGEST_ROW_GROUP: Final = 128_000
+
+#: Pages end together in all columns after so many rows, so that a reader can leave out those of other strata
+#: and of higher priorities.
+_ROWS_PER_PAGE: Final = 512
 
 #: Columns of few values, or of runs of one value: a dictionary pays. Elsewhere it only costs time.
 _DICTIONARY: Final = (
@@ -65,19 +69,19 @@ def priority_tiers(priority: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     Examples
     --------
     >>> low, high = -(2**63), 2**63 - 1
-    >>> priority_tiers(np.array([low] * 1000 + [high] * 3000)).max().item()
+    >>> priority_tiers(np.array([low] * 1000 + [high] * 1000)).max().item()
     1
     >>> priority_tiers(np.array([low, high])).max().item()
     0
     """
     steps = 0
-    while len(priority) >> 2 * (steps + 1) >= _SMALLEST_TIER:
+    while len(priority) >> (steps + 1) >= _SMALLEST_TIER:
         steps += 1
     # Unsigned: the share of all 2^64 priorities at or below each.
     place = priority.view(np.uint64) ^ np.uint64(1 << 63)
     tier = np.zeros(len(priority), dtype=np.int64)
     for step in range(1, steps + 1):
-        tier += place >= np.uint64(1 << (64 - 2 * step))
+        tier += place >= np.uint64(1 << (64 - step))
     return tier
 
 
@@ -109,6 +113,8 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
         use_dictionary=[name for name in names if name in _DICTIONARY],
         write_statistics=[name for name in names if name in _STATISTICS],
         write_page_index=True,
+        max_rows_per_page=_ROWS_PER_PAGE,
+        write_batch_size=_ROWS_PER_PAGE,
         store_schema=False,
     ) as writer:
         for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):

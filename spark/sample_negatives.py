@@ -20,20 +20,18 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable
-from functools import reduce
 from typing import Any, NamedTuple
 
-from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Observation, Row, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 (the name under which PySpark code knows it)
 
-#: A threshold that excludes nothing: sampling priorities are signed 64-bit integers.
-PRIORITY_MAX = 2**63 - 1
+#: Thresholds that exclude all and nothing: sampling priorities are signed 64-bit integers.
+PRIORITY_MIN, PRIORITY_MAX = -(2**63), 2**63 - 1
 
 #: What a draw is made from.
 KEYS = ("nobs_z_bin", "type_bin", "pool")
 
-STEPS = ("reading the pool", "drawing", "drawing again", "writing positives")
+STEPS = ("reading the pool", "drawing", "writing negatives", "writing positives", "counting")
 
 
 class Draw(NamedTuple):
@@ -66,21 +64,27 @@ def draws_of(quotas: dict[str, Any]) -> list[Draw]:
     ]
 
 
-def belongs_to(draw: Draw) -> Column:
-    """Return the condition that a row can be part of a draw: its stratum, its pool, its priority."""
-    member = (
-        (F.col("nobs_z_bin") == draw.nobs_z_bin)
-        & (F.col("type_bin") == draw.type_bin)
-        & (F.col("pool") == draw.pool)
+def candidates_of(pool: DataFrame, draws: list[Draw]) -> DataFrame:
+    """Return the rows of the pool that some draw may take, with that draw's rank, quota and weight.
+
+    The comparison with the highest threshold is what Parquet skips row groups by. The stratum's own is then
+    looked up, which costs a row the same however many strata there are.
+    """
+    table = pool.sparkSession.createDataFrame(
+        [
+            (d.nobs_z_bin, d.type_bin, d.pool, d.threshold, d.rank, d.quota, d.available / d.quota)
+            for d in draws
+        ],
+        "nobs_z_bin string, type_bin string, pool string, threshold long, stratum_rank int, quota long, "
+        "sampling_weight double",
     )
-    if draw.threshold >= PRIORITY_MAX:
-        return member
-    return member & (F.col("sampling_priority") <= draw.threshold)
-
-
-def candidates_of(pool: DataFrame, draws: Iterable[Draw]) -> DataFrame:
-    """Return the rows of the pool that some draw may take."""
-    return pool.where(reduce(Column.__or__, [belongs_to(draw) for draw in draws], F.lit(False)))
+    highest = max((draw.threshold for draw in draws), default=PRIORITY_MIN)
+    return (
+        pool.where(F.col("sampling_priority") <= highest)
+        .join(F.broadcast(table), list(KEYS))
+        .where("sampling_priority <= threshold")
+        .drop("threshold")
+    )
 
 
 def number_copies(candidates: DataFrame) -> DataFrame:
@@ -89,44 +93,77 @@ def number_copies(candidates: DataFrame) -> DataFrame:
     return candidates.withColumn("copy", F.row_number().over(copies))
 
 
-def widened(draws: list[Draw], drawn: dict[tuple[str, ...], int]) -> list[Draw]:
-    """Return the draws without a threshold where theirs let through fewer sources than they take.
+class Settled(NamedTuple):
+    """Draws whose thresholds are exact, and what was met on the way."""
 
-    Parameters
-    ----------
-    draws : list of Draw
-    drawn : dict
-        Rows drawn with these thresholds, by stratum and pool (:data:`KEYS`).
+    draws: list[Draw]
+    candidates: int
+    copies: int
+    widened: list[Draw]
 
-    Returns
-    -------
-    list of Draw
-        The same draws where no threshold was too low.
+
+def settle(pool: DataFrame, draws: list[Draw]) -> Settled:
+    """Find for each draw the priority of the last row that it takes, from a few columns of its candidates.
+
+    Priorities are a one-to-one function of TARGETID, so what lies at or below that priority is the draw
+    itself, and its other columns can be read without ranking them. Where a threshold let through fewer
+    sources than are taken, that draw's candidates are read again without one.
     """
-    return [
-        draw._replace(threshold=PRIORITY_MAX)
-        if drawn.get((draw.nobs_z_bin, draw.type_bin, draw.pool), 0) < draw.quota
-        else draw
-        for draw in draws
-    ]
+    found = last_rows(pool, draws)
+    short = [d for d in draws if d.threshold < PRIORITY_MAX and found.rows(d) < d.quota]
+    if short:
+        draws = [d._replace(threshold=PRIORITY_MAX) if d in short else d for d in draws]
+        found = last_rows(pool, draws)
+    exact = [d._replace(threshold=found.priority(d)) for d in draws if found.rows(d)]
+    return Settled(exact, found.candidates, found.copies, short)
 
 
-def lowest(numbered: DataFrame, draws: list[Draw]) -> DataFrame:
-    """Return each draw's rows of lowest (priority, TARGETID), with ``stratum_rank`` and the weight."""
-    spark = numbered.sparkSession
-    table = spark.createDataFrame(
-        [(d.rank, d.nobs_z_bin, d.type_bin, d.pool, d.quota, d.available / d.quota) for d in draws],
-        "stratum_rank int, nobs_z_bin string, type_bin string, pool string, quota long, "
-        "sampling_weight double",
+class LastRows(NamedTuple):
+    """How many rows each draw finds, and the priority of the last one that it takes."""
+
+    by_key: dict[tuple[str, ...], Row]
+    candidates: int
+    copies: int
+
+    def rows(self, draw: Draw) -> int:
+        """Return how many rows a draw finds, at most its quota."""
+        row = self.by_key.get(draw[1:4])
+        return row["rows"] if row else 0
+
+    def priority(self, draw: Draw) -> int:
+        """Return the priority of the last row of a draw that finds any."""
+        return int(self.by_key[draw[1:4]]["last"])
+
+
+def last_rows(pool: DataFrame, draws: list[Draw]) -> LastRows:
+    """Rank the candidates of some draws."""
+    met = Observation()
+    narrow = candidates_of(pool, draws).select(
+        *KEYS, "quota", "sampling_priority", "targetid", "sweep_file", "row_index"
     )
-    order = Window.partitionBy("stratum_rank", "pool").orderBy("sampling_priority", "targetid")
-    return (
-        numbered.where("copy = 1")
-        .join(F.broadcast(table), list(KEYS))
-        .withColumn("place", F.row_number().over(order))
-        .where("place <= quota")
-        .drop("place", "quota", "copy")
+    # One partition: the sample is small, and rows in one place need no further shuffle to be ranked.
+    numbered = number_copies(narrow.repartition(1)).observe(
+        met,
+        F.count(F.lit(1)).alias("candidates"),
+        F.count(F.when(F.col("copy") > 1, 1)).alias("copies"),
     )
+    order = Window.partitionBy(*KEYS).orderBy("sampling_priority")
+    ranked = (
+        numbered.where("copy = 1").withColumn("place", F.row_number().over(order)).where("place <= quota")
+    )
+    counted = ranked.groupBy(*KEYS).agg(
+        F.count(F.lit(1)).alias("rows"), F.max("sampling_priority").alias("last")
+    )
+    by_key = {tuple(row[key] for key in KEYS): row for row in counted.collect()}
+    return LastRows(by_key, met.get["candidates"], met.get["copies"])
+
+
+def drawn_rows(pool: DataFrame, settled: Settled) -> DataFrame:
+    """Return all columns of the rows of settled draws, with ``stratum_rank`` and the weight."""
+    rows = candidates_of(pool, settled.draws).repartition(1)
+    if settled.copies:
+        rows = number_copies(rows).where("copy = 1").drop("copy")
+    return rows.drop("quota")
 
 
 def split_column(rule: dict[str, Any]) -> Column:
@@ -231,27 +268,9 @@ def row_groups(quotas: dict[str, Any], draws: list[Draw]) -> dict[str, int]:
     A row group is read if its lowest priority is at or below some draw's threshold.
     """
     lowest = [priority for file in quotas["row_groups"].values() for _, priority in file]
-    highest_threshold = max((draw.threshold for draw in draws), default=-(2**63))
+    highest_threshold = max((draw.threshold for draw in draws), default=PRIORITY_MIN)
     read = sum(priority <= highest_threshold for priority in lowest)
     return {"row_groups_read": read, "row_groups_total": len(lowest)}
-
-
-def draw_negatives(
-    pool: DataFrame, draws: list[Draw], quotas: dict[str, Any], output: str
-) -> tuple[dict[tuple[str, ...], int], dict[str, int]]:
-    """Draw and write the negatives; return the rows written, and ``candidates`` and ``copies`` met.
-
-    The candidates go into one partition: the sample is small, and rows in one place need no further
-    shuffle to be numbered, ranked and ordered.
-    """
-    met = Observation()
-    numbered = number_copies(candidates_of(pool, draws).repartition(1)).observe(
-        met,
-        F.count(F.lit(1)).alias("candidates"),
-        F.count(F.when(F.col("copy") > 1, 1)).alias("copies"),
-    )
-    write(finish(lowest(numbered, draws), quotas), output, quotas["rows_per_file"])
-    return count_rows(pool.sparkSession.read.parquet(output)), met.get
 
 
 def sample(spark: SparkSession, root: str) -> dict[str, Any]:
@@ -264,16 +283,18 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
     output = f"{root}/sample/negatives"
 
     progress.step("drawing")
-    written, met = draw_negatives(pool, draws, quotas, output)
+    settled = settle(pool, draws)
 
-    progress.step("drawing again")
-    again = widened(draws, written)
-    if again != draws:
-        written, met = draw_negatives(pool, again, quotas, output)
+    progress.step("writing negatives")
+    write(finish(drawn_rows(pool, settled), quotas), output, quotas["rows_per_file"])
 
     progress.step("writing positives")
     positives = spark.read.parquet(f"{root}/matched_positives.parquet").repartition(1)
     write(finish(with_rank(positives, quotas), quotas), f"{root}/sample/positives", quotas["rows_per_file"])
+
+    progress.step("counting")
+    written = count_rows(spark.read.parquet(output))
+    n_positives = spark.read.parquet(f"{root}/sample/positives").count()
 
     progress.end()
     summary = {
@@ -281,11 +302,11 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
         "spark_version": spark.version,
         "rows": [{**dict(zip(KEYS, key, strict=True)), "rows": rows} for key, rows in written.items()],
         "negatives": sum(written.values()),
-        "positives": positives.count(),
-        "candidates": met["candidates"],
-        "duplicate_targetids": met["copies"],
-        **row_groups(quotas, again),
-        "widened": [list(new[1:4]) for new, old in zip(again, draws, strict=True) if new != old],
+        "positives": n_positives,
+        "candidates": settled.candidates,
+        "duplicate_targetids": settled.copies,
+        **row_groups(quotas, settled.draws),
+        "widened": [list(draw[1:4]) for draw in settled.widened],
         "seconds": progress.seconds,
     }
     write_json(spark, f"{root}/sample/summary.json", summary)
@@ -300,6 +321,8 @@ def main() -> None:
     spark = (
         SparkSession.builder.appName("lensneg sample_negatives")
         .config("spark.sql.session.timeZone", "UTC")
+        # The plan is simple and its tables small: to plan it anew between stages would only cost time.
+        .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         .config("spark.sql.parquet.compression.codec", "zstd")
         .getOrCreate()

@@ -4,7 +4,6 @@ import hashlib
 import os
 import random
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,17 +43,9 @@ def draw(pool: str, quota: int, threshold: int, rank: int = 0, type_bin: str = "
     return job.Draw(rank, "3-5", type_bin, pool, 100, quota, threshold)
 
 
-def lowest(pool: DataFrame, draws: list[job.Draw]) -> list[Any]:
-    return job.lowest(job.number_copies(job.candidates_of(pool, draws).repartition(1)), draws).collect()
-
-
 def drawn(pool: DataFrame, draws: list[job.Draw]) -> list[tuple[int, int]]:
     """What the job would draw, as (priority, TARGETID)."""
-    rows = lowest(pool, draws)
-    counts = Counter((row["nobs_z_bin"], row["type_bin"], row["pool"]) for row in rows)
-    again = job.widened(draws, counts)
-    if again != draws:
-        rows = lowest(pool, again)
+    rows = job.drawn_rows(pool, job.settle(pool, draws)).collect()
     return sorted((row["sampling_priority"], row["targetid"]) for row in rows)
 
 
@@ -85,11 +76,6 @@ def test_a_threshold_that_is_too_low_is_widened(spark: SparkSession) -> None:
         assert drawn(frame, [draw("N1", 9, threshold)]) == exact, threshold
 
 
-def test_ties_go_to_the_lower_targetid(spark: SparkSession) -> None:
-    rows = [("3-5", "SER", "N1", 5, i, "s", i) for i in (9, 4, 7)]
-    assert drawn(spark.createDataFrame(rows, ROWS), [draw("N1", 2, 5)]) == [(5, 4), (5, 7)]
-
-
 def test_a_targetid_in_two_rows_is_drawn_once_from_the_first_file_and_row(spark: SparkSession) -> None:
     rows = [
         ("3-5", "SER", "N1", 1, 11, "sweep-b", 0),
@@ -102,17 +88,18 @@ def test_a_targetid_in_two_rows_is_drawn_once_from_the_first_file_and_row(spark:
     # The threshold lets 4 rows through, but only 2 sources: it must be widened to draw 3.
     draws = [draw("N1", 3, 2)]
     assert drawn(frame, draws) == [(1, 11), (2, 12), (3, 13)]
-    numbered = job.number_copies(frame)
-    assert sorted(row["copy"] for row in numbered.collect()) == [1, 1, 1, 2, 3]
-    first = lowest(frame, [draw("N1", 1, job.PRIORITY_MAX)])[0]
+    settled = job.settle(frame, draws)
+    assert (settled.candidates, settled.copies) == (5, 2)
+    assert settled.widened == draws
+    [first] = job.drawn_rows(frame, job.settle(frame, [draw("N1", 1, job.PRIORITY_MAX)])).collect()
     assert (first["sweep_file"], first["row_index"]) == ("sweep-a", 9)
 
 
 def test_weights_are_available_over_drawn(spark: SparkSession) -> None:
     rows = [("3-5", "SER", "N1", i, i, "s", i) for i in range(100)]
-    weights = {
-        row["sampling_weight"] for row in lowest(spark.createDataFrame(rows, ROWS), [draw("N1", 8, 50)])
-    }
+    frame = spark.createDataFrame(rows, ROWS)
+    drawn = job.drawn_rows(frame, job.settle(frame, [draw("N1", 8, 50)])).collect()
+    weights = {row["sampling_weight"] for row in drawn}
     assert weights == {100 / 8}
 
 

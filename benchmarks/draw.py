@@ -1,0 +1,365 @@
+"""The draw: the real Spark job, beside DuckDB and Polars drawing the same rows from the same files.
+
+- *spark*: ``spark/sample_negatives.py`` as the local run submits it, two cores. Counted are the steps of
+  its summary; the start of the JVM and the session are reported apart.
+- *duckdb*: ranks the keys of all rows in a window, then fetches the chosen rows: exact without thresholds.
+- *duckdb_thresholds*: the same, but told the thresholds that the Spark job is told.
+- *polars*: ranks the keys of all rows, then fetches the chosen rows.
+
+DuckDB and Polars have two threads and a fresh process for each run; importing them is not counted. They
+write the same rows with their weight, sorted; only the Spark job adds the split and the columns of the run,
+writes the positives, and counts what it wrote. Every run must draw the same TARGETIDs, or the benchmark
+stops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import harness
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from harness import BenchmarkError, MemoryLimitError, ratio, say, spread, take_turns
+from mock_pool import CONFIG, make_pool, plan_draw
+
+from lensneg import storage
+from lensneg.local.emr import FINAL_STATES, LocalEmrServerless, local_submit_parameters
+from lensneg.local.engine import SPARK_JOB
+
+CORES = 2
+
+
+class Scale(NamedTuple):
+    """How much is measured."""
+
+    pool_rows: tuple[int, ...]
+    compared: tuple[int, int]  # pools on which Spark and DuckDB have all their turns
+    positives: int  # 100 rows are drawn for each
+    other_positives: tuple[int, ...]
+    files: int
+    turns: int
+    other_turns: int
+
+
+FULL = Scale(
+    pool_rows=(1_500_000, 3_000_000, 6_000_000, 12_000_000, 24_000_000),
+    compared=(6_000_000, 24_000_000),
+    positives=1_499,
+    other_positives=(150, 500, 1_499, 5_000),
+    files=60,
+    turns=5,
+    other_turns=3,
+)
+QUICK = Scale((60_000, 240_000), (60_000, 240_000), 15, (5, 15), 6, 2, 1)
+
+
+# --- Four ways to draw
+
+
+class Drawn(NamedTuple):
+    """A draw: its seconds, what else there is to say, and its Parquet files."""
+
+    seconds: float
+    more: dict[str, Any]
+    output: Path
+
+
+def with_spark(root: str) -> Drawn:
+    """Draw with the Spark job, submitted as the local run does it."""
+    emr = LocalEmrServerless(Path(root) / "logs")
+    begun = time.perf_counter()
+    answer = emr.start_job_run(
+        applicationId="local",
+        clientToken="bench",
+        executionRoleArn="arn:aws:iam::123456789012:role/local",
+        jobDriver={
+            "sparkSubmit": {
+                "entryPoint": str(SPARK_JOB),
+                "entryPointArguments": ["--run", root],
+                "sparkSubmitParameters": local_submit_parameters(CORES),
+            }
+        },
+    )
+    job = emr.get_job_run(answer["JobRunId"])
+    while job.state not in FINAL_STATES:
+        time.sleep(0.01)
+    wall = time.perf_counter() - begun
+    if job.state != "SUCCESS":
+        raise BenchmarkError(f"the Spark job failed: {job.state_details}")
+    summary = storage.read_json(f"{root}/sample/summary.json")
+    steps = sum(summary["seconds"].values())
+    keys = ("negatives", "candidates", "row_groups_read", "row_groups_total")
+    more = {
+        "wall": wall,
+        "session": wall - steps,
+        "steps": summary["seconds"],
+        **{key: summary[key] for key in keys if key in summary},
+    }
+    return Drawn(steps, more, Path(root) / "sample" / "negatives")
+
+
+def in_worker(task: str, root: str) -> Drawn:
+    """Draw with another engine, in a fresh process that may take most of the memory."""
+    output = Path(root) / task
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir()
+    # What is left is for the page cache, which holds the pool.
+    most = int(0.7 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    threads = {"POLARS_MAX_THREADS": str(CORES)}
+    result = harness.run_worker(__file__, task, most, threads, root=root, output=str(output / "0.parquet"))
+    return Drawn(result.pop("seconds"), result, output)
+
+
+def quota_rows(root: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return a run's pool files, and what is drawn from each stratum and pool."""
+    quotas = json.loads(Path(root, "quotas.json").read_text())
+    rows = [
+        {
+            "stratum_rank": rank,
+            "nobs_z_bin": stratum["nobs_z_bin"],
+            "type_bin": stratum["type_bin"],
+            "pool": pool["pool"],
+            "quota": pool["quota"],
+            "threshold": pool["threshold"],
+            "sampling_weight": pool["available"] / pool["quota"],
+        }
+        for rank, stratum in enumerate(quotas["strata"])
+        for pool in stratum["pools"]
+        if pool["quota"]
+    ]
+    return [f"{root}/pool/{name}" for name in quotas["pool_files"]], rows
+
+
+#: The keys of all rows are ranked, then the chosen rows fetched: faster than to rank whole rows.
+DUCKDB_EXACT = """
+    WITH pool AS (SELECT * FROM read_parquet({files})),
+    ranked AS (
+      SELECT targetid, stratum_rank, quota, sampling_weight, row_number() OVER (
+        PARTITION BY stratum_rank, pool ORDER BY sampling_priority, targetid) AS place
+      FROM pool JOIN quotas USING (nobs_z_bin, type_bin, pool)),
+    chosen AS (SELECT * FROM ranked WHERE place <= quota)
+    SELECT pool.*, stratum_rank, sampling_weight FROM pool JOIN chosen USING (targetid)
+    ORDER BY stratum_rank, pool, sampling_priority, targetid
+"""
+
+#: With thresholds so little is left that whole rows are ranked. The constant is what the statistics of row
+#: groups can be held against.
+DUCKDB_THRESHOLDS = """
+    SELECT * EXCLUDE (quota, threshold)
+    FROM read_parquet({files}) JOIN quotas USING (nobs_z_bin, type_bin, pool)
+    WHERE sampling_priority <= {highest} AND sampling_priority <= threshold
+    QUALIFY quota >= row_number() OVER (
+      PARTITION BY stratum_rank, pool ORDER BY sampling_priority, targetid)
+    ORDER BY stratum_rank, pool, sampling_priority, targetid
+"""
+
+
+def duckdb_task(query: str) -> Callable[..., dict[str, Any]]:
+    """Return the worker's task that draws with DuckDB."""
+
+    def task(root: str, output: str) -> dict[str, Any]:
+        import duckdb
+
+        files, quotas = quota_rows(root)
+        highest = max(row["threshold"] for row in quotas)
+        begun = time.perf_counter()
+        connection = duckdb.connect(config={"threads": CORES, "temp_directory": f"{output}.spill"})
+        connection.register("quotas", pa.Table.from_pylist(quotas))
+        rows = query.format(files=files, highest=highest)
+        connection.execute(f"COPY ({rows}) TO '{output}' (FORMAT parquet, COMPRESSION zstd)")
+        seconds = time.perf_counter() - begun
+        connection.close()
+        return {"seconds": seconds}
+
+    return task
+
+
+def polars_task(root: str, output: str) -> dict[str, Any]:
+    """Draw with Polars, in a worker."""
+    import polars as pl
+
+    files, quotas = quota_rows(root)
+    keys = ["nobs_z_bin", "type_bin", "pool"]
+    begun = time.perf_counter()
+    rows = pl.scan_parquet(files)
+    place = pl.col("sampling_priority").rank("ordinal").over(["stratum_rank", "pool"])
+    chosen = (
+        rows.select(*keys, "sampling_priority", "targetid")  # a priority is never shared
+        .join(pl.LazyFrame(quotas), on=keys)
+        .filter(place <= pl.col("quota"))
+        .select("targetid", "stratum_rank", "sampling_weight")
+        .collect(engine="streaming")
+    )
+    (
+        rows.join(chosen.lazy(), on="targetid")
+        .sort("stratum_rank", "pool", "sampling_priority", "targetid")
+        .sink_parquet(output, compression="zstd")
+    )
+    return {"seconds": time.perf_counter() - begun}
+
+
+ENGINES: dict[str, Callable[[str], Drawn]] = {
+    "spark": with_spark,
+    "duckdb": lambda root: in_worker("duckdb", root),
+    "duckdb_thresholds": lambda root: in_worker("duckdb_thresholds", root),
+    "polars": lambda root: in_worker("polars", root),
+}
+
+
+def ids_sha256(folder: Path) -> str:
+    """Return a hash of the set of TARGETIDs in a folder's Parquet files, and how many there are."""
+    parts = sorted(path for path in folder.iterdir() if path.suffix == ".parquet")
+    column = np.concatenate(
+        [pq.ParquetFile(path).read(["targetid"])["targetid"].to_numpy() for path in parts]
+    )
+    return f"{hashlib.sha256(np.sort(column).tobytes()).hexdigest()} of {len(column):,}"
+
+
+# --- The measurements
+
+
+class Arena:
+    """Runs engines on runs; keeps what they say, and makes sure that all draw the same."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, list[dict[str, Any]]] = {}
+        self._sha256: dict[str, str] = {}
+
+    def contestant(self, engine: str, root: str) -> Callable[[], float]:
+        """Return a function that draws once and returns the seconds."""
+
+        def draw() -> float:
+            drawn = ENGINES[engine](root)
+            found = ids_sha256(drawn.output)
+            known = self._sha256.setdefault(root, found)
+            if found != known:
+                raise BenchmarkError(
+                    f"{engine} draws other rows from {Path(root).parent}: {found}, not {known}"
+                )
+            self.said.setdefault(f"{engine} {root}", []).append(drawn.more)
+            return drawn.seconds
+
+        return draw
+
+    def more(self, engine: str, root: str) -> dict[str, Any]:
+        """Return what an engine said beside its seconds: the spread of numbers, or the last of the rest."""
+        said = self.said[f"{engine} {root}"]
+        return {
+            key: spread([entry[key] for entry in said]) if isinstance(value, float) else value
+            for key, value in said[-1].items()
+        }
+
+
+def measure_pools(scale: Scale, roots: dict[int, str]) -> dict[str, Any]:
+    """Time the draw of one sample from pools of several sizes."""
+    arena = Arena()
+    small, large = scale.compared
+    main = take_turns(
+        {
+            f"{engine} {rows}": arena.contestant(engine, roots[rows])
+            for rows in scale.compared
+            for engine in ("spark", "duckdb")
+        },
+        scale.turns,
+        "draw from the two pools",
+    )
+    found: dict[str, Any] = {
+        "spark_over_duckdb": {
+            str(rows): ratio(main, f"spark {rows}", f"duckdb {rows}") for rows in scale.compared
+        },
+        "spark_growth": ratio(main, f"spark {large}", f"spark {small}"),
+        "duckdb_growth": ratio(main, f"duckdb {large}", f"duckdb {small}"),
+        "pool_growth": large / small,
+    }
+    sizes = []
+    for rows in scale.pool_rows:
+        engines = ["duckdb_thresholds", "polars"]
+        if rows not in scale.compared:
+            engines = ["spark", "duckdb", *engines]
+        times = {name.split()[0]: t for name, t in main.items() if name.split()[1] == str(rows)}
+        skipped = {}
+        for engine in engines:  # one after the other, as one may run out of memory
+            try:
+                times |= take_turns(
+                    {engine: arena.contestant(engine, roots[rows])},
+                    scale.other_turns,
+                    f"draw from {rows:,} rows",
+                )
+            except MemoryLimitError as error:
+                say(f"skipped: {error}")
+                skipped[engine] = str(error)
+        sizes.append(
+            {
+                "rows": rows,
+                "mb": round(sum(f.stat().st_size for f in Path(roots[rows], "pool").iterdir()) / 1e6, 1),
+                "seconds": {engine: spread(values) for engine, values in times.items()},
+                "more": {engine: arena.more(engine, roots[rows]) for engine in times},
+                "skipped": skipped,
+            }
+        )
+    return {**found, "sizes": sizes}
+
+
+def measure_samples(scale: Scale, roots: dict[int, str]) -> list[dict[str, Any]]:
+    """Time the draw of samples of several sizes from one pool."""
+    found, arena = [], Arena()
+    for positives, root in roots.items():
+        drawn = positives * CONFIG.sampling.neg_pos_ratio
+        times = take_turns(
+            {engine: arena.contestant(engine, root) for engine in ("spark", "duckdb")},
+            scale.other_turns,
+            f"draw of {drawn:,} rows",
+        )
+        found.append(
+            {
+                "drawn": drawn,
+                "seconds": {engine: spread(values) for engine, values in times.items()},
+                "spark_over_duckdb": ratio(times, "spark", "duckdb"),
+                "more": arena.more("spark", root),
+            }
+        )
+    return found
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Run all of this module's measurements."""
+    scale = QUICK if quick else FULL
+    pools = {rows: make_pool(rows, scale.files) for rows in scale.pool_rows}
+    roots = {rows: plan_draw(pool, scale.positives) for rows, pool in pools.items()}
+    for pool in pools.values():
+        harness.warm(pool)
+    small = scale.compared[0]
+    samples = {
+        positives: roots[small] if positives == scale.positives else plan_draw(pools[small], positives)
+        for positives in scale.other_positives
+    }
+    return {
+        "turns": scale.turns,
+        "other_turns": scale.other_turns,
+        "files": scale.files,
+        "cores": CORES,
+        "drawn": scale.positives * CONFIG.sampling.neg_pos_ratio,
+        "pools": measure_pools(scale, roots),
+        "samples_from": small,
+        "samples": measure_samples(scale, samples),
+    }
+
+
+if __name__ == "__main__":
+    harness.serve(
+        {
+            "duckdb": duckdb_task(DUCKDB_EXACT),
+            "duckdb_thresholds": duckdb_task(DUCKDB_THRESHOLDS),
+            "polars": polars_task,
+        }
+    )
+    options = harness.arguments(__doc__.partition("\n")[0])
+    harness.report(measure(options.quick), options.out)
