@@ -3,7 +3,7 @@
 #   make run     a sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
 #   make check   formatting, lint, types
-#   make bench   the benchmarks, side by side: JSON in build/bench (about half an hour)
+#   make bench   all benchmarks, side by side: rewrites benchmarks/results.md (about half an hour)
 #   make lock    pin the dependencies anew
 
 PYTHON ?= python3.11
@@ -34,8 +34,7 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 
 bench: .venv/.bench
-	for script in map_stage draw local_run; do \
-	    $(BIN)/python benchmarks/$$script.py --out build/bench/$$script.json || exit 1; done
+	$(BIN)/python benchmarks/run_all.py
 
 # The environment: what the lock files pin, and the package itself, linked to this checkout.
 .venv: .venv/.base

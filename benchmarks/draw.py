@@ -27,7 +27,7 @@ import harness
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from harness import BenchmarkError, MemoryLimitError, ratio, say, spread, take_turns
+from harness import BenchmarkError, MemoryLimitError, Times, ratio, say, spread, take_turns
 from mock_pool import CONFIG, make_pool, plan_draw
 
 from lensneg import storage
@@ -41,7 +41,7 @@ class Scale(NamedTuple):
     """How much is measured."""
 
     pool_rows: tuple[int, ...]
-    compared: tuple[int, int]  # pools on which Spark and DuckDB have all their turns
+    compared: tuple[int, int]  # pools on which all have all their turns
     positives: int  # 100 rows are drawn for each
     other_positives: tuple[int, ...]
     files: int
@@ -53,12 +53,12 @@ FULL = Scale(
     pool_rows=(1_500_000, 3_000_000, 6_000_000, 12_000_000, 24_000_000),
     compared=(6_000_000, 24_000_000),
     positives=1_499,
-    other_positives=(150, 500, 1_499, 5_000),
+    other_positives=(150, 500, 5_000),
     files=60,
     turns=5,
     other_turns=3,
 )
-QUICK = Scale((60_000, 240_000), (60_000, 240_000), 15, (5, 15), 6, 2, 1)
+QUICK = Scale((60_000, 240_000), (60_000, 240_000), 15, (5,), 6, 2, 1)
 
 
 # --- Four ways to draw
@@ -75,23 +75,27 @@ class Drawn(NamedTuple):
 def with_spark(root: str) -> Drawn:
     """Draw with the Spark job, submitted as the local run does it."""
     emr = LocalEmrServerless(Path(root) / "logs")
+    job_driver = {
+        "sparkSubmit": {
+            "entryPoint": str(SPARK_JOB),
+            "entryPointArguments": ["--run", root],
+            "sparkSubmitParameters": local_submit_parameters(CORES),
+        }
+    }
     begun = time.perf_counter()
-    answer = emr.start_job_run(
-        applicationId="local",
-        clientToken="bench",
-        executionRoleArn="arn:aws:iam::123456789012:role/local",
-        jobDriver={
-            "sparkSubmit": {
-                "entryPoint": str(SPARK_JOB),
-                "entryPointArguments": ["--run", root],
-                "sparkSubmitParameters": local_submit_parameters(CORES),
-            }
-        },
-    )
-    job = emr.get_job_run(answer["JobRunId"])
-    while job.state not in FINAL_STATES:
-        time.sleep(0.01)
-    wall = time.perf_counter() - begun
+    try:
+        answer = emr.start_job_run(
+            applicationId="local",
+            clientToken="bench",
+            executionRoleArn="arn:aws:iam::123456789012:role/local",
+            jobDriver=job_driver,
+        )
+        job = emr.get_job_run(answer["JobRunId"])
+        while job.state not in FINAL_STATES:
+            time.sleep(0.01)
+        wall = time.perf_counter() - begun
+    finally:
+        emr.stop()
     if job.state != "SUCCESS":
         raise BenchmarkError(f"the Spark job failed: {job.state_details}")
     summary = storage.read_json(f"{root}/sample/summary.json")
@@ -261,72 +265,68 @@ class Arena:
 def measure_pools(scale: Scale, roots: dict[int, str]) -> dict[str, Any]:
     """Time the draw of one sample from pools of several sizes."""
     arena = Arena()
+    engines, skipped = {}, {}
+    for rows, root in roots.items():
+        engines[rows], skipped[rows] = able(arena, root)
+    times: Times = {}
+    others = [(rows,) for rows in scale.pool_rows if rows not in scale.compared]
+    for together in (scale.compared, *others):
+        times |= take_turns(
+            {
+                f"{engine} {rows}": arena.contestant(engine, roots[rows])
+                for rows in together
+                for engine in engines[rows]
+            },
+            scale.turns if together == scale.compared else scale.other_turns,
+            "draw from a pool",
+        )
     small, large = scale.compared
-    main = take_turns(
-        {
-            f"{engine} {rows}": arena.contestant(engine, roots[rows])
-            for rows in scale.compared
-            for engine in ("spark", "duckdb")
-        },
-        scale.turns,
-        "draw from the two pools",
-    )
-    found: dict[str, Any] = {
-        "spark_over_duckdb": {
-            str(rows): ratio(main, f"spark {rows}", f"duckdb {rows}") for rows in scale.compared
-        },
-        "spark_growth": ratio(main, f"spark {large}", f"spark {small}"),
-        "duckdb_growth": ratio(main, f"duckdb {large}", f"duckdb {small}"),
-        "pool_growth": large / small,
-    }
-    sizes = []
-    for rows in scale.pool_rows:
-        engines = ["duckdb_thresholds", "polars"]
-        if rows not in scale.compared:
-            engines = ["spark", "duckdb", *engines]
-        times = {name.split()[0]: t for name, t in main.items() if name.split()[1] == str(rows)}
-        skipped = {}
-        for engine in engines:  # one after the other, as one may run out of memory
-            try:
-                times |= take_turns(
-                    {engine: arena.contestant(engine, roots[rows])},
-                    scale.other_turns,
-                    f"draw from {rows:,} rows",
-                )
-            except MemoryLimitError as error:
-                say(f"skipped: {error}")
-                skipped[engine] = str(error)
-        sizes.append(
+    growing = [engine for engine in engines[large] if engine in engines[small]]
+    return {
+        "sizes": [
             {
                 "rows": rows,
-                "mb": round(sum(f.stat().st_size for f in Path(roots[rows], "pool").iterdir()) / 1e6, 1),
-                "seconds": {engine: spread(values) for engine, values in times.items()},
-                "more": {engine: arena.more(engine, roots[rows]) for engine in times},
-                "skipped": skipped,
+                "mb": round(sum(f.stat().st_size for f in Path(root, "pool").iterdir()) / 1e6, 1),
+                "seconds": {engine: spread(times[f"{engine} {rows}"]) for engine in engines[rows]},
+                "spark_over": {
+                    engine: ratio(times, f"spark {rows}", f"{engine} {rows}")
+                    for engine in engines[rows]
+                    if engine != "spark"
+                },
+                "more": {engine: arena.more(engine, root) for engine in engines[rows]},
+                "skipped": skipped[rows],
             }
-        )
-    return {**found, "sizes": sizes}
+            for rows, root in roots.items()
+        ],
+        "compared": scale.compared,
+        "growth": {engine: ratio(times, f"{engine} {large}", f"{engine} {small}") for engine in growing},
+    }
 
 
-def measure_samples(scale: Scale, roots: dict[int, str]) -> list[dict[str, Any]]:
-    """Time the draw of samples of several sizes from one pool."""
-    found, arena = [], Arena()
-    for positives, root in roots.items():
-        drawn = positives * CONFIG.sampling.neg_pos_ratio
-        times = take_turns(
-            {engine: arena.contestant(engine, root) for engine in ("spark", "duckdb")},
-            scale.other_turns,
-            f"draw of {drawn:,} rows",
-        )
-        found.append(
-            {
-                "drawn": drawn,
-                "seconds": {engine: spread(values) for engine, values in times.items()},
-                "spark_over_duckdb": ratio(times, "spark", "duckdb"),
-                "more": arena.more("spark", root),
-            }
-        )
-    return found
+def able(arena: Arena, root: str) -> tuple[list[str], dict[str, str]]:
+    """Return the engines that can draw from a pool, and why others cannot: Polars may lack the memory."""
+    try:
+        arena.contestant("polars", root)()
+    except MemoryLimitError as error:
+        say(f"skipped: {error}")
+        return [engine for engine in ENGINES if engine != "polars"], {"polars": str(error)}
+    return list(ENGINES), {}
+
+
+def measure_sample(scale: Scale, positives: int, root: str) -> dict[str, Any]:
+    """Time the draw of a sample of another size."""
+    arena, drawn = Arena(), positives * CONFIG.sampling.neg_pos_ratio
+    times = take_turns(
+        {engine: arena.contestant(engine, root) for engine in ("spark", "duckdb")},
+        scale.other_turns,
+        f"draw of {drawn:,} rows",
+    )
+    return {
+        "drawn": drawn,
+        "seconds": {engine: spread(values) for engine, values in times.items()},
+        "spark_over": {"duckdb": ratio(times, "spark", "duckdb")},
+        "more": {engine: arena.more(engine, root) for engine in times},
+    }
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -336,20 +336,23 @@ def measure(quick: bool) -> dict[str, Any]:
     roots = {rows: plan_draw(pool, scale.positives) for rows, pool in pools.items()}
     for pool in pools.values():
         harness.warm(pool)
+    found = measure_pools(scale, roots)
     small = scale.compared[0]
-    samples = {
-        positives: roots[small] if positives == scale.positives else plan_draw(pools[small], positives)
-        for positives in scale.other_positives
-    }
+    (size,) = (size for size in found["sizes"] if size["rows"] == small)
+    drawn = scale.positives * CONFIG.sampling.neg_pos_ratio
+    samples = [
+        {**size, "drawn": drawn},
+        *(measure_sample(scale, n, plan_draw(pools[small], n)) for n in scale.other_positives),
+    ]
     return {
         "turns": scale.turns,
         "other_turns": scale.other_turns,
         "files": scale.files,
         "cores": CORES,
-        "drawn": scale.positives * CONFIG.sampling.neg_pos_ratio,
-        "pools": measure_pools(scale, roots),
+        "drawn": drawn,
+        "pools": found,
         "samples_from": small,
-        "samples": measure_samples(scale, samples),
+        "samples": sorted(samples, key=lambda sample: sample["drawn"]),
     }
 
 

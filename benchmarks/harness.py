@@ -33,6 +33,9 @@ SCRATCH = ROOT / "build" / "bench"
 #: The science of all benchmarks.
 CONFIG = ROOT / "configs" / "negative_sampling_v1.yaml"
 
+#: The cores that this process was given, before :func:`one_core`.
+CORES = frozenset(os.sched_getaffinity(0))
+
 Times = dict[str, list[float]]
 
 
@@ -163,7 +166,7 @@ def one_core() -> None:
     """Keep this process, and Arrow in it, to one core."""
     import pyarrow as pa
 
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    os.sched_setaffinity(0, {max(CORES)})
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
 
@@ -237,7 +240,7 @@ def environment() -> dict[str, Any]:
     return {
         "cpu": facts.get("model name", platform.machine()),
         "cpu_family_model": f"{facts.get('cpu family', '?')}/{facts.get('model', '?')}",
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(CORES),
         "memory_gb": round(kilobytes / 1e6, 1),
         "os": platform.system(),
         "python": platform.python_version(),

@@ -1,0 +1,512 @@
+"""All benchmarks, one after the other: rewrites results.md, results.json and the plots.
+
+make bench
+.venv/bin/python benchmarks/run_all.py --quick   # a smoke run; its results go to build/bench/quick
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness import ROOT, SCRATCH, say
+from matplotlib import pyplot as plt
+
+HERE = Path(__file__).parent
+SCRIPTS = ("map_stage", "draw", "local_run")
+
+NAMES = {
+    "raw": "raw read",
+    "lensneg": "lensneg",
+    "fitsio": "fitsio + pandas",
+    "astropy": "astropy + NumPy",
+    "spark": "Spark job",
+    "duckdb": "DuckDB",
+    "duckdb_thresholds": "DuckDB, told the thresholds",
+    "polars": "Polars",
+}
+COLOURS = {
+    "raw": "#999999",
+    "lensneg": "#0072b2",
+    "fitsio": "#d55e00",
+    "astropy": "#cc79a7",
+    "spark": "#0072b2",
+    "duckdb": "#d55e00",
+    "duckdb_thresholds": "#e69f00",
+    "polars": "#009e73",
+}
+
+Result = dict[str, Any]
+
+
+# --- Numbers in text
+
+
+def number(value: float) -> str:
+    """Return a number with three digits that count."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def shown(figure: Result, unit: str = "") -> str:
+    """Return a median with the lowest and the highest."""
+    low, high = number(figure["min"]), number(figure["max"])
+    return f"**{number(figure['median'])}**{unit} ({low} to {high})"
+
+
+def millions(rows: int) -> str:
+    """Return rows as millions, or as thousands where there are few."""
+    return f"{rows / 1e6:g} M" if rows >= 1_000_000 else f"{rows / 1e3:g} k"
+
+
+def megabytes(value: float) -> str:
+    """Return bytes as MB."""
+    return f"{value / 1e6:,.0f} MB"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table, numbers to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+# --- The sections of results.md
+
+
+def map_section(found: Result) -> str:
+    """Return the text on the map."""
+    compared = [size for size in found["sizes"] if "fitsio_over_lensneg" in size]
+    ratios = table(
+        [
+            "one core, whole file",
+            *(f"{millions(size['rows'])} rows, {size['mb']:,.0f} MB" for size in compared),
+        ],
+        [
+            ["lensneg / raw read", *(shown(size["lensneg_over_raw"]) for size in compared)],
+            ["fitsio + pandas / lensneg", *(shown(size["fitsio_over_lensneg"]) for size in compared)],
+            ["astropy + NumPy / lensneg", *(shown(size["astropy_over_lensneg"]) for size in compared)],
+        ],
+    )
+    curve = table(
+        ["rows", "MB", "raw read, s", "lensneg, s", "lensneg, MB/s", "lensneg / raw read"],
+        [
+            [
+                millions(size["rows"]),
+                f"{size['mb']:,.0f}",
+                number(size["seconds"]["raw"]["median"]),
+                number(size["seconds"]["lensneg"]["median"]),
+                shown(size["mb_per_s"]),
+                shown(size["lensneg_over_raw"]),
+            ]
+            for size in found["sizes"]
+        ],
+    )
+    memory = table(
+        ["peak of memory, a fresh process", *(f"{millions(m['rows'])} rows" for m in found["memory"])],
+        [
+            [name, *(megabytes(m[key]) for m in found["memory"])]
+            for key, name in (
+                ("file", "(size of the file)"),
+                ("none", "imports and the run's lenses, nothing read"),
+                ("lensneg", "lensneg"),
+                ("fitsio", "fitsio + pandas"),
+                ("astropy", "astropy + NumPy"),
+            )
+        ],
+    )
+    packed, s3 = found["gzip"], found["s3"]
+    other = table(
+        ["other sources", "MB", "MB/s", "ratio"],
+        [
+            [
+                f"`.fits.gz`, {millions(packed['rows'])} rows",
+                f"{packed['mb']:,.0f}",
+                shown(packed["mb_per_s"]),
+                f"{shown(packed['gzipped_over_gunzip'])} of uncompressing alone",
+            ],
+            [
+                f"S3 (moto), {millions(s3['rows'])} rows",
+                f"{s3['mb']:,.0f}",
+                shown(s3["mb_per_s"]),
+                f"{shown(s3['lensneg_over_download'])} of a download, then the file",
+            ],
+        ],
+    )
+    return f"""## The map
+
+`filter_item` on one core, with the sky's positives and {found["other_lenses"]:,} other lenses: cuts, pools,
+lens exclusion, matches, pixels and priorities, and pool, positives and stats written. The raw read puts the
+file's bytes into an 8 MiB buffer. The two baselines apply the five cuts on single sources and write Parquet,
+which is less than the map does; all keep the same number of rows. Files are in the page cache.
+{found["turns"]} turns.
+
+{ratios}
+
+![Seconds of the map against rows](map_scaling.png)
+
+{curve}
+
+{memory}
+
+The map holds the rows that it keeps, and never the file. From `.fits.gz` its peak is
+{megabytes(packed["peak_rss"])}.
+
+{other}
+
+MB are those of the stored file. S3 is moto's: a server in Python, on the other core. The map takes
+{number(s3["seconds"]["lensneg"]["median"])} s from it; a `get_object` whose bytes are thrown away takes
+{number(s3["seconds"]["get_object"]["median"])} s, most of it the server's. So this compares two ways to read
+from the same server, and says nothing about AWS.
+"""
+
+
+def draw_section(found: Result) -> str:
+    """Return the text on the draw."""
+    pools = found["pools"]
+    sizes = {size["rows"]: size for size in pools["sizes"]}
+    small, large = pools["compared"]
+    rivals = ("duckdb", "duckdb_thresholds", "polars")
+    ratios = table(
+        [f"{found['drawn']:,} rows drawn", *(f"from {millions(rows)} rows" for rows in (small, large))],
+        [
+            [
+                f"Spark job / {NAMES[engine]}",
+                *(
+                    shown(sizes[rows]["spark_over"][engine])
+                    if engine in sizes[rows]["spark_over"]
+                    else "out of memory"
+                    for rows in (small, large)
+                ),
+            ]
+            for engine in rivals
+        ],
+    )
+    growth = table(
+        ["", f"{millions(large)} / {millions(small)}: a pool {large / small:g} times as large"],
+        [[NAMES[engine], shown(figure)] for engine, figure in pools["growth"].items()],
+    )
+    by_pool = table(
+        ["pool", "MB", *(f"{NAMES[engine]}, s" for engine in ("spark", *rivals)), "row groups read", "turns"],
+        [
+            [
+                millions(rows),
+                f"{size['mb']:,.0f}",
+                *(seconds_of(size, engine) for engine in ("spark", *rivals)),
+                row_groups(size),
+                str(size["seconds"]["spark"]["n"]),
+            ]
+            for rows, size in sizes.items()
+        ],
+    )
+    by_sample = table(
+        ["drawn", "Spark job, s", "DuckDB, s", "Spark job / DuckDB", "row groups read", "turns"],
+        [
+            [
+                f"{sample['drawn']:,}",
+                seconds_of(sample, "spark"),
+                seconds_of(sample, "duckdb"),
+                shown(sample["spark_over"]["duckdb"]),
+                row_groups(sample),
+                str(sample["seconds"]["spark"]["n"]),
+            ]
+            for sample in found["samples"]
+        ],
+    )
+    job = sizes[small]["more"]["spark"]
+    steps = ", ".join(f"{name} {number(seconds)} s" for name, seconds in job["steps"].items())
+    peaks = ", ".join(
+        f"{NAMES[engine]} {megabytes(sizes[large]['more'][engine]['peak_rss'])}"
+        for engine in rivals
+        if engine in sizes[large]["more"]
+    )
+    skipped = "".join(
+        f" {NAMES[engine]} is left out at {millions(rows)} rows: {why}."
+        for rows, size in sizes.items()
+        for engine, why in size["skipped"].items()
+    )
+    return f"""## The draw
+
+The real Spark job, as the local run submits it with {found["cores"]} cores, on made-up pools in
+{found["files"]} files, each of 12 strata and two pools. Counted are the job's own steps; starting the JVM and
+the session takes {shown(job["session"], " s")} more.
+DuckDB and Polars have {found["cores"]} threads and a fresh process, whose imports are not counted; they write
+the same rows, sorted, with their weights, but no split, no positives and no counts. They rank the keys of the
+whole pool, as one does without thresholds; DuckDB is also measured with those that the Spark job is given.
+After every run the SHA-256 over the sorted TARGETIDs is compared: all drew the same set. A first run of
+Polars, which tries whether the memory suffices, is not counted.
+
+{ratios}
+
+{growth}
+
+![Seconds of the draw against the pool and against the sample](draw_scaling.png)
+
+{by_pool}
+
+Medians; "turns" says of how many.{skipped} Steps of the job's last run at {millions(small)}: {steps}.
+Peak of memory at {millions(large)}: {peaks}; the Spark job's JVM has a heap of 2 GB.
+
+Samples of several sizes from {millions(found["samples_from"])} rows:
+
+{by_sample}
+"""
+
+
+def seconds_of(size: Result, engine: str) -> str:
+    """Return the median seconds of an engine, if it ran."""
+    return number(size["seconds"][engine]["median"]) if engine in size["seconds"] else "-"
+
+
+def row_groups(size: Result) -> str:
+    """Return how many row groups the Spark job read of how many, if it says so."""
+    job = size["more"]["spark"]
+    if "row_groups_read" not in job or "row_groups_total" not in job:
+        return "-"
+    return f"{job['row_groups_read']:,} of {job['row_groups_total']:,}"
+
+
+def local_section(found: Result) -> str:
+    """Return the text on the local run."""
+    memory = ", ".join(f"{megabytes(m['peak_rss'])} with {m['files']} files" for m in found["memory"])
+    times = table(
+        ["", "1 worker, s", "2 workers, s", "parallel efficiency, t1 / (2 t2)"],
+        [
+            [
+                "map",
+                shown(found["seconds"]["1 workers"]),
+                shown(found["seconds"]["2 workers"]),
+                shown(found["efficiency"]),
+            ]
+        ],
+    )
+    return f"""## The local run
+
+The map of a whole local run, through moto's interpreter and the functions' own handlers: {found["files"]}
+files of {found["rows"]:,} rows, {found["mb"]:,.0f} MB, {found["items"]} items; {found["turns"]} turns. The
+interpreter takes its share of the same {len(harness.CORES)} cores.
+
+{times}
+
+The main process holds no table: its peak of memory is {memory} of 2,000 rows.
+"""
+
+
+def rates(results: Result) -> dict[str, Result]:
+    """Return the figures that ``configs/rates.yaml`` takes from here, by their names there."""
+    mapped, draw = results["map_stage"], results["draw"]
+    packed, largest = mapped["gzip"], mapped["sizes"][-1]
+    plain_mb = next(size["mb"] for size in mapped["sizes"] if size["rows"] == packed["rows"])
+    gunzip = packed["seconds"]["gunzip"]
+    sample = draw["samples"][-1]
+    size = draw["pools"]["sizes"][-1]
+    found = {
+        "map_rate": {
+            **{key: largest["mb_per_s"][key] for key in ("median", "min", "max")},
+            "unit": "MB/s",
+            "from": f"the map of {millions(largest['rows'])} rows, one core",
+        },
+        "gunzip_rate": {
+            "median": round(plain_mb / gunzip["median"], 1),
+            "min": round(plain_mb / gunzip["max"], 1),
+            "max": round(plain_mb / gunzip["min"], 1),
+            "unit": "MB/s, uncompressed",
+            "from": "Python's gzip alone, one core",
+        },
+        "gzip_ratio": {
+            "median": round(packed["mb"] / plain_mb, 3),
+            "unit": "of the size",
+            "from": "the mock sky, whose noise hardly compresses",
+        },
+        "pool_row_bytes": {
+            "median": round(1e6 * size["mb"] / size["rows"], 1),
+            "unit": "bytes",
+            "from": "made-up pool files",
+        },
+        "draw_seconds": {
+            **{key: sample["seconds"]["spark"][key] for key in ("median", "min", "max")},
+            "unit": "s",
+            "from": f"all steps of the job, {sample['drawn']:,} negatives, {draw['cores']} cores",
+        },
+    }
+    job = size["more"]["spark"]
+    if "row_groups_read" in job:
+        found["draw_read_share"] = {
+            "median": round(job["row_groups_read"] / job["row_groups_total"], 3),
+            "unit": "of row groups",
+            "from": f"{draw['drawn']:,} rows from {millions(size['rows'])}",
+        }
+    return found
+
+
+def rates_section(results: Result) -> str:
+    """Return the text on the rates that the cost model takes."""
+    rows = [
+        [
+            f"`{name}`",
+            shown(rate) if "min" in rate else f"**{number(rate['median'])}**",
+            rate["unit"],
+            rate["from"],
+        ]
+        for name, rate in results["rates"].items()
+    ]
+    return f"""## What `configs/rates.yaml` takes from here
+
+{table(["rate", "measured", "unit", "from"], rows)}
+
+`map_rate` is what the cost of the map hangs on: the rows' part of an item, on one core.
+"""
+
+
+def results_markdown(results: Result) -> str:
+    """Return results.md."""
+    machine = results["environment"]
+    packages = (
+        "numpy",
+        "pyarrow",
+        "pyspark",
+        "java",
+        "duckdb",
+        "polars",
+        "pandas",
+        "fitsio",
+        "astropy",
+        "moto",
+    )
+    versions = ", ".join(f"{name} {machine[name]}" for name in packages)
+    smoke = "\n**A smoke run with `--quick`: these figures mean nothing.**\n" if results["quick"] else ""
+    intro = f"""# Benchmarks: what they last printed
+{smoke}
+Written by `make bench`; [README.md](README.md) says what each script does. Each figure is a ratio of two
+things measured in the same run: they take turns, the ratio is taken within each turn, and what is shown is
+the **median** (lowest to highest). Seconds and MB/s are of this machine alone.
+
+- {machine["cpu"]} (family/model {machine["cpu_family_model"]}), {machine["cores"]} cores,
+  {machine["memory_gb"]:g} GB, {machine["os"]}
+- Python {machine["python"]}, {versions}
+- lensneg {machine["lensneg"]}; {results["finished"]}, {results["minutes"]:g} minutes in all
+"""
+    sections = (
+        intro,
+        map_section(results["map_stage"]),
+        draw_section(results["draw"]),
+        local_section(results["local_run"]),
+        rates_section(results),
+    )
+    return "\n".join(sections)
+
+
+# --- Plots
+
+
+def axes_style(axes: Any, x: str, y: str, title: str) -> None:
+    """Set labels, and logarithmic scales with plain numbers."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, fontsize=11)
+    axes.grid(True, which="both", linewidth=0.3, alpha=0.6)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def curve(axes: Any, points: list[tuple[float, Result]], key: str) -> None:
+    """Draw medians with bars from the lowest to the highest."""
+    x = [place for place, _ in points]
+    middle = [figure["median"] for _, figure in points]
+    below = [figure["median"] - figure["min"] for _, figure in points]
+    above = [figure["max"] - figure["median"] for _, figure in points]
+    axes.errorbar(
+        x,
+        middle,
+        yerr=[below, above],
+        marker="o",
+        markersize=5,
+        capsize=3,
+        color=COLOURS[key],
+        label=NAMES[key],
+    )
+
+
+def ticks(axes: Any, places: list[float], labels: list[str]) -> None:
+    """Put ticks on the x axis where something was measured, and nowhere else."""
+    axes.set_xticks(places, labels)
+    axes.set_xticks([], minor=True)
+
+
+def plot_map(found: Result, path: Path) -> None:
+    """Plot the map's seconds against the rows of its file."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), dpi=130, layout="constrained")
+    for key in ("raw", "lensneg", "fitsio", "astropy"):
+        points = [(s["rows"] / 1e6, s["seconds"][key]) for s in found["sizes"] if key in s["seconds"]]
+        curve(axes, points, key)
+    axes_style(axes, "rows of the sweep file", "seconds on one core", "Map: one sweep file, one core")
+    ticks(axes, [s["rows"] / 1e6 for s in found["sizes"]], [millions(s["rows"]) for s in found["sizes"]])
+    axes.legend(fontsize=9)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def plot_draw(found: Result, path: Path) -> None:
+    """Plot the draw's seconds against the pool, and against the sample."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), dpi=130, layout="constrained", sharey=True)
+    sizes, samples = found["pools"]["sizes"], found["samples"]
+    for key in ("spark", "duckdb", "duckdb_thresholds", "polars"):
+        points = [(s["rows"] / 1e6, s["seconds"][key]) for s in sizes if key in s["seconds"]]
+        if points:
+            curve(left, points, key)
+    for key in ("spark", "duckdb"):
+        curve(right, [(s["drawn"] / 1e3, s["seconds"][key]) for s in samples], key)
+    axes_style(left, "rows of the pool", "seconds, two cores", f"Draw of {found['drawn']:,} rows")
+    ticks(left, [s["rows"] / 1e6 for s in sizes], [millions(s["rows"]) for s in sizes])
+    axes_style(right, "rows drawn", "", f"Draw from {millions(found['samples_from'])} rows")
+    ticks(right, [s["drawn"] / 1e3 for s in samples], [f"{s['drawn'] / 1e3:g} k" for s in samples])
+    left.legend(fontsize=9)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+# --- The whole
+
+
+def run_script(name: str, quick: bool) -> Result:
+    """Run a benchmark in a process of its own; return its results."""
+    say(f"=== {name}")
+    out = SCRATCH / f"{name}.json"
+    command = [sys.executable, str(HERE / f"{name}.py"), "--out", str(out), *(["--quick"] if quick else [])]
+    subprocess.run(command, check=True, cwd=ROOT)
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Run all benchmarks and write what they found."""
+    options = harness.arguments(__doc__.partition("\n")[0])
+    begun = time.monotonic()
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    results: Result = {"quick": options.quick, "environment": harness.environment()}
+    for name in SCRIPTS:
+        results[name] = run_script(name, options.quick)
+    results["finished"] = time.strftime("%Y-%m-%d", time.gmtime())
+    results["minutes"] = round((time.monotonic() - begun) / 60, 1)
+    results["rates"] = rates(results)
+    write(results, SCRATCH / "quick" if options.quick else HERE)
+
+
+def write(results: Result, folder: Path) -> None:
+    """Write results.json, results.md and the plots into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plt.switch_backend("Agg")
+    plot_map(results["map_stage"], folder / "map_scaling.png")
+    plot_draw(results["draw"], folder / "draw_scaling.png")
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (folder / "results.md").write_text(results_markdown(results), encoding="utf-8")
+    say(f"wrote {(folder / 'results.md').relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
