@@ -136,7 +136,7 @@ def write_pool_file(path: str, rows: int, file: int, seed: int) -> dict[str, Any
     columns["pool"] = np.array(POOLS, dtype=object)[kind % 2]
     category = rng.choice(np.array(CONFUSER_CATEGORIES, dtype=object), rows)
     columns["confuser_category"] = np.where(kind % 2 == 1, category, None)
-    order = np.lexsort((columns["targetid"], columns["sampling_priority"], kind))
+    order = poolfile.pool_order(kind, columns["sampling_priority"])
     written = poolfile.write_pool(path, as_table(columns, POOL_SCHEMA).take(pa.array(order)))
     counts = np.bincount(kind, minlength=len(shares)).tolist()
     return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from lensneg.errors import SweepError
 from lensneg.ids import sampling_priority, targetid
 from lensneg.manifest import COLUMNS, POOL_SCHEMA, POSITIVES_SCHEMA
 from lensneg.photometry import magnitude
-from lensneg.poolfile import RowGroup, write_pool
+from lensneg.poolfile import RowGroup, pool_order, write_pool
 from lensneg.pools import POOLS, classify
 from lensneg.run import Item, Run, write_table
 from lensneg.selection import CUT_REASONS, RULES, SIEVE, first_failed_rule, is_one_of, select
@@ -245,7 +245,7 @@ def _read_rows(
 def _pool_table(
     run: Run, item: Item, gathered: GatheredRows, near: _Surroundings, cut: dict[str, int]
 ) -> pa.Table:
-    """Return the survivors in the order of every pool: stratum, pool, priority, TARGETID.
+    """Return the survivors in the order of a pool file.
 
     What the pool and the lenses cut is added to ``cut``.
     """
@@ -255,15 +255,15 @@ def _pool_table(
     near_lens[near.lenses.pairs(gathered["RA"], gathered["DEC"]).source] = True
     cut["no_pool"] += int((pool < 0).sum())
     cut["near_lens"] += int(((pool >= 0) & near_lens).sum())
-    ids = _targetids(gathered, item)
-    priority = sampling_priority(ids, config.sampling.seed)
+    ids, priority = _identity(gathered, run, item)
     type_rank = np.array([type_order(config.strata).index(name) for name in SOURCE_TYPES])
     segment = nobs_z_bin(gathered["NOBS_Z"], config.strata) * len(SOURCE_TYPES)
     segment = (segment + type_rank[gathered.source_type()]) * len(POOLS) + pool
     survivors = np.flatnonzero((pool >= 0) & ~near_lens)
-    order = survivors[np.lexsort((priority[survivors], segment[survivors]))]
+    order = survivors[pool_order(segment[survivors], priority[survivors])]
     return _describe(
         gathered.take(order),
+        _Identity(ids[order], priority[order]),
         pa.DictionaryArray.from_arrays(pool[order], list(POOLS)),
         pa.DictionaryArray.from_arrays(
             pa.array(category[order], mask=category[order] < 0), list(CONFUSER_CATEGORIES)
@@ -279,7 +279,8 @@ def _candidate_matches(rows: GatheredRows, near: _Surroundings, run: Run, item: 
     real = np.flatnonzero(~is_one_of(rows.take(pairs.source), ["DUP"]))
     matched = rows.take(pairs.source[real])
     positive = pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE])
-    table = _describe(matched, positive, pa.nulls(len(real), pa.string()), run, item)
+    no_category = pa.nulls(len(real), pa.string())
+    table = _describe(matched, _identity(matched, run, item), positive, no_category, run, item)
     return pa.table(
         [
             *table.columns,
@@ -291,14 +292,22 @@ def _candidate_matches(rows: GatheredRows, near: _Surroundings, run: Run, item: 
     )
 
 
-def _targetids(rows: GatheredRows, item: Item) -> npt.NDArray[np.int64]:
+class _Identity(NamedTuple):
+    targetid: npt.NDArray[np.int64]
+    sampling_priority: npt.NDArray[np.int64]
+
+
+def _identity(rows: GatheredRows, run: Run, item: Item) -> _Identity:
     try:
-        return targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
+        ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     except ValueError as error:
         raise SweepError(f"{item.sweep}: {error}; the file is damaged, fetch it again") from error
+    return _Identity(ids, sampling_priority(ids, run.config.sampling.seed))
 
 
-def _describe(rows: GatheredRows, pool: pa.Array, category: pa.Array, run: Run, item: Item) -> pa.Table:
+def _describe(
+    rows: GatheredRows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
+) -> pa.Table:
     """Return the map's columns of the manifest for some rows."""
     config = run.config
     releases = set(np.unique(rows["RELEASE"]).tolist()) - set(config.sweeps.releases)
@@ -307,7 +316,6 @@ def _describe(rows: GatheredRows, pool: pa.Array, category: pa.Array, run: Run, 
             f"{item.sweep}: holds sources of RELEASE {min(releases)}; the config takes "
             f"{', '.join(map(str, config.sweeps.releases))} (sweeps.releases)"
         )
-    ids = _targetids(rows, item)
     mags = {band: magnitude(rows[f"FLUX_{band.upper()}"]) for band in ("g", "r", "z", "w1")}
     bins = nobs_z_bin(rows["NOBS_Z"], config.strata)
     pixel = healpix_pixel(128, rows["RA"], rows["DEC"])
@@ -333,8 +341,7 @@ def _describe(rows: GatheredRows, pool: pa.Array, category: pa.Array, run: Run, 
             np.zeros(len(rows), np.int8), [storage.basename(item.sweep)]
         ),
         "row_index": rows.row_index,
-        "targetid": ids,
-        "sampling_priority": sampling_priority(ids, config.sampling.seed),
+        **identity._asdict(),
     }
 
     def column(field: pa.Field) -> pa.Array:

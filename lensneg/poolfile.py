@@ -3,7 +3,7 @@
 A draw takes the rows of lowest priority, so a file's rows are put into *tiers* of priority: the lowest
 1/2^k of all priorities first, then up to 1/2^(k-1), and so on. Each tier is a row group. Parquet's
 statistics then let a reader skip every tier above the draw's thresholds, whatever the stratum. Within a
-tier rows stand by stratum and pool, then priority, so that its pages can be told apart as well.
+tier rows stand by stratum and pool, then priority.
 """
 
 from __future__ import annotations
@@ -21,10 +21,6 @@ from lensneg import storage
 #: A tier is not made smaller than this: opening a row group costs as much as reading some rows.
 _SMALLEST_TIER: Final = 1_000
 _LARGEST_ROW_GROUP: Final = 128_000
-
-#: Pages end together in all columns after so many rows, so that a reader can leave out those of other strata
-#: and of higher priorities.
-_ROWS_PER_PAGE: Final = 512
 
 #: Columns of few values, or of runs of one value: a dictionary pays. Elsewhere it only costs time.
 _DICTIONARY: Final = (
@@ -85,6 +81,18 @@ def priority_tiers(priority: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return tier
 
 
+def pool_order(segment: npt.NDArray[np.int64], priority: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the order of a pool file's rows: by tier, then segment, then priority.
+
+    Parameters
+    ----------
+    segment : ndarray of int64, shape (n,)
+        A number for each row's stratum and pool.
+    priority : ndarray of int64, shape (n,)
+    """
+    return np.lexsort((priority, segment, priority_tiers(priority)))
+
+
 def write_pool(uri: str, table: pa.Table) -> PoolFile:
     """Write a pool file.
 
@@ -92,16 +100,21 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
     ----------
     uri : str
     table : pyarrow.Table
-        Rows with the columns of ``POOL_SCHEMA``, ordered by stratum, pool, priority and TARGETID.
+        Rows with the columns of ``POOL_SCHEMA``, in :func:`pool_order`.
 
     Returns
     -------
     PoolFile
+
+    Raises
+    ------
+    ValueError
+        If the rows are in another order.
     """
     tier = priority_tiers(table["sampling_priority"].to_numpy())
-    order = np.argsort(tier, kind="stable")
-    ordered = table.take(pa.array(order)) if tier.any() else table
-    edges = np.searchsorted(tier[order], np.arange(tier.max(initial=0) + 2))
+    if (np.diff(tier) < 0).any():
+        raise ValueError(f"{uri}: the rows are not in the order of a pool file")
+    edges = np.searchsorted(tier, np.arange(tier.max(initial=0) + 2))
     sink = pa.BufferOutputStream()
     groups = []
     names = table.column_names
@@ -112,14 +125,11 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
         compression={f.name: "none" if pa.types.is_floating(f.type) else "zstd" for f in table.schema},
         use_dictionary=[name for name in names if name in _DICTIONARY],
         write_statistics=[name for name in names if name in _STATISTICS],
-        write_page_index=True,
-        max_rows_per_page=_ROWS_PER_PAGE,
-        write_batch_size=_ROWS_PER_PAGE,
         store_schema=False,
     ) as writer:
         for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             for start in range(first, last, _LARGEST_ROW_GROUP):
-                part = ordered.slice(start, min(_LARGEST_ROW_GROUP, last - start))
+                part = table.slice(start, min(_LARGEST_ROW_GROUP, last - start))
                 writer.write_table(part, row_group_size=_LARGEST_ROW_GROUP)
                 lowest = int(part["sampling_priority"].to_numpy().min())
                 groups.append(RowGroup(rows=len(part), priority_min=lowest))

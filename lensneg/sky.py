@@ -157,11 +157,11 @@ class PositionIndex:
         """Return the indices of sources whose declination alone allows a pair (a cheap sieve)."""
         if self.size == 0:
             return np.empty(0, dtype=np.int64)
-        band = (dec - self._dec_low) * self._dec_scale
-        np.clip(band, -2, self._DEC_BINS + 1, out=band)
+        band = dec - (self._dec_low - 2 / self._dec_scale)
+        band *= self._dec_scale
         with np.errstate(invalid="ignore"):  # NaN becomes some integer, and is dropped by pairs()
             bins = band.astype(np.int32)
-        return np.flatnonzero(self._bands.take(bins + 2, mode="clip"))
+        return np.flatnonzero(self._bands.take(bins, mode="clip"))
 
     def pairs(self, ra: FloatArray, dec: FloatArray) -> Pairs:
         """Return all pairs of a source and a position within the radius.

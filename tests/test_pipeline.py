@@ -242,6 +242,9 @@ def test_the_manifest_does_not_depend_on_slices_workers_or_listing_order(
             del row["extraction_timestamp"]
         assert [str(row) for row in rows] == [str(row) for row in wanted]
         table = pa.concat_tables(
-            [pq.ParquetFile(path).read() for path in Path(files.sample_folder, part).glob("*.parquet")]
+            [
+                pq.ParquetFile(path).read()
+                for path in sorted(Path(files.sample_folder, part).glob("*.parquet"))
+            ]
         )
         assert content_sha256(table) == manifest[part]["content_sha256"]
