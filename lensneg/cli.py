@@ -18,6 +18,7 @@ from lensneg.commands.common import (
     EXIT_INTERRUPTED,
     Group,
     console,
+    cores,
     errors,
     exit_codes_help,
     is_verbose,
@@ -26,6 +27,8 @@ from lensneg.commands.common import (
     print_json,
 )
 from lensneg.commands.completion import completion
+from lensneg.commands.export import export
+from lensneg.commands.reproduce import reproduce
 from lensneg.commands.sweeps import sweeps
 from lensneg.config import parse_config
 from lensneg.errors import InputError, LensnegError
@@ -163,7 +166,7 @@ def run(
     Example: lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
-    workers = workers or _cores()
+    workers = workers or cores()
     request = RunRequest.parse(
         {
             "run_id": run_id or datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ"),
@@ -251,12 +254,5 @@ def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -
         model.show(console, report)
 
 
-def _cores() -> int:
-    """Return the cores that this process may use: on a cluster node, often not all."""
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-for command in (sweeps, completion):
+for command in (reproduce, export, sweeps, completion):
     cli.add_command(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from typing import Any, Final
 
 import click
@@ -45,6 +46,11 @@ def say(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print a value for a program."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def cores() -> int:
+    """Return the cores that this process may use: on a cluster node, often not all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for scripts.")
