@@ -39,7 +39,7 @@ from lensneg.run import RunRequest
 def main() -> NoReturn:
     """Run the command line, and turn our errors into messages and exit codes."""
     try:
-        sys.exit(cli(standalone_mode=False))
+        sys.exit(cli(prog_name="lensneg", standalone_mode=False))
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -151,6 +151,7 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
 @click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
+@json_option
 def run(
     config: str,
     sweeps: str,
@@ -160,6 +161,7 @@ def run(
     mode: Any,
     workers: int | None,
     run_id: str | None,
+    as_json: bool,
 ) -> None:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
@@ -185,7 +187,10 @@ def run(
 
     with screen.Progress(notes, request.mode) as watcher:
         outcome = run_locally(request, workers, watcher)
-    screen.show_outcome(console, request, outcome)
+    if as_json:
+        print_json(screen.outcome_json(outcome))
+    else:
+        screen.show_outcome(console, request, outcome)
     if outcome.status == "SUCCEEDED":
         return
     sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
