@@ -335,6 +335,29 @@ def test_gzip_is_the_same_bytes_each_time(survey: Survey, sky: dict[str, bytes],
     assert fetch(survey, tmp_path / "one", compress=True)[0].outcome == "there already"
 
 
+def test_an_interruption_ends_the_others_and_loses_nothing(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    interrupted = threading.Event()
+
+    class Impatient(Silent):
+        def started(self, name: str, size: int | None) -> None:
+            if name == B:
+                assert interrupted.wait(30)
+
+        def ended(self, result: Fetched) -> None:
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(survey, tmp_path, A, B, C, watcher=Impatient())
+    assert (tmp_path / A).read_bytes() == sky[A]
+    assert survey.gets(C) == [], "nothing was begun after it"
+    results = fetch(survey, tmp_path, A, B, C)
+    assert [r.outcome for r in results if r.name != B] == ["there already", "fetched"]
+    assert (tmp_path / B).read_bytes() == sky[B]
+
+
 @pytest.mark.parametrize("compress", [False, True])
 def test_to_s3_in_parts_with_its_checksum(
     survey: Survey, sky: dict[str, bytes], tmp_path: Path, s3: str, compress: bool
