@@ -1,8 +1,9 @@
 """A run again from its own record: are its inputs the same, and is what came out of it.
 
 A run's record names every input: the config with its whole text, catalogues by SHA-256, sweep files by size
-and ETag, and the code. Rows depend on these alone, so a second run of them must have the same content; and
-with the same code and the recorded start, the same bytes.
+and ETag, and the code. Rows depend on these alone, so a second run of them must have the same content.
+The bytes are compared too, but do not decide: Spark lists a column's encodings in no fixed order in the
+footers of Parquet files.
 """
 
 from __future__ import annotations

@@ -122,7 +122,10 @@ def _show_verdicts(verdicts: list[PartVerdict], differences: tuple[Difference, .
     if identical:
         console.print("reproduced: the manifest is identical", style="bold green")
         if not all(verdict.same_bytes for verdict in verdicts):
-            say("its bytes are not: they name the code, and depend on the libraries that wrote them")
+            say(
+                "its bytes are not: they name the code, and the footers that Spark writes list a column's "
+                "encodings in no fixed order"
+            )
     else:
         console.print("NOT reproduced: the content differs", style="bold red")
         console.print(
