@@ -204,7 +204,8 @@ def mock_sky(files: int, rows: int, gzip: bool = False) -> Path:
         mocksky.write_mock_sky(folder, files=files, rows=rows, seed=1, gzip=gzip)
 
     name = f"sky-{files}x{rows}{'-gz' if gzip else ''}"
-    return prepared(SCRATCH / name, [Path(mocksky.__file__), Path(datamodel.__file__)], make)
+    code = sorted(Path(mocksky.__file__).parent.glob("*.py"))
+    return prepared(SCRATCH / name, [*code, Path(datamodel.__file__)], make)
 
 
 def edited_config(path: Path, **execution: int) -> Path:

@@ -1,45 +1,53 @@
-"""The command line.
-
-Exit codes: 0 published (or done), 1 a gate failed, 2 bad usage or input, 3 the run itself broke.
-"""
+"""The command line. Its exit codes are in :mod:`lensneg.commands.common`."""
 
 from __future__ import annotations
 
-import json
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
 
 from lensneg import __version__, storage
+from lensneg.commands.common import (
+    EXIT_BAD_INPUT,
+    EXIT_BROKEN,
+    EXIT_GATE_FAILED,
+    EXIT_INTERRUPTED,
+    Group,
+    console,
+    cores,
+    errors,
+    exit_codes_help,
+    is_verbose,
+    json_option,
+    notes,
+    print_json,
+)
+from lensneg.commands.completion import completion
+from lensneg.commands.export import export
+from lensneg.commands.reproduce import reproduce
+from lensneg.commands.sweeps import sweeps
 from lensneg.config import parse_config
 from lensneg.errors import InputError, LensnegError
 from lensneg.gates import GATE_NAMES
 from lensneg.run import RunRequest
 
-EXIT_GATE_FAILED = 1
-EXIT_BAD_INPUT = 2
-EXIT_BROKEN = 3
-
-console = Console()
-errors = Console(stderr=True)
-
 
 def main() -> NoReturn:
     """Run the command line, and turn our errors into messages and exit codes."""
     try:
-        sys.exit(cli(standalone_mode=False))
+        sys.exit(cli(prog_name="lensneg", standalone_mode=False))
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        errors.print("interrupted; the same command with the same --run-id continues the run")
-        sys.exit(130)
+        errors.print("interrupted; the same command continues, a run with the same --run-id")
+        sys.exit(EXIT_INTERRUPTED)
     except InputError as error:
         _complain(error)
         sys.exit(EXIT_BAD_INPUT)
@@ -49,14 +57,24 @@ def main() -> NoReturn:
 
 
 def _complain(error: Exception) -> None:
+    if is_verbose():
+        errors.print(
+            "".join(traceback.format_exception(error)), markup=False, highlight=False, soft_wrap=True
+        )
     errors.print("lensneg: ", style="bold red", end="")
     errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=exit_codes_help())
 @click.version_option(__version__, prog_name="lensneg")
 def cli() -> None:
-    """Negatives for strong-lens finders, drawn from DESI Legacy Imaging Surveys sweeps."""
+    r"""Negatives for strong-lens finders, drawn from DESI Legacy Imaging Surveys sweeps.
+
+    \b
+    Example: lensneg mock-sky build/sky
+             lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps \\
+                 --positives build/sky/positives.csv --out build/out
+    """
 
 
 @cli.command("mock-sky")
@@ -79,7 +97,7 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
 
     from lensneg.mocksky import write_mock_sky
 
-    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+    with Progress(console=notes, disable=not notes.is_terminal or notes.quiet) as progress:
         bar = progress.add_task("writing sweep files", total=files)
         sky = write_mock_sky(
             folder,
@@ -133,6 +151,7 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
 @click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
+@json_option
 def run(
     config: str,
     sweeps: str,
@@ -142,13 +161,14 @@ def run(
     mode: Any,
     workers: int | None,
     run_id: str | None,
+    as_json: bool,
 ) -> None:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
     Example: lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
-    workers = workers or _cores()
+    workers = workers or cores()
     request = RunRequest.parse(
         {
             "run_id": run_id or datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ"),
@@ -165,9 +185,12 @@ def run(
     from lensneg.local import console as screen
     from lensneg.local.runner import run_locally
 
-    with screen.Progress(errors, request.mode) as watcher:
+    with screen.Progress(notes, request.mode) as watcher:
         outcome = run_locally(request, workers, watcher)
-    screen.show_outcome(console, request, outcome)
+    if as_json:
+        print_json(screen.outcome_json(outcome))
+    else:
+        screen.show_outcome(console, request, outcome)
     if outcome.status == "SUCCEEDED":
         return
     sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
@@ -221,7 +244,7 @@ def _check_door(request: RunRequest) -> None:
 @click.option("--positives", type=click.IntRange(1), default=5000, show_default=True, help="Known lenses.")
 @click.option("--prices", metavar="FILE", help="Table of prices; by default configs/prices.yaml.")
 @click.option("--rates", metavar="FILE", help="Assumptions; by default configs/rates.yaml.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@json_option
 def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -> None:
     """Model what a run on AWS costs and how long it takes, from measured rates and a table of prices.
 
@@ -231,13 +254,10 @@ def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -
 
     report = model.make_report(prices=prices or model.PRICES_FILE, rates=rates or model.RATES_FILE, **options)
     if as_json:
-        click.echo(json.dumps(model.as_json(report), indent=1))
+        print_json(model.as_json(report))
     else:
         model.show(console, report)
 
 
-def _cores() -> int:
-    """Return the cores that this process may use: on a cluster node, often not all."""
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+for command in (reproduce, export, sweeps, completion):
+    cli.add_command(command)

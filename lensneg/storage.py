@@ -285,6 +285,35 @@ def write_json(uri: str, value: Any, *, if_absent: bool = False) -> bool:
     return write_bytes(uri, text.encode() + b"\n", if_absent=if_absent)
 
 
+def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
+    """Copy a file from this machine to S3, in several parts at once where it is large.
+
+    Parameters
+    ----------
+    path : Path
+    uri : str
+        ``s3://bucket/key``.
+    metadata : dict
+        Kept with the object; see :func:`metadata`.
+    """
+    bucket, key = bucket_and_key(uri)
+    # boto3 has its own error for a failed upload, which is not one of botocore's.
+    from boto3.exceptions import S3UploadFailedError
+
+    try:
+        with _s3_errors(uri):
+            s3_client().upload_file(str(path), bucket, key, ExtraArgs={"Metadata": metadata})
+    except S3UploadFailedError as error:
+        raise TransientError(f"{error}; the same command tries again") from error
+
+
+def metadata(uri: str) -> dict[str, str]:
+    """Return what was stored with an object in S3 by :func:`upload`."""
+    bucket, key = bucket_and_key(uri)
+    with _s3_errors(uri):
+        return dict(s3_client().head_object(Bucket=bucket, Key=key)["Metadata"])
+
+
 def delete(uri: str) -> None:
     """Delete a file; one that is not there is no error."""
     if not is_s3(uri):

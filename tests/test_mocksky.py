@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lensneg import mocksky
 from lensneg.config import Config, parse_config
-from lensneg.datamodel import MASKBITS, SOURCE_TYPES, Cell, sweep_cell, sweep_dtype
+from lensneg.datamodel import MASKBITS, SOURCE_TYPES, Cell, sweep_cell, sweep_dtype, sweep_name
 from lensneg.errors import InputError
-from lensneg.mocksky import MockSky, write_mock_sky
+from lensneg.mocksky import MockSky, scene, write_mock_sky
+from lensneg.mocksky.bricks import bricks_of
 from lensneg.pools import POOLS, classify
 from lensneg.quotas import compute_quotas
 from lensneg.selection import select
@@ -190,7 +190,7 @@ def test_a_file_that_fails_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(mocksky, "_fill_chunk", fail)
+    monkeypatch.setattr("lensneg.mocksky.rows.fill_chunk", fail)
     with pytest.raises(OSError, match="no space"):
         write_mock_sky(tmp_path, files=1, rows=ROWS)
     assert list((tmp_path / "sweeps").iterdir()) == []
@@ -233,8 +233,8 @@ def test_bricks_are_the_surveys(two: MockSky) -> None:
     real = fitsio.read(shared("dr8-sweep-310m005-320p000.fits"), 1)
     assert len(real)
     for row in real:
-        corner = mocksky._cell_at(float(row["RA"]), float(row["DEC"]))
-        bricks = mocksky._bricks_of(corner, seed=1)
+        corner = scene.cell_at(float(row["RA"]), float(row["DEC"]))
+        bricks = bricks_of(corner, seed=1)
         i = bricks.find(float(row["RA"]), float(row["DEC"]))
         assert int(bricks.brickid[i]) == int(row["BRICKID"])
         assert bricks.name[i].decode() == str(row["BRICKNAME"]).strip()
@@ -242,12 +242,12 @@ def test_bricks_are_the_surveys(two: MockSky) -> None:
 
 def test_bricks_tile_the_polar_cells() -> None:
     for ra in range(0, 360, 5):
-        bricks = mocksky._bricks_of(Cell(ra, ra + 5, -90, -85), seed=1)
+        bricks = bricks_of(Cell(ra, ra + 5, -90, -85), seed=1)
         assert (bricks.ra_width * bricks.dec_width).sum() == pytest.approx(25)
         assert (bricks.slot >= 0).all()
         assert (bricks.slot < bricks.slots).all()
     # All 72 cells share the pole's brick, the first of all, and each has a slot of its own.
-    pole = [mocksky._bricks_of(Cell(ra, ra + 5, -90, -85), seed=1) for ra in range(0, 360, 5)]
+    pole = [bricks_of(Cell(ra, ra + 5, -90, -85), seed=1) for ra in range(0, 360, 5)]
     assert {int(bricks.brickid[0]) for bricks in pole} == {1}
     assert sorted(int(bricks.slot[0]) for bricks in pole) == list(range(72))
 
@@ -526,8 +526,8 @@ def test_s3_is_refused() -> None:
 
 
 def test_the_grid_has_no_cell_twice_and_none_outside_dr10() -> None:
-    grid = mocksky._grid()
+    grid = scene.grid()
     assert len(grid) == len(set(grid)) == 72 * 26
     assert all(corner.dec_min >= -90 and corner.dec_max <= 40 for corner in grid)
     real = set(shared("dr10.1_sweep_names.txt").read_text(encoding="utf-8").split())
-    assert {mocksky.sweep_name(corner) for corner in grid[:400]} <= real
+    assert {sweep_name(corner) for corner in grid[:400]} <= real

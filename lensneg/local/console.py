@@ -123,6 +123,21 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
         console.print(outcome.cause, markup=False, highlight=False, soft_wrap=True)
 
 
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Return how a run ended, for a program: status, error, the gates' checks, and where things are."""
+    files = outcome.files
+    return {
+        "run_id": files.run_id,
+        "status": outcome.status,
+        "error": outcome.error,
+        "cause": outcome.cause,
+        "gates": read_gates(files),
+        "manifest": files.manifest if storage.exists(files.manifest) else None,
+        "report": files.report if storage.exists(files.report) else None,
+        "run": files.root,
+    }
+
+
 def _show_gates(console: Console, title: str, files: RunFiles) -> None:
     table = Table(title=title, title_justify="left", show_edge=False)
     for heading in ("gate", "verdict", "checks", "failed"):

@@ -1,0 +1,107 @@
+"""What the commands share: consoles, exit codes, and the options that each of them has."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+EXIT_GATE_FAILED: Final = 1
+EXIT_BAD_INPUT: Final = 2
+EXIT_BROKEN: Final = 3
+EXIT_INTERRUPTED: Final = 130
+
+#: What each exit code means; printed by ``lensneg --help``.
+EXIT_CODES: Final = {
+    0: "done",
+    EXIT_GATE_FAILED: "a gate failed, or a check: the result is not what it should be",
+    EXIT_BAD_INPUT: "bad usage or input: nothing was done",
+    EXIT_BROKEN: "the work itself broke, or part of it; the same command goes on with it",
+    EXIT_INTERRUPTED: "interrupted",
+}
+
+#: Results go to standard output; progress and remarks to standard error, and so do errors.
+console = Console()
+notes = Console(stderr=True)
+errors = Console(stderr=True)
+
+#: Whether errors come with a traceback.
+_verbose = False
+
+
+def is_verbose() -> bool:
+    """Return whether the person asked for more than messages."""
+    return _verbose
+
+
+def say(text: str) -> None:
+    """Print a remark."""
+    notes.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for a program."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def cores() -> int:
+    """Return the cores that this process may use: on a cluster node, often not all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for scripts.")
+
+
+def _be_quiet(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    notes.quiet = value
+
+
+def _be_verbose(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    global _verbose
+    _verbose = value
+    if value:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+
+
+class Group(click.Group):
+    """A group whose commands, and theirs, all have ``-v`` and ``-q``."""
+
+    group_class = type  # groups below it are of this kind too
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, with the options that every command has."""
+        super().add_command(cmd, name)
+        for command in _leaves(cmd):
+            if not any(parameter.name == "verbose" for parameter in command.params):
+                command.params += [
+                    click.Option(
+                        ["-v", "--verbose"],
+                        is_flag=True,
+                        expose_value=False,
+                        callback=_be_verbose,
+                        help="Log more, and show where an error comes from.",
+                    ),
+                    click.Option(
+                        ["-q", "--quiet"],
+                        is_flag=True,
+                        expose_value=False,
+                        callback=_be_quiet,
+                        help="No progress and no remarks: results and errors only.",
+                    ),
+                ]
+
+
+def _leaves(command: click.Command) -> list[click.Command]:
+    if not isinstance(command, click.Group):
+        return [command]
+    return [leaf for below in command.commands.values() for leaf in _leaves(below)]
+
+
+def exit_codes_help() -> str:
+    r"""Return the exit codes as the foot of a help text; a line that starts with \\b keeps its breaks."""
+    lines = [f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()]
+    return "\b\nExit codes:\n" + "\n".join(lines)

@@ -1,0 +1,119 @@
+"""Bars for what is measured in bytes: on a terminal bars, elsewhere plain lines."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+if TYPE_CHECKING:
+    from lensneg.sweeps.fetch import Fetched
+
+
+def bytes_bar(console: Console) -> Progress:
+    """Return bars with bytes, rate and time left; invisible where the output is no terminal."""
+    return Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal or console.quiet,
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    )
+
+
+class FetchProgress:
+    """The progress of a fetch: a bar for all files and one for each that is on its way.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    files : int
+        How many there are.
+    """
+
+    def __init__(self, console: Console, files: int) -> None:
+        self._console, self._files = console, files
+        self._bars = bytes_bar(console)
+        self._lock = threading.Lock()
+        self._tasks: dict[str, TaskID] = {}
+        self._sizes: dict[str, int] = {}
+        self._done = self._came = 0
+        self._begun = time.monotonic()
+        self._all = self._bars.add_task(f"0 of {files:,} files", total=None)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def started(self, name: str, size: int | None) -> None:
+        """Add a bar for a file."""
+        with self._lock:
+            self._tasks[name] = self._bars.add_task(name, total=size)
+            self._sizes[name] = size or 0
+            self._estimate()
+
+    def _estimate(self) -> None:
+        """Set the bar of all files: those that are not begun are taken to be as large as the mean."""
+        mean = sum(self._sizes.values()) / max(1, len(self._sizes))
+        waiting = max(0, self._files - self._done - len(self._tasks))
+        self._bars.update(self._all, total=sum(self._sizes.values()) + waiting * mean)
+
+    def advanced(self, name: str, n_bytes: int) -> None:
+        """Move a file's bar, and that of all."""
+        with self._lock:
+            self._came += n_bytes
+            self._bars.update(self._tasks[name], advance=n_bytes)
+            self._bars.update(self._all, advance=n_bytes)
+
+    def ended(self, result: Fetched) -> None:
+        """Take a file's bar away, and count it."""
+        with self._lock:
+            self._done += 1
+            task = self._tasks.pop(result.name, None)
+            if task is not None:
+                self._bars.remove_task(task)
+            self._bars.update(self._all, description=f"{self._done:,} of {self._files:,} files")
+            self._estimate()
+            rate = self._came / max(1e-3, time.monotonic() - self._begun)
+            elapsed = time.monotonic() - self._begun
+            left = elapsed / self._done * (self._files - self._done)
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{self._done:,} of {self._files:,}: {result.name} {result.outcome}; {rate / 1e6:,.1f} MB/s, "
+                f"about {_duration(left)} left",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def summary(self) -> str:
+        """Return how much came, and how fast."""
+        seconds = max(1e-3, time.monotonic() - self._begun)
+        return f"{self._came / 1e6:,.1f} MB in {_duration(seconds)} ({self._came / 1e6 / seconds:,.1f} MB/s)"

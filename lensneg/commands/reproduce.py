@@ -1,0 +1,134 @@
+"""``lensneg reproduce``: a run again from its own record."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from lensneg.commands.common import (
+    EXIT_BROKEN,
+    EXIT_GATE_FAILED,
+    console,
+    cores,
+    json_option,
+    notes,
+    print_json,
+    say,
+)
+from lensneg.errors import InputError
+
+if TYPE_CHECKING:
+    from lensneg.reproduce import Difference, PartVerdict
+
+
+@click.command()
+@click.argument("record", metavar="RUN_JSON")
+@click.option("--out", metavar="DIR", help="Folder of the second run; by default build/reproduce/<run_id>.")
+@click.option("--sweeps", metavar="URI", help="Where the sweep files are now, if they were moved.")
+@click.option(
+    "--catalog", "catalogs", multiple=True, metavar="FILE", help="A catalogue that was moved; repeatable."
+)
+@click.option("--inputs-only", is_flag=True, help="Compare the inputs, and run nothing.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default one a core.")
+@json_option
+def reproduce(
+    record: str,
+    out: str | None,
+    sweeps: str | None,
+    catalogs: tuple[str, ...],
+    inputs_only: bool,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Run again from a run's record, and say whether the manifest is identical.
+
+    RUN_JSON is the run.json of a published run, or its manifest.json. Where an input is not the recorded
+    one (config, catalogue, sweep file, code), it is named. Ends with 0 if the content is identical, with 1
+    if not.
+
+    Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json
+    """
+    from lensneg.reproduce import compare_manifests, look_at_inputs, read_original, request_again
+
+    original = read_original(record)
+    inputs = look_at_inputs(original.record, sweeps, catalogs)
+    if not as_json:
+        _show_differences(inputs.differences)
+    if inputs_only:
+        if as_json:
+            print_json({"differences": [d._asdict() for d in inputs.differences]})
+        sys.exit(EXIT_GATE_FAILED if inputs.differences else 0)
+    if inputs.missing:
+        missing = "; ".join(difference.text for difference in inputs.missing[:3])
+        more = f"; and {len(inputs.missing) - 3} more" if len(inputs.missing) > 3 else ""
+        raise InputError(f"{record}: inputs are missing: {missing}{more}")
+    workers = workers or cores()
+    request = request_again(
+        original.record, inputs, out or f"build/reproduce/{original.record.run_id}", workers
+    )
+
+    from lensneg.gates import GATE_NAMES
+    from lensneg.local import console as screen
+    from lensneg.local.runner import run_locally
+
+    with screen.Progress(notes, request.mode) as watcher:
+        outcome = run_locally(request, workers, watcher)
+    if outcome.status != "SUCCEEDED":
+        screen.show_outcome(notes if as_json else console, request, outcome)
+        sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
+    again = read_original(outcome.files.manifest)
+    verdicts = compare_manifests(original, again)
+    if as_json:
+        print_json(
+            {
+                "identical": all(v.same_content for v in verdicts),
+                "identical_bytes": all(v.same_bytes for v in verdicts),
+                "parts": [v._asdict() for v in verdicts],
+                "differences": [d._asdict() for d in inputs.differences],
+                "manifest": again.uri,
+            }
+        )
+    else:
+        _show_verdicts(verdicts, inputs.differences, again.uri)
+    if not all(verdict.same_content for verdict in verdicts):
+        sys.exit(EXIT_GATE_FAILED)
+
+
+def _show_differences(differences: tuple[Difference, ...]) -> None:
+    if not differences:
+        say("inputs: the recorded config, catalogues, sweep files and code")
+    for difference in differences:
+        console.print(
+            f"differs: {difference.kind} {difference.name}: {difference.text}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _show_verdicts(verdicts: list[PartVerdict], differences: tuple[Difference, ...], uri: str) -> None:
+    for verdict in verdicts:
+        text = f"{verdict.part}: content {'identical' if verdict.same_content else 'DIFFERS'}, "
+        text += f"bytes {'identical' if verdict.same_bytes else 'differ'}"
+        if verdict.only_before or verdict.only_now:
+            text += f"; {verdict.only_before:,} rows are gone and {verdict.only_now:,} are new"
+        if verdict.columns:
+            text += f"; other values in {', '.join(verdict.columns)}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    identical = all(verdict.same_content for verdict in verdicts)
+    console.print(f"manifest  {uri}", highlight=False, soft_wrap=True)
+    if identical:
+        console.print("reproduced: the manifest is identical", style="bold green")
+        if not all(verdict.same_bytes for verdict in verdicts):
+            say(
+                "its bytes are not: they name the code, and the footers that Spark writes list a column's "
+                "encodings in no fixed order"
+            )
+    else:
+        console.print("NOT reproduced: the content differs", style="bold red")
+        console.print(
+            "cause: the inputs named above" if differences else "no input differs: please report it as a bug",
+            highlight=False,
+        )

@@ -1,0 +1,310 @@
+"""``lensneg sweeps``: list, fetch and verify the survey's sweep files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lensneg.commands.common import (
+    EXIT_BROKEN,
+    EXIT_GATE_FAILED,
+    console,
+    errors,
+    json_option,
+    notes,
+    print_json,
+    say,
+)
+from lensneg.errors import InputError
+from lensneg.release import BASE_URL, RELEASE_NAME
+
+if TYPE_CHECKING:
+    from lensneg.sweeps.verify import Verified
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FROM = click.option(
+    "--from", "base_url", default=BASE_URL, metavar="URL", help=f"Folder of the files; by default {BASE_URL}"
+)
+_CHECKSUMS = click.option(
+    "--checksums",
+    metavar="FILE|URL",
+    help="List of SHA-256 checksums; by default the *.sha256sum file beside the files.",
+)
+
+
+@click.group()
+def sweeps() -> None:
+    r"""List, fetch and verify the survey's sweep files.
+
+    \b
+    Example: lensneg sweeps list --near lenses.csv
+             lensneg sweeps fetch --near lenses.csv --to sweeps
+             lensneg sweeps verify sweeps
+    """
+
+
+def _selection(command: F) -> F:
+    """Add the options that choose files of the release."""
+    for option in (
+        click.argument("names", nargs=-1, metavar="[NAME]..."),
+        click.option(
+            "--near",
+            multiple=True,
+            metavar="FILE",
+            help="Only files in whose cell a position of this catalogue lies; repeatable, with the "
+            "?ra=COL&dec=COL&where.COL=VALUE of lensneg run.",
+        ),
+        click.option(
+            "--box",
+            nargs=4,
+            type=float,
+            metavar="RA0 RA1 DEC0 DEC1",
+            help="Only files that overlap this box, in degrees; across RA 0 where RA0 > RA1.",
+        ),
+        click.option(
+            "--dec",
+            nargs=2,
+            type=float,
+            metavar="DEC0 DEC1",
+            help="Only files that overlap this range of declination.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _chosen(
+    names: tuple[str, ...],
+    near: tuple[str, ...],
+    box: tuple[float, float, float, float] | None,
+    dec: tuple[float, float] | None,
+) -> list[str]:
+    from lensneg.sweeps.choose import Box, choose_sweeps
+
+    boxes = [Box(*box)] if box else []
+    boxes += [Box(0, 360, *dec)] if dec else []
+    return choose_sweeps(names=names, catalogs=near, boxes=boxes)
+
+
+@sweeps.command("list")
+@_selection
+@click.option("--ask", is_flag=True, help="Ask the server for the size of each file.")
+@_FROM
+@json_option
+def list_(
+    names: tuple[str, ...],
+    near: tuple[str, ...],
+    box: tuple[float, float, float, float] | None,
+    dec: tuple[float, float] | None,
+    ask: bool,
+    base_url: str,
+    as_json: bool,
+) -> None:
+    """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
+
+    Prints a name a line, with its bytes where they are known: what lensneg cost --listing reads. Without
+    --ask, the sizes of few files are known, and the total is an estimate.
+
+    Example: lensneg sweeps list --dec -18 32
+    """
+    from lensneg.cost import RATES_FILE, load_rates, parse_listing
+
+    chosen = _chosen(names, near, box, dec)
+    rates = load_rates(RATES_FILE)
+    known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
+    if ask:
+        from concurrent.futures import ThreadPoolExecutor
+
+        from lensneg.sweeps.server import Server
+
+        server = Server(base_url)
+        with ThreadPoolExecutor(4) as threads:
+            known = dict(zip(chosen, threads.map(server.size, chosen), strict=True))
+    lines = [f"{name} {size}" if size else name for name, size in known.items()]
+    listing = parse_listing("\n".join(lines), RELEASE_NAME, rates)
+    if as_json:
+        files = [
+            {"name": name, "url": f"{base_url.rstrip('/')}/{name}", "bytes": known[name]} for name in chosen
+        ]
+        print_json(
+            {
+                "release": RELEASE_NAME,
+                "files": files,
+                "bytes": listing.bytes,
+                "estimated": listing.modelled > 0,
+            }
+        )
+        return
+    click.echo("\n".join(lines))
+    about = "about " if listing.modelled else ""
+    say(f"{len(chosen):,} sweep files of {RELEASE_NAME}, {about}{listing.bytes / 1e9:,.1f} GB")
+
+
+@sweeps.command()
+@_selection
+@click.option("--to", required=True, metavar="URI", help="Folder or s3:// prefix to put the files in.")
+@click.option("--gzip", is_flag=True, help="Store them as .fits.gz.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 8),
+    default=4,
+    show_default=True,
+    help="Files at a time; more would be unkind to the server.",
+)
+@_FROM
+@_CHECKSUMS
+@click.option("--unchecked", is_flag=True, help="Do without checksums.")
+@click.option(
+    "--scratch",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for files on their way to S3; by default .lensneg-sweeps in the current folder.",
+)
+@json_option
+def fetch(
+    names: tuple[str, ...],
+    near: tuple[str, ...],
+    box: tuple[float, float, float, float] | None,
+    dec: tuple[float, float] | None,
+    to: str,
+    gzip: bool,
+    jobs: int,
+    base_url: str,
+    checksums: str | None,
+    unchecked: bool,
+    scratch: Path | None,
+    as_json: bool,
+) -> None:
+    """Fetch sweep files from the survey's server, or another, to a folder or to S3.
+
+    A file gets its name once its SHA-256 is that of the folder's list. What broke off goes on where it
+    stopped, also the next time; what is there already is left alone. Ends with 3 if a file failed.
+
+    Example: lensneg sweeps fetch --near lenses.csv --to sweeps
+    """
+    from lensneg import storage
+    from lensneg.commands.progress import FetchProgress
+    from lensneg.sweeps.fetch import Target, fetch_sweeps
+    from lensneg.sweeps.server import Server
+
+    chosen = _chosen(names, near, box, dec)
+    uri = storage.normalize(to)
+    folder = scratch or (Path(".lensneg-sweeps") if storage.is_s3(uri) else Path(uri))
+    server = Server(base_url, connections=jobs)
+    expected = None
+    if not unchecked:
+        name, text, expected = _checksums_of(server, checksums)
+        storage.write_bytes(storage.join(uri, name), text.encode())
+    with FetchProgress(notes, len(chosen)) as progress:
+        results = fetch_sweeps(
+            server, chosen, Target(uri, gzip, folder), checksums=expected, jobs=jobs, watcher=progress
+        )
+    counts = {
+        kind: [r for r in results if r.outcome == kind] for kind in ("fetched", "there already", "failed")
+    }
+    if as_json:
+        print_json({"to": uri, "files": [result._asdict() for result in results]})
+    else:
+        say(progress.summary())
+        console.print(", ".join(f"{len(files):,} {kind}" for kind, files in counts.items()), highlight=False)
+    for result in counts["failed"]:
+        errors.print(f"failed: {result.name}: {result.reason}", markup=False, highlight=False, soft_wrap=True)
+    if counts["failed"]:
+        errors.print("the same command tries again what failed and leaves the rest alone")
+        sys.exit(EXIT_BROKEN)
+
+
+def _checksums_of(server: Any, given: str | None) -> tuple[str, str, dict[str, str]]:
+    """Return the name, the text and the content of the list of checksums to go by."""
+    from lensneg import storage
+    from lensneg.sweeps.checksums import parse_checksums
+
+    if given is None:
+        found: tuple[str, str, dict[str, str]] = server.checksums()
+        return found
+    text = server.text(given) if given.startswith(("http://", "https://")) else _read_list(given)
+    return (
+        f"{storage.basename(given).removesuffix('.sha256sum')}.sha256sum",
+        text,
+        parse_checksums(text, given),
+    )
+
+
+def _read_list(uri: str) -> str:
+    from lensneg import storage
+
+    try:
+        return storage.read_bytes(storage.normalize(uri)).decode()
+    except FileNotFoundError as error:
+        raise InputError(f"--checksums {uri}: no such file") from error
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise InputError(f"--checksums {uri}: not a text file") from error
+
+
+@sweeps.command()
+@click.argument("uri", metavar="URI")
+@_CHECKSUMS
+@click.option("--headers-only", is_flag=True, help="Look at headers and first rows only: seconds, not hours.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="Files at a time.")
+@json_option
+def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_json: bool) -> None:
+    """Check the sweep files below a folder or an s3:// prefix: SHA-256, header, number of rows.
+
+    Gzipped files are unpacked for it: the checksums are of the files as the survey has them. Ends with 1 if
+    a file is not sound.
+
+    Example: lensneg sweeps verify sweeps
+    """
+    from lensneg import storage
+    from lensneg.commands.progress import bytes_bar
+    from lensneg.sweeps.checksums import parse_checksums
+    from lensneg.sweeps.verify import find_checksums, find_sweeps, verify_sweeps
+
+    files = find_sweeps(uri)
+    known: dict[str, str] = {}
+    if not headers_only:
+        given = checksums or find_checksums(uri)
+        if given.startswith(("http://", "https://")):
+            from lensneg.sweeps.server import Server
+
+            known = parse_checksums(Server(given.rpartition("/")[0]).text(given), given)
+        elif given:
+            known = parse_checksums(_read_list(given), given)
+        else:
+            say(f"{uri}: no *.sha256sum file: headers, sizes and rows are checked, checksums are not")
+    with bytes_bar(notes) as bar:
+        task = bar.add_task("verify", total=sum(info.size for info in files))
+        results = verify_sweeps(
+            files,
+            known,
+            headers_only=headers_only,
+            jobs=jobs,
+            on_bytes=lambda count: bar.update(task, advance=count),
+            on_file=lambda result: _say_verified(result) if not notes.is_terminal else None,
+        )
+    faults = [result for result in results if result.fault]
+    rows = sum(result.rows for result in results)
+    if as_json:
+        print_json(
+            {"uri": storage.normalize(uri), "sound": not faults, "files": [r._asdict() for r in results]}
+        )
+    else:
+        checked = sum(result.checked and not result.fault for result in results)
+        console.print(
+            f"{len(files):,} sweep files, {rows:,} rows, {sum(i.size for i in files) / 1e9:,.2f} GB: "
+            f"{len(files) - len(faults):,} sound ({checked:,} by checksum), {len(faults):,} not",
+            highlight=False,
+        )
+    for result in faults:
+        errors.print(f"not sound: {result.fault}", markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        sys.exit(EXIT_GATE_FAILED)
+
+
+def _say_verified(result: Verified) -> None:
+    verdict = "not sound" if result.fault else "checksum right" if result.checked else "sound"
+    say(f"{result.name}: {result.rows:,} rows, {verdict}")

@@ -1,0 +1,65 @@
+"""The state machine: what a run that passes every gate goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lensneg.errors import InputError
+from lensneg.provenance import ROOT
+
+#: The graph that runs.
+GRAPH_FILE: Final = str(ROOT / "statemachine" / "negative_sampling.asl.json")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """States on the way of a run that passes, of the execution itself and of one child of its map."""
+
+    states: tuple[str, ...]
+    tasks: tuple[str, ...]
+    child_states: tuple[str, ...]
+
+
+def read_graph(definition: Mapping[str, Any]) -> Graph:
+    """Count what a state machine goes through.
+
+    The shortest way from the first state to an end that is no Fail: through no mini-test, retry or catch.
+
+    Parameters
+    ----------
+    definition : dict
+        Amazon States Language with one distributed Map on the way.
+
+    Examples
+    --------
+    >>> read_graph({"StartAt": "A", "States": {
+    ...     "A": {"Type": "Choice", "Choices": [{"Next": "B"}], "Default": "C"},
+    ...     "B": {"Type": "Succeed"}, "C": {"Type": "Fail"}}}).states
+    ('A', 'B')
+    """
+    states = _way(definition)
+    bodies = [definition["States"][name] for name in states]
+    children = [body["ItemProcessor"] for body in bodies if body["Type"] == "Map"]
+    tasks = tuple(
+        name
+        for name, body in zip(states, bodies, strict=True)
+        if body["Type"] == "Task" and "lambda:invoke" in body["Resource"]
+    )
+    return Graph(states, tasks, tuple(name for child in children for name in _way(child)))
+
+
+def _way(machine: Mapping[str, Any]) -> tuple[str, ...]:
+    ways: list[tuple[str, ...]] = [(machine["StartAt"],)]
+    seen = set(ways[0])
+    for way in ways:
+        state = machine["States"][way[-1]]
+        if state.get("End") or state["Type"] == "Succeed":
+            return way
+        nexts = [state.get("Next"), state.get("Default"), *(c["Next"] for c in state.get("Choices", ()))]
+        for name in nexts:
+            if name is not None and name not in seen:
+                seen.add(name)
+                ways.append((*way, name))
+    raise InputError("the state machine has no way to an end that is not a Fail state")

@@ -1,0 +1,113 @@
+"""Bricks, and what changes from one to the next: exposures, seeing, reddening."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lensneg.datamodel import Cell
+from lensneg.mocksky.population import BANDS, FloatArray, IntArray
+from lensneg.sky import unit_vectors
+
+
+class Bricks(NamedTuple):
+    """The parts of bricks that lie in a cell: arrays of one entry a part, or of one row a band.
+
+    Where cells share a brick, each has one ``slot`` of ``slots``, which keeps their OBJIDs apart.
+    """
+
+    brickid: IntArray
+    name: npt.NDArray[np.bytes_]
+    ra: FloatArray
+    ra_width: FloatArray
+    dec: FloatArray
+    dec_width: FloatArray
+    slot: IntArray
+    slots: IntArray
+    nobs: IntArray
+    psfsize: FloatArray
+    ebv: FloatArray
+
+    def area(self) -> FloatArray:
+        """Return each part's share of the cell's area."""
+        low, high = np.radians(self.dec), np.radians(self.dec + self.dec_width)
+        area = self.ra_width * (np.sin(high) - np.sin(low))
+        return np.asarray(area / area.sum())
+
+    def find(self, ra: float, dec: float) -> int:
+        """Return the part that holds a position of the cell."""
+        # How far from a part's middle, in its half widths: below 1 for one part only.
+        across = np.abs(2 * (ra - self.ra) / self.ra_width - 1)
+        along = np.abs(2 * (dec - self.dec) / self.dec_width - 1)
+        return int(np.maximum(across, along).argmin())
+
+
+def _field(seed: int, stream: int, ra: FloatArray, dec: FloatArray) -> FloatArray:
+    """Return a random field on the sphere, smooth and about normal: plane waves know no file borders."""
+    rng = np.random.default_rng([seed, stream])
+    scales = np.repeat([6, 4, 2, 1, 0.6], 4)  # degrees
+    direction = rng.standard_normal((3, len(scales)))
+    direction *= 360 / scales / np.linalg.norm(direction, axis=0)
+    position = unit_vectors(np.asarray(ra, np.float64), np.asarray(dec, np.float64))
+    waves = np.cos(position @ direction + rng.uniform(0, 2 * np.pi, len(scales)))
+    return np.asarray(waves.sum(axis=1) * math.sqrt(2 / len(scales)))
+
+
+def _tiling(cell: Cell) -> tuple[IntArray, ...]:
+    """Return row, column, columns of the row, id, slot and slots of the bricks that touch a cell.
+
+    The survey's own tiling (DR10 files page): rows of 0.25 degrees centred on Dec -90, -89.75 and so on,
+    an even number of bricks in each but for one at the poles, no side above 0.25 degrees; ids count from
+    the south. So bricks straddle cells. Integers only: cells must agree on what they share.
+    """
+    columns = 2 * np.ceil(720 * np.cos(np.radians(np.abs(np.arange(721) / 4 - 90) - 0.125))).astype(int)
+    columns[[0, -1]] = 1
+    first_id = 1 + np.cumsum(columns) - columns
+    ra_min, ra_max, band = int(cell.ra_min), int(cell.ra_max), int(cell.dec_min + 90) // 5
+    bricks = []
+    for row in range(20 * band, 20 * band + 21):
+        n = int(columns[row])
+        # In eighths of a degree from the pole: a row goes from 2 row - 1 to 2 row + 1, a cell takes 40.
+        bands = (max(2 * row - 1, 0) // 40, 2 * row // 40)
+        for j in range(ra_min * n // 360, -(-ra_max * n // 360)):
+            first, last = 72 * j // n, -(-72 * (j + 1) // n) - 1
+            across = last - first + 1
+            slot = (band - bands[0]) * across + ra_min // 5 - first
+            bricks.append((row, j, n, first_id[row] + j, slot, across * (bands[1] - bands[0] + 1)))
+    return tuple(np.array(bricks).T)
+
+
+def bricks_of(cell: Cell, seed: int) -> Bricks:
+    """Return the bricks of a cell, with their exposures, seeing and reddening."""
+    row, column, columns, brickid, slot, slots = _tiling(cell)
+    ra, dec, half = 360 * (column + 0.5) / columns, row / 4 - 90, 180 / columns
+    ra_low, ra_high = np.maximum(ra - half, cell.ra_min), np.minimum(ra + half, cell.ra_max)
+    dec_low, dec_high = np.maximum(dec - 0.125, cell.dec_min), np.minimum(dec + 0.125, cell.dec_max)
+    names = [
+        f"{round(r * 1e4) // 1000:04d}{'m' if d < 0 else 'p'}{round(abs(d) * 1e4) // 1000:03d}"
+        for r, d in zip(ra.tolist(), dec.tolist(), strict=True)
+    ]
+    depth = 0.95 * _field(seed, 1, ra, dec)
+    nobs = [
+        np.rint(b.median_nobs * np.exp(0.74 * (depth + 0.3 * _field(seed, 2 + i, ra, dec))))
+        for i, b in enumerate(BANDS)
+    ]
+    nobs[2][_field(seed, 6, ra, dec) < 0] = 0  # half of the sky has no i band
+    seeing = np.exp(0.08 * _field(seed, 7, ra, dec))
+    return Bricks(
+        brickid=brickid,
+        name=np.array(names, dtype="S8"),
+        ra=ra_low,
+        ra_width=ra_high - ra_low,
+        dec=dec_low,
+        dec_width=dec_high - dec_low,
+        slot=slot,
+        slots=slots,
+        nobs=np.minimum(nobs, 60).astype(np.int16),
+        psfsize=np.array([[b.psfsize] for b in BANDS]) * seeing,
+        # Below zero in places, as the real map, where transmission exceeds 1.
+        ebv=0.05 * np.exp(0.7 * _field(seed, 8, ra, dec)) - 0.006,
+    )

@@ -1,0 +1,67 @@
+"""Sweep files: FITS headers and rows to the disk, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip as gzip_module
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from astropy.io import fits
+
+from lensneg.datamodel import MASKBITS, SWEEP_COLUMNS, SWEEP_EXTNAME, sweep_dtype
+from lensneg.mocksky.rows import FilePlan, row_chunks
+
+
+def _header(plan: FilePlan) -> bytes:
+    """Return both header units: an empty primary HDU, and the table's."""
+    primary, table = fits.Header(), fits.Header()
+    primary.update({"SIMPLE": True, "BITPIX": 16, "NAXIS": 0, "EXTEND": True})
+    table.update({"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2})
+    table.update({"NAXIS1": sweep_dtype().itemsize, "NAXIS2": plan.rows, "PCOUNT": 0, "GCOUNT": 1})
+    table["TFIELDS"] = len(SWEEP_COLUMNS)
+    for i, column in enumerate(SWEEP_COLUMNS, 1):
+        table[f"TTYPE{i}"] = column.name
+        table[f"TFORM{i}"] = column.tform
+        if column.unit:
+            table[f"TUNIT{i}"] = column.unit
+    table["EXTNAME"] = SWEEP_EXTNAME
+    for header in (primary, table):
+        header.update({"RAMIN": plan.cell.ra_min, "DECMIN": plan.cell.dec_min})
+        header.update({"RAMAX": plan.cell.ra_max, "DECMAX": plan.cell.dec_max})
+        header.update({"SURVEYDR": "DR10", "EQUINOX": 2000.0, "RADESYS": "ICRS"})
+        header.update({f"MBIT_{bit}": name for name, bit in MASKBITS.items()})
+        header["MOCK"] = (True, "written by lensneg: no data of the survey")
+        header["MOCKSEED"] = plan.seed
+    return bytes((primary.tostring() + table.tostring()).encode("ascii"))
+
+
+@contextmanager
+def _atomic(path: Path, compress: bool) -> Iterator[BinaryIO]:
+    """Open a file that gets its name only once it is whole."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with open(part, "wb") as raw:
+            if compress:
+                # Neither name nor time in the header: the same sky has the same bytes.
+                with gzip_module.GzipFile("", "wb", 1, raw, mtime=0) as file:
+                    yield cast(BinaryIO, file)
+            else:
+                yield raw
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_file(plan: FilePlan) -> tuple[str, int]:
+    """Write a sweep file; return its path and size."""
+    header = _header(plan)
+    size = len(header) + plan.rows * sweep_dtype().itemsize
+    with _atomic(Path(plan.path), plan.path.endswith(".gz")) as file:
+        file.write(header)
+        for chunk in row_chunks(plan):
+            file.write(chunk)
+        file.write(bytes(-size % 2880))
+    return plan.path, os.path.getsize(plan.path)

@@ -1,0 +1,287 @@
+"""What must be on the sky: lenses with their flaws and neighbours, awkward sources, and the catalogue."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lensneg import storage
+from lensneg.catalogs import CatalogSpec, read_catalog
+from lensneg.datamodel import MASKBITS, Cell, sweep_name
+from lensneg.errors import InputError
+from lensneg.mocksky.bricks import Bricks, bricks_of
+from lensneg.mocksky.population import BANDS, JITTER, POPULATIONS, UNMASKED, Generator, IntArray, Position
+from lensneg.mocksky.rows import FilePlan, Source
+
+Stratum = tuple[int, str]  # index of the bin of nobs_z, type
+
+
+#: The first cells of a default sky: two that meet at RA 0, one below, and one at the pole. Each lies in
+#: HEALPix pixels that the published split happens to share out nearly 70:15:15, as it does for few cells.
+_ANCHORS: Final = ((0, 5), (355, 5), (0, 0), (355, -90))
+
+
+#: The bins of nobs_z of the published parameter sets: their lower limits, and a value in each.
+_BIN_STARTS: Final = (1, 3, 6, 11)
+_BIN_VALUES: Final = (2, 4, 8, 13)
+
+#: Real lenses by type, of the 1,615 that have DR9 photometry; one in 38 is EXP. And what each is here.
+LENS_TYPES: Final = {"SER": 965, "DEV": 425, "REX": 183}
+_EXP_EVERY: Final = 38
+_LENS_POPULATION: Final = {"SER": "spheroid", "DEV": "early", "REX": "round"}
+#: Galaxies with z < 20 that a file must hold in a lens's stratum: 100, and enough to spare for 85 of them
+#: to be found in N1, given that N2 takes two in three of DEV, and of SER one in three.
+_ROOM: Final = {"SER": 220, "DEV": 330, "REX": 220}
+_ROWS_PER_LENS: Final = 15_000
+#: What may be wrong with a lens; each is somewhere on a default sky.
+_FLAWS: Final = ("masked", "faint", "twice", "unobserved", "disk", "star", "only_dup", "nothing")
+#: The source of a lens whose flaw keeps it out of all strata.
+_FLAWED: Final = {"unobserved": "spheroid", "disk": "disk", "star": "point", "only_dup": "gaia_dup"}
+
+
+class _Lens(NamedTuple):
+    """A lens to be: where its galaxy goes, and its flaw."""
+
+    ra: float
+    dec: float
+    flaw: str = ""
+
+
+def _shift(ra: float, dec: float, east: float, north: float) -> Position:
+    """Return a position moved by some arcseconds."""
+    moved = (ra + east / 3600 / max(math.cos(math.radians(dec)), 1e-9)) % 360
+    return (0.0 if moved >= 360 else moved), max(dec + north / 3600, -90.0)
+
+
+def cell_at(ra: float, dec: float) -> Cell:
+    """Return the cell of the real grid that holds a position."""
+    ra_min, dec_min = 5.0 * (ra // 5), 5.0 * (dec // 5)
+    return Cell(ra_min, ra_min + 5, dec_min, dec_min + 5)
+
+
+def grid() -> list[Cell]:
+    """Return the cells from Dec -90 to +40, those near RA 0 first: of these, the first 400 are in DR10."""
+    cells = [cell_at(ra, dec) for ra, dec in _ANCHORS]
+    ras = [ra for i in range(36) for ra in (5 * i, 355 - 5 * i)]
+    for near_ra_0, decs in ((True, range(-90, 35, 5)), (False, range(-90, 40, 5)), (True, [35])):
+        cells += [cell_at(ra, dec) for ra in ras for dec in decs if near_ra_0 == (ra < 40 or ra >= 320)]
+    return list(dict.fromkeys(cells))
+
+
+def _inside(cell: Cell, rng: Generator) -> Position:
+    """Return a random position in a cell, away from its border."""
+    return cell.ra_min + rng.uniform(0.05, 4.95), cell.dec_min + rng.uniform(0.05, 4.95)
+
+
+def _awkward_sources(cell: Cell, rng: Generator) -> list[Source]:
+    """Return what every file has, whatever its size."""
+    kinds = ("spheroid", "early", "round", "spiral", "disk")
+    wanted: list[tuple[str, int, dict[str, float]]] = [("gaia_dup", -1, {}), ("round", 0, {})]
+    wanted += [(kinds[bit % 5], -1, {"MASKBITS": 1 << bit}) for bit in MASKBITS.values()]
+    wanted += [("round", nobs, {}) for nobs in _BIN_VALUES]
+    for column in ("FLUX_G", "FLUX_R", "FLUX_Z"):
+        wanted += [("spiral", -1, {column: value}) for value in (0.0, -1.5, math.nan)]
+    # On limits of the published parameter sets, such as z = 20; and a transmission above 1.
+    wanted += [
+        ("spheroid", 4, {"FLUX_Z": 10.0}),
+        ("early", 4, {"FLUX_R": 5.0}),
+        ("spheroid", 4, {"SERSIC": 4.0, "FLUX_R": 20.0}),
+        ("disk", 4, {"SHAPE_E1": 0.5, "SHAPE_E2": 0.0, "SHAPE_R": 0.75}),
+        ("round", 4, {"SHAPE_R": 2.0, "FLUX_R": 20.0, "FLUX_G": 5.0}),
+        ("disk", 4, {"EBV": -0.002, **{f"MW_TRANSMISSION_{b.name}": 1.003 for b in BANDS}}),
+    ]
+    return [
+        Source(*_inside(cell, rng), kind, 18.6, nobs, tuple(edits.items())) for kind, nobs, edits in wanted
+    ]
+
+
+def _bin_of(nobs: npt.ArrayLike) -> IntArray:
+    """Return the index of the bin of nobs_z; -1 for no exposures."""
+    return np.asarray(np.searchsorted(_BIN_STARTS, nobs, side="right") - 1)
+
+
+def _rooms(bricks: Bricks, rows: int) -> dict[Stratum, float]:
+    """Return how many lenses each stratum of a file has galaxies for."""
+    bright = dict.fromkeys(LENS_TYPES, 0.0)
+    for p in POPULATIONS.values():
+        if p.type in bright:
+            bright[p.type] += p.share * UNMASKED * 10 ** (-p.slope * (p.limit - 20))
+    nobs = np.where(bricks.nobs[3] > 0, bricks.nobs[3] + JITTER[:, None], 0)
+    area = np.broadcast_to(bricks.area() / len(JITTER), nobs.shape)
+    return {
+        (i, kind): rows * float(area[_bin_of(nobs) == i].sum()) * bright[kind] / _ROOM[kind]
+        for i in range(len(_BIN_STARTS))
+        for kind in LENS_TYPES
+    }
+
+
+def _choose_stratum(own_bin: int, rooms: dict[Stratum, float], taken: Counter[Stratum]) -> Stratum:
+    """Return the stratum of a file's next lens.
+
+    While there is room, types come as real lenses have them, at the exposures of the lens's brick; then
+    at other exposures, as if the lens lay in a gap between chips; and once the file is full, wherever the
+    shortage is least.
+    """
+    free = [s for s in rooms if taken[s] + 1 <= rooms[s]]
+    at_home = [s for s in free if s[0] == own_bin]
+    if free:
+        return max(at_home or free, key=lambda s: LENS_TYPES[s[1]] / (taken[s] + 1))
+    return min(rooms, key=lambda s: (taken[s] + 1) / max(rooms[s], 1e-6))
+
+
+def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Generator) -> list[Source]:
+    """Return the sources of a cell's lenses: each its galaxy, and two neighbours within 11 arcsec."""
+    bricks = bricks_of(cell, seed)
+    rooms, taken = _rooms(bricks, rows), Counter[Stratum]()
+    sources = []
+    for lens in lenses:
+        nobs = int(bricks.nobs[3][bricks.find(lens.ra, lens.dec)])
+        kind = _FLAWED.get(lens.flaw)
+        if kind is None and lens.flaw != "nothing":
+            stratum = _choose_stratum(int(_bin_of(nobs)), rooms, taken)
+            taken[stratum] += 1
+            kind = _LENS_POPULATION[stratum[1]]
+            nobs = nobs if _bin_of(nobs) == stratum[0] else _BIN_VALUES[stratum[0]]
+        if kind is not None:
+            mag_z = 20.8 if lens.flaw == "faint" else float(np.clip(rng.normal(18.9, 0.5), 17, 19.7))
+            mask = 1 << MASKBITS["MEDIUM"] if lens.flaw == "masked" else 0
+            nobs = 0 if lens.flaw == "unobserved" else max(nobs, 1)
+            sources.append(Source(lens.ra, lens.dec, kind, mag_z, nobs, (("MASKBITS", mask),)))
+        for neighbour in ("spiral", "round"):
+            angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(3, 9)
+            place = _shift(lens.ra, lens.dec, distance * math.cos(angle), distance * math.sin(angle))
+            sources.append(Source(*place, neighbour, float(rng.uniform(18, 19.7))))
+    return sources
+
+
+class _Wanted(NamedTuple):
+    """What a sky must have: lenses, further sources, and the positions of its catalogue."""
+
+    lenses: list[_Lens]
+    sources: list[Source]
+    positions: list[Position]
+
+
+def _add_seams(cells: list[Cell], sky: _Wanted) -> None:
+    """Add a lens on each border between two of the cells, and one at the pole.
+
+    Its galaxy is 0.1 arcsec from the border and its catalogue position as far on the other side, where
+    a source comes second as its counterpart.
+    """
+    seams = []
+    for cell in cells:
+        if cell_at(cell.ra_max % 360, cell.dec_min) in cells:
+            seams.append((cell.ra_max % 360, cell.dec_min + 2.71, 1, 0))
+        if cell_at(cell.ra_min, cell.dec_max) in cells:
+            seams.append((cell.ra_min + 2.37, cell.dec_max, 0, 1))
+        if cell.dec_min == -90:
+            seams.append((cell.ra_min + 2.5, -90 + 8 / 3600, 0, 1))
+    for ra, dec, east, north in seams:
+        sky.lenses.append(_Lens(*_shift(ra, dec, 0.1 * east, 0.1 * north)))
+        sky.positions.append(_shift(ra, dec, -0.1 * east, -0.1 * north))
+        for distance, kind in ((-0.7, "round"), (-6, "spheroid"), (7, "early")):
+            place = _shift(ra, dec, distance * east, distance * north)
+            sky.sources.append(Source(*place, kind, 19.0))
+
+
+def _default_sky(cells: list[Cell], rows: int, rng: Generator) -> _Wanted:
+    """Return invented lenses; each flaw is somewhere among them."""
+    sky = _Wanted([], [], [])
+    _add_seams(cells[: len(_ANCHORS)], sky)
+    flaws = [_FLAWS[i % len(_FLAWS)] for i in range(max(len(_FLAWS), len(cells)))]
+    for i, cell in enumerate(cells):
+        here = flaws[i :: len(cells)] + [""] * max(3, rows // _ROWS_PER_LENS)
+        for j, flaw in enumerate(here):
+            # One in each of as many bands of Dec, so that lenses are well apart.
+            dec = cell.dec_min + 5 * (j + rng.uniform(0.25, 0.75)) / len(here)
+            lens = _Lens(_inside(cell, rng)[0], dec, flaw)
+            sky.lenses.append(lens)
+            for _ in range(2 if flaw == "twice" else 1):
+                # Real candidates lie 0.06 arcsec from their source (median).
+                sky.positions.append(_shift(lens.ra, lens.dec, *rng.normal(0, 0.05, 2).tolist()))
+    # As in real catalogues, one where no sweep file is.
+    sky.positions.append((200.0, 62.0))
+    return sky
+
+
+def _catalog_sky(positions: list[Position], cells: list[Cell], rng: Generator) -> _Wanted:
+    """Return a lens for each position of a catalogue that lies in the cells."""
+    sky = _Wanted([], [], positions)
+    for ra, dec in positions:
+        if cell_at(ra, dec) in cells:
+            place = _shift(ra, dec, *rng.uniform(-0.07, 0.07, 2).tolist())
+            if cell_at(*place) != cell_at(ra, dec):
+                place = ra, dec
+            flaw = "disk" if len(sky.lenses) % _EXP_EVERY == _EXP_EVERY - 1 else ""
+            sky.lenses.append(_Lens(*place, flaw))
+    return sky
+
+
+def _read_positions(path: str) -> tuple[bytes, list[Position]]:
+    """Return a text catalogue's bytes, and its positions."""
+    catalog, data = read_catalog(CatalogSpec(uri=path)), storage.read_bytes(path)
+    if data.startswith((b"SIMPLE  =", b"PAR1")):
+        raise InputError(f"{path}: the positives of a mock sky are a CSV file; convert the catalogue")
+    return data, list(zip(catalog.ra.tolist(), catalog.dec.tolist(), strict=True))
+
+
+def _catalog_text(positions: list[Position], rng: Generator) -> bytes:
+    """Return positions as CSV in the columns of public catalogues of lens candidates."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("name", "ra", "dec", "zlens", "type", "grading", "ref"))
+    for ra, dec in positions:
+        # Of the real candidates 6 % have no redshift, and 9 % are graded as confident.
+        redshift = "" if rng.random() < 0.06 else f"{rng.uniform(0.2, 0.9):.6f}"
+        grading = "confident" if rng.random() < 0.09 else "probable"
+        place = (f"MOCK-{ra:08.4f}{dec:+08.4f}", f"{ra:.6f}", f"{dec:.6f}")
+        writer.writerow((*place, redshift, "galaxy", grading, "mock sky"))
+    return text.getvalue().encode("ascii")
+
+
+def plan_files(
+    sweeps: Path, files: int, rows: int, seed: int, positives: str | None, suffix: str
+) -> tuple[list[FilePlan], bytes]:
+    """Return what each file follows from, and the catalogue's bytes."""
+    rng = np.random.default_rng([seed, rows])
+    if positives is None:
+        cells = grid()[:files]
+        sky = _default_sky(cells, rows, rng)
+        text = _catalog_text(sky.positions, rng)
+    else:
+        text, positions = _read_positions(positives)
+        counts = Counter(cell_at(*position) for position in positions)
+        cells = sorted(grid(), key=lambda cell: (-counts[cell], sweep_name(cell)))[:files]
+        if counts[cells[0]] == 0:
+            raise InputError(
+                f"{positives}: none of its {len(positions):,} positions lies between Dec -90 and +40, "
+                "where sweep files are; check its columns, or give a catalogue of the south"
+            )
+        sky = _catalog_sky(positions, cells, rng)
+    lenses: dict[Cell, list[_Lens]] = defaultdict(list)
+    for lens in sky.lenses:
+        lenses[cell_at(lens.ra, lens.dec)].append(lens)
+    sources: dict[Cell, list[Source]] = defaultdict(list)
+    for cell in cells:
+        sky.sources.extend(_lens_sources(cell, lenses[cell], rows, seed, rng))
+        sky.sources.extend(_awkward_sources(cell, rng))
+    # A neighbour of a lens near a border may belong to another file, or to none.
+    for source in sky.sources:
+        sources[cell_at(source.ra, source.dec)].append(source)
+    for cell in cells:
+        if len(sources[cell]) > rows:
+            raise InputError(
+                f"rows: {rows:,} are too few for {sweep_name(cell)}: {len(lenses[cell]):,} lenses and "
+                f"what comes with them take {len(sources[cell]):,}; ask for more"
+            )
+    return [
+        FilePlan(cell, rows, seed, tuple(sources[cell]), f"{sweeps}/{sweep_name(cell)}{suffix}")
+        for cell in cells
+    ], text

@@ -1,0 +1,261 @@
+"""A manifest in other people's tools: types, nulls, units and descriptions survive; the card says what is
+there; and the documented code runs."""
+
+import contextlib
+import io
+import json
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import yaml
+from astropy.io import fits, votable
+from astropy.table import Table
+from published import publish
+
+from lensneg import storage
+from lensneg.card import dataset_card
+from lensneg.cli import main
+from lensneg.errors import InputError
+from lensneg.export import astropy_table, open_manifest, read_part
+from lensneg.run import RunFiles
+
+DOCS = Path(__file__).parents[1] / "docs"
+#: Of one column of each kind: pandas', Polars', DuckDB's and astropy's type, written down by hand.
+TYPES = {
+    "galaxy_id": ("object", pl.String, "VARCHAR", "U"),
+    "nobs_z": ("int16", pl.Int16, "SMALLINT", "i2"),
+    "objid": ("int32", pl.Int32, "INTEGER", "i4"),
+    "targetid": ("int64", pl.Int64, "BIGINT", "i8"),
+    "flux_z": ("float32", pl.Float32, "FLOAT", "f4"),
+    "ra": ("float64", pl.Float64, "DOUBLE", "f8"),
+    "extraction_timestamp": (
+        "datetime64[us, UTC]", pl.Datetime("us", "UTC"), "TIMESTAMP WITH TIME ZONE", "U"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    return publish(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="module")
+def negatives(files: RunFiles) -> Path:
+    return Path(files.manifest_folder) / "negatives"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["lensneg", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+# Readers of Parquet.
+
+
+def test_pandas(negatives: Path) -> None:
+    frame = pd.read_parquet(negatives)
+    assert len(frame) == 12
+    for name, (kind, *_) in TYPES.items():
+        found = str(frame[name].dtype)
+        assert found == kind or (kind == "object" and found in ("str", "string")), name
+    assert frame.targetid[11] == 9007199254741003  # 2^53 + 11: no float on the way
+    assert frame.mag_g.isna().tolist() == [False, True] + [False] * 10
+    assert frame.extraction_timestamp[0] == pd.Timestamp("2026-01-02T03:04:05Z")
+
+
+def test_polars(negatives: Path) -> None:
+    frame = pl.read_parquet(negatives / "*.parquet")
+    assert {name: frame.schema[name] for name in TYPES} == {n: kinds[1] for n, kinds in TYPES.items()}
+    assert frame["targetid"][11] == 9007199254741003
+    assert frame["confuser_category"].null_count() == 9
+    assert frame["mag_g"].null_count() == 1
+
+
+def test_duckdb(negatives: Path) -> None:
+    described = duckdb.sql(f"DESCRIBE SELECT * FROM '{negatives}/*.parquet'").fetchall()
+    assert {n: t for n, t, *_ in described if n in TYPES} == {n: kinds[2] for n, kinds in TYPES.items()}
+    query = f"SELECT count(*), sum(targetid), count(mag_g) FROM '{negatives}/*.parquet' WHERE pool = 'N1'"
+    assert duckdb.sql(query).fetchall()[0] == (9, 9 * (1 << 53) + 36, 8)
+
+
+def test_astropy(files: RunFiles) -> None:
+    table = astropy_table(read_part(open_manifest(files.manifest), "negatives"))
+    assert len(table.colnames) == 52
+    for name, (*_, kind) in TYPES.items():
+        assert name == "extraction_timestamp" or table[name].dtype.str[1:].startswith(kind), name
+    assert int(table["targetid"][11]) == 9007199254741003
+    assert table["extraction_timestamp"][0] == "2026-01-02T03:04:05Z"
+    assert table["ra"].unit == "deg"
+    assert table["ra"].description == "right ascension, ICRS"
+    assert table["confuser_category"].mask.tolist() == [True] * 9 + [False] * 3
+
+
+def test_astropys_own_reader_takes_columns_without_nulls(negatives: Path) -> None:
+    # It stops at a null in a column of text, so the docs name astropy_table instead.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it measures how long texts are, and says so
+        path = negatives / "part-00000.parquet"
+        table = Table.read(path, exclude_names=["confuser_category", "extraction_timestamp"])
+    assert len(table) == 12
+    assert int(table["targetid"][11]) == 9007199254741003
+
+
+# Exports.
+
+
+@pytest.fixture(scope="module")
+def exported(files: RunFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    with pytest.MonkeyPatch.context() as patch:
+        for form in ("fits", "votable", "csv", "ecsv"):
+            assert run(patch, "export", files.manifest, "--to", form, "--out", folder) == 0
+    return folder
+
+
+def test_fits_has_units_and_descriptions_where_tools_look(exported: Path) -> None:
+    with fits.open(exported / "negatives.fits") as hdus:
+        header, data = hdus[1].header, hdus[1].data
+        number = {header[f"TTYPE{i}"]: i for i in range(1, 53)}
+        assert header["EXTNAME"] == "NEGATIVES"
+        assert header["RUN_ID"] == "tiny"
+        assert header[f"TUNIT{number['flux_z']}"] == "nanomaggy"
+        assert header[f"TUNIT{number['psfdepth_g']}"] == "1/nanomaggy^2"
+        assert header[f"TUNIT{number['ra']}"] == "deg"
+        assert f"TUNIT{number['objid']}" not in header
+        assert header[f"TCOMM{number['ra']}"] == "right ascension, ICRS"
+        assert all(header[f"TCOMM{i}"] for i in range(1, 53))
+        assert data["targetid"][11] == 9007199254741003
+        assert data["targetid"].dtype.kind == "i"
+        assert np.isnan(data["mag_g"]).tolist() == [False, True] + [False] * 10
+        assert data["confuser_category"].tolist() == [""] * 9 + ["ring_proxy"] * 3
+        assert data["extraction_timestamp"][0] == "2026-01-02T03:04:05Z"
+
+
+def test_votable_has_units_and_descriptions(exported: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # units that are none of the VOUnit standard
+        document = votable.parse(exported / "negatives.vot")
+    fields = {field.name: field for field in document.get_first_table().fields}
+    assert len(fields) == 52
+    assert str(fields["flux_z"].unit) == "nanomaggy"
+    assert str(fields["psfdepth_g"].unit).replace(" ", "").replace("^", "") == "1/nanomaggy2"
+    assert fields["ra"].description == "right ascension, ICRS"
+    assert fields["targetid"].datatype == "long"
+    assert fields["nobs_z"].datatype == "short"
+    table = document.get_first_table().to_table()
+    assert int(table["targetid"][11]) == 9007199254741003
+    assert table["mag_g"].mask.tolist() == [False, True] + [False] * 10
+
+
+def test_csv_and_the_file_of_its_columns(exported: Path) -> None:
+    frame = pd.read_csv(exported / "negatives.csv")
+    assert frame.targetid[11] == 9007199254741003
+    assert frame.mag_g.isna().sum() == 1
+    columns = pd.read_csv(exported / "negatives-columns.csv", index_col="name")
+    assert list(columns.index) == list(frame.columns)
+    assert columns.unit["flux_z"] == "nanomaggy"
+    assert columns.description["ra"] == "right ascension, ICRS"
+    assert len(pd.read_csv(exported / "positives.csv")) == 3
+
+
+def test_ecsv_reads_back_with_types_and_metadata(exported: Path) -> None:
+    table = Table.read(exported / "negatives.ecsv")
+    assert table.meta["RUN_ID"] == "tiny"
+    assert str(table["ra"].unit) == "deg"
+    assert table["ra"].description == "right ascension, ICRS"
+    assert table["flux_z"].dtype == np.float32
+    assert table["targetid"][11] == 9007199254741003
+    assert table["mag_g"].mask.tolist() == [False, True] + [False] * 10
+
+
+def test_a_manifest_is_found_by_its_folder_and_by_latest(files: RunFiles) -> None:
+    for uri in (files.manifest, files.manifest_folder, files.latest):
+        assert open_manifest(uri).folder == files.manifest_folder
+    with pytest.raises(InputError, match="no such file"):
+        open_manifest(files.out)
+    with pytest.raises(InputError, match="not a manifest"):
+        open_manifest(files.run)
+
+
+def test_changed_or_missing_files_are_refused(tmp_path: Path) -> None:
+    files = publish(tmp_path)
+    path = Path(files.manifest_folder) / "negatives" / "part-00000.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(InputError, match=r"part-00000.parquet: its SHA-256 is not the manifest's"):
+        read_part(open_manifest(files.manifest), "negatives")
+    path.unlink()
+    with pytest.raises(InputError, match="missing, though the manifest names it"):
+        read_part(open_manifest(files.manifest), "negatives")
+
+
+# The card and the docs.
+
+
+def test_the_card_says_what_is_there(files: RunFiles) -> None:
+    manifest: dict[str, Any] = storage.read_json(files.manifest)
+    card = dataset_card(manifest, files.manifest_folder)
+    _, header, text = card.split("---\n", 2)
+    front = yaml.safe_load(header)
+    assert front["size_categories"] == ["n<1K"]
+    assert [c["config_name"] for c in front["configs"]] == ["negatives", "positives"]
+    for config in front["configs"]:
+        assert list(Path(files.manifest_folder).glob(config["data_files"]))
+    # Row i is in split i % 3; N1 has rows 0 to 8, N2 9 to 11, positives 100 to 102.
+    assert "| N1 | what a finder meets when deployed | 3 | 3 | 3 | 9 |" in text
+    assert "| N2 | hard confusers | 1 | 1 | 1 | 3 |" in text
+    assert "| 3-5 | SER | 6 | 1 |" in text  # odd rows
+    assert "| 3-5 | DEV | 6 | 2 |" in text
+    assert "| 11+ | REX | 0 | 0 |" in text
+    assert 'farther than 11" from' in text
+    assert "| `flux_z` | float | nanomaggy | total flux, z band |" in text
+    assert len(re.findall(r"^\| `", text, re.MULTILINE)) == 52
+    for part in ("negatives", "positives"):
+        assert manifest[part]["content_sha256"] in text
+    assert "lenses.csv, 1 positions" in text
+    assert str(Path(files.out).parent) not in text, "no paths of this machine"
+
+
+def test_the_documented_code_runs(files: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (DOCS / "use-the-manifest.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    monkeypatch.chdir(files.out)
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for block in blocks:
+            exec(block, names)
+    assert names["units"]["ra"] == "deg"
+    assert len(names["hard"]) == 3
+    assert names["lazy"].collect().height == 12
+    assert names["table"]["flux_z"].unit == "nanomaggy"
+    # 12 negatives and 3 positives (rows 100 to 102), a third of each in each split.
+    assert {split: len(dataset) for split, dataset in names["datasets"].items()} == {
+        "train": 5, "val": 5, "test": 5
+    }  # fmt: skip
+    image, label, weight = names["datasets"]["val"][4]
+    assert (image.shape, label, weight) == ((3, 101, 101), 1, 2.5)
+    assert sorted(names["sampler_weights"].tolist()) == [0.25] * 4 + [1.0]
+    assert 0 <= names["rate"] <= 1
+
+
+def test_json_names_the_files(files: RunFiles, tmp_path: Path) -> None:
+    out = subprocess.run(
+        [sys.executable, "-m", "lensneg", "export", files.latest, "--to", "csv", "--part", "positives",
+         "--out", tmp_path, "--json"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert [Path(f["uri"]).name for f in json.loads(out)["files"]] == [
+        "positives.csv",
+        "positives-columns.csv",
+    ]
