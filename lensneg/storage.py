@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import tempfile
 import time
 from collections import deque
@@ -293,24 +292,6 @@ def delete(uri: str) -> None:
     bucket, key = bucket_and_key(uri)
     with _s3_errors(uri):
         s3_client().delete_object(Bucket=bucket, Key=key)
-
-
-def copy(source: str, target: str) -> None:
-    """Copy a file within one kind of storage."""
-    if is_s3(source):
-        bucket, key = bucket_and_key(target)
-        source_bucket, source_key = bucket_and_key(source)
-        with _s3_errors(source):
-            s3_client().copy({"Bucket": source_bucket, "Key": source_key}, Bucket=bucket, Key=key)
-        return
-    path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _LocalReader:

@@ -1,0 +1,138 @@
+"""Single rows of a sweep file, looked up again: what a manifest's rows are compared with.
+
+astropy reads them, from a table made of their bytes alone; the map's own reader (``sweep.py``) is not used,
+so that a fault of it shows.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from astropy.io import fits
+
+from lensneg import storage
+from lensneg.gates import brief
+from lensneg.manifest import COLUMNS
+
+#: Both headers of a sweep file are within this many bytes.
+_HEADER_BYTES: Final = 256 << 10
+
+
+def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
+    """Return how rows of a manifest differ from those of their sweep file at ``row_index``.
+
+    Parameters
+    ----------
+    info : FileInfo
+        The sweep file.
+    rows : pyarrow.Table
+        Rows of the manifest that name it.
+
+    Returns
+    -------
+    list of str
+        One entry a row that differs: its place and the columns.
+    """
+    index = rows["row_index"].to_pylist()
+    try:
+        source = _read_rows(info, index)
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        return [f"{storage.basename(info.uri)} row {i:,}: cannot be read ({error})" for i in index]
+    differing: list[list[str]] = [[] for _ in index]
+    for column in COLUMNS:
+        if column.sweep is None:
+            continue
+        written, found = rows[column.name].to_pylist(), source[column.sweep].tolist()
+        for i, (one, other) in enumerate(zip(written, found, strict=True)):
+            other = other.strip() if isinstance(other, str) else other
+            if one != other and not (one != one and other != other):  # NaN is found again as NaN
+                differing[i].append(column.name)
+    for i, (ids, brick) in enumerate(
+        zip(rows["targetid"].to_pylist(), source["BRICKID"].tolist(), strict=True)
+    ):
+        if ids >> 22 & ((1 << 20) - 1) != brick:
+            differing[i].append("targetid")
+    name = storage.basename(info.uri)
+    return [f"{name} row {i:,}: {brief(d)}" for i, d in zip(index, differing, strict=True) if d]
+
+
+def _read_rows(info: storage.FileInfo, index: list[int]) -> Any:
+    """Read single rows of a sweep file with astropy, whatever is around them."""
+    compressed = info.uri.endswith(".gz")
+    with _Unzipped(info) if compressed else _Ranges(info) as file:
+        with fits.open(io.BytesIO(file.read(0, _HEADER_BYTES)), memmap=False) as hdus:
+            table = hdus[1]
+            header, start = table.header.copy(), table.fileinfo()["datLoc"]
+        row_bytes, n_rows = header["NAXIS1"], header["NAXIS2"]
+        if max(index) >= n_rows or min(index) < 0:
+            raise ValueError(f"it has {n_rows:,} rows")
+        order = np.argsort(index, kind="stable")  # a gzipped file can only be read forwards
+        rows = [b""] * len(index)
+        for i in order.tolist():
+            rows[i] = file.read(start + index[i] * row_bytes, row_bytes)
+            if len(rows[i]) < row_bytes:
+                raise ValueError("it ends before that row")
+    header["NAXIS2"] = len(index)
+    data = b"".join(rows)
+    padding = b"\0" * (-len(data) % 2880)
+    return fits.BinTableHDU.fromstring(header.tostring().encode("ascii") + data + padding).data
+
+
+class _Ranges:
+    """A file, read by ranges."""
+
+    def __init__(self, info: storage.FileInfo) -> None:
+        self._uri = info.uri
+
+    def __enter__(self) -> _Ranges:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, start: int, size: int) -> bytes:
+        return storage.read_bytes(self._uri, start, size)
+
+
+class _Unzipped:
+    """A gzipped file's content, read by ascending ranges; what lies between them is not kept."""
+
+    def __init__(self, info: storage.FileInfo) -> None:
+        self._stored = storage.open_range(info.uri, 0, info.size)
+        self._stream = gzip.GzipFile(fileobj=io.BufferedReader(_Stored(self._stored), 1 << 20))
+        self._kept, self._at = b"", 0
+
+    def __enter__(self) -> _Unzipped:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._stored.close()
+
+    def read(self, start: int, size: int) -> bytes:
+        while self._at + len(self._kept) < start + size:
+            piece = self._stream.read(1 << 20)
+            if not piece:
+                break
+            self._kept += piece
+            drop = min(max(0, start - self._at), len(self._kept))
+            self._kept, self._at = self._kept[drop:], self._at + drop
+        offset = start - self._at
+        return self._kept[offset : offset + size]
+
+
+class _Stored(io.RawIOBase):
+    """The standard library's kind of stream over storage's."""
+
+    def __init__(self, inner: storage.Reader) -> None:
+        self._inner = inner
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        return self._inner.readinto(memoryview(buffer))
