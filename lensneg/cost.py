@@ -12,12 +12,10 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from rich.console import Console
-from rich.table import Table
 
 from lensneg import storage
 from lensneg.config import Config, ExecutionConfig, parse_config
@@ -26,6 +24,10 @@ from lensneg.errors import InputError
 from lensneg.plan import slices
 from lensneg.provenance import ROOT
 from lensneg.run import SweepInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 #: What the project aims at for all of DR10.
 TARGET_SECONDS: Final = 600.0
@@ -1268,6 +1270,8 @@ def _quantity(value: float) -> str:
 
 
 def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], **options: Any) -> Table:
+    from rich.table import Table  # the functions on AWS, which have no rich, estimate too
+
     table = Table(title=title, title_justify="left", show_edge=False, **options)
     for heading in left:
         table.add_column(heading, overflow="fold")
@@ -1363,6 +1367,8 @@ def _show_tornado(console: Console, swings: Iterable[Swing], what: str, of: str,
 
 
 def _show_list(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", show_edge=False, show_header=False, box=None)
     table.add_column(min_width=20)
     table.add_column(overflow="fold")

@@ -64,9 +64,10 @@ def _read_rows(info: storage.FileInfo, index: list[int]) -> Any:
     """Read single rows of a sweep file with astropy, whatever is around them."""
     compressed = info.uri.endswith(".gz")
     with _Unzipped(info) if compressed else _Ranges(info) as file:
-        with fits.open(io.BytesIO(file.read(0, _HEADER_BYTES)), memmap=False) as hdus:
-            table = hdus[1]
-            header, start = table.header.copy(), table.fileinfo()["datLoc"]
+        head = io.BytesIO(file.read(0, _HEADER_BYTES))
+        fits.Header.fromfile(head)  # the primary header, with nothing behind it
+        header = fits.Header.fromfile(head)
+        start = head.tell()
         row_bytes, n_rows = header["NAXIS1"], header["NAXIS2"]
         if max(index) >= n_rows or min(index) < 0:
             raise ValueError(f"it has {n_rows:,} rows")

@@ -89,6 +89,20 @@ def basename(uri: str) -> str:
     return uri.rstrip("/").rpartition("/")[2]
 
 
+def common_folder(uris: list[str]) -> str:
+    """Return the deepest folder or prefix that holds all of some files.
+
+    Examples
+    --------
+    >>> common_folder(["s3://sky/dr10/a/x.fits", "s3://sky/dr10/b/y.fits"])
+    's3://sky/dr10'
+    """
+    folders = [uri.rpartition("/")[0] for uri in uris]
+    if not folders or not is_s3(folders[0]):
+        return os.path.commonpath(folders) if folders else ""
+    return "s3://" + os.path.commonpath([folder.removeprefix("s3://") for folder in folders])
+
+
 def bucket_and_key(uri: str) -> tuple[str, str]:
     """Return a URI as Step Functions' S3 readers want it.
 
