@@ -332,7 +332,8 @@ def _checks(subject: Subject, negatives: pa.Table, positives: pa.Table) -> Itera
     if on_sphere.all():
         yield from _split_checks(config, both)
     yield _pool_ratio(config, drawn)
-    yield from _strata_checks(subject, negatives, positives)
+    if len(drawn) == asked:
+        yield from _strata_checks(subject, negatives, positives)
     yield from _clear_of_lenses(subject, drawn, _Rows(positives))
     yield from _found_again(subject, both.table)
 
