@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-import healpy
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -27,6 +26,7 @@ from lensneg.config import CONFUSER_CATEGORIES, SPLIT_ORDER, Config
 from lensneg.gates import Check, brief
 from lensneg.lookup import unlike_sweep
 from lensneg.manifest import MANIFEST_SCHEMA, WRITTEN_SCHEMA, content_sha256
+from lensneg.quickhealpy import healpy
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]

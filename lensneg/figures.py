@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-import healpy
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from lensneg.comparison import QUANTITIES, SAMPLES, Samples
 from lensneg.config import SPLIT_ORDER
 from lensneg.datamodel import Cell
+from lensneg.quickhealpy import healpy
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -148,7 +148,7 @@ def density_map(name: str, image: npt.NDArray[np.float64], label: str) -> str:
     with mpl.rc_context(_STYLE):
         figure = _sky_figure()
         values = image[np.isfinite(image)]
-        low, high = np.percentile(values, [5, 99]) if len(values) else (0.0, 1.0)
+        low, high = np.percentile(values, [20, 99]) if len(values) else (0.0, 1.0)
         wide = low > 0 and high / low > 30
         norm = LogNorm(low, high) if wide else Normalize(0, high)
         drawn = _sky_axes(figure, image, cmap="viridis", norm=norm)
