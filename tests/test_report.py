@@ -171,6 +171,12 @@ def test_a_quarantined_run_has_its_report_whatever_is_wrong_with_it(files: RunFi
     jsonschema.validate(found, json.loads(SCHEMA.read_text()))
 
 
+def test_no_task_waits_for_matplotlib_to_be_imported() -> None:
+    modules = ", ".join(f"functions.{path.stem}" for path in (ROOT / "functions").glob("*.py"))
+    code = f"import sys, {modules}; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 # ---------------------------------------------------------------- the page
 
 
