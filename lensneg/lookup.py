@@ -1,6 +1,6 @@
 """Single rows of a sweep file, looked up again: what a manifest's rows are compared with.
 
-astropy reads them, from a table made of their bytes alone; the map's own reader (``sweep.py``) is not used,
+astropy tells how a row is laid out; the map's own reader (``sweep.py``) is not used,
 so that a fault of it shows.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,22 @@ from astropy.io import fits
 from lensneg import storage
 from lensneg.gates import brief
 from lensneg.manifest import COLUMNS
+
+_CARD: Final = 80
+_BLOCK: Final = 2880
+
+#: The cards that say how a row is laid out.
+_LAYOUT_CARDS: Final = (
+    b"BITPIX",
+    b"NAXIS",
+    b"PCOUNT",
+    b"GCOUNT",
+    b"TFIELDS",
+    b"TTYPE",
+    b"TFORM",
+    b"TSCAL",
+    b"TZERO",
+)
 
 #: Both headers of a sweep file are within this many bytes.
 _HEADER_BYTES: Final = 256 << 10
@@ -48,7 +65,7 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
             continue
         written, found = rows[column.name].to_pylist(), source[column.sweep].tolist()
         for i, (one, other) in enumerate(zip(written, found, strict=True)):
-            other = other.strip() if isinstance(other, str) else other
+            other = other.decode("ascii", "replace").strip() if isinstance(other, bytes) else other
             if one != other and not (one != one and other != other):  # NaN is found again as NaN
                 differing[i].append(column.name)
     for i, (ids, brick) in enumerate(
@@ -64,11 +81,14 @@ def _read_rows(info: storage.FileInfo, index: list[int]) -> Any:
     """Read single rows of a sweep file with astropy, whatever is around them."""
     compressed = info.uri.endswith(".gz")
     with _Unzipped(info) if compressed else _Ranges(info) as file:
-        head = io.BytesIO(file.read(0, _HEADER_BYTES))
-        fits.Header.fromfile(head)  # the primary header, with nothing behind it
-        header = fits.Header.fromfile(head)
-        start = head.tell()
-        row_bytes, n_rows = header["NAXIS1"], header["NAXIS2"]
+        head = file.read(0, _HEADER_BYTES)
+        first = _end_of_header(head, 0)
+        start = _end_of_header(head, first)
+        cards = [head[i : i + _CARD] for i in range(first, start, _CARD)]
+        [n_rows] = [int(card[10:30]) for card in cards if card.startswith(b"NAXIS2 ")]
+        layout = [_ONE_ROW if card.startswith(b"NAXIS2 ") else card for card in cards]
+        dtype = _row_dtype(b"".join(card for card in layout if card.startswith(_LAYOUT_CARDS)))
+        row_bytes = dtype.itemsize
         if max(index) >= n_rows or min(index) < 0:
             raise ValueError(f"it has {n_rows:,} rows")
         order = np.argsort(index, kind="stable")  # a gzipped file can only be read forwards
@@ -77,10 +97,26 @@ def _read_rows(info: storage.FileInfo, index: list[int]) -> Any:
             rows[i] = file.read(start + index[i] * row_bytes, row_bytes)
             if len(rows[i]) < row_bytes:
                 raise ValueError("it ends before that row")
-    header["NAXIS2"] = len(index)
-    data = b"".join(rows)
-    padding = b"\0" * (-len(data) % 2880)
-    return fits.BinTableHDU.fromstring(header.tostring().encode("ascii") + data + padding).data
+    return np.frombuffer(b"".join(rows), dtype)
+
+
+def _end_of_header(data: bytes, start: int) -> int:
+    """Return the byte behind a header unit that begins at ``start``."""
+    for i in range(start, len(data), _CARD):
+        if data[i : i + _CARD].rstrip() == b"END":
+            return -(-(i + _CARD) // _BLOCK) * _BLOCK
+    raise ValueError("a header has no END card")
+
+
+@lru_cache(maxsize=16)
+def _row_dtype(layout: bytes) -> np.dtype[np.void]:
+    """Return the dtype of a row as astropy reads it; kept, as parsing a header takes astropy a while."""
+    header = fits.Header.fromstring(b"XTENSION= 'BINTABLE'".ljust(_CARD) + layout + b"END".ljust(_CARD))
+    width = header["NAXIS1"]
+    text = header.tostring().encode("ascii")
+    record = fits.BinTableHDU.fromstring(text + bytes(width) + bytes(-width % _BLOCK)).data.dtype
+    names = [name.upper() for name in record.names]
+    return np.dtype([(name, record[i]) for i, name in enumerate(names)])
 
 
 class _Ranges:
