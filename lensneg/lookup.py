@@ -24,16 +24,12 @@ _BLOCK: Final = 2880
 
 #: The cards that say how a row is laid out.
 _LAYOUT_CARDS: Final = (
-    b"BITPIX",
-    b"NAXIS",
-    b"PCOUNT",
-    b"GCOUNT",
-    b"TFIELDS",
-    b"TTYPE",
-    b"TFORM",
-    b"TSCAL",
-    b"TZERO",
+    *(b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT", b"TFIELDS"),
+    *(b"TTYPE", b"TFORM", b"TSCAL", b"TZERO"),
 )
+
+#: What stands for the number of rows where the layout is all that matters.
+_ONE_ROW: Final = b"NAXIS2  =                    1".ljust(_CARD)
 
 #: Both headers of a sweep file are within this many bytes.
 _HEADER_BYTES: Final = 256 << 10
