@@ -42,7 +42,7 @@ def mistaken_unit(
 
     Examples
     --------
-    >>> mistaken_unit(np.linspace(0, 23.9, 20), np.zeros(20), [Cell(180, 185, -5, 5)])
+    >>> mistaken_unit(np.linspace(0, 23.75, 20), np.zeros(20), [Cell(180, 190, -5, 5)])
     ('hours of RA', 1)
     """
     if len(ra) < _FEWEST_FOR_UNITS:
