@@ -8,5 +8,5 @@ from lensneg.samplecheck import check_sample
 
 @task
 def handler(event: Event) -> Event:
-    """Judge the draw; ``job_error`` is there where the job failed."""
-    return check_sample(event["root"], event.get("job_error"))
+    """Judge the draw; ``job_error`` is there where the job failed, ``job`` where it ended well."""
+    return check_sample(event["root"], event.get("job_error"), event.get("job"))

@@ -1,12 +1,15 @@
-"""Quarantine: what failed gate 4 is set aside."""
+"""Quarantine: what failed gate 4 is set aside, with its report."""
 
 from __future__ import annotations
 
 from functions.task import Event, task
 from lensneg.publish import quarantine
+from lensneg.report import write_report
 
 
 @task
 def handler(event: Event) -> Event:
-    """Mark the run's output as unfit."""
-    return quarantine(event["root"])
+    """Mark the run's output as unfit, and write the report that shows why."""
+    marked = quarantine(event["root"])
+    write_report(event["root"])
+    return marked

@@ -14,6 +14,7 @@ import fitsio
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
@@ -124,7 +125,7 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     assert dec_column is not None
     keep = np.ones(len(table), dtype=bool)
     for column, values in spec.where.items():
-        keep &= np.isin(_texts(table, column, spec), values)
+        keep &= np.asarray(pc.is_in(_texts(table, column, spec), pa.array(values, pa.string())))
     if not keep.any():
         reason = f"none of its {len(table):,} rows is selected" if spec.where else "it has no rows"
         raise CatalogError(f"{spec.uri}: {reason}; check the file and its where.COLUMN=VALUE")
@@ -132,7 +133,8 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     ra = _coordinates(table, ra_column, row, 0.0, 360.0, spec)
     dec = _coordinates(table, dec_column, row, -90.0, 90.0, spec)
     placed = np.isfinite(ra) & np.isfinite(dec)
-    names = _texts(table, name_column, spec)[row[placed]].tolist() if name_column else []
+    chosen = pa.array(row[placed])
+    names = _texts(table, name_column, spec).take(chosen).to_pylist() if name_column else []
     return Catalog(
         spec=spec,
         rows=len(table),
@@ -223,14 +225,13 @@ def _check_single(table: pa.Table, column: str, spec: CatalogSpec) -> None:
         raise CatalogError(f"{spec.uri}: there are two columns {column!r}; rename one of them")
 
 
-def _texts(table: pa.Table, column: str, spec: CatalogSpec) -> npt.NDArray[np.str_]:
+def _texts(table: pa.Table, column: str, spec: CatalogSpec) -> pa.ChunkedArray:
     if column not in table.column_names:
         raise CatalogError(
             f"{spec.uri}: no column {column!r} to select by; it has {', '.join(table.column_names)}"
         )
     _check_single(table, column, spec)
-    values = table[column].cast(pa.string()).fill_null("").to_pylist()
-    return np.array([value.strip() for value in values], dtype=np.str_)
+    return pc.utf8_trim_whitespace(pc.fill_null(table[column].cast(pa.string()), ""))
 
 
 def _coordinates(
@@ -242,21 +243,32 @@ def _coordinates(
     spec: CatalogSpec,
 ) -> npt.NDArray[np.float64]:
     """Return a coordinate of some rows; NaN where it is missing."""
-    values = np.full(len(row), np.nan)
-    column_values = table[column].take(pa.array(row)).to_pylist()
-    for i, value in enumerate(column_values):
-        if value is None or (isinstance(value, str) and value.strip().lower() in _MISSING):
-            continue
-        try:
-            number = float(value)
-        except (TypeError, ValueError) as error:
-            raise CatalogError(
-                f"{spec.uri}: row {row[i] + 1}: {column} is {value!r}; expected degrees as a decimal number"
-            ) from error
-        if np.isfinite(number) and not low <= number <= high:
-            raise CatalogError(
-                f"{spec.uri}: row {row[i] + 1}: {column} is {number}; expected degrees from {low:g} "
-                f"to {high:g}; are the columns swapped, or named wrongly?"
-            )
-        values[i] = number if np.isfinite(number) else np.nan
-    return values
+    chosen = table[column].take(pa.array(row))
+    if pa.types.is_string(chosen.type) or pa.types.is_large_string(chosen.type):
+        text = pc.utf8_trim_whitespace(chosen)
+        missing = pc.is_in(pc.utf8_lower(text), pa.array(sorted(_MISSING), text.type))
+        chosen = pc.if_else(missing, None, text)
+    try:
+        numbers = np.asarray(pc.fill_null(chosen.cast(pa.float64()), np.nan))
+    except pa.ArrowException:
+        # Arrow does not say which row it is, and is stricter than we are about signs.
+        numbers = np.array(
+            [_number(v, i, column, spec) for i, v in zip(row, chosen.to_pylist(), strict=True)]
+        )
+    outside = np.isfinite(numbers) & ~((numbers >= low) & (numbers <= high))
+    if outside.any():
+        i = int(np.flatnonzero(outside)[0])
+        raise CatalogError(
+            f"{spec.uri}: row {row[i] + 1}: {column} is {numbers[i]}; expected degrees from {low:g} "
+            f"to {high:g}; are the columns swapped, or named wrongly?"
+        )
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _number(value: Any, row: int, column: str, spec: CatalogSpec) -> float:
+    try:
+        return float("nan") if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise CatalogError(
+            f"{spec.uri}: row {row + 1}: {column} is {value!r}; expected degrees as a decimal number"
+        ) from error

@@ -28,8 +28,10 @@ from lensneg.commands.common import (
 )
 from lensneg.commands.completion import completion
 from lensneg.commands.export import export
+from lensneg.commands.report import report
 from lensneg.commands.reproduce import reproduce
 from lensneg.commands.sweeps import sweeps
+from lensneg.commands.validate import validate
 from lensneg.config import parse_config
 from lensneg.errors import InputError, LensnegError
 from lensneg.gates import GATE_NAMES
@@ -259,5 +261,5 @@ def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -
         model.show(console, report)
 
 
-for command in (reproduce, export, sweeps, completion):
+for command in (validate, report, reproduce, export, sweeps, completion):
     cli.add_command(command)

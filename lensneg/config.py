@@ -243,12 +243,23 @@ class SplitConfig(_Section):
 
 
 class GatesConfig(_Section):
-    """What the gates tolerate."""
+    """What the gates tolerate. A share's tolerance is widened by ``chance_sigmas`` (see ``chance.py``)."""
 
+    chance_sigmas: Annotated[float, Field(ge=0, le=10)]
     matched_fraction_min: Fraction
+    n2_fraction_range: tuple[Fraction, Fraction]
     stratum_shortfall_max: Fraction
     n1_n2_tolerance_points: Annotated[float, Field(gt=0, le=100)]
     split_tolerance_points: Annotated[float, Field(gt=0, le=100)]
+    split_warning_points: Annotated[float, Field(gt=0, le=100)]
+    rows_found_again: Annotated[int, Field(ge=1, le=100_000)]
+
+    @field_validator("n2_fraction_range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("the lower limit must not be above the upper one")
+        return value
 
 
 class ExecutionConfig(_Section):

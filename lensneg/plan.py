@@ -13,7 +13,7 @@ from lensneg import storage
 from lensneg.catalogs import Catalog, read_catalog
 from lensneg.config import ExecutionConfig, parse_config
 from lensneg.datamodel import sweep_cell
-from lensneg.preflight import inside_cells
+from lensneg.footprint import inside_cells
 from lensneg.run import Item, RunFiles, RunRecord, SweepInput, write_table
 
 #: Catalogue positions of a run: all lenses to keep clear of, and which of them are positives.
@@ -72,7 +72,7 @@ def mini_test_sweeps(
     def rank(sweep: SweepInput) -> tuple[bool, int, str]:
         cell = sweep_cell(storage.basename(sweep.uri))
         assert cell is not None  # gate 1 listed it by its name
-        empty = not any(inside_cells(catalog, [cell]).any() for catalog in positives)
+        empty = not any(inside_cells(c.ra, c.dec, [cell]).any() for c in positives)
         return empty or sweep.rows == 0, sweep.size, storage.basename(sweep.uri)
 
     chosen = sorted(sweeps, key=rank)[:count]

@@ -13,13 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
+import yaml
 
 from lensneg import storage
+from lensneg.account import account_checks
 from lensneg.catalogs import Catalog, CatalogSpec, read_catalog
+from lensneg.commandline import run_command
 from lensneg.config import Config, config_sha256, parse_config
 from lensneg.datamodel import Cell, sweep_cell
 from lensneg.errors import ConfigError, InputError, LensnegError
+from lensneg.footprint import inside_cells, mistaken_unit
 from lensneg.gates import Check, Gate, brief
 from lensneg.provenance import code_version
 from lensneg.run import (
@@ -33,6 +36,9 @@ from lensneg.run import (
     mini_test_id,
 )
 from lensneg.sweep import probe_sweep
+
+#: FITS files come in blocks of this many bytes.
+_FITS_BLOCK = 2880
 
 #: Sweep headers are read by this many threads: on S3 each costs a round trip, and no work.
 _PROBE_THREADS = 32
@@ -103,6 +109,7 @@ class _Inspection:
         sweeps = self._sweeps(config)
         catalogs = self._catalogs([cell for _, cell in sweeps])
         self._output()
+        self.checks += account_checks(self.request.max_concurrency)
         if config is None or not all(check.passed for check in self.checks if check.critical):
             return
         parsed, text = config
@@ -163,6 +170,15 @@ class _Inspection:
             "give the folder or prefix that holds the sweep files",
         ):
             return []
+        odd = [name for info in listed if _looks_like_a_sweep(name := storage.basename(info.uri))]
+        self.check(
+            "sweep_names",
+            not odd,
+            "no file that is named almost like a sweep file",
+            f"left out: {brief(odd)}" if odd else f"{len(named):,} names",
+            "if they are inputs, give them back the names that the survey gave them",
+            critical=False,
+        )
         cells = Counter(cell for _, cell in named)
         twice = [storage.basename(info.uri) for info, cell in named if cells[cell] > 1]
         self.check(
@@ -180,6 +196,12 @@ class _Inspection:
             for result, (_, cell) in zip(probed, named, strict=True)
             if not isinstance(result, str)
         ]
+        unpadded = [
+            storage.basename(info.uri)
+            for info, _ in inputs
+            if info.size % _FITS_BLOCK and not _is_gz(info.uri)
+        ]
+        empty = [storage.basename(info.uri) for info, _ in inputs if not info.rows]
         self.check(
             "sweeps_readable",
             not broken,
@@ -189,6 +211,18 @@ class _Inspection:
         )
         if not inputs:
             return []
+        self.check(
+            "sweep_sizes",
+            not unpadded and not empty,
+            f"files of whole FITS blocks ({_FITS_BLOCK} bytes), each with rows",
+            "; ".join(
+                [f"not whole: {brief(unpadded)}"] * bool(unpadded)
+                + [f"no rows: {brief(empty)}"] * bool(empty)
+            )
+            or f"{sum(info.rows for info, _ in inputs):,} rows in {sum(i.size for i, _ in inputs):,} bytes",
+            "compare with the survey's .sha256sum file, and fetch again what differs",
+            critical=False,
+        )
         releases = sorted({info.release for info, _ in inputs if info.rows})
         allowed = set(config[0].sweeps.releases) if config else set(releases)
         self.check(
@@ -220,9 +254,11 @@ class _Inspection:
                 actual,
                 "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees",
             )
+            if passed and cells:
+                self._coordinates(role, catalog, cells)
         if cells:
             positives = [catalog for source, catalog in found if source.role == "positives"]
-            inside = sum(int(inside_cells(catalog, cells).sum()) for catalog in positives)
+            inside = sum(int(inside_cells(c.ra, c.dec, cells).sum()) for c in positives)
             self.check(
                 "positives_in_sweeps",
                 inside > 0,
@@ -231,6 +267,35 @@ class _Inspection:
                 "give sweep files of the sky that the catalogue covers; are the coordinates degrees?",
             )
         return found
+
+    def _coordinates(self, role: str, catalog: Catalog, cells: list[Cell]) -> None:
+        """Judge whether a catalogue's coordinates are degrees, and whether it reaches the sweeps at all."""
+        name = storage.basename(catalog.spec.uri)
+        inside = int(inside_cells(catalog.ra, catalog.dec, cells).sum())
+        other = mistaken_unit(catalog.ra, catalog.dec, cells)
+        # Where the sweeps cover the sky, positions in hours lie inside it as well: then it is a suspicion.
+        surely = other is not None and other[1] > inside
+        self.check(
+            f"catalog_in_degrees:{name}",
+            other is None,
+            "RA and Dec in degrees",
+            f"they look like {other[0]}: read so, {other[1]:,} positions lie inside the sweep files, as "
+            f"degrees {inside:,}"
+            if other
+            else f"RA {catalog.ra.min():.3f} to {catalog.ra.max():.3f}, Dec {catalog.dec.min():.3f} to "
+            f"{catalog.dec.max():.3f}",
+            "convert the catalogue to degrees, or name the columns that hold them",
+            critical=surely,
+        )
+        if role == "exclude":
+            self.check(
+                f"catalog_in_footprint:{name}",
+                inside > 0,
+                "at least one position inside the cells of the sweep files",
+                f"{inside:,} of {len(catalog.ra):,}",
+                "this catalogue keeps nothing clear; is it the right one?",
+                critical=False,
+            )
 
     def _output(self) -> None:
         probe = storage.join(self.files.root, "preflight.txt")
@@ -263,8 +328,7 @@ class _Inspection:
             record.run_id
             for record in published_records(self.request.out)
             if record.config.sha256 != config_sha256(text)
-            and (known := parse_config(record.config.text)).name == config.name
-            and known.version == config.version
+            and _name_and_version(record.config.text) == (config.name, config.version)
         ]
         self.check(
             "config_version_immutable",
@@ -315,13 +379,30 @@ class _Inspection:
 
     def _mini_test(self, record: RunRecord) -> None:
         uri = self.files.mini_test(record.config.sha256, record.code.code_version)
-        passed = storage.exists(uri)
+        try:
+            noted = storage.read_json(uri)
+            what = f"{uri} is of another config or code"
+        except (FileNotFoundError, ValueError):
+            noted, what = {}, f"{uri} is missing or damaged"
+        passed = (noted.get("config_sha256"), noted.get("code_version")) == (
+            record.config.sha256,
+            record.code.code_version,
+        )
+        request = self.request
+        command = run_command(
+            config=request.config,
+            sweeps=request.sweeps,
+            positives=request.positives,
+            exclude=request.exclude,
+            out=request.out,
+            mode="test",
+        )
         self.check(
             "mini_test_passed",
             passed,
             "a passed mini-test of this config and this code",
-            uri if passed else f"none ({uri} is missing){self._why_the_mini_test_failed()}",
-            "run with mode test first, or with test-then-full",
+            uri if passed else f"none ({what}){self._why_the_mini_test_failed()}",
+            f"run with mode test first, or with test-then-full: {command}",
         )
 
     def _why_the_mini_test_failed(self) -> str:
@@ -376,12 +457,22 @@ def _catalog_input(spec: CatalogSpec, role: Any, catalog: Catalog) -> CatalogInp
     )
 
 
-def inside_cells(catalog: Catalog, cells: list[Cell]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which of a catalogue's positions lie inside the cells of sweep files."""
-    inside = np.zeros(len(catalog.ra), dtype=bool)
-    for cell in set(cells):
-        inside |= cell.holds(catalog.ra, catalog.dec)
-    return inside
+def _looks_like_a_sweep(name: str) -> bool:
+    """Return whether a file that is no sweep file is named almost like one; companions are not meant."""
+    stem = name.lower().removesuffix(".gz").removesuffix(".fits")
+    fits_file = name.lower().endswith((".fits", ".fits.gz"))
+    companion = stem.endswith(("-lc", "-ex", "-pz"))
+    return fits_file and stem.startswith("sweep") and not companion and sweep_cell(name) is None
+
+
+def _is_gz(uri: str) -> bool:
+    return uri.endswith(".gz")
+
+
+def _name_and_version(text: str) -> tuple[Any, Any]:
+    """Return name and version of a published config, which may be of an older schema."""
+    parsed = yaml.safe_load(text)
+    return parsed.get("name"), parsed.get("version")
 
 
 def published_records(out: str) -> list[RunRecord]:

@@ -1,6 +1,7 @@
 """Publication: what passed gate 4 moves into view; what failed is set aside.
 
 A reader looks for ``manifest.json``, which is written last, and finds it with all its files or not at all.
+Only the bytes that were audited are published, and a published run never changes.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-
 from lensneg import storage
+from lensneg.audit import PARTS
 from lensneg.errors import RunStateError
-from lensneg.manifest import COLUMNS, RUN_COLUMNS, WRITTEN_SCHEMA, content_sha256
-from lensneg.run import Run, RunFiles, load_run, read_table
+from lensneg.manifest import COLUMNS, RUN_COLUMNS
+from lensneg.run import Run, RunFiles, load_run
 
 
 def publish_manifest(root: str) -> dict[str, Any]:
@@ -23,7 +23,6 @@ def publish_manifest(root: str) -> dict[str, Any]:
     Parameters
     ----------
     root : str
-        The run's folder.
 
     Returns
     -------
@@ -33,7 +32,7 @@ def publish_manifest(root: str) -> dict[str, Any]:
     Raises
     ------
     RunStateError
-        If gate 4 has not passed, or the run is published already with other content.
+        If gate 4 has not passed, the files changed after it, or the run is published with other content.
     """
     run = load_run(root)
     gate = storage.read_json(run.files.gate(4))
@@ -61,8 +60,38 @@ def _record_mini_test(run: Run) -> str:
 
 def _publish(run: Run) -> str:
     files = run.files
-    parts = {part: _copy_part(files, part) for part in ("negatives", "positives")}
-    manifest = {
+    audited = storage.read_json(files.audited)
+    manifest = _manifest(run, audited)
+    # Looked for first: what is published must not be touched, not even by the same bytes.
+    if not storage.exists(files.manifest):
+        _copy_parts(files, audited)
+        if storage.write_json(files.manifest, manifest, if_absent=True):
+            _point_to(run)
+            return files.manifest
+    if storage.read_json(files.manifest) != manifest:
+        raise RunStateError(
+            f"{files.manifest}: published already, with other content; a published run never changes: "
+            "choose another run id"
+        )
+    # Published before, but perhaps ended before the last step.
+    if not _is_newer(files.latest, run):
+        _point_to(run)
+    return files.manifest
+
+
+def _manifest(run: Run, audited: dict[str, Any]) -> dict[str, Any]:
+    """Return manifest.json: all that is needed to read the manifest, to audit it, and to make it again."""
+    parts = {
+        part: {
+            "files": [
+                {**entry, "name": _published_name(part, number)}
+                for number, entry in enumerate(audited[part]["files"])
+            ],
+            "content_sha256": audited[part]["content_sha256"],
+        }
+        for part in PARTS
+    }
+    return {
         "run_id": run.record.run_id,
         "rows": {part: sum(f["rows"] for f in described["files"]) for part, described in parts.items()},
         **parts,
@@ -77,42 +106,55 @@ def _publish(run: Run) -> str:
             for c in COLUMNS
         ],
         "content_excludes": list(RUN_COLUMNS),
+        "strata": storage.read_json(run.files.quotas)["strata"],
         "run": run.record.model_dump(mode="json"),
     }
-    if not storage.write_json(files.manifest, manifest, if_absent=True):
-        if storage.read_json(files.manifest) != manifest:
-            raise RunStateError(f"{files.manifest}: published already, with other content")
-        return files.manifest
+
+
+def _published_name(part: str, number: int) -> str:
+    """Return a name that does not change from run to run, as Spark's do."""
+    return f"{part}/part-{number:05d}.parquet"
+
+
+def _copy_parts(files: RunFiles, audited: dict[str, Any]) -> None:
+    """Copy the draw's files, if they are the ones that were audited."""
+    names = set()
+    for part in PARTS:
+        for number, entry in enumerate(audited[part]["files"]):
+            source = storage.join(files.sample_folder, part, entry["name"])
+            data = storage.read_bytes(source)
+            if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                raise RunStateError(f"{source}: changed after gate 4 audited it; nothing is published")
+            names.add(storage.join(files.manifest_folder, _published_name(part, number)))
+            storage.write_bytes(storage.join(files.manifest_folder, _published_name(part, number)), data)
+    # What a publication that was interrupted may have left: nobody has seen it.
+    try:
+        for left in storage.list_files(files.manifest_folder):
+            if left.uri not in names:
+                storage.delete(left.uri)
+    except FileNotFoundError:
+        pass
+
+
+def _is_newer(latest: str, run: Run) -> bool:
+    """Return whether latest.json names this run, or one that started later."""
+    try:
+        return bool(storage.read_json(latest)["started_at"] >= run.record.started_at)
+    except FileNotFoundError:
+        return False
+
+
+def _point_to(run: Run) -> None:
     storage.write_json(
-        files.latest,
+        run.files.latest,
         {
             "run_id": run.record.run_id,
-            "manifest": files.manifest,
+            "manifest": run.files.manifest,
             "config_sha256": run.record.config.sha256,
+            "started_at": run.record.started_at,
             "published_at": _now(),
         },
     )
-    return files.manifest
-
-
-def _copy_part(files: RunFiles, part: str) -> dict[str, Any]:
-    """Copy the draw's files of one kind under names that do not change from run to run."""
-    described, tables = [], [WRITTEN_SCHEMA.empty_table()]
-    for number, source in enumerate(files.sample_parts(part)):
-        name = f"{part}/part-{number:05d}.parquet"
-        data = storage.read_bytes(source)
-        storage.write_bytes(storage.join(files.manifest_folder, name), data)
-        table = read_table(source).cast(WRITTEN_SCHEMA)
-        tables.append(table)
-        described.append(
-            {
-                "name": name,
-                "rows": len(table),
-                "bytes": len(data),
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
-        )
-    return {"files": described, "content_sha256": content_sha256(pa.concat_tables(tables))}
 
 
 def quarantine(root: str) -> dict[str, Any]:

@@ -193,6 +193,8 @@ class RunFiles:
         self.quotas = storage.join(self.root, "quotas.json")
         self.sample_folder = storage.join(self.root, "sample")
         self.sample_summary = storage.join(self.root, "sample", "summary.json")
+        self.job = storage.join(self.root, "job.json")
+        self.audited = storage.join(self.root, "audited.json")
         self.validation = storage.join(self.root, "validation.json")
         self.cost = storage.join(self.root, "cost.json")
         self.report = storage.join(self.root, "report.html")

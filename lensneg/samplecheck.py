@@ -1,23 +1,33 @@
-"""Gate 3: the Spark job ended well, and its summary agrees with what it was asked for."""
+"""Gate 3: the Spark job ended well, and its summary agrees with what it was asked for and what it wrote."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from lensneg import storage
 from lensneg.gates import Check, Gate, brief
 from lensneg.run import RunFiles
 
+#: What the draw is counted by.
+_KEYS = ["nobs_z_bin", "type_bin", "pool"]
 
-def check_sample(root: str, job_error: dict[str, str] | None = None) -> dict[str, Any]:
+
+def check_sample(
+    root: str, job_error: dict[str, str] | None = None, job: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Judge the draw: gate 3.
 
     Parameters
     ----------
     root : str
-        The run's folder.
     job_error : dict, optional
         ``Error`` and ``Cause`` with which the job's state ended.
+    job : dict, optional
+        The job run as EMR Serverless describes it at its end; kept in job.json, as its bill is in it.
 
     Returns
     -------
@@ -25,20 +35,24 @@ def check_sample(root: str, job_error: dict[str, str] | None = None) -> dict[str
         The ``gate``'s verdict.
     """
     files = RunFiles.of_root(root)
+    described = (job or {}).get("JobRun", job or {})
+    if described:
+        storage.write_json(files.job, described)
+    state = str(described.get("State", "SUCCESS"))
     checks = [
         Check(
             name="job_succeeded",
-            passed=job_error is None,
+            passed=job_error is None and state == "SUCCESS",
             expected="job run SUCCESS",
-            actual=f"{job_error.get('Error')}: {job_error.get('Cause')}" if job_error else "SUCCESS",
+            actual=f"{job_error.get('Error')}: {job_error.get('Cause')}" if job_error else state,
             hint="read the job's log (on one machine in the run's logs folder), mend what it says, and "
             "start again with the same run id",
         )
     ]
-    if job_error is None:
+    if checks[0].passed:
         quotas = storage.read_json(files.quotas)
         try:
-            checks += _summary_checks(quotas, storage.read_json(files.sample_summary))
+            summary = storage.read_json(files.sample_summary)
         except FileNotFoundError:
             checks.append(
                 Check(
@@ -49,7 +63,63 @@ def check_sample(root: str, job_error: dict[str, str] | None = None) -> dict[str
                     hint="the job ended before its last step; read its log",
                 )
             )
+        else:
+            checks += _summary_checks(quotas, summary)
+            checks += _file_checks(files, summary)
     return {"gate": Gate.of(3, checks).write(files.gate(3))}
+
+
+def _file_checks(files: RunFiles, summary: dict[str, Any]) -> list[Check]:
+    """Compare the summary with the files, and look for a source that was drawn twice."""
+    try:
+        negatives = _columns(files.sample_parts("negatives"), [*_KEYS, "targetid"])
+        positives = _columns(files.sample_parts("positives"), ["targetid"])
+    except (pa.ArrowException, OSError) as error:
+        return [
+            Check(
+                name="files_as_summarized",
+                passed=False,
+                expected="Parquet files with the columns that strata are counted by",
+                actual=str(error),
+                hint="read the job's log; start again with the same run id",
+            )
+        ]
+    groups = negatives.group_by(_KEYS).aggregate([([], "count_all")]).to_pylist()
+    written = {tuple(group[key] for key in _KEYS): group["count_all"] for group in groups}
+    counted = {tuple(row[key] for key in _KEYS): row["rows"] for row in summary["rows"]}
+    differences = [
+        f"{'/'.join(map(str, key))}: {written.get(key, 0):,} in the files, {counted.get(key, 0):,} counted"
+        for key in sorted({*written, *counted})
+        if written.get(key, 0) != counted.get(key, 0)
+    ]
+    if len(positives) != summary["positives"]:
+        differences.append(
+            f"positives: {len(positives):,} in the files, {summary['positives']:,} in the summary"
+        )
+    copies = len(negatives) - pc.count_distinct(negatives["targetid"]).as_py()
+    return [
+        Check(
+            name="files_as_summarized",
+            passed=not differences,
+            expected="the files to hold what the summary counts, by stratum and pool",
+            actual=brief(differences) if differences else f"{len(negatives):,} and {len(positives):,} rows",
+            hint="two jobs wrote to one folder, or files were lost; start again with another run id",
+        ),
+        Check(
+            name="no_duplicates",
+            passed=not copies,
+            expected="no TARGETID in two rows",
+            actual=f"{copies:,} rows too many" if copies else f"{len(negatives):,} sources",
+            hint="this is a fault of the draw: please report it",
+        ),
+    ]
+
+
+def _columns(uris: list[str], names: list[str]) -> pa.Table:
+    tables = [pq.ParquetFile(pa.BufferReader(storage.read_bytes(uri))).read(columns=names) for uri in uris]
+    if not tables:
+        raise FileNotFoundError("there are no Parquet files")
+    return pa.concat_tables(tables)
 
 
 def _summary_checks(quotas: dict[str, Any], summary: dict[str, Any]) -> list[Check]:
@@ -90,7 +160,7 @@ def _summary_checks(quotas: dict[str, Any], summary: dict[str, Any]) -> list[Che
             hint="matched_positives.parquet does not agree with quotas.json; start again with another run id",
         ),
         Check(
-            name="no_duplicates",
+            name="pool_unique",
             passed=summary["duplicate_targetids"] == 0,
             expected="no TARGETID in two rows of the pool",
             actual=f"{summary['duplicate_targetids']:,} among {summary['candidates']:,} candidates",

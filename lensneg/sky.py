@@ -6,11 +6,11 @@ import hashlib
 from itertools import accumulate
 from typing import NamedTuple
 
-import healpy
 import numpy as np
 import numpy.typing as npt
 
 from lensneg.config import SPLIT_ORDER, SplitConfig
+from lensneg.quickhealpy import healpy
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import tempfile
 import time
 from collections import deque
@@ -88,6 +87,20 @@ def join(uri: str, *parts: str) -> str:
 def basename(uri: str) -> str:
     """Return the last part of a URI."""
     return uri.rstrip("/").rpartition("/")[2]
+
+
+def common_folder(uris: list[str]) -> str:
+    """Return the deepest folder or prefix that holds all of some files.
+
+    Examples
+    --------
+    >>> common_folder(["s3://sky/dr10/a/x.fits", "s3://sky/dr10/b/y.fits"])
+    's3://sky/dr10'
+    """
+    folders = [uri.rpartition("/")[0] for uri in uris]
+    if not folders or not is_s3(folders[0]):
+        return os.path.commonpath(folders) if folders else ""
+    return "s3://" + os.path.commonpath([folder.removeprefix("s3://") for folder in folders])
 
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
@@ -322,24 +335,6 @@ def delete(uri: str) -> None:
     bucket, key = bucket_and_key(uri)
     with _s3_errors(uri):
         s3_client().delete_object(Bucket=bucket, Key=key)
-
-
-def copy(source: str, target: str) -> None:
-    """Copy a file within one kind of storage."""
-    if is_s3(source):
-        bucket, key = bucket_and_key(target)
-        source_bucket, source_key = bucket_and_key(source)
-        with _s3_errors(source):
-            s3_client().copy({"Bucket": source_bucket, "Key": source_key}, Bucket=bucket, Key=key)
-        return
-    path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _LocalReader:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import stat as stat_module
 import time
 from collections.abc import Callable
@@ -117,22 +116,6 @@ def test_json_has_no_nan(root: str) -> None:
     assert not storage.exists(storage.join(root, "a.json"))
 
 
-def test_copy(root: str) -> None:
-    source, target = storage.join(root, "a"), storage.join(root, "deep", "er", "b")
-    storage.write_bytes(source, b"bytes")
-    storage.write_bytes(target, b"old")
-    storage.copy(source, target)
-    assert storage.read_bytes(target) == b"bytes"
-    assert [info.uri for info in storage.list_files(root)] == [source, target]
-
-
-def test_copy_of_a_file_that_is_not_there(root: str) -> None:
-    storage.write_bytes(storage.join(root, "a"), b"x")
-    with pytest.raises(FileNotFoundError):
-        storage.copy(storage.join(root, "nothing"), storage.join(root, "b"))
-    assert len(storage.list_files(root)) == 1
-
-
 def test_delete(root: str) -> None:
     uri = storage.join(root, "a")
     storage.write_bytes(uri, b"x")
@@ -202,23 +185,6 @@ def test_a_first_write_that_fails_leaves_nothing(
     with pytest.raises(OSError, match="no space left"):
         storage.write_bytes(str(tmp_path / "a"), b"new", if_absent=True)
     assert files_in(tmp_path) == []
-
-
-def test_a_copy_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("source", "target"):
-        (tmp_path / name).write_text(name)
-
-    def half(_: str, target: Path) -> None:
-        Path(target).write_text("sou")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(shutil, "copyfile", half)
-    with pytest.raises(OSError, match="no space left"):
-        storage.copy(str(tmp_path / "source"), str(tmp_path / "target"))
-    assert files_in(tmp_path) == ["source", "target"]
-    assert (tmp_path / "target").read_text() == "target"
 
 
 def test_a_reader_never_sees_a_part_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

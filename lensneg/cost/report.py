@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, Final
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, Final
 
 from lensneg.config import parse_config
 from lensneg.cost.analysis import ITEM_SIZES, TARGET_SECONDS, TARGET_USD, Report, Swing, assess
@@ -17,6 +14,10 @@ from lensneg.cost.listing import list_sweeps, read_listing
 from lensneg.cost.model import GIB, LAMBDA_LIMIT_SECONDS, MIB, Estimate, Model, Options, Part
 from lensneg.errors import InputError
 from lensneg.provenance import ROOT
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 #: The config whose item size and ratio are taken.
 CONFIG_FILE: Final = str(ROOT / "configs" / "negative_sampling_v1.yaml")
@@ -175,6 +176,8 @@ def _quantity(value: float) -> str:
 
 
 def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], **options: Any) -> Table:
+    from rich.table import Table  # the functions on AWS, which have no rich, estimate too
+
     table = Table(title=title, title_justify="left", show_edge=False, **options)
     for heading in left:
         table.add_column(heading, overflow="fold")
@@ -270,6 +273,8 @@ def _show_tornado(console: Console, swings: Iterable[Swing], what: str, of: str,
 
 
 def _show_list(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", show_edge=False, show_header=False, box=None)
     table.add_column(min_width=20)
     table.add_column(overflow="fold")

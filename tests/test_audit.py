@@ -1,0 +1,529 @@
+"""Gate 4's audit: each check fails by itself when, and only when, what it guards is spoiled.
+
+One small run is made; every test spoils one thing of its manifest, or of what the manifest claims.
+"""
+
+import ast
+import copy
+import dataclasses
+import gzip
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import config_text, edited
+from pipeline import OPEN_GATES, make_request, rewrite, set_column, write_other_lenses
+from plainrun import failing, run_to_sample
+
+from lensneg import audit as audit_module
+from lensneg import lookup, publish, storage, validation
+from lensneg.audit import Subject, audit, near_any
+from lensneg.config import parse_config
+from lensneg.errors import InputError, RunStateError
+from lensneg.gates import Gate
+from lensneg.mocksky import write_mock_sky
+from lensneg.run import RunFiles, load_run
+
+Change = Callable[[pa.Table], pa.Table]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    """A run whose sample passes its audit."""
+    folder = tmp_path_factory.mktemp("audit")
+    write_mock_sky(folder / "sky", files=2, rows=8_000, seed=41)
+    write_other_lenses(folder / "sky", folder / "others.csv")
+    config = folder / "config.yaml"
+    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 4}
+    config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
+    request = make_request(folder / "sky", config, folder / "out", "one", "test", (folder / "others.csv",))
+    made = run_to_sample(request)
+    verdict = validation.validate_manifest(made.root)["gate"]
+    assert verdict["passed"], verdict["cause"]
+    return made
+
+
+@pytest.fixture
+def subject(files: RunFiles) -> Subject:
+    """The run's manifest, without its sweep files: rows are then not looked up in them."""
+    run = load_run(files.root)
+    return Subject(
+        config=run.config,
+        run_columns=validation.run_columns(run.record),
+        files={part: tuple(files.sample_parts(part)) for part in ("negatives", "positives")},
+        promised={},
+        strata=storage.read_json(files.quotas)["strata"],
+        ra=run.lenses.ra,
+        dec=run.lenses.dec,
+        sweeps={},
+        all_at_hand=False,
+    )
+
+
+@pytest.fixture
+def spoiled(subject: Subject, tmp_path: Path) -> Callable[..., Subject]:
+    """The manifest with changed tables."""
+
+    def spoil(change: Change, part: str = "negatives") -> Subject:
+        changed = {}
+        for name, uris in subject.files.items():
+            folder = tmp_path / name
+            folder.mkdir()
+            for uri in uris:
+                shutil.copy(uri, folder)
+            changed[name] = tuple(str(path) for path in sorted(folder.glob("*.parquet")))
+        rewrite(tmp_path / part, change)
+        return dataclasses.replace(subject, files=changed)
+
+    return spoil
+
+
+#: What fails in any case: the sweep files were taken away, as a warning.
+ALWAYS = {"sweeps_at_hand"}
+
+
+def failed(subject: Subject) -> set[str]:
+    return failing(Gate.of(4, audit(subject).checks).record()) - ALWAYS
+
+
+def with_config(subject: Subject, changes: dict[str, Any]) -> Subject:
+    text = edited(subject.config.model_dump(mode="json"), changes)
+    return dataclasses.replace(subject, config=parse_config(text))
+
+
+def one(
+    name: str, change: Callable[[Any], Any], where: Callable[[dict[str, Any]], bool] = lambda _: True
+) -> Change:
+    """Change one cell: that of the first row for which ``where`` holds."""
+
+    def spoil(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        i = next(i for i, row in enumerate(rows) if where(row))
+        values = table[name].to_pylist()
+        values[i] = change(values[i])
+        return set_column(table, name, values)
+
+    return spoil
+
+
+def a_row_twice(table: pa.Table) -> pa.Table:
+    """Put a row in the place of another one of its stratum and pool."""
+    keys = [(r["nobs_z_bin"], r["type_bin"], r["pool"]) for r in table.to_pylist()]
+    i = next(i for i in range(len(keys) - 1) if keys[i] == keys[i + 1])
+    return pa.concat_tables([table.slice(0, i + 1), table.slice(i, 1), table.slice(i + 2)])
+
+
+TABLES: dict[str, tuple[str, Change]] = {
+    "a column lost": ("schema", lambda t: t.drop_columns(["sersic"])),
+    "a column of another type": ("schema", lambda t: t.set_column(2, "objid", t["objid"].cast(pa.int64()))),
+    "two columns swapped": ("schema", lambda t: t.select([*t.column_names[1::-1], *t.column_names[2:]])),
+    "a row lost": ("row_count", lambda t: t.slice(1)),
+    "a null": ("no_nulls", one("brickname", lambda _: None)),
+    "an RA of 360": ("coordinates", one("ra", lambda _: 360.0)),
+    "a Dec of NaN": ("coordinates", one("dec", lambda _: float("nan"))),
+    "a row twice": ("unique_targetids", a_row_twice),
+    "another name": ("keys", one("galaxy_id", lambda name: name + "0")),
+    "another release": ("keys", one("release", lambda release: release - 1)),
+    "another commit": ("provenance", one("git_commit", lambda _: "0" * 40)),
+    "a magnitude off by a hundredth": ("magnitudes", one("mag_g", lambda m: m + 0.01, lambda r: r["mag_g"])),
+    "a colour lost": ("magnitudes", one("r_minus_z", lambda _: None, lambda r: r["r_minus_z"] is not None)),
+    "a masked source": ("selection_rule", one("maskbits", lambda bits: bits | 1 << 1)),
+    "another depth": ("stratum_rule", one("nobs_z", lambda _: 30, lambda r: r["nobs_z"] < 11)),
+    "another confuser": (
+        "pool_rule",
+        one(
+            "confuser_category",
+            lambda c: "blue_clumpy" if c != "blue_clumpy" else "ring_proxy",
+            lambda r: r["pool"] == "N2",
+        ),
+    ),
+    "an unknown confuser in N1": (
+        "pool_rule",
+        one("confuser_category", lambda _: "spiral", lambda r: r["pool"] == "N1"),
+    ),
+    "another priority": ("priority_rule", one("sampling_priority", lambda p: p ^ 1)),
+    "a split swapped": ("split_rule", one("split", lambda s: "test" if s == "train" else "train")),
+    "another pixel": ("split_rule", one("healpix_64", lambda pixel: pixel ^ 1)),
+    "another weight": ("weights", one("sampling_weight", lambda w: 2 * w)),
+}
+
+
+def test_the_manifest_passes(subject: Subject) -> None:
+    assert failed(subject) == set()
+
+
+@pytest.mark.parametrize("how", TABLES)
+def test_a_spoiled_table_fails_its_check_alone(spoiled: Callable[..., Subject], how: str) -> None:
+    name, change = TABLES[how]
+    assert failed(spoiled(change)) == {name}
+
+
+def test_the_positives_are_audited_as_well(spoiled: Callable[..., Subject]) -> None:
+    change = one("split", lambda s: "test" if s == "train" else "train")
+    assert failed(spoiled(change, "positives")) == {"split_rule"}
+
+
+def test_a_file_cut_short_is_named(subject: Subject, tmp_path: Path) -> None:
+    path = tmp_path / "part-00000.parquet"
+    path.write_bytes(Path(subject.files["negatives"][0]).read_bytes()[:-100])
+    cut = dataclasses.replace(subject, files={**subject.files, "negatives": (str(path),)})
+    [check] = [c for c in audit(cut).checks if not c.passed]
+    assert check.name == "files_readable"
+    assert str(path) in check.actual
+
+
+#: Wide open, so that a test can close one of them.
+WIDE = {
+    "gates.chance_sigmas": 0.0,
+    "gates.split_tolerance_points": 100.0,
+    "gates.split_warning_points": 100.0,
+}
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    # No patch of a sky of two files has the fractions to a thousandth of a point.
+    "split_fractions": {"gates.split_tolerance_points": 0.001},
+    "split_fractions_close": {"gates.split_warning_points": 0.001},
+    "n1_n2_ratio": {"sampling.n1_n2_ratio": [50, 50], "gates.n1_n2_tolerance_points": 5.0},
+    "selection_rule": {"selection.mag_z_max": 18.0},
+    "priority_rule": {"sampling.seed": 43},
+    "targets": {"sampling.neg_pos_ratio": 5},
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_altered_config_fails_the_check_of_what_was_altered(subject: Subject, name: str) -> None:
+    assert failed(with_config(subject, WIDE)) == set()
+    assert failed(with_config(subject, {**WIDE, **CONFIGS[name]})) == {name}
+
+
+def test_chance_widens_what_is_allowed_and_the_bound_is_shown(subject: Subject) -> None:
+    changes = {**WIDE, "gates.split_tolerance_points": 0.001, "gates.chance_sigmas": 4.0}
+    [check] = [c for c in audit(with_config(subject, changes)).checks if c.name == "split_fractions"]
+    assert check.passed
+    rows_by_pixel = Counter(
+        pixel
+        for uris in subject.files.values()
+        for uri in uris
+        for pixel in pq.read_table(uri)["healpix_128"].to_pylist()
+    )
+    rows = sum(rows_by_pixel.values())
+    # Each pixel goes to train as a whole, with a probability of 0.7.
+    variance = sum(0.7 * 0.3 * (n / rows) ** 2 for n in rows_by_pixel.values())
+    bound = 0.001 + 100 * 4 * variance**0.5
+    assert f"allowed 70% ± {bound:.3g} points (0.001 fixed + 4σ of chance" in check.actual
+
+
+def claims(subject: Subject, change: Callable[[list[dict[str, Any]]], None]) -> Subject:
+    strata = copy.deepcopy(subject.strata)
+    change(strata)
+    return dataclasses.replace(subject, strata=strata)
+
+
+def test_a_row_in_another_stratum_than_claimed(subject: Subject) -> None:
+    def change(strata: list[dict[str, Any]]) -> None:
+        pools = [pool for stratum in strata for pool in stratum["pools"] if pool["quota"] > 1]
+        for pool, by in ((pools[0], 1), (pools[1], -1)):
+            pool["available"] *= (pool["quota"] + by) / pool["quota"]  # the weight stays what it was
+            pool["quota"] += by
+
+    claimed = claims(subject, change)
+    assert failed(claimed) - {"weights", "targets"} == {"strata_counts"}
+
+
+def test_a_positive_more_than_claimed(subject: Subject) -> None:
+    def change(strata: list[dict[str, Any]]) -> None:
+        strata[0]["positives"] += 1
+
+    assert failed(claims(subject, change)) == {"targets"}
+
+
+def test_a_stratum_without_negatives(spoiled: Callable[..., Subject]) -> None:
+    emptied: dict[str, Any] = {}
+
+    def drop(table: pa.Table) -> pa.Table:
+        emptied["key"] = key = (table["nobs_z_bin"][0].as_py(), table["type_bin"][0].as_py())
+        keep = [(r["nobs_z_bin"], r["type_bin"]) != key for r in table.to_pylist()]
+        return table.filter(pa.array(keep))
+
+    def change(strata: list[dict[str, Any]]) -> None:
+        [stratum] = [s for s in strata if (s["nobs_z_bin"], s["type_bin"]) == emptied["key"]]
+        stratum["shortfall"] += sum(pool["quota"] for pool in stratum["pools"])
+        for pool in stratum["pools"]:
+            pool["quota"] = 0
+
+    without = spoiled(drop)
+    assert failed(claims(without, change)) == {"strata_represented"}
+
+
+@pytest.mark.parametrize(("arcsec", "expected"), [(10.9, {"clear_of_lenses"}), (11.1, set())])
+def test_a_negative_beside_a_lens(subject: Subject, arcsec: float, expected: set[str]) -> None:
+    row = pq.read_table(subject.files["negatives"][0]).slice(0, 1).to_pylist()[0]
+    beside = dataclasses.replace(
+        subject, ra=np.append(subject.ra, row["ra"]), dec=np.append(subject.dec, row["dec"] + arcsec / 3600)
+    )
+    assert failed(beside) == expected
+
+
+def test_near_any_equals_the_angle_between_vectors_everywhere() -> None:
+    rng = np.random.default_rng(3)
+    lens_ra = np.concatenate([rng.uniform(0, 360, 300), [0.0, 359.9999, 10.0, 200.0]])
+    lens_dec = np.concatenate([rng.uniform(-89, 89, 300), [0.0, 30.0, 90.0, -89.9999]])
+    which = rng.integers(0, len(lens_ra), 4_000)
+    offset = rng.uniform(0, 22, 4_000) / 3600
+    angle = rng.uniform(0, 2 * np.pi, 4_000)
+    dec = np.clip(lens_dec[which] + offset * np.sin(angle), -90, 90)
+    ra = (lens_ra[which] + offset * np.cos(angle) / np.maximum(np.cos(np.radians(dec)), 1e-6)) % 360
+
+    def vectors(lon: Any, lat: Any) -> Any:
+        lon, lat = np.radians(lon), np.radians(lat)
+        return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
+
+    chords = np.linalg.norm(vectors(ra, dec)[:, None] - vectors(lens_ra, lens_dec)[None], axis=-1)
+    nearest = np.degrees(2 * np.arcsin(chords.min(axis=1) / 2)) * 3600
+    clear = np.abs(nearest - 11) > 1e-6
+    found = near_any(ra, dec, lens_ra, lens_dec, 11.0)
+    assert 500 < found.sum() < 3_500
+    assert (found == (nearest <= 11))[clear].all()
+
+
+# ---------------------------------------------------------------- rows looked up in the sweep files
+
+
+def with_sweeps(subject: Subject, folder: Path) -> Subject:
+    infos = {storage.basename(info.uri): info for info in storage.list_files(str(folder))}
+    return dataclasses.replace(subject, sweeps=infos, all_at_hand=True)
+
+
+@pytest.fixture
+def sweeps(files: RunFiles) -> Path:
+    return Path(load_run(files.root).record.sweeps[0].uri).parent
+
+
+def test_rows_are_found_again(subject: Subject, sweeps: Path) -> None:
+    [check] = [c for c in audit(with_sweeps(subject, sweeps)).checks if c.name == "rows_found_again"]
+    assert check.passed
+    rows = sum(pq.read_metadata(uri).num_rows for uris in subject.files.values() for uri in uris)
+    assert check.actual == f"{min(200, rows)} in 2 files"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: set_column(t, "row_index", [i + 1 for i in t["row_index"].to_pylist()]),
+        lambda t: set_column(t, "ebv", [x + 1e-4 for x in t["ebv"].to_pylist()]),
+        lambda t: set_column(t, "row_index", [10**7] * len(t)),
+    ],
+    ids=["rows shifted", "a value shifted", "rows beyond the end"],
+)
+def test_rows_that_are_not_the_sweeps_are_found_out(
+    spoiled: Callable[..., Subject], sweeps: Path, change: Change
+) -> None:
+    assert failed(with_sweeps(spoiled(change), sweeps)) == {"rows_found_again"}
+
+
+def test_a_brick_that_is_not_the_sweeps_is_found_out(spoiled: Callable[..., Subject], sweeps: Path) -> None:
+    """BRICKID is in TARGETID alone; a change of it in all rows, and so of the priority, shows there only."""
+
+    def change(table: pa.Table) -> pa.Table:
+        ids = [targetid ^ (1 << 41) for targetid in table["targetid"].to_pylist()]
+        return set_column(table, "targetid", ids)
+
+    assert failed(with_sweeps(spoiled(change), sweeps)) == {"rows_found_again", "priority_rule"}
+
+
+def test_rows_of_gzipped_files_are_found_again(
+    spoiled: Callable[..., Subject], sweeps: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gzipped"
+    folder.mkdir()
+    for path in sweeps.glob("*.fits"):
+        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+
+    def rename(table: pa.Table) -> pa.Table:
+        return set_column(table, "sweep_file", [f"{name}.gz" for name in table["sweep_file"].to_pylist()])
+
+    subject = spoiled(rename)
+    rewrite(tmp_path / "positives", rename)
+    assert failed(with_sweeps(subject, folder)) == set()
+
+
+def test_a_sweep_file_that_is_gone_is_critical_in_the_run_and_a_warning_elsewhere(
+    subject: Subject, sweeps: Path
+) -> None:
+    for all_at_hand in (True, False):
+        gone = dataclasses.replace(subject, sweeps={}, all_at_hand=all_at_hand)
+        [check] = [c for c in audit(gone).checks if not c.passed]
+        assert (check.name, check.critical) == ("sweeps_at_hand", all_at_hand)
+
+
+# ---------------------------------------------------------------- published manifests
+
+
+@pytest.fixture(scope="module")
+def published(files: RunFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run published, as if it were a full one, and its folder alone, elsewhere."""
+    root = tmp_path_factory.mktemp("full") / "out"
+    shutil.copytree(files.out, root)
+    run = RunFiles(str(root), "one")
+    for path in (run.run, run.inventory):
+        record = json.loads(Path(path).read_text())
+        record.update(mode="full", out=str(root))
+        Path(path).write_text(json.dumps(record))
+    assert validation.validate_manifest(run.root)["gate"]["passed"]
+    publish.publish_manifest(run.root)
+    return Path(run.manifest_folder)
+
+
+@pytest.fixture
+def downloaded(published: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(published, tmp_path / "downloaded"))
+
+
+def audited(folder: Path | str, **options: Any) -> dict[str, Any]:
+    _, found = validation.audit_published(str(folder), **options)
+    return Gate.of(4, found.checks).record()
+
+
+def test_a_downloaded_folder_is_audited_alone(downloaded: Path) -> None:
+    record = audited(downloaded)
+    assert failing(record) == set()
+    assert audited(downloaded / "manifest.json") == record
+
+
+def test_a_file_changed_after_publication_is_found_out(downloaded: Path) -> None:
+    path = next((downloaded / "negatives").iterdir())
+    pq.write_table(pq.ParquetFile(path).read(), path, compression="gzip")
+    assert failing(audited(downloaded)) == {"files_intact"}
+
+
+def test_what_is_not_at_hand_is_a_warning(downloaded: Path, tmp_path: Path) -> None:
+    text = (downloaded / "manifest.json").read_text()
+    manifest = json.loads(text)
+    for catalog in manifest["run"]["catalogs"]:
+        catalog["spec"]["uri"] = "/gone/" + Path(catalog["spec"]["uri"]).name
+    for sweep in manifest["run"]["sweeps"]:
+        sweep["uri"] = "/gone/" + Path(sweep["uri"]).name
+    (downloaded / "manifest.json").write_text(json.dumps(manifest))
+    record = audited(downloaded)
+    assert failing(record) == {"catalogs_at_hand", "sweeps_at_hand"}
+    assert record["passed"]
+
+
+def test_a_manifest_in_s3_is_audited(published: Path, s3: str) -> None:
+    for path in published.rglob("*.*"):
+        storage.write_bytes(f"{s3}/far/{path.relative_to(published)}", path.read_bytes())
+    assert failing(audited(f"{s3}/far")) == set()
+
+
+def test_a_folder_without_a_manifest_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"manifest.json: no such file; name a manifest's folder"):
+        audited(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"run_id": "x"}')
+    with pytest.raises(InputError, match="not a manifest of this version"):
+        audited(tmp_path)
+
+
+# ---------------------------------------------------------------- publication
+
+
+@pytest.fixture
+def ready(files: RunFiles, tmp_path: Path) -> RunFiles:
+    """A full run that has passed gate 4 and is not published."""
+    shutil.copytree(files.out, tmp_path / "out")
+    run = RunFiles(str(tmp_path / "out"), "one")
+    record = json.loads(Path(run.run).read_text())
+    record.update(mode="full", out=str(tmp_path / "out"))
+    Path(run.run).write_text(json.dumps(record))
+    assert validation.validate_manifest(run.root)["gate"]["passed"]
+    return run
+
+
+def test_nothing_is_published_that_gate_4_did_not_pass(ready: RunFiles) -> None:
+    gate = json.loads(Path(ready.gate(4)).read_text())
+    Path(ready.gate(4)).write_text(json.dumps({**gate, "passed": False}))
+    with pytest.raises(RunStateError, match="gate 4 did not pass"):
+        publish.publish_manifest(ready.root)
+    assert not Path(ready.manifest_folder).exists()
+
+
+def test_bytes_that_changed_after_the_audit_are_not_published(ready: RunFiles) -> None:
+    rewrite(Path(ready.sample_folder) / "negatives", lambda t: t.slice(1))
+    with pytest.raises(RunStateError, match="changed after gate 4 audited it"):
+        publish.publish_manifest(ready.root)
+    assert not Path(ready.manifest).exists()
+    assert not Path(ready.latest).exists()
+
+
+def test_a_reader_sees_manifest_json_after_all_its_files(
+    ready: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    write = storage.write_bytes
+
+    def watched(uri: str, data: Any, **options: Any) -> bool:
+        if uri == ready.manifest:
+            described = json.loads(bytes(data))
+            for part in ("negatives", "positives"):
+                assert all(Path(ready.manifest_folder, f["name"]).exists() for f in described[part]["files"])
+        seen.append(uri)
+        return write(uri, data, **options)
+
+    monkeypatch.setattr(storage, "write_bytes", watched)
+    publish.publish_manifest(ready.root)
+    assert seen[-2:] == [ready.manifest, ready.latest]
+
+
+def test_a_published_run_is_never_overwritten(ready: RunFiles) -> None:
+    publish.publish_manifest(ready.root)
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in Path(ready.manifest_folder).rglob("*.*")}
+    publish.publish_manifest(ready.root)  # a task that is tried twice: no error, and nothing is written
+    rewrite(Path(ready.sample_folder) / "negatives", lambda t: t.slice(0).replace_schema_metadata({"a": "b"}))
+    assert validation.validate_manifest(ready.root)["gate"]["passed"]
+    with pytest.raises(RunStateError, match="published already, with other content"):
+        publish.publish_manifest(ready.root)
+    assert before == {
+        p: (p.read_bytes(), p.stat().st_mtime_ns) for p in Path(ready.manifest_folder).rglob("*.*")
+    }
+
+
+def test_a_publication_that_was_interrupted_is_finished(ready: RunFiles) -> None:
+    stray = Path(ready.manifest_folder) / "negatives" / "part-00007.parquet"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"left by an earlier attempt")
+    publish.publish_manifest(ready.root)
+    assert not stray.exists()
+    Path(ready.latest).unlink()  # as if the process had ended between the last two steps
+    publish.publish_manifest(ready.root)
+    assert json.loads(Path(ready.latest).read_text())["run_id"] == "one"
+
+
+def test_a_late_repetition_does_not_take_latest_json_back(ready: RunFiles) -> None:
+    publish.publish_manifest(ready.root)
+    latest = json.loads(Path(ready.latest).read_text())
+    newer = {**latest, "run_id": "two", "started_at": "2999-01-01T00:00:00Z"}
+    Path(ready.latest).write_text(json.dumps(newer))
+    publish.publish_manifest(ready.root)
+    assert json.loads(Path(ready.latest).read_text()) == newer
+
+
+# ---------------------------------------------------------------- independence
+
+
+@pytest.mark.parametrize("module", [audit_module, lookup])
+def test_the_audit_shares_no_rule_with_what_made_the_rows(module: Any) -> None:
+    imports = [
+        n for n in ast.walk(ast.parse(Path(module.__file__).read_text())) if isinstance(n, ast.ImportFrom)
+    ]
+    ours = {n.module for n in imports if str(n.module).startswith("lensneg.")}
+    ours |= {f"lensneg.{alias.name}" for n in imports if n.module == "lensneg" for alias in n.names}
+    contract = {"storage", "chance", "config", "gates", "lookup", "manifest", "quickhealpy"}
+    assert ours
+    assert ours <= {f"lensneg.{name}" for name in contract}
