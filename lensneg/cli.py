@@ -6,6 +6,7 @@ Exit codes: 0 published (or done), 1 a gate failed, 2 bad usage or input, 3 the 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        errors.print("interrupted; the same command with the same --run-id continues the run")
+        errors.print("interrupted")
         sys.exit(130)
     except InputError as error:
         _complain(error)
@@ -165,12 +166,30 @@ def run(
     from lensneg.local import console as screen
     from lensneg.local.runner import run_locally
 
-    with screen.Progress(errors, request.mode) as watcher:
-        outcome = run_locally(request, workers, watcher)
+    _heed_signals()
+    try:
+        with screen.Progress(errors, request.mode) as watcher:
+            outcome = run_locally(request, workers, watcher)
+    except KeyboardInterrupt as error:
+        errors.print(
+            f"interrupted; the same command with --run-id {request.run_id} continues the run", highlight=False
+        )
+        sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
     screen.show_outcome(console, request, outcome)
     if outcome.status == "SUCCEEDED":
         return
     sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
+
+
+def _heed_signals() -> None:
+    """Let a request to end from outside unwind the run as Ctrl-C does, so that all its processes end."""
+
+    def interrupt(number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, interrupt)
 
 
 def _check_door(request: RunRequest) -> None:

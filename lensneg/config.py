@@ -277,6 +277,10 @@ class Config(_Section):
     execution: ExecutionConfig
 
 
+#: A config of more characters is not read: it would only take time and memory.
+_LARGEST_TEXT = 256 << 10
+
+
 class _StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader that refuses a key given twice, and aliases, which a config never needs."""
 
@@ -323,11 +327,7 @@ def parse_config(text: str, source: str = "config") -> Config:
         If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
         fault is named with its key, its value and what was expected.
     """
-    try:
-        # _StrictLoader is a SafeLoader: it constructs plain values only.
-        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
-    except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
-        raise ConfigError(f"{source}: not a readable YAML file: {error}") from error
+    data = _load(text, source)
     if not isinstance(data, dict):
         raise ConfigError(
             f"{source}: expected a mapping of sections (name, version, sweeps, …), "
@@ -341,6 +341,33 @@ def parse_config(text: str, source: str = "config") -> Config:
         raise ConfigError(
             f"{source}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults)
         ) from error
+
+
+def _load(text: str, source: str) -> Any:
+    if len(text) > _LARGEST_TEXT:
+        raise ConfigError(
+            f"{source}: {len(text):,} characters; a config has a few thousand: start from "
+            "configs/negative_sampling_v1.yaml"
+        )
+    try:
+        # _StrictLoader is a SafeLoader: it constructs plain values only.
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+    except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
+        raise ConfigError(f"{source}: not a readable YAML file: {error}; correct it there") from error
+
+
+def config_version(text: str) -> tuple[str, str]:
+    """Return name and version of a config's text, of whatever schema.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, or has no name and version.
+    """
+    data = _load(text, "config")
+    if not isinstance(data, dict) or not {"name", "version"} <= set(data):
+        raise ConfigError("config: no name and version")
+    return str(data["name"]), str(data["version"])
 
 
 def _tuples(value: Any) -> Any:

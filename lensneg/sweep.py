@@ -41,6 +41,9 @@ _MAX_HEADER_BLOCKS: Final = 40
 #: Both headers and the first row are within this many bytes: all that is read to look at a file.
 _PROBE_BYTES: Final = 256 << 10
 
+#: A row of DR10 has 505 bytes. One that is longer than this would only fill the memory.
+_MAX_ROW_BYTES: Final = 16 << 10
+
 #: Rows read at once: 8 MB, which stays in a processor's cache while a chunk is worked on.
 CHUNK_ROWS: Final = 8_192
 
@@ -380,8 +383,13 @@ def _row_dtype(cards: bytes) -> np.dtype[np.void]:
             raise ValueError(f"column {i} has no TTYPE{i} or no TFORM{i}")
         try:
             formats.append(tform_dtype(tform))
-        except ValueError as error:
+        except (ValueError, TypeError, MemoryError) as error:  # the latter for a repeat count of any size
             raise ValueError(f"column {i} ({name}): {error}") from error
+        if sum(form.itemsize for form in formats) > _MAX_ROW_BYTES:
+            raise ValueError(
+                f"column {i} ({name}): TFORM {tform!r} makes a row of more than {_MAX_ROW_BYTES:,} bytes; "
+                "fetch the file again"
+            )
         names.append(name.strip().upper())
         scale, zero = _value(header, f"TSCAL{i}", 1), _value(header, f"TZERO{i}", 0)
         if names[-1] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
