@@ -37,9 +37,6 @@ from lensneg.sweep import probe_sweep
 #: Sweep headers are read by this many threads: on S3 each costs a round trip, and no work.
 _PROBE_THREADS = 32
 
-#: Fewer right ascensions than this may all be below 24 by chance.
-_ENOUGH_TO_TELL = 20
-
 
 def preflight(data: Any) -> dict[str, Any]:
     """Check a run before it starts.
@@ -246,17 +243,6 @@ class _Inspection:
                 actual,
                 "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees",
             )
-        hours = [storage.basename(source.spec.uri) for source, catalog in found if looks_like_hours(catalog)]
-        self.check(
-            "catalogues_in_degrees",
-            not hours,
-            "right ascensions in degrees",
-            f"all below 24 and spread over most of that: {brief(hours)}"
-            if hours
-            else "nothing looks like hours",
-            "if they are hours, multiply by 15: in the wrong place a lens keeps no negative away",
-            critical=False,
-        )
         if cells:
             positives = [catalog for source, catalog in found if source.role == "positives"]
             inside = sum(int(inside_cells(catalog, cells).sum()) for catalog in positives)
@@ -447,15 +433,6 @@ def inside_cells(catalog: Catalog, cells: list[Cell]) -> np.ndarray[Any, np.dtyp
     for cell in set(cells):
         inside |= cell.holds(catalog.ra, catalog.dec)
     return inside
-
-
-def looks_like_hours(catalog: Catalog) -> bool:
-    """Return whether a catalogue's right ascensions may be hours: many, all below 24, and spread over that.
-
-    A catalogue of a field at the beginning of the sky can look the same, so this is a suspicion only.
-    """
-    ra = catalog.ra
-    return len(ra) >= _ENOUGH_TO_TELL and bool(ra.max() < 24) and bool(np.ptp(ra) > 12)
 
 
 def published_configs(out: str) -> list[tuple[str, str, tuple[str, str]]]:
