@@ -6,7 +6,6 @@ weather. The faults go in below the client's own retries.
 
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,9 @@ from weather import Weather, bad_weather
 from world import World, make_world
 
 from lensneg import storage
+from lensneg.errors import SweepError
+from lensneg.fanout import filter_item
+from lensneg.run import Item, load_run
 
 REQUEST = {
     "run_id": "one",
@@ -72,12 +74,12 @@ def run_of(mode: str, folder: Path) -> str:
 
 
 @pytest.fixture
-def fair(mocked_s3: None, world: World, tmp_path: Path) -> Iterator[dict[str, bytes]]:
+def fair(mocked_s3: None, world: World, tmp_path: Path) -> dict[str, bytes]:
     """What is published in fair weather."""
     fill(world)
     run_of("test", tmp_path / "copy")
     run_of("full", tmp_path / "copy")
-    yield published()
+    return published()
 
 
 @pytest.mark.parametrize("seed", range(10) if LONG else [1])
@@ -103,10 +105,6 @@ def test_a_run_in_bad_weather(
 
 def test_a_file_that_is_replaced_while_it_is_read(mocked_s3: None, world: World, tmp_path: Path) -> None:
     """Its parts come one by one: rows of two files must not pass for those of one."""
-    from lensneg.errors import SweepError
-    from lensneg.fanout import filter_item
-    from lensneg.run import Item, load_run
-
     fill(world)
     root = run_of("test", tmp_path / "copy")
     run = load_run(root)
