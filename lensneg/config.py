@@ -302,6 +302,26 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+#: Numbers as a config writes them. YAML 1.1 also reads 042 as 34, 1:30 as 90 and 1_0 as 10.
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?(0|[1-9]\d*)(\.\d*)?([eE][-+]?\d+)?|[-+]?\.inf|\.nan", re.ASCII | re.IGNORECASE
+)
+
+
+def _plain_number(loader: _StrictLoader, node: yaml.ScalarNode) -> int | float:
+    if not _PLAIN_NUMBER.fullmatch(node.value):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{node.value:.40}: write it as a plain decimal number", node.start_mark
+        )
+    if node.tag.endswith(":int"):
+        return loader.construct_yaml_int(node)
+    return float(loader.construct_yaml_float(node))
+
+
+for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+    _StrictLoader.add_constructor(_tag, _plain_number)
+
+
 def config_sha256(text: str) -> str:
     """Return the SHA-256 of a config file's text, as ``sha256sum`` prints it for the file."""
     return hashlib.sha256(text.encode()).hexdigest()

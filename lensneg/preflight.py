@@ -49,8 +49,9 @@ def preflight(data: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``root`` of the run's files, ``mode`` (test or full), ``max_concurrency`` and the ``gate``'s
-        verdict. Where the gate passes, ``inventory.json`` holds all that was found.
+        ``root`` of the run's files, ``mode`` (test or full), ``max_concurrency``, whether the run is
+        ``published`` already from the very same inputs, and the ``gate``'s verdict. Where the gate passes,
+        ``inventory.json`` holds all that was found.
     """
     try:
         request = RunRequest.parse(data)
@@ -62,7 +63,13 @@ def preflight(data: Any) -> dict[str, Any]:
             actual=str(error),
             hint="correct the input and start again",
         )
-        return {"root": "", "mode": "", "max_concurrency": 1, "gate": Gate.of(1, [check]).verdict()}
+        return {
+            "root": "",
+            "mode": "",
+            "max_concurrency": 1,
+            "published": False,
+            "gate": Gate.of(1, [check]).verdict(),
+        }
     files = RunFiles(request.out, request.run_id)
     inspection = _Inspection(request, files, data.get("mini_test") or {})
     inspection.run()
@@ -75,6 +82,7 @@ def preflight(data: Any) -> dict[str, Any]:
         "root": files.root,
         "mode": "test" if request.mode == "test" else "full",
         "max_concurrency": request.max_concurrency,
+        "published": inspection.published,
         "gate": verdict,
     }
 
@@ -88,6 +96,7 @@ class _Inspection:
         self.writable = False
         self.ignored_files = 0
         self.record: RunRecord | None = None
+        self.published = False
 
     def check(
         self, name: str, passed: bool, expected: str, actual: str, hint: str, *, critical: bool = True
@@ -287,7 +296,7 @@ class _Inspection:
             passed, actual = False, f"{manifest} or its inventory cannot be read: {type(error).__name__}"
         else:
             changed = _differences(published, record)
-            passed = not changed and published.started_at == before.started_at
+            self.published = passed = not changed and published.started_at == before.started_at
             actual = f"published{' from these inputs' if passed else ' from others: ' + brief(changed)}"
         self.check(
             "run_not_published",

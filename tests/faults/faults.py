@@ -47,7 +47,15 @@ def walk(data: dict[str, Any], draw: Callable[[str], None], read_items: Callable
         storage.remove_temporary_files(folder)  # as the one-machine run does first
     answer = call("Preflight", data)
     _passed(answer)
-    root = answer["root"]
+    root: str = answer["root"]
+    if not answer["published"]:
+        _sample(root, draw, read_items)
+    call("PublishManifest", {"root": root})
+    call("Report", {"root": root})
+    return root
+
+
+def _sample(root: str, draw: Callable[[str], None], read_items: Callable[[str], list[Any]]) -> None:
     call("PlanFanOut", {"root": root})
     for item in read_items(f"{root}/items.json"):
         call("FilterSweep", {"root": root, "item": item})
@@ -55,9 +63,6 @@ def walk(data: dict[str, Any], draw: Callable[[str], None], read_items: Callable
     draw(root)
     _passed(call("CheckSample", {"root": root}))
     _passed(call("ValidateManifest", {"root": root}))
-    call("PublishManifest", {"root": root})
-    call("Report", {"root": root})
-    return root
 
 
 def _passed(answer: dict[str, Any]) -> None:
