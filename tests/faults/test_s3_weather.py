@@ -21,6 +21,8 @@ from lensneg.errors import SweepError
 from lensneg.fanout import filter_item
 from lensneg.run import Item, load_run
 
+BLOCK = 2880
+
 REQUEST = {
     "run_id": "one",
     "mode": "full",
@@ -111,10 +113,10 @@ def test_a_file_that_is_replaced_while_it_is_read(mocked_s3: None, world: World,
     item = Item.model_validate(storage.read_json(run.files.items)[0])
     storage.delete(run.files.stats(item.id))
     data = bytearray(storage.read_bytes(item.sweep))
-    data[-3000:] = bytes(3000)
+    data[-BLOCK - 100 : -BLOCK - 90] = b"\x01" * 10
 
     class Replaced(Weather):
-        """Puts another file in place after the third part has been read."""
+        """Puts another file in place when its headers have been read, and its rows not yet."""
 
         def __call__(self, request: Any, event_name: str, **more: Any) -> Any:
             self.requests[event_name.rpartition(".")[2]] += 1
