@@ -23,7 +23,7 @@ STARTED_AT = "2025-01-02T03:04:05Z"
 
 def tell(scenario: str, injected: str, outcome: str) -> None:
     """Print a line of the suite's record."""
-    print(f"{scenario:<28} | {injected:<48} | {outcome}")
+    print(f"{scenario:<28} | {injected:<48} | {outcome}", flush=True)
 
 
 def call(function: str, event: dict[str, Any]) -> dict[str, Any]:
