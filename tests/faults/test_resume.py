@@ -23,12 +23,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make_world(tmp_path_factory.mktemp("world"), rows=2_000)
 
 
-@pytest.fixture
-def root(world: World) -> str:
-    """The folder of a run that has been made."""
+@pytest.fixture(scope="module")
+def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the output folder with a run in it that has been made."""
     reset(world.template, world.out)
-    made: str = in_child(world.make)
-    return made
+    in_child(world.make)
+    copy = tmp_path_factory.mktemp("made") / "out"
+    shutil.copytree(world.out, copy)
+    return copy
+
+
+@pytest.fixture
+def root(world: World, made: Path) -> str:
+    """The folder of a run that has been made."""
+    reset(made, world.out)
+    return str(world.out / "runs" / "one")
 
 
 def test_a_run_that_was_started_anew_under_its_old_id_is_not_the_old_one(root: str, tmp_path: Path) -> None:
