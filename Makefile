@@ -2,7 +2,8 @@
 #
 #   make run     a sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
-#   make check   formatting, lint, types
+#   make check   formatting, lint, types, known vulnerabilities
+#   make faults  the long form of the fault suite: real runs killed, S3 in bad weather, fuzzing (half an hour)
 #   make bench   all benchmarks, side by side: rewrites benchmarks/results.md (about half an hour)
 #   make lock    pin the dependencies anew
 
@@ -14,7 +15,7 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: .venv run test check format bench lock clean
+.PHONY: .venv run test check faults format bench lock clean
 
 run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
@@ -28,6 +29,13 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py requirements*.lock
+
+# Every fault of tests/faults, and not a few of them as in `make test`; each prints what was injected.
+FUZZ_SECONDS ?= 120
+faults: .venv/.dev .venv/.fuzz
+	LENSNEG_FAULTS=long $(BIN)/python -m pytest --capture=no tests/faults
+	$(BIN)/python tests/faults/fuzz_reader.py -max_total_time=$(FUZZ_SECONDS)
 
 format: .venv/.dev
 	$(BIN)/ruff format .
@@ -51,6 +59,10 @@ bench: .venv/.bench
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	touch .venv/.dev
 
+.venv/.fuzz: requirements-fuzz.lock .venv/.base
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-fuzz.lock
+	touch .venv/.fuzz
+
 .venv/.bench: requirements-bench.lock .venv/.base
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-bench.lock
 	touch .venv/.bench
@@ -60,6 +72,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 lock: .venv/.base
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --extra fuzz -c requirements.lock -o requirements-fuzz.lock
 	$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
 
 clean:

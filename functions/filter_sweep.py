@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.task import Event, logger, metrics, task
 from lensneg import storage
-from lensneg.errors import InputError
+from lensneg.errors import LensnegError
 from lensneg.fanout import filter_item
 from lensneg.run import Item, load_run
 
 
 @task
 def handler(event: Event) -> Event:
-    """Work on one item; where the input is at fault, leave word for gate 2."""
+    """Work on one item; where it fails for a reason that we know, leave word for gate 2."""
     run = load_run(event["root"])
     item = Item.model_validate(event["item"])
     logger.append_keys(item=item.id)
     try:
         stats = filter_item(run, item)
-    except InputError as error:
-        storage.write_json(run.files.error(item.id), {"item": item.id, "message": str(error)})
+    except LensnegError as error:
+        with suppress(LensnegError):  # where not even that can be written, the error itself matters more
+            storage.write_json(run.files.error(item.id), {"item": item.id, "message": str(error)})
         raise
     metrics.add_metric("RowsIn", MetricUnit.Count, stats.rows_in)
     metrics.add_metric("RowsKept", MetricUnit.Count, stats.rows_kept)

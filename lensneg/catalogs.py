@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import os
 import tempfile
 import zlib
@@ -29,6 +31,10 @@ COLUMN_ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "dec": ("dec", "dec [deg]", "target_dec", "dec_deg", "dej2000", "dec_j2000", "_dej2000"),
     "name": ("name", "id", "targetid", "object", "lens_name"),
 }
+
+#: A catalogue is read whole. All lenses known in 2025 are a few megabytes.
+_LARGEST_BYTES: Final = 256 << 20
+_TOO_LARGE: Final = "a lens catalogue is much smaller: keep its positions and names only"
 
 #: What stands for a missing value in text catalogues.
 _MISSING: Final = frozenset({"", "-", "--", "nan", "null", "none", "n/a"})
@@ -89,6 +95,8 @@ class Catalog:
     ra, dec : ndarray of float64, shape (n,)
         Degrees.
     names : list of str, length n
+    sha256 : str
+        Of the file's bytes, as they were read.
     """
 
     spec: CatalogSpec
@@ -98,6 +106,7 @@ class Catalog:
     ra: npt.NDArray[np.float64]
     dec: npt.NDArray[np.float64]
     names: list[str] = field(repr=False)
+    sha256: str = ""
 
 
 def read_catalog(spec: CatalogSpec) -> Catalog:
@@ -117,7 +126,8 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
         If the file is missing, unreadable or empty, if a column is missing, or if a coordinate is not
         a number or out of range. The message names the file, the row and the remedy.
     """
-    table = _read_table(spec.uri)
+    data = _read(spec.uri)
+    table = _parse(data, spec.uri)
     ra_column = _find_column(table, spec, "ra")
     dec_column = _find_column(table, spec, "dec")
     name_column = _find_column(table, spec, "name")
@@ -143,27 +153,46 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
         ra=np.where(ra[placed] == 360.0, 0.0, ra[placed]),
         dec=dec[placed],
         names=names or [f"{storage.basename(spec.uri)}:{i}" for i in row[placed].tolist()],
+        sha256=hashlib.sha256(data).hexdigest(),
     )
 
 
-def _read_table(uri: str) -> pa.Table:
+def _read(uri: str) -> bytes:
     try:
-        data = storage.read_bytes(uri)
+        size = storage.stat(uri).size
+        if size > _LARGEST_BYTES:
+            raise CatalogError(f"{uri}: {size:,} bytes; {_TOO_LARGE}")
+        return storage.read_bytes(uri)
     except FileNotFoundError as error:
         raise CatalogError(f"{uri}: no such file; check the path") from error
     except IsADirectoryError as error:
         raise CatalogError(f"{uri}: this is a folder; name a catalogue file in it") from error
+
+
+def _parse(data: bytes, uri: str) -> pa.Table:
     suffix = uri.lower().removesuffix(".gz").rpartition(".")[2]
     try:
         if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
+            data = _gunzip(data)
         if data.startswith(b"SIMPLE  =") or suffix in ("fits", "fit"):
             return _read_fits(data)
         if data.startswith(b"PAR1"):
             return pq.read_table(pa.BufferReader(data))
         return _read_text(data)
     except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as error:
-        raise CatalogError(f"{uri}: cannot be read as CSV, TSV, FITS or Parquet: {error}") from error
+        raise CatalogError(
+            f"{uri}: cannot be read as CSV, TSV, FITS or Parquet: {error}; text must be UTF-8, with a "
+            "line of column names"
+        ) from error
+
+
+def _gunzip(data: bytes) -> bytes:
+    """Return what a gzipped file holds, if it is not far more than it seems."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        plain = file.read(_LARGEST_BYTES + 1)
+    if len(plain) > _LARGEST_BYTES:
+        raise ValueError(f"it unpacks to more than {_LARGEST_BYTES:,} bytes; {_TOO_LARGE}")
+    return plain
 
 
 def _read_text(data: bytes) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -187,8 +188,15 @@ def run(
     from lensneg.local import console as screen
     from lensneg.local.runner import run_locally
 
-    with screen.Progress(notes, request.mode) as watcher:
-        outcome = run_locally(request, workers, watcher)
+    _heed_signals()
+    try:
+        with screen.Progress(notes, request.mode) as watcher:
+            outcome = run_locally(request, workers, watcher)
+    except KeyboardInterrupt as error:
+        errors.print(
+            f"interrupted; the same command with --run-id {request.run_id} continues the run", highlight=False
+        )
+        sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
     if as_json:
         print_json(screen.outcome_json(outcome))
     else:
@@ -196,6 +204,17 @@ def run(
     if outcome.status == "SUCCEEDED":
         return
     sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
+
+
+def _heed_signals() -> None:
+    """Let a request to end from outside unwind the run as Ctrl-C does, so that all its processes end."""
+
+    def interrupt(number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, interrupt)
 
 
 def _check_door(request: RunRequest) -> None:

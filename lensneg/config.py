@@ -288,6 +288,10 @@ class Config(_Section):
     execution: ExecutionConfig
 
 
+#: A config of more characters is not read: it would only take time and memory.
+_LARGEST_TEXT = 256 << 10
+
+
 class _StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader that refuses a key given twice, and aliases, which a config never needs."""
 
@@ -307,6 +311,26 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+#: Numbers as a config writes them. YAML 1.1 also reads 042 as 34, 1:30 as 90 and 1_0 as 10.
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?(0|[1-9]\d*)(\.\d*)?([eE][-+]?\d+)?|[-+]?\.inf|\.nan", re.ASCII | re.IGNORECASE
+)
+
+
+def _plain_number(loader: _StrictLoader, node: yaml.ScalarNode) -> int | float:
+    if not _PLAIN_NUMBER.fullmatch(node.value):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{node.value:.40}: write it as a plain decimal number", node.start_mark
+        )
+    if node.tag.endswith(":int"):
+        return loader.construct_yaml_int(node)
+    return float(loader.construct_yaml_float(node))
+
+
+for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+    _StrictLoader.add_constructor(_tag, _plain_number)
 
 
 def config_sha256(text: str) -> str:
@@ -334,11 +358,7 @@ def parse_config(text: str, source: str = "config") -> Config:
         If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
         fault is named with its key, its value and what was expected.
     """
-    try:
-        # _StrictLoader is a SafeLoader: it constructs plain values only.
-        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
-    except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
-        raise ConfigError(f"{source}: not a readable YAML file: {error}") from error
+    data = _load(text, source)
     if not isinstance(data, dict):
         raise ConfigError(
             f"{source}: expected a mapping of sections (name, version, sweeps, …), "
@@ -352,6 +372,33 @@ def parse_config(text: str, source: str = "config") -> Config:
         raise ConfigError(
             f"{source}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults)
         ) from error
+
+
+def _load(text: str, source: str) -> Any:
+    if len(text) > _LARGEST_TEXT:
+        raise ConfigError(
+            f"{source}: {len(text):,} characters; a config has a few thousand: start from "
+            "configs/negative_sampling_v1.yaml"
+        )
+    try:
+        # _StrictLoader is a SafeLoader: it constructs plain values only.
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+    except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
+        raise ConfigError(f"{source}: not a readable YAML file: {error}; correct it there") from error
+
+
+def config_version(text: str) -> tuple[str, str]:
+    """Return name and version of a config's text, of whatever schema.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, or has no name and version.
+    """
+    data = _load(text, "config")
+    if not isinstance(data, dict) or not {"name", "version"} <= set(data):
+        raise ConfigError("config: no name and version")
+    return str(data["name"]), str(data["version"])
 
 
 def _tuples(value: Any) -> Any:

@@ -33,3 +33,7 @@ class RunStateError(LensnegError):
 
 class TransientError(LensnegError):
     """Something that may work when tried again. The state machine retries it."""
+
+
+class StorageError(LensnegError):
+    """A file cannot be read or written: no space, no permission, no such bucket. Trying again is no help."""

@@ -189,7 +189,9 @@ class _Surroundings:
     def check_positions(self, rows: GatheredRows, uri: str) -> None:
         """Refuse rows of another part of the sky: their lenses would be looked for in the wrong place."""
         cell, ra, dec = self.cell, rows["RA"], rows["DEC"]
-        outside = (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
+        # Written so that NaN, which compares as false, is outside, too.
+        outside = ~((ra >= 0) & (ra < 360) & (np.abs(dec) <= 90))
+        outside |= (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
         farthest = max(abs(cell.dec_min), abs(cell.dec_max)) + _CELL_MARGIN_DEG
         if farthest < 89:  # every right ascension is near at the pole
             half = (cell.ra_max - cell.ra_min) / 2 + _CELL_MARGIN_DEG / np.cos(np.radians(farthest))
@@ -239,7 +241,23 @@ def _read_rows(
         raise SweepError(f"{item.sweep}: {error}; fetch the file again") from error
     gathered = sieved.take(kept)
     near.check_positions(gathered, item.sweep)
+    _check_releases(gathered, run, item)
+    if storage.stat(item.sweep).etag != item.etag:
+        raise SweepError(f"{item.sweep}: the file changed while it was read; start a new run")
     return gathered, pa.concat_tables(matches), dict(cut)
+
+
+def _check_releases(rows: GatheredRows, run: Run, item: Item) -> None:
+    """Refuse a file in which another release hides behind a first row of the right one."""
+    release = rows["RELEASE"]
+    other = np.flatnonzero(~np.isin(release, run.config.sweeps.releases))
+    if len(other):
+        i = int(other[0])
+        raise SweepError(
+            f"{item.sweep}: row {rows.row_index[i]:,} is of RELEASE {release[i]}; the config allows "
+            f"{', '.join(map(str, run.config.sweeps.releases))}: fetch the file again, or allow it "
+            "(sweeps.releases)"
+        )
 
 
 def _pool_table(

@@ -13,8 +13,9 @@ from lensneg import storage
 from lensneg.catalogs import Catalog, read_catalog
 from lensneg.config import ExecutionConfig, parse_config
 from lensneg.datamodel import sweep_cell
+from lensneg.errors import CatalogError
 from lensneg.footprint import inside_cells
-from lensneg.run import Item, RunFiles, RunRecord, SweepInput, write_table
+from lensneg.run import CatalogInput, Item, RunFiles, RunRecord, SweepInput, write_table
 
 #: Catalogue positions of a run: all lenses to keep clear of, and which of them are positives.
 LENSES_SCHEMA: Final = pa.schema(
@@ -45,7 +46,7 @@ def plan_fan_out(root: str) -> dict[str, Any]:
     files = RunFiles.of_root(root)
     record = RunRecord.model_validate(storage.read_json(files.inventory))
     execution = parse_config(record.config.text, record.config.uri).execution
-    catalogs = [(source.role, read_catalog(source.spec)) for source in record.catalogs]
+    catalogs = [(source.role, _planned_catalog(source)) for source in record.catalogs]
     if record.mode == "test":
         positives = [catalog for role, catalog in catalogs if role == "positives"]
         chosen = mini_test_sweeps(record.sweeps, positives, execution.mini_test_files)
@@ -62,6 +63,16 @@ def plan_fan_out(root: str) -> dict[str, Any]:
         "count": len(items),
         "tolerated_failure_percentage": 100,
     }
+
+
+def _planned_catalog(source: CatalogInput) -> Catalog:
+    """Read a catalogue, if it is still the one that gate 1 saw."""
+    catalog = read_catalog(source.spec)
+    if catalog.sha256 != source.sha256:
+        raise CatalogError(
+            f"{source.spec.uri}: the file changed after gate 1 had read it; restore it, or start a new run"
+        )
+    return catalog
 
 
 def mini_test_sweeps(

@@ -5,7 +5,6 @@ A check that depends on one that failed is left out: the one that failed says wh
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -13,15 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
-
 from lensneg import storage
 from lensneg.account import account_checks
 from lensneg.catalogs import Catalog, CatalogSpec, read_catalog
 from lensneg.commandline import run_command
-from lensneg.config import Config, config_sha256, parse_config
+from lensneg.config import Config, config_sha256, config_version, parse_config
 from lensneg.datamodel import Cell, sweep_cell
-from lensneg.errors import ConfigError, InputError, LensnegError
+from lensneg.errors import ConfigError, InputError, LensnegError, RunStateError, TransientError
 from lensneg.footprint import inside_cells, mistaken_unit
 from lensneg.gates import Check, Gate, brief
 from lensneg.provenance import code_version
@@ -34,6 +31,7 @@ from lensneg.run import (
     RunRequest,
     SweepInput,
     mini_test_id,
+    read_record,
 )
 from lensneg.sweep import probe_sweep
 
@@ -55,8 +53,9 @@ def preflight(data: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``root`` of the run's files, ``mode`` (test or full), ``max_concurrency`` and the ``gate``'s
-        verdict. Where the gate passes, ``inventory.json`` holds all that was found.
+        ``root`` of the run's files, ``mode`` (test or full), ``max_concurrency``, whether the run is
+        ``published`` already from the very same inputs, and the ``gate``'s verdict. Where the gate passes,
+        ``inventory.json`` holds all that was found.
     """
     try:
         request = RunRequest.parse(data)
@@ -68,19 +67,26 @@ def preflight(data: Any) -> dict[str, Any]:
             actual=str(error),
             hint="correct the input and start again",
         )
-        return {"root": "", "mode": "", "max_concurrency": 1, "gate": Gate.of(1, [check]).verdict()}
+        return {
+            "root": "",
+            "mode": "",
+            "max_concurrency": 1,
+            "published": False,
+            "gate": Gate.of(1, [check]).verdict(),
+        }
     files = RunFiles(request.out, request.run_id)
     inspection = _Inspection(request, files, data.get("mini_test") or {})
     inspection.run()
     gate = Gate.of(1, inspection.checks)
     if gate.passed:
-        assert inspection.record is not None
-        storage.write_json(files.inventory, inspection.record.model_dump(mode="json"), if_absent=True)
+        inspection.keep_record()
+        gate = Gate.of(1, inspection.checks)
     verdict = gate.write(files.gate(1)) if inspection.writable else gate.verdict()
     return {
         "root": files.root,
         "mode": "test" if request.mode == "test" else "full",
         "max_concurrency": request.max_concurrency,
+        "published": inspection.published,
         "gate": verdict,
     }
 
@@ -94,6 +100,7 @@ class _Inspection:
         self.writable = False
         self.ignored_files = 0
         self.record: RunRecord | None = None
+        self.published = False
 
     def check(
         self, name: str, passed: bool, expected: str, actual: str, hint: str, *, critical: bool = True
@@ -116,8 +123,16 @@ class _Inspection:
         self._config_version(parsed, text)
         self.record = self._make_record(text, [info for info, _ in sweeps], catalogs)
         self._same_inputs(self.record)
+        self._not_published(self.record)
         if self.request.mode != "test":
             self._mini_test(self.record)
+
+    def keep_record(self) -> None:
+        """Write inventory.json, if no other execution of this run id has done so in the meantime."""
+        assert self.record is not None
+        if not storage.write_json(self.files.inventory, self.record.model_dump(mode="json"), if_absent=True):
+            self.checks = [check for check in self.checks if check.name != "run_inputs_unchanged"]
+            self._same_inputs(self.record)
 
     def _config(self) -> tuple[Config, str] | None:
         uri = self.request.config
@@ -132,7 +147,9 @@ class _Inspection:
             actual = f"{uri}: a folder"
         except UnicodeDecodeError:
             actual = f"{uri}: not a text file"
-        except ConfigError as error:
+        except TransientError:
+            raise  # the state machine tries again
+        except LensnegError as error:
             actual = str(error)
         self.check(
             "config_valid",
@@ -156,17 +173,22 @@ class _Inspection:
 
     def _sweeps(self, config: tuple[Config, str] | None) -> list[tuple[SweepInput, Cell]]:
         uri = self.request.sweeps
+        listed, not_files, why = [], [], ""
         try:
-            listed = storage.list_files(uri)
+            listed, not_files = storage.list_files(uri), storage.list_non_files(uri)
         except FileNotFoundError:
-            listed = []
+            why = "; there is no such folder"
+        except TransientError:
+            raise
+        except LensnegError as error:
+            why = f"; {error}"
         named = [(info, cell) for info in listed if (cell := sweep_cell(storage.basename(info.uri)))]
         self.ignored_files = len(listed) - len(named)
         if not self.check(
             "sweeps_listed",
             bool(named),
             "sweep-AAAcBBB-DDDcEEE.fits or .fits.gz files",
-            f"{len(named):,} sweep files, {self.ignored_files:,} other files (ignored) below {uri}",
+            f"{len(named):,} sweep files, {self.ignored_files:,} other files (ignored) below {uri}{why}",
             "give the folder or prefix that holds the sweep files",
         ):
             return []
@@ -191,6 +213,11 @@ class _Inspection:
         with ThreadPoolExecutor(_PROBE_THREADS) as threads:
             probed = list(threads.map(_probe, [info for info, _ in named]))
         broken = [result for result in probed if isinstance(result, str)]
+        broken += [
+            f"{entry}: a folder or a broken link, under the name of a sweep file; remove or rename it"
+            for entry in not_files
+            if sweep_cell(storage.basename(entry))
+        ]
         inputs = [
             (result, cell)
             for result, (_, cell) in zip(probed, named, strict=True)
@@ -206,7 +233,7 @@ class _Inspection:
             "sweeps_readable",
             not broken,
             "the headers and size of a DR10 sweep file in each",
-            f"{len(broken)} of {len(named)}: {brief(broken, 3)}" if broken else f"{len(inputs):,} files",
+            f"{len(broken)} unfit: {brief(broken, 3)}" if broken else f"{len(inputs):,} files",
             "fetch the named files again, or remove what is not a sweep file of DR10",
         )
         if not inputs:
@@ -241,12 +268,15 @@ class _Inspection:
         for role, spec in specs:
             try:
                 catalog = read_catalog(spec)
-            except LensnegError as error:
+                info = storage.stat(spec.uri)
+            except TransientError:
+                raise
+            except (LensnegError, FileNotFoundError) as error:
                 passed, actual = False, str(error)
             else:
                 passed = len(catalog.ra) > 0
                 actual = f"{spec.uri}: {len(catalog.ra):,} positions in {catalog.rows:,} rows"
-                found.append((_catalog_input(spec, role, catalog), catalog))
+                found.append((_catalog_input(spec, role, catalog, info), catalog))
             self.check(
                 f"catalog_readable:{storage.basename(spec.uri)}",
                 passed,
@@ -303,8 +333,10 @@ class _Inspection:
             storage.write_bytes(probe, b"gate 1 can write here\n")
             storage.delete(probe)
             self.writable, actual = True, self.files.root
+        except TransientError:
+            raise
         except (OSError, LensnegError) as error:
-            actual = f"{self.files.root}: {error}"
+            actual = str(error)
         self.check(
             "output_writable",
             self.writable,
@@ -312,23 +344,48 @@ class _Inspection:
             actual,
             "create the folder or bucket, or grant this role s3:PutObject on it",
         )
-        if self.writable:
-            published = storage.exists(self.files.manifest)
-            self.check(
-                "run_not_published",
-                not published,
-                "a run id that has not been published",
-                f"{self.files.manifest} is there" if published else self.request.run_id,
-                "a published run never changes: choose another run id",
-            )
+
+    def _not_published(self, record: RunRecord) -> None:
+        """Let a published run go on only where it was cut short after its publication, so changes nothing."""
+        manifest = self.files.manifest
+        try:
+            published = RunRecord.model_validate(storage.read_json(manifest)["run"])
+            before = read_record(self.files.inventory)
+        except FileNotFoundError as error:
+            passed, actual = str(error.filename or error) == manifest, "not published"
+            if not passed:
+                actual = f"{manifest} is there, and {self.files.inventory}, with which it was made, is not"
+        except (ValueError, KeyError, TypeError, RunStateError) as error:
+            passed, actual = False, f"{manifest} or its inventory cannot be read: {type(error).__name__}"
+        else:
+            changed = _differences(published, record)
+            self.published = passed = not changed and published.started_at == before.started_at
+            actual = f"published{' from these inputs' if passed else ' from others: ' + brief(changed)}"
+        self.check(
+            "run_not_published",
+            passed,
+            "a run id that has not been published, but from these very inputs",
+            actual,
+            "a published run never changes: choose another run id",
+        )
 
     def _config_version(self, config: Config, text: str) -> None:
         """Compare with every published run: a version that was used stands for its bytes for ever."""
+        try:
+            published = published_configs(self.request.out)
+        except RunStateError as error:
+            self.check(
+                "config_version_immutable",
+                False,
+                "readable manifests of the published runs",
+                str(error),
+                "restore that manifest, or move its folder out of the output prefix",
+            )
+            return
         other = [
-            record.run_id
-            for record in published_records(self.request.out)
-            if record.config.sha256 != config_sha256(text)
-            and _name_and_version(record.config.text) == (config.name, config.version)
+            run_id
+            for run_id, sha256, known in published
+            if sha256 != config_sha256(text) and known == (config.name, config.version)
         ]
         self.check(
             "config_version_immutable",
@@ -365,10 +422,11 @@ class _Inspection:
     def _same_inputs(self, record: RunRecord) -> None:
         """Compare with the run of this id, if there is one: it continues, with the same inputs only."""
         try:
-            before = RunRecord.model_validate_json(storage.read_bytes(self.files.inventory))
+            differences = _differences(read_record(self.files.inventory), record)
         except FileNotFoundError:
             return
-        differences = _differences(before, record)
+        except RunStateError as error:
+            differences = [str(error)]
         self.check(
             "run_inputs_unchanged",
             not differences,
@@ -432,7 +490,9 @@ def _probe(info: storage.FileInfo) -> SweepInput | str:
     """Return what a sweep file's headers say, or what is wrong with it."""
     try:
         probe = probe_sweep(info)
-    except LensnegError as error:
+    except TransientError:
+        raise  # the state machine tries again; the file is not at fault
+    except (LensnegError, OSError) as error:
         return str(error)
     return SweepInput(
         uri=info.uri,
@@ -444,14 +504,13 @@ def _probe(info: storage.FileInfo) -> SweepInput | str:
     )
 
 
-def _catalog_input(spec: CatalogSpec, role: Any, catalog: Catalog) -> CatalogInput:
-    info = storage.stat(spec.uri)
+def _catalog_input(spec: CatalogSpec, role: Any, catalog: Catalog, info: storage.FileInfo) -> CatalogInput:
     return CatalogInput(
         spec=spec,
         role=role,
         size=info.size,
         etag=info.etag,
-        sha256=hashlib.sha256(storage.read_bytes(spec.uri)).hexdigest(),
+        sha256=catalog.sha256,
         rows=catalog.rows,
         positions=len(catalog.ra),
     )
@@ -469,20 +528,30 @@ def _is_gz(uri: str) -> bool:
     return uri.endswith(".gz")
 
 
-def _name_and_version(text: str) -> tuple[Any, Any]:
-    """Return name and version of a published config, which may be of an older schema."""
-    parsed = yaml.safe_load(text)
-    return parsed.get("name"), parsed.get("version")
+def published_configs(out: str) -> list[tuple[str, str, tuple[str, str]]]:
+    """Return run id, SHA-256, and (name, version) of the config of every published run below a prefix.
 
-
-def published_records(out: str) -> list[RunRecord]:
-    """Return the records of all published runs below an output prefix."""
+    Raises
+    ------
+    RunStateError
+        If a manifest cannot be read.
+    """
     folder = storage.join(out, "manifests")
     try:
         manifests = [f.uri for f in storage.list_files(folder) if f.uri.endswith("/manifest.json")]
     except FileNotFoundError:
         return []
-    return [RunRecord.model_validate(storage.read_json(uri)["run"]) for uri in manifests]
+    found = []
+    for uri in manifests:
+        try:
+            run = storage.read_json(uri)["run"]
+            name_and_version = config_version(run["config"]["text"])
+            found.append((str(run["run_id"]), str(run["config"]["sha256"]), name_and_version))
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
+            raise RunStateError(
+                f"{uri}: not a manifest of lensneg ({type(error).__name__}); restore it, or move it away"
+            ) from error
+    return found
 
 
 def _differences(before: RunRecord, now: RunRecord) -> list[str]:

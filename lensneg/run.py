@@ -281,18 +281,47 @@ def load_record(root: str) -> RunRecord:
     """Read run.json of the run whose folder is ``root``."""
     uri = RunFiles.of_root(root).run
     try:
-        return RunRecord.model_validate_json(storage.read_bytes(uri))
+        return read_record(uri)
+    except FileNotFoundError as error:
+        raise RunStateError(f"{uri}: missing; PlanFanOut writes it, so start there") from error
+
+
+def read_record(uri: str) -> RunRecord:
+    """Read run.json or inventory.json.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    RunStateError
+        If it is not what lensneg of this version wrote.
+    """
+    data = storage.read_bytes(uri)
+    try:
+        return RunRecord.model_validate_json(data)
+    except ValidationError as error:
+        raise RunStateError(
+            f"{uri}: damaged, or of another version of lensneg ({error.error_count()} faults); choose "
+            "another run id, or remove the run's folder"
+        ) from error
+
+
+def load_run(root: str) -> Run:
+    """Load a planned run: its record, config and lens positions.
+
+    Kept for the next item, as a Lambda function or a worker process meets the same run again and again. A
+    function may outlive a run whose folder was deleted and that was then started anew under the same id, so
+    what is kept is that of the very file that is there.
+    """
+    uri = RunFiles.of_root(root).run
+    try:
+        return _load_run(root, storage.stat(uri).etag)
     except FileNotFoundError as error:
         raise RunStateError(f"{uri}: missing; PlanFanOut writes it, so start there") from error
 
 
 @lru_cache(maxsize=2)
-def load_run(root: str) -> Run:
-    """Load a planned run: its record, config and lens positions.
-
-    Kept for the next item, as a Lambda function or a worker process meets the same run again and
-    again and a record never changes.
-    """
+def _load_run(root: str, _etag: str) -> Run:
     record = load_record(root)
     table = read_table(record.files.lenses)
     lenses = Lenses(table["ra"].to_numpy(), table["dec"].to_numpy(), np.asarray(table["is_positive"]))

@@ -5,9 +5,11 @@ Every write is atomic: a reader sees the old bytes or the new ones, never a part
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import stat as stat_module
 import tempfile
 import time
 from collections import deque
@@ -18,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from lensneg.errors import InputError, TransientError
+from lensneg.errors import InputError, StorageError, TransientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,11 +28,31 @@ if TYPE_CHECKING:
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 _DENIED = {"403", "AccessDenied", "AllAccessDisabled"}
 
+#: What S3 answers when it was busy, slow or met with another writer: the same request may work a moment
+#: later. Every answer of 500 and above, and 429, is of this kind, too; anything else would fail again.
+_WORTH_RETRYING = {
+    "BadDigest",
+    "ConditionalRequestConflict",
+    "IncompleteBody",
+    "OperationAborted",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+}
+
+#: Variable that AWS sets in every Lambda function, and the one-machine run does not.
+_IN_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
 
 #: An object is read in parts of this size, so many at once: 64 MiB on their way at most.
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 8
-_PART_ATTEMPTS = 5
+#: A body that breaks off is asked for again, so often in all; see :func:`_get_object`.
+_READ_ATTEMPTS = 6
+
+#: How the name of a local file begins until it is whole. Hidden, so that nobody takes it for one.
+_TEMPORARY = ".writing-"
 
 #: Whatever has the buffer protocol: bytes, a view, an Arrow buffer.
 Buffer = Any
@@ -65,8 +87,13 @@ def normalize(uri: str) -> str:
     Raises
     ------
     InputError
-        If the scheme is neither ``s3`` nor ``file``, or an S3 URI names no bucket.
+        If the scheme is neither ``s3`` nor ``file``, if an S3 URI names no bucket, or if a function on AWS
+        is given a path of its own machine.
     """
+    if _IN_LAMBDA in os.environ and not is_s3(uri):
+        # Its files hold the role's keys, and an error message that quotes a file reaches whoever reads the
+        # execution.
+        raise InputError(f"{uri!r}: on AWS every file is in S3; expected s3://bucket/key")
     if is_s3(uri):
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not bucket:
@@ -128,7 +155,8 @@ def s3_client() -> S3Client:
 @contextmanager
 def _s3_errors(uri: str) -> Iterator[None]:
     """Turn botocore's errors into ones that say what to do."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NoConnectionError
 
     try:
         yield
@@ -138,13 +166,50 @@ def _s3_errors(uri: str) -> Iterator[None]:
             raise FileNotFoundError(uri) from error
         if code in _DENIED:
             raise InputError(f"{uri}: access denied; grant this role access to it") from error
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _WORTH_RETRYING or status >= 500 or status == 429:
+            raise TransientError(f"{uri}: {error}") from error
+        hint = "check the bucket's name, its Region and your credentials"
+        raise StorageError(f"{uri}: {error}; {hint}") from error
+    except (HTTPClientError, NoConnectionError) as error:
         raise TransientError(f"{uri}: {error}") from error
     except BotoCoreError as error:
-        raise TransientError(f"{uri}: {error}") from error
+        raise StorageError(f"{uri}: {error}; check the bucket's name and your credentials") from error
+
+
+#: What to do where a local file cannot be read or written. Other errors than these speak for themselves.
+_REMEDIES = {
+    errno.ENOSPC: "free some space there, and start again with the same run id",
+    errno.EDQUOT: "your quota there is used up: free some space, and start again with the same run id",
+    errno.EROFS: "it is mounted read-only: give another folder",
+    errno.EACCES: "give yourself the permission, or another folder",
+    errno.EPERM: "give yourself the permission, or another folder",
+    errno.EIO: "the disk or the network file system is at fault: try again, or use another",
+    errno.ESTALE: "the network file system has lost it: try again",
+    errno.ENOTDIR: "something on the way there is not a folder: check the path",
+    errno.ELOOP: "its symbolic links lead in a circle: check the path",
+    errno.ENAMETOOLONG: "the name is too long: check the path",
+}
+
+
+@contextmanager
+def _disk_errors(uri: str) -> Iterator[None]:
+    """Turn the operating system's errors into ones that say what to do.
+
+    A file that is not there, or is a folder, stays the error that it is: callers expect these.
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, FileExistsError):
+        raise
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "check the path and the disk")
+        raise StorageError(f"{uri}: {error.strerror or error}; {remedy}") from error
 
 
 def _local_info(path: Path) -> FileInfo:
-    status = path.stat()
+    with _disk_errors(str(path)):
+        status = path.stat()
     return FileInfo(str(path), status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")
 
 
@@ -186,10 +251,10 @@ def list_files(uri: str) -> list[FileInfo]:
         if not root.is_dir():
             raise FileNotFoundError(uri)
         found = [
-            _local_info(Path(folder) / name)
-            for folder, _, names in os.walk(root, followlinks=True)
+            _local_info(path)
+            for folder, _, names in _walk(root)
             for name in names
-            if not name.startswith(".")
+            if not name.startswith(".") and not _is_broken_link(path := folder / name)
         ]
         return sorted(found)
     bucket, prefix = bucket_and_key(uri)
@@ -203,6 +268,37 @@ def list_files(uri: str) -> list[FileInfo]:
     return sorted(infos)
 
 
+def list_non_files(uri: str) -> list[str]:
+    """Return all folders and broken links below a folder, or folders below a prefix, ordered."""
+    if not is_s3(uri):
+        return sorted(
+            str(folder / name)
+            for folder, below, names in _walk(Path(uri))
+            for name in (*below, *names)
+            if name in below or _is_broken_link(folder / name)
+        )
+    parts = (info.uri.removeprefix(f"{uri}/").split("/")[:-1] for info in list_files(uri))
+    return sorted({join(uri, *names[: i + 1]) for names in parts for i in range(len(names))})
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Iterate over a folder and all below it, links included, each once even where links make a circle."""
+    seen = set()
+    with _disk_errors(str(root)):
+        for folder, below, names in os.walk(root, followlinks=True):
+            status = os.stat(folder)
+            place = (status.st_dev, status.st_ino)
+            if place in seen:
+                below.clear()
+                continue
+            seen.add(place)
+            yield Path(folder), below, names
+
+
+def _is_broken_link(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
 def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
     """Return a file's bytes, or a range of them (shorter where the file ends before it).
 
@@ -212,9 +308,44 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
         If there is no such file.
     """
     if not is_s3(uri):
-        with open(uri, "rb") as file:
+        with _disk_errors(uri), _open_local(uri, -1) as file:
             file.seek(start)
-            return file.read(-1 if size is None else size)
+            return bytes(file.read(-1 if size is None else size))
+    return _get_object(uri, start, size)
+
+
+def _open_local(uri: str, buffering: int) -> Any:
+    """Open a file for reading; a pipe or a device could keep us waiting for ever."""
+    kind = os.stat(uri).st_mode
+    if not stat_module.S_ISREG(kind) and not stat_module.S_ISDIR(kind):
+        raise InputError(f"{uri}: neither a file nor a folder but a pipe or a device; give a file")
+    return open(uri, "rb", buffering=buffering)
+
+
+def _get_object(uri: str, start: int, size: int | None) -> bytes:
+    """Return an object's bytes, or a range of them.
+
+    botocore tries a request again that fails, with full jitter, but not one whose body breaks off; that it
+    only tells, by the body's length. So that is done here.
+    """
+    for attempt in range(1, _READ_ATTEMPTS):
+        try:
+            return _get_object_once(uri, start, size)
+        except _BodyBrokenOff:
+            time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))  # noqa: S311 (no secret)
+    try:
+        return _get_object_once(uri, start, size)
+    except _BodyBrokenOff as error:
+        raise TransientError(f"{error} in {_READ_ATTEMPTS} attempts") from error
+
+
+class _BodyBrokenOff(Exception):  # noqa: N818 (never leaves this module)
+    """An answer's body ended before its length, or is not what its checksum says."""
+
+
+def _get_object_once(uri: str, start: int, size: int | None) -> bytes:
+    from botocore.exceptions import BotoCoreError
+
     bucket, key = bucket_and_key(uri)
     with _s3_errors(uri):
         if start == 0 and size is None:
@@ -227,7 +358,10 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
                 if error.response.get("Error", {}).get("Code") == "InvalidRange":
                     return b""  # the object ends before it
                 raise
+    try:
         return response["Body"].read()
+    except (BotoCoreError, OSError) as error:
+        raise _BodyBrokenOff(f"{uri}: {error}") from error
 
 
 def read_json(uri: str) -> Any:
@@ -262,34 +396,46 @@ def write_bytes(uri: str, data: Buffer, *, if_absent: bool = False, durable: boo
                 s3_client().put_object(Bucket=bucket, Key=key, Body=bytes(data), IfNoneMatch="*")
             else:
                 s3_client().put_object(Bucket=bucket, Key=key, Body=bytes(data))
-    except TransientError as error:
+    except StorageError as error:
         response = getattr(error.__cause__, "response", {})
         if response.get("Error", {}).get("Code") == "PreconditionFailed":
-            return False
+            # Perhaps our own first attempt, whose answer was lost on the way: then it is ours.
+            return read_bytes(uri) == bytes(data)
         raise
     return True
 
 
 def _write_local(path: Path, data: Buffer, if_absent: bool, durable: bool) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        if not if_absent:
-            os.replace(temporary, path)
-            return True
+    with _disk_errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{_TEMPORARY}{path.name}.")
         try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        return True
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            if not if_absent:
+                os.replace(temporary, path)
+                return True
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            return True
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def remove_temporary_files(folder: str) -> None:
+    """Remove what writers that were killed left below a local folder. None may be at work there."""
+    if is_s3(folder):
+        return  # S3 shows an object when it is whole
+    for place, _, names in _walk(Path(folder)):
+        for name in names:
+            if name.startswith(_TEMPORARY):
+                (place / name).unlink(missing_ok=True)
 
 
 def write_json(uri: str, value: Any, *, if_absent: bool = False) -> bool:
@@ -341,12 +487,14 @@ class _LocalReader:
     """A range of a local file, read without a buffer between the kernel and the caller's."""
 
     def __init__(self, path: str, start: int, size: int) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close())
-        self._file.seek(start)
-        self._left = size
+        self._path, self._left = path, size
+        with _disk_errors(path):
+            self._file = _open_local(path, 0)
+            self._file.seek(start)
 
     def readinto(self, buffer: memoryview, /) -> int:
-        count = self._file.readinto(buffer[: self._left]) or 0
+        with _disk_errors(self._path):
+            count = self._file.readinto(buffer[: self._left]) or 0
         self._left -= count
         return count
 
@@ -377,7 +525,8 @@ class _S3Reader:
     def _ask(self) -> None:
         part = next(self._ranges, None)
         if part is not None:
-            self._coming.append(self._threads.submit(_read_part, self._uri, *part))
+            first, stop = part
+            self._coming.append(self._threads.submit(read_bytes, self._uri, first, stop - first))
 
     def _take(self) -> None:
         if self._coming:
@@ -394,20 +543,6 @@ class _S3Reader:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _read_part(uri: str, first: int, stop: int) -> bytes:
-    """Read bytes [first, stop) of an object, or those of them that it has.
-
-    Where the connection breaks within them they are asked for again: botocore retries a request that fails,
-    but not a body that ends early, which it tells by its length.
-    """
-    for attempt in range(1, _PART_ATTEMPTS):
-        try:
-            return read_bytes(uri, first, stop - first)
-        except TransientError:
-            time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 (full jitter, no secret)
-    return read_bytes(uri, first, stop - first)
 
 
 def open_range(uri: str, start: int, size: int) -> Reader:

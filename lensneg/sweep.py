@@ -41,6 +41,12 @@ _MAX_HEADER_BLOCKS: Final = 40
 #: Both headers and the first row are within this many bytes: all that is read to look at a file.
 _PROBE_BYTES: Final = 256 << 10
 
+#: A row of DR10 has 505 bytes. One that is longer than this would only fill the memory.
+_MAX_ROW_BYTES: Final = 16 << 10
+
+#: So much of what follows the rows is looked at: their padding, and how the next HDU begins, if there is one.
+_REST_BYTES: Final = 2 * _BLOCK
+
 #: Rows read at once: 8 MB, which stays in a processor's cache while a chunk is worked on.
 CHUNK_ROWS: Final = 8_192
 
@@ -278,10 +284,18 @@ class _Gunzip:
         buffer[: len(data)] = data
         return len(data)
 
-    def finish(self) -> None:
-        """Read to the end, where the checksum is: before it, damage can pass for other values."""
+    def finish(self) -> bytes:
+        """Read to the end, where the checksum is: before it, damage can pass for other values.
+
+        Returns
+        -------
+        bytes
+            What comes first after what was read before.
+        """
+        rest = self._read(_REST_BYTES)
         while self._read(1 << 20):
             pass
+        return rest
 
     def close(self) -> None:
         self._file.close()
@@ -380,8 +394,13 @@ def _row_dtype(cards: bytes) -> np.dtype[np.void]:
             raise ValueError(f"column {i} has no TTYPE{i} or no TFORM{i}")
         try:
             formats.append(tform_dtype(tform))
-        except ValueError as error:
+        except (ValueError, TypeError, MemoryError) as error:  # the latter for a repeat count of any size
             raise ValueError(f"column {i} ({name}): {error}") from error
+        if sum(form.itemsize for form in formats) > _MAX_ROW_BYTES:
+            raise ValueError(
+                f"column {i} ({name}): TFORM {tform!r} makes a row of more than {_MAX_ROW_BYTES:,} bytes; "
+                "fetch the file again"
+            )
         names.append(name.strip().upper())
         scale, zero = _value(header, f"TSCAL{i}", 1), _value(header, f"TZERO{i}", 0)
         if names[-1] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
@@ -420,7 +439,8 @@ def _layout(stream: storage.Reader, uri: str) -> SweepFile:
         cards = _read_header(stream, uri, 1)
         dtype, n_rows = _table_layout(cards)
     except ValueError as error:
-        raise SweepError(f"{uri}: {error}") from error
+        remedy = "" if "fetch" in str(error) else "; fetch the file again"
+        raise SweepError(f"{uri}: {error}{remedy}") from error
     return SweepFile(uri, dtype, n_rows, (len(primary) + len(cards)) * _CARD)
 
 
@@ -473,8 +493,16 @@ def probe_sweep(info: storage.FileInfo) -> SweepProbe:
                 f"{info.uri}: truncated: its header promises {file.n_rows:,} rows, so at least "
                 f"{needed:,} bytes, and it has {info.size:,}; fetch it again"
             )
+        if file.n_rows and not file.is_compressed:
+            last = needed - file.dtype.itemsize
+            end = storage.read_bytes(info.uri, last, file.dtype.itemsize + _REST_BYTES)
+            _check_last_row(end[: file.dtype.itemsize], file)
+            _check_rest(end[file.dtype.itemsize :], file)
         release = 0
-        if file.n_rows:
+        if not file.n_rows:
+            rest = bytearray(_REST_BYTES)
+            _check_rest(bytes(rest[: _fill(stream, memoryview(rest))]), file)
+        else:
             row = bytearray(file.dtype.itemsize)
             if _fill(stream, memoryview(row)) < len(row):
                 raise SweepError(f"{info.uri}: the file ends within its first row; fetch it again")
@@ -482,6 +510,26 @@ def probe_sweep(info: storage.FileInfo) -> SweepProbe:
     finally:
         stream.close()
     return SweepProbe(file, release)
+
+
+def _check_rest(rest: bytes, file: SweepFile) -> None:
+    """Refuse a file that goes on after the rows that its header promises: a lower number would lose rows."""
+    padding = -(file.data_start + file.n_rows * file.dtype.itemsize) % _BLOCK
+    beyond = rest[padding:]
+    if any(rest[:padding]) or (beyond and not beyond.startswith(b"XTENSION=")):
+        raise SweepError(
+            f"{file.uri}: there are more data than the {file.n_rows:,} rows that its header (NAXIS2) "
+            "promises; fetch it again"
+        )
+
+
+def _check_last_row(row: Any, file: SweepFile) -> None:
+    """Refuse a file whose padding would be taken for a row: a higher number in its header does that."""
+    if not any(row):
+        raise SweepError(
+            f"{file.uri}: the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty; "
+            "fetch it again"
+        )
 
 
 def iter_rows(
@@ -529,7 +577,9 @@ def iter_rows(
             yield row, SweepRows(np.frombuffer(chunk, dtype=file.dtype))
             row += count
             left -= count
+        if row == file.n_rows:
+            _check_last_row(chunk[-row_bytes:], file)
         if isinstance(stream, _Gunzip) and row == file.n_rows:
-            stream.finish()
+            _check_rest(stream.finish(), file)
     finally:
         stream.close()

@@ -297,12 +297,23 @@ TASKS = [pair for pair in states(GRAPH) if pair[1]["Type"] == "Task"]
 def test_every_task_has_a_timeout_and_functions_are_retried(name: str, state: dict[str, Any]) -> None:
     assert state["TimeoutSeconds"] > 0
     if "lambda" in state["Resource"]:
-        [retry] = state["Retry"]
-        assert "TransientError" in retry["ErrorEquals"]
-        assert "Lambda.TooManyRequestsException" in retry["ErrorEquals"]
-        assert retry["JitterStrategy"] == "FULL"
+        busy, ended = state["Retry"]
+        assert "TransientError" in busy["ErrorEquals"]
+        assert "Lambda.TooManyRequestsException" in busy["ErrorEquals"]
+        assert "Sandbox.Timedout" in ended["ErrorEquals"]
         module = handler_module(name)
         assert Path(STATE_MACHINE.parents[1], *module.split(".")).with_suffix(".py").exists()
+
+
+@pytest.mark.parametrize(("name", "state"), list(states(GRAPH)), ids=[name for name, _ in states(GRAPH)])
+def test_retries_have_full_jitter_and_are_of_named_errors(name: str, state: dict[str, Any]) -> None:
+    """What our own code refuses would be refused again, and States.ALL would try that, too."""
+    own = {"InputError", "ConfigError", "CatalogError", "SweepError", "StorageError", "RunStateError"}
+    for retry in state.get("Retry", []):
+        assert retry["JitterStrategy"] == "FULL"
+        assert retry["MaxDelaySeconds"] <= 120
+        assert retry["MaxAttempts"] <= 6
+        assert not {"States.ALL", "States.TaskFailed", "Exception", *own} & set(retry["ErrorEquals"])
 
 
 def test_the_map_hides_no_failure() -> None:

@@ -1,5 +1,6 @@
 """Storage: the same behaviour on a disk and in S3, whole files or none, and errors that tell."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
+from moto.core.botocore_stubber import MockRawResponse
+from weather import Weather, bad_weather
 
 from lensneg import storage
-from lensneg.errors import InputError, TransientError
+from lensneg.errors import InputError, StorageError, TransientError
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -165,10 +169,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     storage.write_bytes(uri, b"old")
 
     def fail(*_: Any) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(StorageError, match=f"{uri}: no space left.*free some space"):
         storage.write_bytes(uri, b"new, and longer")
     assert files_in(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
@@ -179,10 +183,10 @@ def test_a_first_write_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def fail(*_: Any) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(StorageError, match=r"no space left.*free some space"):
         storage.write_bytes(str(tmp_path / "a"), b"new", if_absent=True)
     assert files_in(tmp_path) == []
 
@@ -224,6 +228,39 @@ def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
     for name in (".a.123", "b"):
         (tmp_path / name).touch()
     assert [storage.basename(info.uri) for info in storage.list_files(str(tmp_path))] == ["b"]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for act in (storage.read_bytes, lambda uri: storage.open_range(uri, 0, 1)):
+        with pytest.raises(InputError, match="pipe: neither a file nor a folder"):
+            act(str(tmp_path / "pipe"))
+
+
+def test_links_in_a_circle_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").touch()
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "broken").symlink_to(tmp_path / "nowhere")
+    assert [info.uri for info in storage.list_files(str(tmp_path))] == [str(tmp_path / "a" / "file")]
+    assert storage.list_non_files(str(tmp_path)) == [str(tmp_path / p) for p in ("a", "a/broken", "a/up")]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "a" / "b"), b"whole")
+    (tmp_path / "a" / ".writing-b.x7").touch()
+    (tmp_path / "a" / ".other").touch()
+    storage.remove_temporary_files(str(tmp_path))
+    assert files_in(tmp_path) == ["a/.other", "a/b"]
+
+
+def test_on_aws_a_file_of_the_function_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc/self/environ holds the role's keys, and an error message could quote it."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "lensneg-Preflight")
+    for uri in ("/proc/self/environ", "file:///etc/passwd", "~/config.yaml"):
+        with pytest.raises(InputError, match="on AWS every file is in S3"):
+            storage.normalize(uri)
+    assert storage.normalize("s3://bucket/key") == "s3://bucket/key"
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -378,29 +415,79 @@ def test_an_object_in_many_parts_is_read_in_order(s3: str, monkeypatch: pytest.M
     assert found == data[37 : 37 + 20_011]
 
 
-def test_a_part_whose_connection_breaks_is_read_again(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = bytes(range(200))
-    storage.write_bytes(f"{s3}/short", data)
-    whole, calls = storage.read_bytes, []
-
-    def broken_twice(uri: str, start: int = 0, size: int | None = None) -> bytes:
-        calls.append(start)
-        if len(calls) < 3:
-            raise TransientError("reset")
-        return whole(uri, start, size)
-
-    monkeypatch.setattr(storage, "read_bytes", broken_twice)
-    assert storage._read_part(f"{s3}/short", 10, 150) == data[10:150]
-    assert len(calls) == 3
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Retries at once; the list has how long each would have waited."""
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    return waited
 
 
-def test_a_part_that_never_comes_is_an_error(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> bytes:
-        raise TransientError("reset")
+def test_a_body_that_breaks_off_is_read_again(s3: str, no_waiting: list[float]) -> None:
+    data = bytes(range(256)) * 40
+    storage.write_bytes(f"{s3}/data", data)
+    with bad_weather(Weather(0.5, seed=3, kinds=("short body",))) as weather:
+        for first in range(0, 10_000, 1000):
+            assert storage.read_bytes(f"{s3}/data", first, 150) == data[first : first + 150]
+    assert weather.injected["short body"] > 5
+    assert len(no_waiting) == weather.injected["short body"]
 
-    monkeypatch.setattr(storage, "read_bytes", broken)
-    with pytest.raises(TransientError, match="reset"):
-        storage._read_part(f"{s3}/short", 0, 100)
+
+def test_a_body_that_always_breaks_off_is_an_error(s3: str, no_waiting: list[float]) -> None:
+    storage.write_bytes(f"{s3}/data", bytes(100))
+    with (
+        bad_weather(Weather(1.0, kinds=("short body",))) as weather,
+        pytest.raises(TransientError, match=r"s3://sky/data: .* in 6 attempts"),
+    ):
+        storage.read_bytes(f"{s3}/data")
+    assert weather.requests["GetObject"] == 6
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error", "tried"),
+    [
+        ("SlowDown", 503, TransientError, 8),
+        ("InternalError", 500, TransientError, 8),
+        ("AccessDenied", 403, InputError, 1),
+        ("InvalidAccessKeyId", 403, StorageError, 1),
+        ("InvalidRequest", 400, StorageError, 1),
+        ("NoSuchKey", 404, FileNotFoundError, 1),
+    ],
+)
+def test_only_what_may_work_again_is_tried_again(
+    s3: str, no_waiting: list[float], code: str, status: int, error: type[Exception], tried: int
+) -> None:
+    requests = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        requests.append(request)
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>".encode()
+        return AWSResponse(request.url, status, {"content-length": str(len(body))}, MockRawResponse(body))
+
+    events = storage.s3_client().meta.events
+    events.register_first("before-send.s3", answer)
+    try:
+        with pytest.raises(error, match="s3://sky/a") as caught:
+            storage.read_bytes(f"{s3}/a")
+    finally:
+        events.unregister("before-send.s3", answer)
+    assert len(requests) == tried
+    assert isinstance(caught.value, TransientError) == (tried > 1)
+
+
+def test_a_conditional_write_whose_answer_was_lost_is_ours(s3: str, no_waiting: list[float]) -> None:
+    """botocore sends it again, and is told that the object is there: the one that it wrote itself."""
+    weather = Weather(1.0, kinds=("answer lost",))
+
+    def clear_up(seconds: float) -> None:
+        weather.share = 0.0
+
+    with bad_weather(weather), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", clear_up)
+        assert storage.write_bytes(f"{s3}/run.json", b"mine", if_absent=True) is True
+    assert weather.requests["PutObject"] == 2
+    assert storage.write_bytes(f"{s3}/run.json", b"another's", if_absent=True) is False
+    assert storage.read_bytes(f"{s3}/run.json") == b"mine"
 
 
 def test_a_range_beyond_the_end_of_an_object_is_empty(s3: str) -> None:

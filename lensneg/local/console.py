@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
@@ -58,7 +59,7 @@ class Progress:
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(text, highlight=False, soft_wrap=True)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def planned(self, root: str, items: int) -> None:
         """Add a bar for a map."""
@@ -114,12 +115,12 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
     }
     for name, path in paths.items():
         if storage.exists(path) or name in ("run", "logs"):
-            console.print(f"{name:<9} {path}", highlight=False, soft_wrap=True)
+            console.print(f"{name:<9} {path}", markup=False, highlight=False, soft_wrap=True)
     if outcome.status == "SUCCEEDED":
         verdict = "mini-test passed" if request.mode == "test" else "published"
         console.print(verdict, style="bold green")
     else:
-        console.print(f"{outcome.status}: {outcome.error}", style="bold red", highlight=False)
+        console.print(f"{outcome.status}: {outcome.error}", style="bold red", markup=False, highlight=False)
         console.print(outcome.cause, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -148,7 +149,7 @@ def _show_gates(console: Console, title: str, files: RunFiles) -> None:
             gate["gate"],
             "[green]passed" if gate["passed"] else "[red]failed",
             str(len(gate["checks"])),
-            ", ".join(c["name"] + ("" if c["critical"] else " (warning)") for c in failed),
+            escape(", ".join(c["name"] + ("" if c["critical"] else " (warning)") for c in failed)),
         )
     console.print(table)
 

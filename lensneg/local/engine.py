@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -121,12 +122,16 @@ class Machine:
         arn = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(data))[
             "executionArn"
         ]
-        while True:
-            execution = self._client.describe_execution(executionArn=arn)
-            on_poll()
-            if execution["status"] != "RUNNING":
-                return dict(execution)
-            time.sleep(_POLL_SECONDS)
+        try:
+            while True:
+                execution = self._client.describe_execution(executionArn=arn)
+                on_poll()
+                if execution["status"] != "RUNNING":
+                    return dict(execution)
+                time.sleep(_POLL_SECONDS)
+        except BaseException:  # Ctrl-C above all: no state may follow the one that is under way
+            self._client.stop_execution(executionArn=arn, error="Interrupted", cause="stopped from outside")
+            raise
 
     def states_entered(self, name: str) -> list[str]:
         """Return the names of the states that an execution entered, in order."""
@@ -147,6 +152,8 @@ def local_machine(
     """Register the state machine in moto's interpreter, for as long as the context lasts."""
     config: Any = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
     with (
+        # Someone's own S3 endpoint is for the sweeps, which the functions read; moto answers only for AWS's.
+        patch.dict(os.environ, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}),
         mock_aws(config=config),
         patch.object(LambdaSimpleBackend, "invoke", _lambda_backend(functions)),
         patch.object(state_task_factory, "state_task_service_for", _task_services(emr)),

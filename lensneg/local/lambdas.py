@@ -52,8 +52,12 @@ def handler_module(function_name: str) -> str:
 
 
 def _start_worker(environment: dict[str, str], log_folder: str) -> None:
-    """Prepare a worker process: the caller's environment, its own log, and no say in Ctrl-C."""
+    """Prepare a worker process: the caller's environment, its own log, and no say in Ctrl-C.
+
+    It ends with the process that started it, even where that one was killed.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
     os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
@@ -63,6 +67,14 @@ def _start_worker(environment: dict[str, str], log_folder: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log, stream.fileno())
+
+
+def _die_with_parent() -> None:
+    """Wait for the parent's end, and end with it: nobody would hear an answer any more."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _invoke(function_name: str, body: str) -> str:
@@ -101,6 +113,7 @@ class LocalLambda:
         # Taken before moto puts its dummy credentials there: sweeps may well lie in a real bucket.
         self._start = (_start_worker, (dict(os.environ), str(log_folder)))
         self._lock = threading.Lock()
+        self._stopped = False
         self._pool = self._new_pool()
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -130,13 +143,16 @@ class LocalLambda:
     def _replace(self, broken: ProcessPoolExecutor) -> None:
         """Put a new pool in the place of one that lost a process."""
         with self._lock:
-            if self._pool is broken:
+            if self._pool is broken and not self._stopped:
                 self._pool = self._new_pool()
 
     def stop(self) -> None:
-        """End all worker processes at once."""
-        processes = list((self._pool._processes or {}).values())
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End all worker processes at once; whatever is invoked after that fails."""
+        with self._lock:
+            self._stopped = True
+            started = self._pool._processes or {}
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            processes = list(started.values())  # none is started after the shutdown
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + 5

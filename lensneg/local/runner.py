@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lensneg import storage
 from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda
-from lensneg.run import RunFiles, RunRequest
+from lensneg.local.lock import locked
+from lensneg.run import RunFiles, RunRequest, mini_test_id
 
 
 class Watcher(Protocol):
@@ -57,9 +59,27 @@ def run_locally(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    InputError
+        If another process is at work on the run.
     """
     files = RunFiles(request.out, request.run_id)
     data = request.model_dump(mode="json", exclude_none=True)
+    runs = [files]
+    if request.mode == "test-then-full":
+        runs.append(RunFiles(request.out, mini_test_id(request.run_id)))
+    with locked(*runs):
+        for run in runs:
+            storage.remove_temporary_files(run.root)
+            storage.remove_temporary_files(run.manifest_folder)
+        return _execute(request, data, files, workers, watcher)
+
+
+def _execute(
+    request: RunRequest, data: dict[str, Any], files: RunFiles, workers: int, watcher: Watcher
+) -> Outcome:
     with machine(workers, Path(files.root) / "logs", watcher) as state_machine:
         execution = state_machine.execute(request.run_id, data, watcher.refresh)
     return Outcome(execution["status"], execution.get("error", ""), execution.get("cause", ""), files)
@@ -79,9 +99,9 @@ def machine(workers: int, log_folder: Path, watcher: Watcher) -> Iterator[Machin
 
     functions = LocalLambda(workers, log_folder, on_done)
     emr = LocalEmrServerless(log_folder, watcher.draw_step)
-    try:
-        with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
+    with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
+        try:
             yield state_machine
-    finally:
-        emr.stop()
-        functions.stop()
+        finally:  # within the mock, so that nothing that is still on its way reaches a real account
+            emr.stop()
+            functions.stop()

@@ -1,0 +1,102 @@
+"""The real command line as a child process: started, watched, killed, and looked for in the process table."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+#: A child and all its children carry it in their environment, so that none can hide.
+MARK = "LENSNEG_FAULT_MARK"
+
+
+class Process:
+    """A ``lensneg run`` under way, with all its children.
+
+    Parameters
+    ----------
+    request : dict
+        The run; only ``started_at`` cannot be given on the command line.
+    log : Path
+        Where its output goes.
+    """
+
+    def __init__(self, request: dict[str, Any], log: Path, **environment: str) -> None:
+        self.mark = uuid.uuid4().hex
+        self.log = log
+        command = [sys.executable, "-m", "lensneg", "run", "--workers", "2"]
+        for option in ("config", "sweeps", "out", "mode"):
+            command += [f"--{option}", request[option]]
+        command += ["--run-id", request["run_id"]]
+        for spec in request["positives"]:
+            command += ["--positives", spec["uri"] if isinstance(spec, dict) else spec]
+        with log.open("wb") as output:
+            self.popen = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, MARK: self.mark, **environment},
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        """Wait until the command has said something."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output():
+            assert time.monotonic() < deadline, f"{text!r} never came: {self.output()}"
+            assert self.popen.poll() is None, self.output()
+            time.sleep(0.01)
+
+    def family(self, kind: str = "") -> list[int]:
+        """The run's processes: all, or of a kind: parent, worker, driver (Java), script (its Python)."""
+        mark = f"{MARK}={self.mark}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if not entry.name.isdigit() or mark not in (entry / "environ").read_bytes().split(b"\0"):
+                    continue
+                if (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                    continue
+                words = (entry / "cmdline").read_bytes()
+            except (OSError, ValueError):
+                continue
+            kinds = {
+                "parent": int(entry.name) == self.popen.pid,
+                "worker": b"spawn_main" in words,
+                "driver": words.split(b"\0")[0].endswith(b"/java") and b"SparkSubmit" in words,
+                "script": b"python" in words.split(b"\0")[0]
+                and b"sample_negatives" in words
+                and b"leash" not in words,
+            }
+            if not kind or kinds[kind]:
+                found.append(int(entry.name))
+        return found
+
+    def kill(self, kind: str, chance: random.Random) -> str:
+        """Kill -9 what is there of a kind, or one of them; return what was killed, or nothing."""
+        pids = self.family("" if kind == "whole" else kind)
+        if kind not in ("whole", "parent") and pids:
+            pids = [chance.choice(pids)]
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pids = [other for other in pids if other != pid]
+        return kind if pids else ""
+
+    def gone(self, seconds: float = 15) -> bool:
+        """Wait until none of the processes is left."""
+        deadline = time.monotonic() + seconds
+        while self.popen.poll() is None or self.family():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True

@@ -1,0 +1,141 @@
+"""What a new start of a run trusts, and what it does not: unit by unit."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults import call, in_child, reset
+from world import World, make_world
+
+from lensneg import preflight, storage
+from lensneg.errors import CatalogError, TransientError
+from lensneg.fanout import finished
+from lensneg.local.engine import local_machine
+from lensneg.local.lambdas import Invocation
+from lensneg.plan import plan_fan_out
+from lensneg.run import Item, load_run
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"), rows=2_000)
+
+
+@pytest.fixture(scope="module")
+def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the output folder with a run in it that has been made."""
+    reset(world.template, world.out)
+    in_child(world.make)
+    copy = tmp_path_factory.mktemp("made") / "out"
+    shutil.copytree(world.out, copy)
+    return copy
+
+
+@pytest.fixture
+def root(world: World, made: Path) -> str:
+    """The folder of a run that has been made."""
+    reset(made, world.out)
+    return str(world.out / "runs" / "one")
+
+
+def test_a_run_that_was_started_anew_under_its_old_id_is_not_the_old_one(root: str, tmp_path: Path) -> None:
+    """A Lambda function outlives the folder of a run, and must not go on with what it remembers."""
+    before = load_run(root)
+    assert load_run(root) is before
+    record = json.loads(Path(root, "run.json").read_text())
+    record["started_at"] = "2025-06-01T00:00:00Z"
+    storage.write_json(f"{root}/run.json", record)
+    assert load_run(root).record.started_at == "2025-06-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("part", ["pool", "positives"])
+@pytest.mark.parametrize("how", ["lost", "cut", "of nothing"])
+def test_an_item_whose_tables_are_not_whole_is_not_done(root: str, part: str, how: str) -> None:
+    run = load_run(root)
+    items = [Item.model_validate(entry) for entry in storage.read_json(run.files.items)]
+    found = [finished(run, item) for item in items]
+    i = next(i for i, stats in enumerate(found) if stats is not None and stats.positives_bytes)
+    table = Path(getattr(run.files, part)(items[i].id))
+    if how == "lost":
+        table.unlink()
+    else:
+        table.write_bytes(b"" if how == "of nothing" else table.read_bytes()[:-1])
+    assert finished(run, items[i]) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"item": {}}'])
+def test_stats_that_are_none_are_not_trusted(root: str, text: str) -> None:
+    run = load_run(root)
+    item = Item.model_validate(storage.read_json(run.files.items)[0])
+    Path(run.files.stats(item.id)).write_text(text)
+    assert finished(run, item) is None
+
+
+def test_a_catalogue_that_changed_after_gate_1_is_refused(world: World, tmp_path: Path) -> None:
+    reset(world.template, world.out)
+    sky = tmp_path / "sky"
+    shutil.copytree(world.sky, sky)
+    here = World(sky, world.config, world.template, world.out, {})
+    root = in_child(lambda: call("Preflight", here.request()))["root"]
+    with (sky / "positives.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(CatalogError, match=r"positives\.csv: the file changed after gate 1"):
+        plan_fan_out(root)
+    assert not Path(root, "run.json").exists()
+
+
+def test_s3_that_is_busy_is_no_fault_of_a_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gate 1 must not say "fetch it again": the state machine tries once more instead."""
+    reset(world.template, world.out)
+
+    def busy(*_: Any) -> Any:
+        raise TransientError("s3://sky/a: SlowDown")
+
+    for name in ("probe_sweep", "read_catalog"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(preflight, name, busy)
+            with pytest.raises(TransientError, match="SlowDown"):
+                preflight.preflight(world.request())
+
+
+def test_two_starts_at_once_with_other_inputs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them writes the inventory; the other sees that, and what is different."""
+    reset(world.template, world.out)
+    check = preflight._Inspection._not_published
+
+    def meanwhile(self: Any, record: Any) -> None:
+        other = record.model_copy(update={"mode": "test"})
+        storage.write_json(self.files.inventory, other.model_dump(mode="json"))
+        check(self, record)
+
+    monkeypatch.setattr(preflight._Inspection, "_not_published", meanwhile)
+    gate = preflight.preflight(world.request())["gate"]
+    assert gate["passed"] is False
+    assert "mode was test" in gate["cause"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"run_id": 1}', "\x00"])
+def test_an_inventory_that_is_none_is_named(world: World, text: str) -> None:
+    reset(world.template, world.out)
+    path = world.out / "runs" / "one" / "inventory.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    gate = preflight.preflight(world.request())["gate"]
+    assert gate["passed"] is False
+    assert str(path) in gate["cause"]
+    assert "choose another run id" in gate["cause"]
+
+
+def test_the_local_run_does_not_touch_someones_own_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that is configured is where the sweeps are; moto's own S3 must not be looked for there."""
+
+    class Functions:
+        def invoke(self, _name: str, _body: str) -> Invocation:
+            gate = {"gate": "Gate1PreSubmission", "passed": False, "cause": "none"}
+            return Invocation(result={"root": "", "mode": "", "published": False, "gate": gate})
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with local_machine(Functions(), None, "") as machine:  # type: ignore[arg-type]
+        assert machine.execute("one", {})["error"] == "Gate1PreSubmission"

@@ -1,0 +1,93 @@
+"""Stop means stop: whatever ends the command, no process of it stays, and the run can go on."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from faults import LONG, reset, tell
+from processes import Process
+from world import World, make_world
+
+from lensneg.errors import InputError
+from lensneg.local import leash
+from lensneg.local.lock import locked
+from lensneg.run import RunFiles
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"), rows=4_000)
+
+
+#: The signal, what the command has said when it gets it, and its exit code.
+STOPS = [
+    (signal.SIGTERM, "SummarizeFanOut done", 143),
+    (signal.SIGKILL, "SummarizeFanOut done", -9),
+    (signal.SIGINT, "drawing", 130),
+    (signal.SIGTERM, "drawing", 143),
+    (signal.SIGKILL, "drawing", -9),
+    (signal.SIGHUP, "items", 129),
+    (signal.SIGINT, "items", 130),
+]
+
+
+@pytest.mark.parametrize(("number", "said", "code"), STOPS if LONG else STOPS[:1])
+def test_no_process_stays(world: World, tmp_path: Path, number: int, said: str, code: int) -> None:
+    reset(world.template, world.out)
+    process = Process(world.request(), tmp_path / "log")
+    process.wait_for(said)
+    process.popen.send_signal(number)
+    assert process.gone(), process.family()
+    assert process.popen.returncode == code
+    if code > 0:
+        assert "--run-id one continues the run" in process.output()
+    assert "Traceback" not in process.output()
+    assert not (world.out / "manifests").exists()
+    if LONG:
+        again = Process(world.request(), tmp_path / "again")
+        assert again.popen.wait(120) == 0, again.output()
+    tell("stopped", f"{signal.Signals(number).name} after {said!r}", f"exit {code}, no process left")
+
+
+def test_the_leash_ends_a_command_whose_starter_was_killed(tmp_path: Path) -> None:
+    """Not even -9 leaves a job behind that goes on writing into a run."""
+    script = (
+        "import subprocess, sys, time\n"
+        "leashed = subprocess.Popen([sys.executable, '-I', '-S', *sys.argv[1:]], stdin=subprocess.PIPE,"
+        " start_new_session=True)\n"
+        "print('started', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    pid_file = tmp_path / "pid"
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        leash.__file__,
+        "sh",
+        "-c",
+        f"echo $$ > {pid_file}; exec sleep 60",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        starter.stdout.readline()
+        deadline = time.monotonic() + 20
+        while not (pid_file.exists() and pid_file.read_text().strip()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        starter.kill()
+    stat = Path(f"/proc/{pid_file.read_text().strip()}/stat")
+    while stat.exists() and " Z " not in stat.read_text():
+        assert time.monotonic() < deadline, "it outlived its starter"
+        time.sleep(0.01)
+
+
+def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
+    files = RunFiles(str(tmp_path), "one")
+    with locked(files), pytest.raises(InputError, match=r"process \d+ is at work on this run"), locked(files):
+        pass
+    with locked(files):
+        pass

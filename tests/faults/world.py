@@ -1,0 +1,61 @@
+"""A small sky, a config that it can pass, and an output folder in which the mini-test has passed."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from conftest import config_text, edited
+from faults import STARTED_AT, in_child, published, walk
+from pipeline import OPEN_GATES, as_input, make_request
+from test_state_machine import draw_plainly
+
+from lensneg.mocksky import write_mock_sky
+
+
+@dataclass
+class World:
+    """What a run is made from, and what it comes to when nothing disturbs it."""
+
+    sky: Path
+    config: Path
+    template: Path
+    out: Path
+    expected: dict[str, bytes]
+
+    def request(self, mode: str = "full", run_id: str = "one") -> dict[str, Any]:
+        request = make_request(self.sky, self.config, self.out, run_id, mode)
+        return {**as_input(request), "started_at": STARTED_AT}
+
+    def make(self, mode: str = "full", run_id: str = "one") -> str:
+        return walk(self.request(mode, run_id), draw, read_items)
+
+
+def draw(root: str) -> None:
+    draw_plainly(Path(root))
+
+
+def read_items(uri: str) -> list[Any]:
+    items: list[Any] = json.loads(Path(uri).read_text())
+    return items
+
+
+def make_world(folder: Path, rows: int) -> World:
+    """Two sweep files, a passed mini-test, and an undisturbed run to compare with."""
+    sky, config = folder / "sky", folder / "config.yaml"
+    write_mock_sky(sky, files=2, rows=rows, seed=21)
+    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 3, "execution.mini_test_files": 1}
+    config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
+    world = World(sky, config, folder / "template", folder / "out", {})
+    os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
+    os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
+    os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "CRITICAL")
+    in_child(lambda: world.make("test", "mini"))
+    shutil.copytree(world.out, world.template)
+    in_child(world.make)
+    world.expected = published(world.out, "one")
+    assert {"manifest.json", "negatives/part-00000.parquet"} <= set(world.expected)
+    return world
