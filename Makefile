@@ -3,6 +3,8 @@
 #   make run     a sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
 #   make check   formatting, lint, types
+#   make image-check  the functions' image, built without an engine and booted (as root, with buildah)
+#   make deploy  sam build and sam deploy, with the commit written into what will be published
 #   make bench   all benchmarks, side by side: rewrites benchmarks/results.md (about half an hour)
 #   make lock    pin the dependencies anew
 
@@ -14,7 +16,7 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: .venv run test check format bench lock clean
+.PHONY: .venv run test check format bench lock clean image-check deploy
 
 run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
@@ -28,6 +30,24 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# With these tools tests/stack leaves nothing out; without them it skips what it cannot do.
+.venv-stack: .venv-stack/.done
+
+.venv-stack/.done: requirements-stack.lock tests/stack/package-lock.json .venv/.base
+	rm -rf .venv-stack
+	$(PYTHON) -m venv .venv-stack
+	$(UV) pip install --quiet --python .venv-stack/bin/python --require-hashes -r requirements-stack.lock
+	cp tests/stack/package.json tests/stack/package-lock.json .venv-stack
+	! command -v npm >/dev/null || npm --prefix .venv-stack ci --silent --ignore-scripts
+	touch .venv-stack/.done
+
+image-check: .venv/.dev
+	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest tests/image
+
+deploy: .venv-stack
+	.venv-stack/bin/sam build
+	.venv-stack/bin/sam deploy --parameter-overrides GitCommit=$$(git describe --always --dirty --abbrev=40 --exclude '*') $(PARAMETERS)
 
 format: .venv/.dev
 	$(BIN)/ruff format .
@@ -55,12 +75,16 @@ bench: .venv/.bench
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-bench.lock
 	touch .venv/.bench
 
-LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-    --no-emit-index-url --no-header --extra local pyproject.toml
+COMPILE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header
+LOCK := $(COMPILE) --universal --python-version 3.11 --extra local pyproject.toml
+ON_LAMBDA := --python-version 3.13 --python-platform x86_64-manylinux_2_28
 lock: .venv/.base
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
+	$(COMPILE) $(ON_LAMBDA) -c requirements.lock pyproject.toml -o requirements-lambda.lock
+	$(COMPILE) $(ON_LAMBDA) --group runtime -o requirements-runtime.lock
+	$(COMPILE) --universal --python-version 3.11 --group stack -o requirements-stack.lock
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-stack build

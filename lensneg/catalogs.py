@@ -148,7 +148,9 @@ def _read_table(uri: str) -> pa.Table:
     try:
         data = storage.read_bytes(uri)
     except FileNotFoundError as error:
-        raise CatalogError(f"{uri}: no such file; check the path") from error
+        raise CatalogError(
+            f"{uri}: no such file; check the path, or put it there (lensneg aws upload)"
+        ) from error
     except IsADirectoryError as error:
         raise CatalogError(f"{uri}: this is a folder; name a catalogue file in it") from error
     suffix = uri.lower().removesuffix(".gz").rpartition(".")[2]

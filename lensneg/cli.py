@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 from lensneg import __version__, storage
+from lensneg.commands.aws import aws
 from lensneg.config import parse_config
 from lensneg.errors import InputError, LensnegError
 from lensneg.gates import GATE_NAMES
@@ -241,3 +242,6 @@ def _cores() -> int:
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cli.add_command(aws)
