@@ -43,7 +43,7 @@ check: .venv/.dev
 	touch .venv-stack/.done
 
 image-check: .venv/.dev
-	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest tests/image
+	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image
 
 deploy: .venv-stack
 	.venv-stack/bin/sam build
