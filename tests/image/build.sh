@@ -57,6 +57,9 @@ for program in bash env date chmod rm; do
     copy_with_libraries "$(readlink -f "$path")"
 done
 ln -sf bash "$root/bin/sh"
+for library in libstdc++.so.6 libgcc_s.so.1; do  # Amazon Linux has them, and wheels take them for granted
+    copy_with_libraries "$(ldconfig -p | awk -v name="$library" '$1 == name && /x86-64/ {print $NF; exit}')"
+done
 (cd "$prefix" && tar -cf - --exclude=test --exclude=idlelib --exclude='*.a' --exclude=__pycache__ \
     --exclude=site-packages bin/python3* lib) | tar -xf - -C "$root/var/lang"
 mkdir -p "$root/var/lang/lib/python3.13/site-packages"
