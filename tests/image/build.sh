@@ -57,7 +57,8 @@ for program in bash env date chmod rm; do
     copy_with_libraries "$(readlink -f "$path")"
 done
 ln -sf bash "$root/bin/sh"
-for library in libstdc++.so.6 libgcc_s.so.1; do  # Amazon Linux has them, and wheels take them for granted
+# The C and C++ libraries, which Amazon Linux has and every wheel may take for granted (PEP 600).
+for library in libstdc++.so.6 libgcc_s.so.1 libc.so.6 libm.so.6 libdl.so.2 librt.so.1 libpthread.so.0 libutil.so.1; do
     copy_with_libraries "$(ldconfig -p | awk -v name="$library" '$1 == name && /x86-64/ {print $NF; exit}')"
 done
 (cd "$prefix" && tar -cf - --exclude=test --exclude=idlelib --exclude='*.a' --exclude=__pycache__ \
