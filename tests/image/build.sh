@@ -6,7 +6,7 @@
 # runs. What is not there cannot be leaned on. Wheels come from a folder that is filled once, by pip, from
 # whatever index this machine has; so the build itself needs no network.
 #
-# Prints where the built image's file system is mounted.
+# Prints the name of a container of the built image.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -81,6 +81,8 @@ exec /var/lang/bin/python3 -m awslambdaric "$@"
 ENTRY
 chmod 755 "$root/lambda-entrypoint.sh"
 
+buildah rm --all >/dev/null  # what earlier builds left: this storage is ours alone
+buildah rmi --all --force >/dev/null
 container=$(buildah from scratch)
 buildah add --quiet "$container" "$root" / >/dev/null
 buildah config --env LAMBDA_TASK_ROOT=/var/task --env PATH=/var/lang/bin:/usr/bin:/bin --env LANG=en_US.UTF-8 \
@@ -92,5 +94,4 @@ say "building the Dockerfile"
 buildah bud --quiet --isolation chroot --pull-never --layers=false --volume "$wheels:/wheels:ro" \
     --volume "$work/pip.conf:/etc/pip.conf:ro" --tag "$image" . >"$work/build.log" 2>&1 ||
     { cat "$work/build.log" >&2; exit 1; }
-container=$(buildah from --pull-never "$image")
-buildah mount "$container"
+buildah from --pull-never "$image"

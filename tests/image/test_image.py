@@ -1,8 +1,8 @@
 """The image that the Dockerfile makes: each handler boots in it through Lambda's runtime client, and works.
 
-`make image-check` builds the image and names it in LENSNEG_IMAGE. A fake of Lambda's Runtime API hands out
-the events of functions/events, and moto's server is S3; the draw, which is not the image's, is the real Spark
-job. Nothing of this checkout is reachable from inside.
+`make image-check` builds the image and names a container of it in LENSNEG_IMAGE. A fake of Lambda's Runtime
+API hands out the events of functions/events, and moto's server is S3; the draw, which is not the image's, is
+the real Spark job. Nothing of this checkout is reachable from inside.
 """
 
 import json
@@ -180,12 +180,6 @@ def buildah(*command: str) -> list[str]:
     return ["buildah", "--storage-driver=vfs", f"--root={WORK}/storage", f"--runroot={WORK}/run", *command]
 
 
-def container() -> str:
-    """The container that build.sh made last and mounted."""
-    listed = subprocess.run(buildah("containers", "--quiet"), capture_output=True, text=True, check=True)
-    return listed.stdout.split()[-1]
-
-
 def in_container(*command: str) -> list[str]:
     """A command in the image, after the options that it is to be run with."""
     options = [word for word in command if word.startswith("--env=")]
@@ -195,7 +189,7 @@ def in_container(*command: str) -> list[str]:
         "--isolation=chroot",
         f"--user={NOBODY}",
         *options,
-        container(),
+        IMAGE,
         "--",
         *rest,
     ]
