@@ -71,6 +71,10 @@ class RuntimeApi:
                 self.send_header(
                     "Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:f"
                 )
+                self.send_header(
+                    "Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0"
+                )
+                self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -100,11 +104,11 @@ class RuntimeApi:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
 
-    def wait_for(self, count: int, process: subprocess.Popen[str]) -> None:
+    def wait_for(self, count: int, process: subprocess.Popen[str], log: list[str]) -> None:
         with self.changed:
             while len(self.answers) < count:
-                assert self.changed.wait(180) or process.poll() is None
-                assert process.poll() is None, "the function's process ended"
+                self.changed.wait(1)
+                assert process.poll() is None, f"the function's process ended: {''.join(log[-20:])}"
 
 
 class Function:
@@ -145,7 +149,7 @@ class Function:
             done = len(self.api.answers)
             self.api.waiting.append(event)
             self.api.changed.notify_all()
-        self.api.wait_for(done + 1, self.process)
+        self.api.wait_for(done + 1, self.process, self.log)
         kind, body = next(a for a in self.api.answers[done:] if a[0] != "cloudformation")
         assert kind == "response", f"{self.name}: {kind}: {body}\n{''.join(self.log[-20:])}"
         return body
