@@ -166,14 +166,7 @@ UNUSED = {
     ("PublishManifest", "s3:GetObject", "out/manifests/*"): "a publication that is repeated compares",
     **{
         (name, "s3:ListBucket", ""): "a file that is missing is called missing, not forbidden"
-        for name in (
-            "CheckSample",
-            "FilterSweep",
-            "PlanFanOut",
-            "PublishManifest",
-            "Report",
-            "SummarizeFanOut",
-        )
+        for name in ("CheckSample", "PlanFanOut", "Report", "SummarizeFanOut")
     },
 }
 
