@@ -4,6 +4,8 @@
 #   make test    the tests
 #   make check   formatting, lint, types, known vulnerabilities
 #   make faults  the long form of the fault suite: real runs killed, S3 in bad weather, fuzzing (half an hour)
+#   make image-check  the functions' image, built without an engine and booted (as root, with buildah)
+#   make deploy  sam build and sam deploy, with the commit written into what will be published
 #   make bench   all benchmarks, side by side: rewrites benchmarks/results.md (about half an hour)
 #   make lock    pin the dependencies anew
 
@@ -15,7 +17,7 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: .venv run test check faults format bench lock clean
+.PHONY: .venv run test check faults image-check deploy format bench lock clean
 
 run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
@@ -36,6 +38,24 @@ FUZZ_SECONDS ?= 120
 faults: .venv/.dev .venv/.fuzz
 	LENSNEG_FAULTS=long $(BIN)/python -m pytest --capture=no tests/faults
 	$(BIN)/python tests/faults/fuzz_reader.py -max_total_time=$(FUZZ_SECONDS)
+
+# With these tools tests/stack leaves nothing out; without them it skips what it cannot do.
+.venv-stack: .venv-stack/.done
+
+.venv-stack/.done: requirements-stack.lock tests/stack/package-lock.json .venv/.base
+	rm -rf .venv-stack
+	$(PYTHON) -m venv .venv-stack
+	$(UV) pip install --quiet --python .venv-stack/bin/python --require-hashes -r requirements-stack.lock
+	cp tests/stack/package.json tests/stack/package-lock.json .venv-stack
+	! command -v npm >/dev/null || npm --prefix .venv-stack ci --silent --ignore-scripts
+	touch .venv-stack/.done
+
+image-check: .venv/.dev
+	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image
+
+deploy: .venv-stack
+	.venv-stack/bin/sam build
+	.venv-stack/bin/sam deploy --parameter-overrides GitCommit=$$(git describe --always --dirty --abbrev=40 --exclude '*') $(PARAMETERS)
 
 format: .venv/.dev
 	$(BIN)/ruff format .
@@ -67,13 +87,17 @@ bench: .venv/.bench
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-bench.lock
 	touch .venv/.bench
 
-LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-    --no-emit-index-url --no-header --extra local pyproject.toml
+COMPILE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header
+LOCK := $(COMPILE) --universal --python-version 3.11 --extra local pyproject.toml
+ON_LAMBDA := --python-version 3.13 --python-platform x86_64-manylinux_2_28
 lock: .venv/.base
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK) --extra fuzz -c requirements.lock -o requirements-fuzz.lock
 	$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
+	$(COMPILE) $(ON_LAMBDA) -c requirements.lock pyproject.toml -o requirements-lambda.lock
+	$(COMPILE) $(ON_LAMBDA) --group runtime -o requirements-runtime.lock
+	$(COMPILE) --universal --python-version 3.11 --group stack -o requirements-stack.lock
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-stack build

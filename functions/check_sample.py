@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from functions.task import Event, task
+from aws_lambda_powertools.metrics import MetricUnit
+
+from functions.task import Event, metrics, task
+from lensneg import storage
+from lensneg.run import RunFiles
 from lensneg.samplecheck import check_sample
 
 
 @task
 def handler(event: Event) -> Event:
     """Judge the draw; ``job_error`` is there where the job failed, ``job`` where it ended well."""
-    return check_sample(event["root"], event.get("job_error"), event.get("job"))
+    result = check_sample(event["root"], event.get("job_error"), event.get("job"))
+    if result["gate"]["passed"]:
+        summary = storage.read_json(RunFiles.of_root(event["root"]).sample_summary)
+        metrics.add_metric("DrawSeconds", MetricUnit.Seconds, sum(summary["seconds"].values()))
+    return result

@@ -25,6 +25,7 @@ def handler(event: Event) -> Event:
         with suppress(LensnegError):  # where not even that can be written, the error itself matters more
             storage.write_json(run.files.error(item.id), {"item": item.id, "message": str(error)})
         raise
+    metrics.add_metric("ItemsDone", MetricUnit.Count, 1)
     metrics.add_metric("RowsIn", MetricUnit.Count, stats.rows_in)
     metrics.add_metric("RowsKept", MetricUnit.Count, stats.rows_kept)
     metrics.add_metric("BytesRead", MetricUnit.Bytes, stats.bytes_read)

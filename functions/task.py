@@ -6,17 +6,24 @@ name of a raised exception is what the state machine's Retry and Catch match.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lensneg.errors import LensnegError
 
-logger = Logger(service="lensneg")
-metrics = Metrics(namespace="lensneg", service="lensneg")
+#: The stack's name on AWS, so that two stacks in one account are told apart.
+_SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "lensneg")
+
+_NAMESPACE = "lensneg"
+
+logger = Logger(service=_SERVICE)
+metrics = Metrics(namespace=_NAMESPACE, service=_SERVICE)
 
 Event = dict[str, Any]
 Handler = Callable[[Event, LambdaContext], Event]
@@ -35,7 +42,22 @@ def task(function: Callable[[Event], Event]) -> Handler:
         except LensnegError as error:
             logger.error("failed", extra={"error": type(error).__name__, "reason": str(error)})
             raise
+        if "gate" in result:
+            _count_verdict(result["gate"])
         logger.info("done")
         return result
 
     return cast(Handler, handler)
+
+
+def _count_verdict(verdict: Event) -> None:
+    """Make a gate's verdict a metric, with a dimension that the function's other metrics do not have."""
+    dimensions = {"service": _SERVICE, "gate": verdict["gate"]}
+    with single_metric(
+        "GatePassed",
+        MetricUnit.Count,
+        int(verdict["passed"]),
+        namespace=_NAMESPACE,
+        default_dimensions=dimensions,
+    ):
+        pass

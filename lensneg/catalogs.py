@@ -164,7 +164,9 @@ def _read(uri: str) -> bytes:
             raise CatalogError(f"{uri}: {size:,} bytes; {_TOO_LARGE}")
         return storage.read_bytes(uri)
     except FileNotFoundError as error:
-        raise CatalogError(f"{uri}: no such file; check the path") from error
+        raise CatalogError(
+            f"{uri}: no such file; check the path, or put it there (lensneg aws upload)"
+        ) from error
     except IsADirectoryError as error:
         raise CatalogError(f"{uri}: this is a folder; name a catalogue file in it") from error
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from lensneg import __version__, storage
+from lensneg.commands.aws import aws
 from lensneg.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_BROKEN,
@@ -280,5 +281,5 @@ def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -
         model.show(console, report)
 
 
-for command in (validate, report, reproduce, export, sweeps, completion):
+for command in (validate, report, aws, reproduce, export, sweeps, completion):
     cli.add_command(command)

@@ -137,12 +137,14 @@ class _Inspection:
     def _config(self) -> tuple[Config, str] | None:
         uri = self.request.config
         parsed = None
+        hint = "correct the file; configs/negative_sampling_v1.yaml explains every key"
         try:
             text = storage.read_bytes(uri).decode()
             parsed = parse_config(text, uri)
             actual = f"{parsed.name} {parsed.version}"
         except FileNotFoundError:
             actual = f"{uri}: no such file"
+            hint = "put it there (into a stack's bucket with lensneg aws upload), or correct its address"
         except IsADirectoryError:
             actual = f"{uri}: a folder"
         except UnicodeDecodeError:
@@ -156,7 +158,7 @@ class _Inspection:
             parsed is not None,
             "a config that fits its schema",
             actual,
-            "correct the file; configs/negative_sampling_v1.yaml explains every key",
+            hint,
         )
         return (parsed, text) if parsed is not None else None
 

@@ -438,6 +438,19 @@ def remove_temporary_files(folder: str) -> None:
                 (place / name).unlink(missing_ok=True)
 
 
+def upload(path: str, uri: str) -> None:
+    """Send a local file to S3, in one part and without holding it: its ETag is its MD5.
+
+    Raises
+    ------
+    InputError
+        If S3 refuses it.
+    """
+    bucket, key = bucket_and_key(uri)
+    with _s3_errors(uri), open(path, "rb") as file:
+        s3_client().put_object(Bucket=bucket, Key=key, Body=file)
+
+
 def write_json(uri: str, value: Any, *, if_absent: bool = False) -> bool:
     """Write a value as JSON; see :func:`write_bytes`."""
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)

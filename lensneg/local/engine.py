@@ -53,12 +53,10 @@ from lensneg import storage
 from lensneg.local.emr import FINAL_STATES, LocalEmrServerless
 from lensneg.local.lambdas import LocalLambda
 from lensneg.provenance import ROOT
+from lensneg.sparkcode import SPARK_JOB
 
 #: The one graph, run by AWS and here alike.
 STATE_MACHINE: Final = ROOT / "statemachine" / "negative_sampling.asl.json"
-
-#: The Spark job.
-SPARK_JOB: Final = ROOT / "spark" / "sample_negatives.py"
 
 _REGION: Final = "us-east-1"
 _ACCOUNT: Final = "123456789012"
@@ -179,7 +177,7 @@ def _lambda_backend(functions: LocalLambda) -> Callable[..., bytes]:
         if error is not None:
             answer["x-amz-function-error"] = "Unhandled"
             return json.dumps(error).encode()
-        if function_name == "PlanFanOut":
+        if function_name == "PlanFanOut" and result["bucket"] == "local":
             _serve_items(result["bucket"], result["key"])
         return json.dumps(result).encode()
 

@@ -1,0 +1,178 @@
+"""An S3 server over HTTP (moto's), the stack's bucket in it, and the whole pipeline on s3:// URIs.
+
+The functions run in processes that know no file of the run: only the server. What they call is recorded from
+botocore's events. Two hops are not those of AWS: Step Functions' own reading of items.json is served from
+moto's interpreter, and Spark's S3 connector, which no registry of Python packages carries, is stood in for by
+copying a run's files from the server before the job and the sample back after it (:class:`MirroredEmr`).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from deployed import BUCKET
+
+from lensneg import storage
+from lensneg.local.emr import JobRun, LocalEmrServerless
+from lensneg.local.lambdas import Invocation, LocalLambda, _invoke
+
+#: What the functions' processes have of AWS: the server, and keys that open nothing else.
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that something made to AWS: who, which operation, on what, and how it ended."""
+
+    caller: str
+    operation: str
+    key: str
+    status: int
+
+
+#: The server has a process of its own: in ours, what moto mocks would share its buckets.
+_SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Moto's server on a free port, with the stack's bucket; yields its URL."""
+    command = [sys.executable, "-c", _SERVER]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        s3_of(url).create_bucket(Bucket=BUCKET)
+        yield url
+        process.kill()
+
+
+def s3_of(url: str) -> Any:
+    """A client of the server, whatever is mocked around it."""
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+
+def put_folder(url: str, folder: Path, prefix: str) -> None:
+    """Put all files of a folder below a prefix of the bucket."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.endswith(".crc"):
+            s3_of(url).upload_file(str(path), BUCKET, f"{prefix}/{path.relative_to(folder)}")
+
+
+def get_folder(url: str, prefix: str, folder: Path) -> None:
+    """Get all objects below a prefix."""
+    for page in s3_of(url).get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix):
+        for entry in page.get("Contents", []):
+            path = folder / entry["Key"].removeprefix(prefix).lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            s3_of(url).download_file(BUCKET, entry["Key"], str(path))
+
+
+#: The calls of this process since it was last asked.
+_calls: list[dict[str, Any]] = []
+
+
+def _keep(http_response: Any, model: Any, **_: Any) -> None:
+    # The request's own address says what it was about: /bucket/key?query.
+    address = http_response.url.split("?")[0].split(f"/{BUCKET}", 1)[-1].lstrip("/")
+    _calls.append({"operation": model.name, "key": address, "status": http_response.status_code})
+
+
+def _recorded(function_name: str, body: str) -> tuple[str, list[dict[str, Any]]]:
+    """Run a handler in a worker process; return its answer, and the calls that it made."""
+    events = storage.s3_client().meta.events
+    events.register("after-call.s3", _keep, unique_id="recorded")  # once a process
+    _calls.clear()
+    answer = _invoke(function_name, body)
+    return answer, list(_calls)
+
+
+class RecordingLambda(LocalLambda):
+    """Functions in processes that reach nothing but the server; keeps their events and their calls."""
+
+    def __init__(self, url: str, workers: int, log_folder: Path) -> None:
+        before = dict(os.environ)
+        os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=url)
+        try:
+            super().__init__(workers, log_folder)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        self._url = url
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.sizes: list[tuple[str, int, int]] = []
+        self.calls: list[Call] = []
+
+    def invoke(self, function_name: str, body: str) -> Invocation:
+        answer, calls = self._pool.submit(_recorded, function_name, body).result()
+        self.events.append((function_name, json.loads(body)))
+        self.sizes.append((function_name, len(body), len(answer)))
+        self.calls += [Call(function_name, **call) for call in calls]
+        invocation = Invocation(**json.loads(answer))
+        if function_name == "PlanFanOut" and invocation.error is None:
+            self._serve_items(invocation.result["bucket"], invocation.result["key"])
+        return invocation
+
+    def _serve_items(self, bucket: str, key: str) -> None:
+        """Put items.json from the server where moto's interpreter looks for it: in its own S3."""
+        body = s3_of(self._url).get_object(Bucket=bucket, Key=key)["Body"].read()
+        own = boto3.client("s3", region_name="us-east-1")
+        with_bucket = {entry["Name"] for entry in own.list_buckets()["Buckets"]}
+        if bucket not in with_bucket:
+            own.create_bucket(Bucket=bucket)
+        own.put_object(Bucket=bucket, Key=key, Body=body)
+
+
+class MirroredEmr(LocalEmrServerless):
+    """The real Spark job on a copy of the run's files; its sample is put back. In the place of EMRFS."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        super().__init__(folder / "logs")
+        self._url, self._folder = url, folder
+        self.started: list[dict[str, Any]] = []
+
+    def start_job_run(self, **parameters: Any) -> dict[str, str]:
+        self.started.append(parameters)
+        return super().start_job_run(**parameters)
+
+    def _run(self, run: JobRun, command: list[str]) -> None:
+        root = command[-1]
+        prefix = root.removeprefix(f"s3://{BUCKET}/")
+        copy = self._folder / run.job_run_id
+        shadow = JobRun(run.job_run_id, run.application_id, run.name)
+        try:
+            get_folder(self._url, f"{prefix}/", copy)
+            super()._run(shadow, [*command[:-1], str(copy)])
+            if shadow.state == "SUCCESS":
+                put_folder(self._url, copy / "sample", f"{prefix}/sample")
+        except (ClientError, OSError) as error:
+            shadow.state, shadow.state_details = "FAILED", str(error)
+        run.state_details, run.state = shadow.state_details, shadow.state

@@ -1,0 +1,31 @@
+"""The linters of SAM, CloudFormation, security and state machines find nothing wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+from deployed import deployed, run_tool
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bin/sam", "validate", "--lint"),
+        ("bin/cfn-lint", "template.yaml"),
+        ("bin/checkov", "--config-file", ".checkov.yaml"),
+    ],
+    ids=lambda command: command[0].removeprefix("bin/"),
+)
+def test_the_linters_find_nothing(command: tuple[str, ...]) -> None:
+    process = run_tool(*command)
+    assert process.returncode == 0, process.stdout + process.stderr
+    if "checkov" in command[0]:
+        assert "Failed checks: 0" in process.stdout, process.stdout
+
+
+def test_the_validator_of_state_machines_finds_nothing(tmp_path: Path) -> None:
+    """Among others a field that its state does not have, for which AWS refuses the whole machine."""
+    rendered = tmp_path / "rendered.asl.json"
+    rendered.write_text(json.dumps(deployed().definition()))
+    process = run_tool("node_modules/.bin/asl-validator", "--json-path", str(rendered))
+    assert process.returncode == 0, process.stdout + process.stderr

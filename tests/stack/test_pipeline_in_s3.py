@@ -1,0 +1,190 @@
+"""The whole pipeline with every URI on s3://: the manifest is that on disk, and IAM would refuse no call.
+
+One run, test-then-full, through the real state machine, handlers and Spark job, against moto's server.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from bucket import MirroredEmr, RecordingLambda, get_folder, put_folder, s3_of, s3_server
+from conftest import config_text, edited
+from deployed import BUCKET, ROOT, deployed
+from pipeline import OPEN_GATES, SilentWatcher, as_input, files_of, make_request
+
+from lensneg.local.emr import local_submit_parameters
+from lensneg.local.engine import local_machine
+from lensneg.local.runner import machine
+from lensneg.manifest import content_sha256
+from lensneg.mocksky import write_mock_sky
+from lensneg.run import RunRequest
+
+RUN_ID = "example"
+ROOT_URI = f"s3://{BUCKET}/out/runs/{RUN_ID}"
+
+#: Operations of S3 whose action has another name (service authorization reference, Amazon S3).
+ACTIONS = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket"}
+
+
+class InS3:
+    """The run in S3, and what it left."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.sky, self.config = folder / "sky", folder / "config.yaml"
+        write_mock_sky(self.sky, files=2, rows=8_000, seed=31)
+        changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 5, "execution.target_item_bytes": 2**21}
+        self.config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
+        put_folder(url, self.sky / "sweeps", "sweeps")
+        s3_of(url).upload_file(str(self.sky / "positives.csv"), BUCKET, "catalogs/positives.csv")
+        s3_of(url).upload_file(str(self.config), BUCKET, "configs/config.yaml")
+        self.url = url
+        functions = RecordingLambda(url, 2, folder / "logs")
+        self.emr = MirroredEmr(url, folder / "emr")
+        request = RunRequest.parse(json.loads((ROOT / "functions/events/Preflight.json").read_text()))
+        self.request = request.model_copy(update={"mode": "test-then-full"})
+        try:
+            with local_machine(functions, self.emr, local_submit_parameters(2)) as state_machine:
+                self.execution = state_machine.execute(RUN_ID, as_input(self.request))
+        finally:
+            self.emr.stop()
+            functions.stop()
+        self.events, self.calls, self.sizes = functions.events, functions.calls, functions.sizes
+        get_folder(url, "out/", folder / "copy")
+        self.copy = folder / "copy"
+
+
+@pytest.fixture(scope="module")
+def in_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InS3]:
+    with s3_server() as url:
+        yield InS3(url, tmp_path_factory.mktemp("s3"))
+
+
+def test_it_is_published(in_s3: InS3) -> None:
+    assert in_s3.execution["status"] == "SUCCEEDED", in_s3.execution
+    latest = json.loads((in_s3.copy / "latest.json").read_text())
+    assert latest["manifest"] == f"s3://{BUCKET}/out/manifests/{RUN_ID}/manifest.json"
+
+
+def test_the_manifest_is_that_of_the_run_on_disk(in_s3: InS3, tmp_path: Path) -> None:
+    request = make_request(in_s3.sky, in_s3.config, tmp_path / "out", "disk", "test")
+    files = files_of(request)
+    with machine(2, tmp_path / "logs", SilentWatcher()) as state_machine:
+        execution = state_machine.execute("disk", as_input(request))
+    assert execution["status"] == "SUCCEEDED", execution.get("cause")
+    manifest = json.loads((in_s3.copy / f"manifests/{RUN_ID}/manifest.json").read_text())
+    for part in ("negatives", "positives"):
+        paths = sorted(Path(files.sample_folder, part).glob("*.parquet"))
+        table = pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
+        assert len(table) > 0
+        assert content_sha256(table) == manifest[part]["content_sha256"]
+
+
+def test_the_map_streams_ranges(in_s3: InS3) -> None:
+    """More than one item of a file, each by GETs of parts of it."""
+    items = [event["item"] for name, event in in_s3.events if name == "FilterSweep"]
+    assert len({item["id"] for item in items}) > len({item["sweep"] for item in items}) == 2
+    reads = [c for c in in_s3.calls if c.caller == "FilterSweep" and c.key.startswith("sweeps/")]
+    assert {call.status for call in reads if call.operation == "GetObject"} == {206}
+
+
+# ---- Events ----------------------------------------------------------------------------------------------
+
+
+def event_of(name: str) -> dict[str, Any]:
+    """An event of functions/events, as `sam local invoke` would send it."""
+    event: dict[str, Any] = json.loads((ROOT / f"functions/events/{name}.json").read_text())
+    return event
+
+
+def shape(value: Any) -> Any:
+    """What an event is made of: its keys, and the kinds of their values."""
+    if isinstance(value, dict):
+        return {key: shape(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [shape(entry) for entry in value]
+    return type(value).__name__
+
+
+@pytest.mark.parametrize("name", [p.stem for p in sorted((ROOT / "functions" / "events").glob("*.json"))])
+def test_the_events_are_those_of_the_state_machine(in_s3: InS3, name: str) -> None:
+    event = event_of(name)
+    if name == "PublishSparkCode":
+        assert event["ResourceProperties"]["Destination"] == f"s3://{BUCKET}/code"
+        return
+    sent = [e for function, e in in_s3.events if function == name]
+    if name == "Quarantine":  # this run had none; the graph sends what ValidateManifest gets
+        sent = [e for function, e in in_s3.events if function == "ValidateManifest"]
+    if name == "Preflight":  # a catalogue may be written as text or taken apart
+        assert set(event) <= set(sent[-1])
+        return
+    assert event["root"] == ROOT_URI
+    # The graph carries on more than some of them read.
+    assert any(shape(event).items() <= shape(e).items() for e in sent)
+
+
+def test_there_is_an_event_for_every_function() -> None:
+    names = {path.stem for path in (ROOT / "functions" / "events").glob("*.json")}
+    assert names == set(deployed().functions())
+
+
+# ---- Roles -----------------------------------------------------------------------------------------------
+
+
+def needed(call: Any) -> set[tuple[str, str]]:
+    """The actions and resources that IAM asks for a call."""
+    bucket = f"arn:aws:s3:::{BUCKET}"
+    action = "s3:" + ACTIONS.get(call.operation, call.operation)
+    asked = {(action, bucket if action == "s3:ListBucket" else f"{bucket}/{call.key}")}
+    if call.status == 404:  # S3 says so only to who may list the bucket; to others it says 403
+        asked.add(("s3:ListBucket", bucket))
+    return asked
+
+
+def test_every_call_of_the_functions_is_granted(in_s3: InS3) -> None:
+    assert len(in_s3.calls) > 100
+    assert {call.caller for call in in_s3.calls} == set(deployed().functions()) - {
+        "PublishSparkCode",
+        "Quarantine",
+    }
+    refused = {
+        (call.caller, action, re.sub(r"[^/]*\.(parquet|json|fits)$", r"*.\1", resource))
+        for call in in_s3.calls
+        for action, resource in needed(call)
+        if not deployed().allowing(f"{call.caller}Role", action, resource)
+    }
+    assert not refused
+
+
+#: Grants that this run had no occasion to use, each with when it is used.
+UNUSED = {
+    ("PublishManifest", "s3:GetObject", "out/manifests/*"): "a publication that is repeated compares",
+    **{
+        (name, "s3:ListBucket", ""): "a file that is missing is called missing, not forbidden"
+        for name in ("CheckSample", "PlanFanOut", "Report", "SummarizeFanOut")
+    },
+}
+
+
+def test_every_grant_of_the_functions_is_used(in_s3: InS3) -> None:
+    used: set[tuple[str, str, str]] = set()
+    for call in in_s3.calls:
+        for action, resource in needed(call):
+            for grant in deployed().allowing(f"{call.caller}Role", action, resource):
+                used.add((call.caller, *grant))
+    granted = {
+        (name, action, resource)
+        for name in {call.caller for call in in_s3.calls}
+        for action, resource in deployed().grants(f"{name}Role")
+        if action.startswith("s3:")
+    }
+    idle = {
+        (name, action, resource.split(":::")[1].partition("/")[2])
+        for name, action, resource in granted - used
+    }
+    assert idle == set(UNUSED)

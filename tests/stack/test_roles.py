@@ -1,0 +1,141 @@
+"""What the state machine and the Spark job may do is what their parts need, no less and no more.
+
+Functions: test_pipeline_in_s3.py, from the calls that they make. A state machine makes its calls inside AWS;
+so what each of its parts needs is written down here from the Step Functions developer guide ("IAM policies
+for integrated services", "IAM policies for Distributed Map", "Logging", "X-Ray") and compared with its role.
+"""
+
+from typing import Any
+
+import pytest
+from deployed import ACCOUNT, BUCKET, REGION, STACK, deployed
+from test_graph import all_states
+
+HERE = f"{REGION}:{ACCOUNT}"
+MACHINE = f"arn:aws:states:{HERE}:stateMachine:{STACK}"
+RULE = f"arn:aws:events:{HERE}:rule/StepFunctionsGetEventsFor"
+DATA = f"arn:aws:s3:::{BUCKET}"
+
+Grants = set[tuple[str, str]]
+
+
+def each(actions: str, *resources: str) -> Grants:
+    return {(action, resource) for action in actions.split() for resource in resources}
+
+
+def needs_of(state: dict[str, Any]) -> Grants:
+    """What a state needs of the machine's role."""
+    managed_rule = "events:PutTargets events:PutRule events:DescribeRule"
+    if state["Type"] == "Map":
+        parallel = state["ItemReader"]["Resource"], state["ResultWriter"]["Resource"]
+        assert parallel == ("arn:aws:states:::s3:getObject", "arn:aws:states:::s3:putObject")
+        return (
+            each("states:StartExecution", MACHINE)
+            | each(
+                "states:DescribeExecution states:StopExecution", f"arn:aws:states:{HERE}:execution:{STACK}/*"
+            )
+            | each("s3:GetObject", f"{DATA}/out/runs/*/items.json")
+            | each(
+                "s3:PutObject s3:GetObject s3:ListMultipartUploadParts s3:AbortMultipartUpload",
+                f"{DATA}/map-results/*",
+            )
+        )
+    if state["Type"] != "Task":
+        return set()
+    if state["Resource"] == "arn:aws:states:::lambda:invoke":
+        return each("lambda:InvokeFunction", state["Parameters"]["FunctionName"])
+    if state["Resource"] == "arn:aws:states:::states:startExecution.sync:2":
+        return (
+            each("states:StartExecution", MACHINE)
+            | each(
+                "states:DescribeExecution states:StopExecution", f"arn:aws:states:{HERE}:execution:{STACK}:*"
+            )
+            | each(managed_rule, f"{RULE}StepFunctionsExecutionRule")
+        )
+    assert state["Resource"] == "arn:aws:states:::emr-serverless:startJobRun.sync"
+    application = f"arn:aws:emr-serverless:{HERE}:/applications/00app"
+    return (
+        each("emr-serverless:StartJobRun", application)
+        | each("emr-serverless:GetJobRun emr-serverless:CancelJobRun", f"{application}/jobruns/*")
+        | each("iam:PassRole", state["Parameters"]["ExecutionRoleArn"])
+        | each(managed_rule, f"{RULE}EMRServerlessJobRule")
+    )
+
+
+LOGGING = each(
+    "logs:CreateLogDelivery logs:GetLogDelivery logs:UpdateLogDelivery logs:DeleteLogDelivery "
+    "logs:ListLogDeliveries logs:PutResourcePolicy logs:DescribeResourcePolicies logs:DescribeLogGroups",
+    "*",
+)
+TRACING = each(
+    "xray:PutTraceSegments xray:PutTelemetryRecords xray:GetSamplingRules xray:GetSamplingTargets", "*"
+)
+
+
+def test_the_machine_may_do_what_its_states_need_and_no_more() -> None:
+    needed: Grants = set().union(*(needs_of(state) for _, state in all_states(deployed().definition())))
+    assert deployed().grants("StateMachineRole") == needed | LOGGING | TRACING
+
+
+def test_the_job_may_do_what_it_needs_and_no_more() -> None:
+    """Spark reads the run and its code, and overwrites its sample; EMR writes logs with the same role."""
+    runs, sample, logs = f"{DATA}/out/runs/*", f"{DATA}/out/runs/*/sample*", f"{DATA}/emr-logs/*"
+    assert deployed().grants("EmrJobRole") == (
+        each("s3:ListBucket", DATA)
+        | each("s3:GetObject", f"{DATA}/code/*", runs)
+        | each("s3:PutObject s3:AbortMultipartUpload s3:ListMultipartUploadParts", sample, logs)
+        | each("s3:DeleteObject", sample)
+    )
+    definition = deployed().definition()["States"]["SampleNegatives"]["Parameters"]
+    for action, key in (
+        ("s3:GetObject", definition["JobDriver"]["SparkSubmit"]["EntryPoint"].split("/", 3)[3]),
+        ("s3:GetObject", "out/runs/one/quotas.json"),
+        ("s3:GetObject", "out/runs/one/pool/sweep-000m005-005p000.parquet"),
+        ("s3:PutObject", "out/runs/one/sample/negatives/_temporary/0/part-0.parquet"),
+        ("s3:DeleteObject", "out/runs/one/sample/negatives/_temporary/0/part-0.parquet"),
+        ("s3:PutObject", "out/runs/one/sample_$folder$"),
+        ("s3:PutObject", "emr-logs/applications/00app/jobs/1/SPARK_DRIVER/stdout.gz"),
+    ):
+        assert deployed().allowing("EmrJobRole", action, f"{DATA}/{key}"), (action, key)
+
+
+@pytest.mark.parametrize(
+    "key", ["out/manifests/one/manifest.json", "out/latest.json", "sweeps/a.fits", "code/x"]
+)
+def test_the_job_can_change_nothing_else(key: str) -> None:
+    for action in ("s3:PutObject", "s3:DeleteObject"):
+        assert not deployed().allowing("EmrJobRole", action, f"{DATA}/{key}")
+
+
+def test_no_function_can_delete_or_publish_but_those_that_must() -> None:
+    may_delete, may_publish = set(), set()
+    for name in deployed().functions():
+        for action, resource in deployed().grants(f"{name}Role"):
+            assert "*" not in action
+            if action == "s3:DeleteObject":
+                may_delete.add((name, resource))
+            if action == "s3:PutObject" and "/out/" in resource and "/runs/" not in resource:
+                may_publish.add(name)
+    assert may_delete == {("Preflight", f"{DATA}/out/runs/*/preflight.txt")}
+    assert may_publish == {"PublishManifest"}
+
+
+def test_every_function_may_write_logs_and_traces() -> None:
+    for name in deployed().functions():
+        other = {g for g in deployed().grants(f"{name}Role") if not g[0].startswith("s3:")}
+        [group] = {resource for action, resource in other if action == "logs:PutLogEvents"}
+        assert other == each("logs:CreateLogStream logs:PutLogEvents", group) | each(
+            "xray:PutTraceSegments xray:PutTelemetryRecords", "*"
+        )
+
+
+def test_roles_are_for_one_service_and_no_other_account() -> None:
+    services = {}
+    for name, role in deployed().of_type("AWS::IAM::Role").items():
+        [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+        services[name] = statement["Principal"]["Service"]
+        if services[name] != "lambda.amazonaws.com":
+            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    assert services.pop("StateMachineRole") == "states.amazonaws.com"
+    assert services.pop("EmrJobRole") == "emr-serverless.amazonaws.com"
+    assert set(services.values()) == {"lambda.amazonaws.com"}

@@ -1,0 +1,57 @@
+"""Puts template.yaml through the SAM transform; run by the Python of .venv-stack, it prints JSON.
+
+Its arguments are URIs of images, as `sam build` and `sam deploy` put one into the template. Prints the
+template as it is written, what the transform makes of it with each image, and how `sam build` would build:
+the functions of each build.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import boto3
+from samcli.lib.build.app_builder import ApplicationBuilder
+from samcli.lib.providers.provider import ResourcesToBuildCollector
+from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+REGION = "eu-west-1"
+
+
+def transform(image: str) -> dict:
+    template = yaml_parse(TEMPLATE.read_text())
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["ImageUri"] = image
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            resource["Properties"]["DefinitionUri"] = "s3://sam/definition.json"
+    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
+    return translator.translate(template, {"AWS::Region": REGION})
+
+
+def builds() -> list[list[str]]:
+    stacks, _ = SamLocalStackProvider.get_stacks(str(TEMPLATE))
+    provider = SamFunctionProvider(stacks)
+    collector = ResourcesToBuildCollector()
+    collector.add_functions(list(provider.get_all()))
+    with tempfile.TemporaryDirectory() as folder:
+        builder = ApplicationBuilder(collector, f"{folder}/build", str(TEMPLATE.parent), f"{folder}/cache")
+        graph = builder._get_build_graph()
+    return [
+        sorted(function.name for function in build.functions)
+        for build in graph.get_function_build_definitions()
+    ]
+
+
+if __name__ == "__main__":
+    result = {
+        "written": yaml_parse(TEMPLATE.read_text()),
+        "transformed": [transform(image) for image in sys.argv[1:]],
+        "builds": builds(),
+    }
+    print(json.dumps(result, default=str))

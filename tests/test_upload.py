@@ -1,0 +1,125 @@
+"""lensneg aws upload: a run's inputs reach the bucket, checked; preflight names what is missing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from conftest import CONFIGS
+
+from lensneg import storage
+from lensneg.cli import cli
+from lensneg.errors import InputError
+from lensneg.preflight import preflight
+from lensneg.stack import OUTPUT_FIELDS, Stack, output_name, read_stack
+
+CONFIG = CONFIGS / "negative_sampling_v1.yaml"
+
+
+@pytest.fixture
+def outputs(s3: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A deployed stack, as CloudFormation describes it."""
+    outputs = dict.fromkeys(map(output_name, OUTPUT_FIELDS), "x")
+    outputs |= {
+        "ConfigsUri": f"{s3}/configs",
+        "CatalogsUri": f"{s3}/catalogs",
+        "SweepsUri": f"{s3}/sweeps",
+        "OutUri": f"{s3}/out",
+    }
+
+    class CloudFormation:
+        def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803 (boto3's name)
+            listed = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+            return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": listed}]}
+
+    client = boto3.client
+    monkeypatch.setattr(
+        boto3,
+        "client",
+        lambda name, **more: CloudFormation() if name == "cloudformation" else client(name, **more),
+    )
+    return outputs
+
+
+@pytest.fixture
+def lenses(tmp_path: Path) -> Path:
+    path = tmp_path / "lenses.csv"
+    path.write_text("name,ALPHA,DELTA\na,10.0,-20.0\n")
+    return path
+
+
+def upload(*arguments: str) -> tuple[list[str], dict[str, Any]]:
+    result = CliRunner().invoke(cli, ["aws", "upload", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    text, _, rest = result.output.partition("\n\n")
+    return text.splitlines(), json.loads(rest.split("\n", 1)[1])
+
+
+def test_the_files_are_there_and_the_input_names_them(outputs: dict[str, str], s3: str, lenses: Path) -> None:
+    lines, execution = upload("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA")
+    assert storage.read_bytes(f"{s3}/configs/{CONFIG.name}") == CONFIG.read_bytes()
+    assert storage.read_bytes(f"{s3}/catalogs/lenses.csv") == lenses.read_bytes()
+    assert execution["positives"] == [f"{s3}/catalogs/lenses.csv?ra=ALPHA&dec=DELTA"]
+    assert execution["out"] == f"{s3}/out"
+    assert all(line.startswith("sent") for line in lines)
+    again, _ = upload("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA")
+    assert all(line.startswith("there already") for line in again)
+    # And preflight finds them there: only the sweeps are still missing.
+    verdict = preflight({"run_id": "one", **execution})["gate"]
+    assert "sweeps_listed" in verdict["cause"]
+    assert "config_valid" not in verdict["cause"]
+    assert "catalog_readable" not in verdict["cause"]
+
+
+def test_preflight_says_exactly_what_is_missing(s3: str) -> None:
+    request = {
+        "run_id": "one",
+        "mode": "test",
+        "config": f"{s3}/configs/v1.yaml",
+        "sweeps": f"{s3}/sweeps",
+        "positives": [f"{s3}/catalogs/lenses.csv"],
+        "out": f"{s3}/out",
+    }
+    cause = preflight(request)["gate"]["cause"]
+    assert f"{s3}/configs/v1.yaml: no such file (put it there" in cause
+    assert f"{s3}/catalogs/lenses.csv: no such file" in cause
+    assert cause.count("lensneg aws upload") == 2
+    assert f"below {s3}/sweeps" in cause
+
+
+def test_a_changed_config_is_refused(outputs: dict[str, str], lenses: Path, tmp_path: Path) -> None:
+    arguments = ["--positives", f"{lenses}?ra=ALPHA&dec=DELTA"]
+    upload("--config", str(CONFIG), *arguments)
+    changed = tmp_path / CONFIG.name
+    changed.write_text(CONFIG.read_text() + "# changed\n")
+    with pytest.raises(InputError, match="give the changed one a new version"):
+        upload("--config", str(changed), *arguments)
+
+
+def test_nothing_is_sent_if_one_file_is_wrong(outputs: dict[str, str], s3: str, tmp_path: Path) -> None:
+    broken = tmp_path / "lenses.csv"
+    broken.write_text("name,x,y\na,1,2\n")
+    with pytest.raises(InputError, match=r"lenses\.csv"):
+        upload("--config", str(CONFIG), "--positives", str(broken))
+    assert storage.list_files(s3) == []
+
+
+def test_sweeps_are_sent_and_nothing_else_of_their_folder(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    for name in ("sweep-000m005-005p000.fits", "sweep-000m005-005p000-pz.fits", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+    upload("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--sweeps", str(folder))
+    sent = [storage.basename(info.uri) for info in storage.list_files(f"{s3}/sweeps")]
+    assert sent == ["sweep-000m005-005p000.fits"]
+
+
+def test_a_stack_that_is_not_finished_is_named(outputs: dict[str, str]) -> None:
+    assert isinstance(read_stack("lensneg"), Stack)
+    del outputs["OutUri"]
+    with pytest.raises(InputError, match=r"no output OutUri.*has its deployment ended"):
+        read_stack("lensneg")
