@@ -196,5 +196,5 @@ def _send(entry: Upload) -> bool:
             f"{entry.target}: there already, with other bytes than {entry.source}; a config never changes: "
             "give the changed one a new version and a new file name"
         )
-    storage.upload(entry.source, entry.target)
+    storage.put_file(entry.source, entry.target)
     return True

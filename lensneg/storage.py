@@ -438,7 +438,7 @@ def remove_temporary_files(folder: str) -> None:
                 (place / name).unlink(missing_ok=True)
 
 
-def upload(path: str, uri: str) -> None:
+def put_file(path: str, uri: str) -> None:
     """Send a local file to S3, in one part and without holding it: its ETag is its MD5.
 
     Raises

@@ -6,10 +6,10 @@ import json
 
 import click
 
-from lensneg.commands.common import Group, console
+from lensneg.commands.common import console
 
 
-@click.group(cls=Group)
+@click.group()
 def aws() -> None:
     """Work with a deployed stack (docs/operate.md)."""
 
