@@ -25,14 +25,11 @@ from lensneg.chance import binomial
 from lensneg.config import CONFUSER_CATEGORIES, SPLIT_ORDER, Config
 from lensneg.gates import Check, brief
 from lensneg.lookup import unlike_sweep
-from lensneg.manifest import MANIFEST_SCHEMA, WRITTEN_SCHEMA, content_sha256
+from lensneg.manifest import MANIFEST_SCHEMA, PARTS, WRITTEN_SCHEMA, content_sha256
 from lensneg.quickhealpy import healpy
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
-
-#: The two tables of a manifest.
-PARTS: Final = ("negatives", "positives")
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.
 _MAG_TOLERANCE: Final = 1e-9

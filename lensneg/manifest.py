@@ -99,6 +99,9 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ),
 )
 
+#: What a manifest consists of.
+PARTS: Final = ("negatives", "positives")
+
 #: What identifies the run rather than the sample; see :func:`content_sha256`.
 RUN_COLUMNS: Final = ("pipeline_version", "git_commit", "extraction_timestamp")
 
@@ -126,6 +129,9 @@ MANIFEST_SCHEMA: Final = arrow_schema(COLUMNS)
 
 #: The same without promises about nulls: Spark writes every column as one that may hold them.
 WRITTEN_SCHEMA: Final = pa.schema([f.with_nullable(True).remove_metadata() for f in MANIFEST_SCHEMA])
+
+#: The same with units and descriptions: what the published files carry.
+ANNOTATED_SCHEMA: Final = pa.schema([f.with_nullable(True) for f in MANIFEST_SCHEMA])
 
 #: Schema of the pool files that the map writes.
 POOL_SCHEMA: Final = arrow_schema(c for c in COLUMNS if c.stage == "map")

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lensneg import storage
-from lensneg.audit import PARTS
+from lensneg.card import CARD_NAME, dataset_card
 from lensneg.errors import RunStateError
-from lensneg.manifest import COLUMNS, RUN_COLUMNS
+from lensneg.manifest import COLUMNS, PARTS, RUN_COLUMNS
 from lensneg.run import Run, RunFiles, load_run
 
 
@@ -65,6 +65,8 @@ def _publish(run: Run) -> str:
     # Looked for first: what is published must not be touched, not even by the same bytes.
     if not storage.exists(files.manifest):
         _copy_parts(files, audited)
+        card = dataset_card(manifest, files.manifest_folder)
+        storage.write_bytes(storage.join(files.manifest_folder, CARD_NAME), card.encode())
         if storage.write_json(files.manifest, manifest, if_absent=True):
             _point_to(run)
             return files.manifest

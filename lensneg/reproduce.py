@@ -2,8 +2,7 @@
 
 A run's record names every input: the config with its whole text, catalogues by SHA-256, sweep files by size
 and ETag, and the code. Rows depend on these alone, so a second run of them must have the same content.
-The bytes are compared too, but do not decide: Spark lists a column's encodings in no fixed order in the
-footers of Parquet files.
+With the same code, which rows name, the files have the same bytes as well.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,14 +19,11 @@ from pydantic import ValidationError
 from lensneg import storage
 from lensneg.catalogs import CatalogSpec
 from lensneg.errors import InputError
-from lensneg.manifest import MANIFEST_SCHEMA, RUN_COLUMNS
+from lensneg.manifest import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
 from lensneg.provenance import code_version
 from lensneg.run import CatalogInput, RunFiles, RunRecord, RunRequest, SweepInput, read_table
 
 Kind = Literal["config", "catalogue", "sweep", "code"]
-
-#: The parts of a manifest.
-PARTS: Final = ("negatives", "positives")
 
 
 class Difference(NamedTuple):

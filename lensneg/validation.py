@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 
 from lensneg import storage
-from lensneg.audit import PARTS, Audit, Promised, Subject, audit
+from lensneg.audit import Audit, Promised, Subject, audit
 from lensneg.catalogs import CatalogSpec, read_catalog
 from lensneg.config import parse_config
 from lensneg.errors import InputError
 from lensneg.gates import Gate
-from lensneg.manifest import RUN_COLUMNS
+from lensneg.manifest import PARTS, RUN_COLUMNS
 from lensneg.run import RunRecord, load_run
 
 #: The file that a published manifest's folder is known by.

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from conftest import config_text
 
 from lensneg import storage
-from lensneg.manifest import WRITTEN_SCHEMA
+from lensneg.manifest import ANNOTATED_SCHEMA, WRITTEN_SCHEMA, content_sha256
 from lensneg.plan import LENSES_SCHEMA
 from lensneg.provenance import code_version
 from lensneg.publish import publish_manifest
@@ -68,9 +68,17 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
         "negatives": [row(i, "N2" if i >= 9 else "N1") for i in range(12)],
         "positives": [row(i, "positive") for i in range(100, 103)],
     }
+    audited = {}
     for part, some in change(rows).items():
         path = Path(files.sample_folder) / part / "part-0.parquet"
         path.parent.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(some, WRITTEN_SCHEMA), path)
+        table = pa.Table.from_pylist(some, ANNOTATED_SCHEMA)
+        pq.write_table(table, path)
+        data = path.read_bytes()
+        entry = {"name": path.name, "rows": len(some), "bytes": len(data),
+                 "sha256": hashlib.sha256(data).hexdigest()}  # fmt: skip
+        audited[part] = {"files": [entry], "content_sha256": content_sha256(table)}
+    storage.write_json(files.audited, audited)
+    storage.write_json(files.quotas, {"strata": []})
     publish_manifest(files.root)
     return files

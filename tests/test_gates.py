@@ -28,7 +28,7 @@ from lensneg.fanin import _stratum_checks, summarize_fan_out
 from lensneg.mocksky import write_mock_sky
 from lensneg.provenance import CodeVersion
 from lensneg.quotas import compute_quotas
-from lensneg.run import RunFiles, RunRequest, load_run
+from lensneg.run import RunFiles, RunRequest, _load_run, load_run
 from lensneg.samplecheck import check_sample
 from lensneg.strata import Stratum
 
@@ -137,6 +137,13 @@ def a_truncated_sweep(desk: Desk) -> None:
     path.write_bytes(path.read_bytes()[:-100_000])
 
 
+def padding_lost(desk: Desk) -> None:
+    path = desk.copy_of_a_sweep()
+    data = path.read_bytes()
+    assert data.endswith(bytes(17))
+    path.write_bytes(data[:-17])
+
+
 def bytes_behind_the_end(desk: Desk) -> None:
     with desk.copy_of_a_sweep().open("ab") as file:
         file.write(b"\0" * 17)
@@ -209,7 +216,8 @@ GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a sweep's name has a typo": (a_typo_in_a_name, {"sweep_names"}),
     "a file and its gzipped copy": (a_gzipped_copy, {"sweeps_disjoint"}),
     "a truncated file": (a_truncated_sweep, {"sweeps_readable"}),
-    "bytes behind the end of a file": (bytes_behind_the_end, {"sweep_sizes"}),
+    "bytes behind the end of a file": (bytes_behind_the_end, {"sweeps_readable"}),
+    "a file without all of its padding": (padding_lost, {"sweep_sizes"}),
     "a release that the config does not take": (another_release, {"one_release"}),
     "a catalogue without positions": (an_unreadable_catalogue, {"catalog_readable:others.csv"}),
     "lenses in another part of the sky": (lenses_elsewhere, {"catalog_in_footprint:others.csv"}),
@@ -529,7 +537,7 @@ GATE_2: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
 
 
 def gate_2(files: RunFiles) -> tuple[set[str], dict[str, Any]]:
-    load_run.cache_clear()  # the run was changed behind its back
+    _load_run.cache_clear()  # the run was changed behind its back
     verdict = summarize_fan_out(files.root)["gate"]
     return failing(files.gate(2)), verdict
 
@@ -550,7 +558,7 @@ def test_what_gate_2_refuses_fails_one_check(spread: RunFiles, how: str) -> None
 
 def test_a_mini_test_does_not_fail_by_chance_and_a_full_run_is_not_excused(spread: RunFiles) -> None:
     """One positive with 60 of 100 negatives: two files may well hold so few; the whole sky may not."""
-    load_run.cache_clear()
+    _load_run.cache_clear()
     run = load_run(spread.root)
     config = run.config.model_copy(
         update={
@@ -574,7 +582,7 @@ def test_a_mini_test_does_not_fail_by_chance_and_a_full_run_is_not_excused(sprea
 
 
 def test_strata_that_the_cuts_leave_empty_are_a_warning(spread: RunFiles) -> None:
-    load_run.cache_clear()
+    _load_run.cache_clear()
     run = load_run(spread.root)
     changed = run.config.model_copy(
         update={"selection": run.config.selection.model_copy(update={"nobs_min": {"z": 3}})}
@@ -693,7 +701,7 @@ def test_a_job_that_did_not_succeed(draw: RunFiles, ended: dict[str, Any]) -> No
 def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles) -> None:
     from lensneg.validation import validate_manifest
 
-    load_run.cache_clear()
+    _load_run.cache_clear()
     rewrite(Path(draw.sample_folder) / "negatives", lambda t: t.slice(1))
     assert not validate_manifest(draw.root)["gate"]["passed"]
     publish.quarantine(draw.root)

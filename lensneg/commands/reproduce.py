@@ -122,10 +122,7 @@ def _show_verdicts(verdicts: list[PartVerdict], differences: tuple[Difference, .
     if identical:
         console.print("reproduced: the manifest is identical", style="bold green")
         if not all(verdict.same_bytes for verdict in verdicts):
-            say(
-                "its bytes are not: they name the code, and the footers that Spark writes list a column's "
-                "encodings in no fixed order"
-            )
+            say("its bytes are not: rows name the code that made them, and the files the version of pyarrow")
     else:
         console.print("NOT reproduced: the content differs", style="bold red")
         console.print(

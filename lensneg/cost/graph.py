@@ -25,7 +25,8 @@ class Graph:
 def read_graph(definition: Mapping[str, Any]) -> Graph:
     """Count what a state machine goes through.
 
-    The shortest way from the first state to an end that is no Fail: through no mini-test, retry or catch.
+    The shortest way from the first state to an end that is no Fail, through the Map where there is one:
+    through no mini-test, retry or catch, and not past the work as for what was published before.
 
     Parameters
     ----------
@@ -51,15 +52,14 @@ def read_graph(definition: Mapping[str, Any]) -> Graph:
 
 
 def _way(machine: Mapping[str, Any]) -> tuple[str, ...]:
+    has_map = any(state["Type"] == "Map" for state in machine["States"].values())
     ways: list[tuple[str, ...]] = [(machine["StartAt"],)]
-    seen = set(ways[0])
     for way in ways:
         state = machine["States"][way[-1]]
         if state.get("End") or state["Type"] == "Succeed":
-            return way
+            if not has_map or any(machine["States"][name]["Type"] == "Map" for name in way):
+                return way
+            continue
         nexts = [state.get("Next"), state.get("Default"), *(c["Next"] for c in state.get("Choices", ()))]
-        for name in nexts:
-            if name is not None and name not in seen:
-                seen.add(name)
-                ways.append((*way, name))
+        ways += [(*way, name) for name in dict.fromkeys(nexts) if name is not None and name not in way]
     raise InputError("the state machine has no way to an end that is not a Fail state")
