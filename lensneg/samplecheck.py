@@ -79,7 +79,7 @@ def write_alike(files: RunFiles) -> None:
 
     Spark lists a column's encodings in an order that changes from one process to the next, and its files
     carry no units and no descriptions. What is audited and published are the files that this leaves; to
-    write them twice changes nothing. A file with other columns than the manifest's is left for gate 4 to name.
+    write them twice changes nothing. A file with other columns than the manifest's is left for gate 4.
     """
     for part in PARTS:
         for uri in files.sample_parts(part):

@@ -60,9 +60,6 @@ def test_killed_at_its_writes(world: World) -> None:
         assert (world.out / "runs" / "one" / "report.html").exists()
 
 
-@pytest.mark.xfail(
-    reason="publish.py leaves latest.json as it is where it finds the manifest there", strict=False
-)
 def test_killed_between_the_manifest_and_the_pointer_to_it(world: World) -> None:
     at = writes_of(world).index("latest.json")
     reset(world.template, world.out)
