@@ -56,7 +56,7 @@ FULL = Scale(
     other_positives=(150, 500, 5_000),
     files=60,
     turns=5,
-    other_turns=3,
+    other_turns=2,
 )
 QUICK = Scale((60_000, 240_000), (60_000, 240_000), 15, (5,), 6, 2, 1)
 
