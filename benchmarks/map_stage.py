@@ -278,8 +278,8 @@ def measure_gzip(rows: int, turns: int) -> dict[str, Any]:
 
 
 @contextmanager
-def s3_server() -> Iterator[None]:
-    """Serve a mocked S3 from another process, on another core, to this process."""
+def s3_server(folder: Path) -> Iterator[None]:
+    """Serve a folder as S3 from another process, on another core, to this process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -289,7 +289,7 @@ def s3_server() -> Iterator[None]:
         zip(names, ("testing", "testing", "us-east-1", f"http://127.0.0.1:{port}"), strict=True)
     )
     storage.s3_client.cache_clear()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, str(Path(__file__).with_name("s3_files.py")), str(folder), str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         os.sched_setaffinity(server.pid, harness.CORES - os.sched_getaffinity(0) or harness.CORES)
@@ -299,8 +299,7 @@ def s3_server() -> Iterator[None]:
                     break
             time.sleep(0.1)
         else:
-            raise BenchmarkError("moto's server does not answer")
-        storage.s3_client().create_bucket(Bucket="sky")
+            raise BenchmarkError("the server of files does not answer")
         yield
     finally:
         server.terminate()
@@ -320,9 +319,8 @@ def measure_s3(rows: int, turns: int) -> dict[str, Any]:
     folder = harness.SCRATCH / "map" / "download"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with s3_server():
+    with s3_server(sky):
         client = storage.s3_client()
-        client.upload_file(str(path), "sky", f"sweeps/{path.name}")
         planned = Planned.of(sky, "s3", "s3://sky/sweeps")
 
         def body() -> Any:

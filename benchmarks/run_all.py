@@ -131,7 +131,7 @@ def map_section(found: Result) -> str:
                 f"{shown(packed['gzipped_over_gunzip'])} of uncompressing alone",
             ],
             [
-                f"S3 (moto), {millions(s3['rows'])} rows",
+                f"S3 (a stand-in), {millions(s3['rows'])} rows",
                 f"{s3['mb']:,.0f}",
                 shown(s3["mb_per_s"]),
                 f"{shown(s3['lensneg_over_download'])} of a download, then the file",
@@ -159,7 +159,7 @@ The map holds the rows that it keeps, and never the file. From `.fits.gz` its pe
 
 {other}
 
-MB are those of the stored file. S3 is moto's: a server in Python, on the other core. The map takes
+MB are those of the stored file. S3 is a folder served by `s3_files.py` on the other core. The map takes
 {number(s3["seconds"]["lensneg"]["median"])} s from it; a `get_object` whose bytes are thrown away takes
 {number(s3["seconds"]["get_object"]["median"])} s, most of it the server's. So this compares two ways to read
 from the same server, and says nothing about AWS.
