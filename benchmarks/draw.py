@@ -50,13 +50,13 @@ class Scale(NamedTuple):
 
 
 FULL = Scale(
-    pool_rows=(1_500_000, 3_000_000, 6_000_000, 12_000_000, 24_000_000),
+    pool_rows=(1_500_000, 6_000_000, 24_000_000),
     compared=(6_000_000, 24_000_000),
     positives=1_499,
-    other_positives=(150, 500, 5_000),
+    other_positives=(150, 5_000),
     files=60,
     turns=5,
-    other_turns=2,
+    other_turns=1,
 )
 QUICK = Scale((60_000, 240_000), (60_000, 240_000), 15, (5,), 6, 2, 1)
 
