@@ -12,6 +12,7 @@ from deployed import ACCOUNT, BUCKET, REGION, STACK, deployed
 from test_graph import all_states
 
 from lensneg.account import APPLICATION_VARIABLE, FILTER_VARIABLE, ON_AWS_VARIABLE, account_checks
+from lensneg.run import RunFiles
 
 HERE = f"{REGION}:{ACCOUNT}"
 MACHINE = f"arn:aws:states:{HERE}:stateMachine:{STACK}"
@@ -184,6 +185,12 @@ def test_every_function_may_write_logs_and_traces() -> None:
         assert other == each("logs:CreateLogStream logs:PutLogEvents", group) | each(
             "xray:PutTraceSegments xray:PutTelemetryRecords", "*"
         )
+
+
+def test_a_mini_test_may_be_recorded() -> None:
+    """The run of test_pipeline_in_s3.py is a full one, which records none."""
+    uri = RunFiles(f"s3://{BUCKET}/out", "one").mini_test("c" * 64, "1-c")
+    assert deployed().allowing("PublishManifestRole", "s3:PutObject", uri.replace("s3://", "arn:aws:s3:::"))
 
 
 def test_roles_are_for_one_service_and_no_other_account() -> None:
