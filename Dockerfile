@@ -1,6 +1,6 @@
 # One image for all functions; template.yaml gives each its command. It holds what the functions need and
-# no more: no Spark, no moto, no command line, no plotting library (healpy imports one wherever it finds it,
-# which would more than double the cold start).
+# no more: no Spark, no moto, no command line. The plotting library is for the report alone: lensneg/quickhealpy.py
+# keeps healpy from importing it in every function.
 #
 # The base is pinned by its dated tag, which AWS does not move. It brings CPython 3.13 in /var/lang and the
 # runtime interface client.
@@ -22,6 +22,9 @@ COPY lensneg ${LAMBDA_TASK_ROOT}/lensneg
 RUN cd "${LAMBDA_TASK_ROOT}" \
     && python3 -m compileall -q functions lensneg \
     && chmod -R a+rX configs statemachine spark functions lensneg
+
+# The report's plots: matplotlib keeps its list of fonts where Lambda lets it write.
+ENV MPLCONFIGDIR=/tmp/matplotlib
 
 # Overridden by each function's ImageConfig.
 CMD ["functions.preflight.handler"]

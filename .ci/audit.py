@@ -3,7 +3,7 @@
     python .ci/audit.py requirements.lock ...
 
 The answer comes from the Python Packaging Advisory Database, over the network. Where that cannot be asked,
-this says so and is no failure, unless LENSNEG_AUDIT=required is set, as a release's workflow does.
+this says so and is no failure, unless LENSNEG_AUDIT=required is set, as CI's workflow does.
 Exit codes: 0 nothing known, or not asked; 1 a vulnerability; 3 could not ask, and had to.
 """
 

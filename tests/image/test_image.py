@@ -352,11 +352,11 @@ def test_the_image_holds_nothing_but_code_and_what_is_locked() -> None:
 
 
 def test_the_image_is_small() -> None:
-    """Lambda takes 10 GB; what counts for a cold start is what lies on top of the base."""
+    """Lambda takes 10 GB. 90 MiB of this are the report's matplotlib, which the others never import."""
     script = (
         "import os; print(sum(os.lstat(os.path.join(d, f)).st_size for d, _, fs in os.walk('/var/task') "
         "for f in fs) >> 20)"
     )
     size = int(inside("/var/lang/bin/python3", "-c", script))
     print(f"\n/var/task: {size} MiB")
-    assert size < 450
+    assert size < 500

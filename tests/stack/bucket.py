@@ -128,13 +128,11 @@ class RecordingLambda(LocalLambda):
             os.environ.update(before)
         self._url = url
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.sizes: list[tuple[str, int, int]] = []
         self.calls: list[Call] = []
 
     def invoke(self, function_name: str, body: str) -> Invocation:
         answer, calls = self._pool.submit(_recorded, function_name, body).result()
         self.events.append((function_name, json.loads(body)))
-        self.sizes.append((function_name, len(body), len(answer)))
         self.calls += [Call(function_name, **call) for call in calls]
         invocation = Invocation(**json.loads(answer))
         if function_name == "PlanFanOut" and invocation.error is None:

@@ -11,6 +11,9 @@ import pytest
 from deployed import ACCOUNT, BUCKET, REGION, STACK, deployed
 from test_graph import all_states
 
+from lensneg.account import APPLICATION_VARIABLE, FILTER_VARIABLE, ON_AWS_VARIABLE, account_checks
+from lensneg.run import RunFiles
+
 HERE = f"{REGION}:{ACCOUNT}"
 MACHINE = f"arn:aws:states:{HERE}:stateMachine:{STACK}"
 RULE = f"arn:aws:events:{HERE}:rule/StepFunctionsGetEventsFor"
@@ -116,17 +119,78 @@ def test_no_function_can_delete_or_publish_but_those_that_must() -> None:
                 may_delete.add((name, resource))
             if action == "s3:PutObject" and "/out/" in resource and "/runs/" not in resource:
                 may_publish.add(name)
-    assert may_delete == {("Preflight", f"{DATA}/out/runs/*/preflight.txt")}
+    # A manifest.json is never deleted; parts without one are what a publication that was cut short left.
+    assert may_delete == {
+        ("Preflight", f"{DATA}/out/runs/*/preflight.txt"),
+        ("PublishManifest", f"{DATA}/out/manifests/*/part-*.parquet"),
+    }
     assert may_publish == {"PublishManifest"}
+
+
+class Recorder:
+    """The clients of an account that is in order; keeps what is asked, as IAM would name it."""
+
+    def __init__(self) -> None:
+        self.asked: Grants = set()
+
+    def client(self, service: str) -> Any:
+        recorder = self
+        prefix = {"service-quotas": "servicequotas"}.get(service, service)
+        answers = {
+            "get_application": {"application": {"state": "CREATED", "maximumCapacity": {"cpu": "16 vCPU"}}},
+            "get_service_quota": {"Quota": {"Value": 16.0}},
+            "get_account_settings": {"AccountLimit": {"UnreservedConcurrentExecutions": 1000}},
+            "get_function_concurrency": {},
+        }
+
+        class Client:
+            def __getattr__(self, operation: str) -> Any:
+                def call(**parameters: str) -> Any:
+                    on = parameters.get("applicationId", parameters.get("FunctionName", "*"))
+                    name = "".join(word.capitalize() for word in operation.split("_"))
+                    recorder.asked.add((f"{prefix}:{name}", on))
+                    return answers[operation]
+
+                return call
+
+        return Client()
+
+
+def looks_at_the_account() -> Grants:
+    """What gate 1 asks of the account with the environment that the template gives Preflight."""
+    variables = deployed().functions()["Preflight"]["Environment"]["Variables"]
+    recorder = Recorder()
+    checks = list(account_checks(100, {ON_AWS_VARIABLE: "Preflight", **variables}, recorder.client))
+    assert [check.passed for check in checks] == [True] * 3
+    arns = {
+        variables[APPLICATION_VARIABLE]: f"arn:aws:emr-serverless:{HERE}:/applications/00app",
+        variables[FILTER_VARIABLE]: f"arn:aws:lambda:{HERE}:function:FilterSweepFunction",
+        "*": "*",
+    }
+    return {(action, arns[resource]) for action, resource in recorder.asked}
+
+
+def test_preflight_may_look_at_the_account_and_at_no_more_of_it() -> None:
+    assert len(looks_at_the_account()) == 4
+    looks = {grant for grant in deployed().grants("PreflightRole") if ":Get" in grant[0]}
+    assert {grant for grant in looks if not grant[0].startswith("s3:")} == looks_at_the_account()
 
 
 def test_every_function_may_write_logs_and_traces() -> None:
     for name in deployed().functions():
         other = {g for g in deployed().grants(f"{name}Role") if not g[0].startswith("s3:")}
+        if name == "Preflight":
+            other -= looks_at_the_account()
         [group] = {resource for action, resource in other if action == "logs:PutLogEvents"}
         assert other == each("logs:CreateLogStream logs:PutLogEvents", group) | each(
             "xray:PutTraceSegments xray:PutTelemetryRecords", "*"
         )
+
+
+def test_a_mini_test_may_be_recorded() -> None:
+    """The run of test_pipeline_in_s3.py is a full one, which records none."""
+    uri = RunFiles(f"s3://{BUCKET}/out", "one").mini_test("c" * 64, "1-c")
+    assert deployed().allowing("PublishManifestRole", "s3:PutObject", uri.replace("s3://", "arn:aws:s3:::"))
 
 
 def test_roles_are_for_one_service_and_no_other_account() -> None:
