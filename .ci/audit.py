@@ -48,7 +48,7 @@ def main() -> int:
     if silent:
         print(
             f"audit: COULD NOT ASK about {', '.join(silent)}: whether they have known vulnerabilities is not "
-            "known. Run make check where https://pypi.org can be reached.",
+            "known. Run make check where the package index can be reached.",
             file=sys.stderr,
         )
     if found:
