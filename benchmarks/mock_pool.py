@@ -184,17 +184,18 @@ def plan_draw(pool: Path, positives: int) -> str:
     shutil.rmtree(out, ignore_errors=True)
     files = RunFiles(str(out), RUN_ID)
     described = storage.read_json(str(pool / "pool.json"))
+    sweeps = [made_up_sweep(out, file, entry["rows"]) for file, entry in enumerate(described)]
     items = [
         Item(
             id=item_id(file),
-            sweep=f"s3://made-up/{item_id(file)}.fits",
-            size=entry["rows"] * _SWEEP_ROWS_PER_POOL_ROW * sweep_dtype().itemsize,
-            etag="made-up",
+            sweep=sweep.uri,
+            size=sweep.size,
+            etag=sweep.etag,
             first_row=0,
             n_rows=entry["rows"] * _SWEEP_ROWS_PER_POOL_ROW,
-            n_bytes=entry["rows"] * _SWEEP_ROWS_PER_POOL_ROW * sweep_dtype().itemsize,
+            n_bytes=sweep.size,
         )
-        for file, entry in enumerate(described)
+        for file, (sweep, entry) in enumerate(zip(sweeps, described, strict=True))
     ]
     record = record_of(out, items)
     storage.write_json(files.run, record.model_dump(mode="json"))
@@ -225,6 +226,15 @@ def plan_draw(pool: Path, positives: int) -> str:
     if not gate["passed"] or drawn != positives * CONFIG.sampling.neg_pos_ratio:
         raise BenchmarkError(f"the quotas of the made-up pool draw {drawn:,} rows: {gate['cause']}")
     return files.root
+
+
+def made_up_sweep(out: Path, file: int, pool_rows: int) -> storage.FileInfo:
+    """Make the sweep file behind a pool file: a hole of the right size, for the fan-in to look at."""
+    path = out / "sweeps" / f"{item_id(file)}.fits"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as hole:
+        hole.truncate(pool_rows * _SWEEP_ROWS_PER_POOL_ROW * sweep_dtype().itemsize)
+    return storage.stat(str(path))
 
 
 def record_of(out: Path, items: list[Item]) -> RunRecord:
