@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from lensneg import storage
+from lensneg.awscall import Aws, error_code
 from lensneg.catalogs import CatalogSpec, read_catalog
 from lensneg.config import parse_config
 from lensneg.datamodel import sweep_cell
@@ -25,6 +26,8 @@ class Stack:
     Attributes
     ----------
     name, region : str
+    status : str
+        CloudFormation's word for how its last deployment ended, or that one goes on.
     data_bucket_name : str
         The bucket of configs, catalogues, sweeps, runs and manifests.
     configs_uri, catalogs_uri, sweeps_uri : str
@@ -37,6 +40,7 @@ class Stack:
     """
 
     name: str
+    status: str
     region: str
     data_bucket_name: str
     configs_uri: str
@@ -63,10 +67,21 @@ def output_name(field: str) -> str:
 
 
 #: The fields of :class:`Stack` that are outputs.
-OUTPUT_FIELDS: Final = tuple(field for field in Stack.__dataclass_fields__ if field != "name")
+OUTPUT_FIELDS: Final = tuple(f for f in Stack.__dataclass_fields__ if f not in ("name", "status"))
+
+#: What CloudFormation says of a stack that is whole: as deployed, or back as it was before.
+COMPLETE: Final = frozenset(
+    {
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "IMPORT_COMPLETE",
+    }
+)
 
 
-def read_stack(name: str) -> Stack:
+def read_stack(name: str, aws: Aws | None = None) -> Stack:
     """Read the outputs of a deployed stack, in the Region of the environment.
 
     Raises
@@ -74,15 +89,14 @@ def read_stack(name: str) -> Stack:
     InputError
         If there is no such stack, it is not finished, or it is none of template.yaml's.
     """
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
-        [stack] = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    except (BotoCoreError, ClientError) as error:
+        [stack] = (aws or Aws()).read("cloudformation", "describe_stacks", StackName=name)["Stacks"]
+    except InputError as error:
+        if error_code(error.__cause__) != "ValidationError":
+            raise
         raise InputError(
-            f"stack {name}: {error}; deploy it with sam build && sam deploy, or name another stack, "
-            "profile (AWS_PROFILE) or Region (AWS_REGION)"
+            f"stack {name}: no such stack in this account and Region; deploy it with sam build && sam deploy, "
+            "or name another stack (--stack), profile (AWS_PROFILE) or Region (AWS_DEFAULT_REGION)"
         ) from error
     outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack.get("Outputs", [])}
     missing = [output_name(field) for field in OUTPUT_FIELDS if output_name(field) not in outputs]
@@ -91,7 +105,23 @@ def read_stack(name: str) -> Stack:
             f"stack {name} ({stack['StackStatus']}): no output {', '.join(missing)}; is it a stack of "
             "template.yaml, and has its deployment ended?"
         )
-    return Stack(name=name, **{field: outputs[output_name(field)] for field in OUTPUT_FIELDS})
+    found = {field: outputs[output_name(field)] for field in OUTPUT_FIELDS}
+    return Stack(name=name, status=stack["StackStatus"], **found)
+
+
+def require_complete(stack: Stack) -> None:
+    """Refuse a stack whose deployment goes on, or broke: a run would meet functions old and new.
+
+    Raises
+    ------
+    InputError
+    """
+    if stack.status not in COMPLETE:
+        ended = "wait until it has ended" if stack.status.endswith("_IN_PROGRESS") else "deploy it again"
+        raise InputError(
+            f"stack {stack.name} is {stack.status}: {ended} (aws cloudformation describe-stack-events "
+            f"--stack-name {stack.name} says what happened)"
+        )
 
 
 @dataclass(frozen=True)
@@ -101,7 +131,7 @@ class Upload:
     Attributes
     ----------
     source : str
-        Local path.
+        Local path; the target itself where it is there already.
     target : str
         Its URI.
     option : str
@@ -117,7 +147,7 @@ class Upload:
 
 
 def config_upload(stack: Stack, path: str) -> Upload:
-    """Return where a config belongs, once it was found to be one.
+    """Return where a config belongs, once it was found to be one; one in S3 must be there already.
 
     Raises
     ------
@@ -125,9 +155,12 @@ def config_upload(stack: Stack, path: str) -> Upload:
         If it is no valid config.
     """
     try:
-        parse_config(Path(path).read_text(encoding="utf-8"), path)
+        data = storage.read_bytes(path) if storage.is_s3(path) else Path(path).read_bytes()
+        parse_config(data.decode("utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
+    if storage.is_s3(path):
+        return _there(path, path, stack.configs_uri)
     target = storage.join(stack.configs_uri, storage.basename(path))
     return Upload(path, target, target, fixed=True)
 
@@ -142,9 +175,18 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
     """
     source = CatalogSpec.parse(text).uri
     read_catalog(CatalogSpec.parse(text))
+    if storage.is_s3(source):
+        return _there(source, text, stack.catalogs_uri)
     target = storage.join(stack.catalogs_uri, storage.basename(source))
     _, mark, options = text.partition("?")
     return Upload(source, target, f"{target}{mark}{options}")
+
+
+def _there(uri: str, option: str, folder: str) -> Upload:
+    """Return a file that is in the bucket, if it is where the functions may read."""
+    if not uri.startswith(f"{folder}/"):
+        raise InputError(f"{uri}: the functions may read only below {folder}/; copy it there (aws s3 cp)")
+    return Upload(uri, uri, option)
 
 
 def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
@@ -183,6 +225,8 @@ def upload(uploads: Iterable[Upload]) -> list[tuple[Upload, bool]]:
 
 
 def _send(entry: Upload) -> bool:
+    if entry.source == entry.target:
+        return False
     with open(entry.source, "rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     try:

@@ -1,0 +1,121 @@
+"""What a person sees of a run on AWS: tables of states, and a live view of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from lensneg.awsops.progress import Snapshot, changes, job_text, map_text
+from lensneg.errors import TransientError
+from lensneg.gates import Check
+
+_STYLES = {"RUNNING": "bold cyan", "SUCCEEDED": "bold green"}
+
+
+def readiness_table(checks: list[Check]) -> Table:
+    """Return preflight's table: a row for each check, with its remedy where it did not pass."""
+    table = Table(show_edge=False)
+    for heading in ("check", "verdict", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for check in checks:
+        verdict = "[green]ok" if check.passed else "[red]failed" if check.critical else "[yellow]warning"
+        found = check.actual if check.passed else f"{check.actual} (expected: {check.expected})"
+        table.add_row(check.name, verdict, escape(found), "" if check.passed else escape(check.hint))
+    return table
+
+
+def _duration(begun: datetime, ended: datetime) -> str:
+    minutes, seconds = divmod(round((ended - begun).total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def view(snapshot: Snapshot) -> Group:
+    """Return a snapshot as tables: states, the map's items, the job, the cost, and how it ended."""
+    execution = snapshot.execution
+    parts: list[Table | Text] = []
+    if snapshot.mini_test:
+        parts.append(_states(snapshot.mini_test, f"mini-test {snapshot.mini_test.execution.name}"))
+    parts.append(_states(snapshot, f"run {execution.run_id or '?'}, execution {execution.name}"))
+    cost = snapshot.total_cost
+    took = _duration(execution.started, execution.ended or snapshot.at)
+    line = Text(execution.status, style=_STYLES.get(execution.status, "bold red"))
+    line.append(f"  {took}  about {cost.total:.4f} USD so far ", style="default")
+    line.append(
+        f"(Lambda {cost.lambda_usd:.4f}, EMR {cost.emr_usd:.4f}, Step Functions {cost.step_functions_usd:.4f})",
+        style="default",
+    )
+    parts.append(line)
+    if execution.error:
+        parts.append(Text(f"{execution.error}: {execution.cause}"))
+    return Group(*parts)
+
+
+def _states(snapshot: Snapshot, title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_edge=False)
+    table.add_column("state")
+    table.add_column("time", justify="right")
+    table.add_column("", overflow="fold")
+    for visit in snapshot.visits:
+        under_way = visit.exited is None and snapshot.execution.status == "RUNNING"
+        notes = [f"{visit.failures} failed attempts"] if visit.failures else []
+        if visit.name == "FilterSweeps" and snapshot.map:
+            notes.append(map_text(snapshot.map))
+        if visit.name == "SampleNegatives" and snapshot.job:
+            notes.append(job_text(snapshot.job))
+        ended = visit.exited or (snapshot.at if under_way else snapshot.execution.ended or snapshot.at)
+        style = "cyan" if under_way else "green" if visit.exited else "red"
+        table.add_row(f"[{style}]{visit.name}", _duration(visit.entered, ended), escape("; ".join(notes)))
+    return table
+
+
+def _again(console: Console, take: Callable[[], Snapshot], every: float) -> Snapshot:
+    """Look again, as often as needed: a network that fails for a while must not end the watching."""
+    while True:
+        time.sleep(every)
+        try:
+            return take()
+        except TransientError as error:
+            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+
+
+def follow(console: Console, take: Callable[[], Snapshot], every: float) -> Snapshot:
+    """Show a run until it has ended: live on a terminal, plain lines elsewhere.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    take : callable
+        Returns the next snapshot.
+    every : float
+        Seconds between them.
+
+    Returns
+    -------
+    Snapshot
+        The last.
+    """
+    snapshot = take()
+    if console.is_terminal and not console.quiet:
+        with Live(view(snapshot), console=console, refresh_per_second=2, vertical_overflow="visible") as live:
+            while snapshot.execution.status == "RUNNING":
+                snapshot = _again(console, take, every)
+                live.update(view(snapshot))
+        return snapshot
+    before = None
+    while True:
+        stamp = f"{snapshot.at:%H:%M:%S}"
+        cost = f" (about {snapshot.total_cost.total:.4f} USD so far)"
+        for line in changes(before, snapshot):
+            text = f"{stamp} {line}{cost if 'map:' in line or 'job' in line else ''}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if snapshot.execution.status != "RUNNING":
+            return snapshot
+        before, snapshot = snapshot, _again(console, take, every)
