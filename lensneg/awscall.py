@@ -15,7 +15,10 @@ from lensneg.errors import InputError, TransientError
 #: IAM's prefix of a service's actions, where it is not boto3's name of the service.
 _IAM_PREFIXES: Final = {"stepfunctions": "states", "service-quotas": "servicequotas"}
 
-_CREDENTIALS_ADVICE: Final = "name a profile (AWS_PROFILE), sign in (aws sso login), or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_CREDENTIALS_ADVICE: Final = (
+    "name a profile (AWS_PROFILE), sign in (aws sso login), or give AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY"
+)
 _BAD_CREDENTIALS: Final = frozenset(
     {
         "ExpiredToken",
@@ -194,8 +197,8 @@ def _client_error(call: Call, error: Any) -> InputError | TransientError:
         return InputError(f"AWS does not accept the credentials ({code}: {message}): {_CREDENTIALS_ADVICE}")
     if code in _DENIED:
         return InputError(
-            f"access denied: these credentials lack {denied_action(call, message)} ({message}); add the action "
-            "to the policy of the user or role, or use another profile (AWS_PROFILE)"
+            f"access denied: these credentials lack {denied_action(call, message)} ({message}); add it to "
+            "the policy of the user or role, or use another profile (AWS_PROFILE)"
         )
     if code in _THROTTLED:
         return TransientError(f"{call.service}: throttled ({message}); the same command tries again")

@@ -70,8 +70,8 @@ def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], N
         text = storage.read_bytes(files.manifest)
     except FileNotFoundError as error:
         raise InputError(
-            f"{files.manifest}: no such file: run {run_id} is not published; lensneg aws status {run_id} says how "
-            "far it is"
+            f"{files.manifest}: no such file: run {run_id} is not published; lensneg aws status {run_id} "
+            "says how far it is"
         ) from error
     listed = _listed(files.manifest, text)
     if _is_other(folder / "manifest.json", text):

@@ -167,8 +167,8 @@ def find_execution(aws: Aws, stack: Stack, run_id: str | None) -> Execution:
     if found is None:
         whose = f"of run {run_id}" if run_id else "at all"
         raise InputError(
-            f"stack {stack.name}: no execution {whose} (Step Functions forgets them after 90 days); lensneg aws "
-            "status lists them, lensneg aws start starts one"
+            f"stack {stack.name}: no execution {whose} (Step Functions forgets them after 90 days); "
+            "lensneg aws status lists them, lensneg aws start starts one"
         )
     return found
 
@@ -211,7 +211,8 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
         record = read_record(files.run)
     except FileNotFoundError as error:
         raise InputError(
-            f"run {run_id}: no execution and no {files.run}; is it of this stack? lensneg aws status lists runs"
+            f"run {run_id}: no execution and no {files.run}; is it of this stack? lensneg aws status "
+            "lists runs"
         ) from error
     catalogs = [(entry.role, catalog_argument(entry.spec)) for entry in record.catalogs]
     execution = {

@@ -146,7 +146,7 @@ def _job_progress(job: dict[str, Any]) -> JobProgress:
 
 
 def _item_seconds(files: RunFiles, done: int) -> float:
-    """Return the seconds of all items that are done: their sum if it is written, else some of them, scaled."""
+    """Return the seconds of the items that are done: their sum if it is written, else some, scaled."""
     try:
         return float(storage.read_json(files.summary)["task_seconds"])
     except FileNotFoundError:
@@ -236,9 +236,8 @@ def changes(before: Snapshot | None, now: Snapshot, prefix: str = "") -> Iterato
         was = old[i] if i < len(old) else None
         if was is None:
             yield f"{prefix}{visit.name} entered"
-        if was is None or was.failures < visit.failures:
-            if visit.failures:
-                yield f"{prefix}{visit.name}: {visit.failures} failed attempts"
+        if visit.failures > (was.failures if was else 0):
+            yield f"{prefix}{visit.name}: {visit.failures} failed attempts"
         if visit.exited and (was is None or not was.exited):
             yield f"{prefix}{visit.name} done in {(visit.exited - visit.entered).total_seconds():.0f} s"
     if now.map and _tenths(before.map if before else None) != _tenths(now.map):

@@ -256,8 +256,9 @@ def _show_started(calls: Aws, run_id: str, arn: str, name: str, as_json: bool) -
 def watch(run_id: str | None, name: str, every: float, as_json: bool, explain: bool) -> None:
     """Follow a run to its end: states, map items, the EMR job, cost so far.
 
-    RUN_ID is by default the newest. Live on a terminal, plain lines elsewhere; Ctrl-C stops the watching only.
-    Ends with 0 if the run succeeded, 1 if a gate failed, 3 if it broke. --json prints the end as JSON.
+    RUN_ID is by default the newest. Live on a terminal, plain lines elsewhere; Ctrl-C stops only the
+    watching. Ends with 0 if the run succeeded, 1 if a gate failed, 3 if it broke. --json prints the end as
+    JSON.
 
     Example: lensneg aws watch first
     """
@@ -437,8 +438,8 @@ def download(run_id: str | None, name: str, to: Path | None, as_json: bool, expl
         print_json({"run_id": run_id, "folder": str(folder), "whole": not wrong, "files": files})
     elif wrong:
         _line(
-            f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; the "
-            "same command tries again, and an older version of the object may be the right one"
+            f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; "
+            "the same command tries again, and an older version of the object may be the right one"
         )
     else:
         _line(f"{len(fetched)} files, all of the SHA-256 that manifest.json says: {folder}")

@@ -49,7 +49,8 @@ def view(snapshot: Snapshot) -> Group:
     line = Text(execution.status, style=_STYLES.get(execution.status, "bold red"))
     line.append(f"  {took}  about {cost.total:.4f} USD so far ", style="default")
     line.append(
-        f"(Lambda {cost.lambda_usd:.4f}, EMR {cost.emr_usd:.4f}, Step Functions {cost.step_functions_usd:.4f})",
+        f"(Lambda {cost.lambda_usd:.4f}, EMR {cost.emr_usd:.4f}, "
+        f"Step Functions {cost.step_functions_usd:.4f})",
         style="default",
     )
     parts.append(line)
