@@ -186,13 +186,14 @@ def cost_so_far(
         Now, for what has not ended.
     """
     prices, rates = cost.load_prices(cost.PRICES_FILE), cost.load_rates(cost.RATES_FILE).rates
-    graph = cost.read_graph(json.loads(storage.read_bytes(cost.GRAPH_FILE)))
+    graph = json.loads(storage.read_bytes(cost.GRAPH_FILE))["States"].values()
+    child_states = sum(len(state["ItemProcessor"]["States"]) for state in graph if state["Type"] == "Map")
     began = sum(c["total"] - c["pending"] for c in maps)
     tasks = [visit for visit in history.visits if visit.is_task]
     seconds = sum(((visit.exited or at) - visit.entered).total_seconds() for visit in tasks)
     gigabyte_seconds = item_seconds * FILTER_MEMORY_MB / 1024 + seconds * rates.task_memory.value / 1024
     attempts = began + sum(1 + visit.failures for visit in tasks)
-    of_child = len(graph.child_states) + rates.child_start_transitions.value
+    of_child = child_states + rates.child_start_transitions.value
     transitions = len(history.visits) + sum(v.failures for v in history.visits) + began * of_child
     emr = 0.0
     for job in jobs:
