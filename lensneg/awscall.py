@@ -15,6 +15,9 @@ from lensneg.errors import InputError, TransientError
 #: IAM's prefix of a service's actions, where it is not boto3's name of the service.
 _IAM_PREFIXES: Final = {"stepfunctions": "states", "service-quotas": "servicequotas"}
 
+#: The aws command's name of a service, where it is another.
+_CLI_NAMES: Final = {"s3": "s3api"}
+
 _CREDENTIALS_ADVICE: Final = (
     "name a profile (AWS_PROFILE), sign in (aws sso login), or give AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY"
@@ -58,7 +61,7 @@ class Call:
     def __str__(self) -> str:
         from botocore import xform_name
 
-        words = ["aws", self.service, self.operation.replace("_", "-")]
+        words = ["aws", _CLI_NAMES.get(self.service, self.service), self.operation.replace("_", "-")]
         for name, value in self.parameters.items():
             option = f"--{xform_name(name, '-')}"
             if isinstance(value, bool):

@@ -58,8 +58,8 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
         return
     yield _stack(stack)
     yield _guarded("bucket", lambda: _bucket(aws, stack))
-    yield _guarded("spark_code", lambda: _spark_code(stack))
-    yield _guarded("sweeps", lambda: _sweeps(stack))
+    yield _guarded("spark_code", lambda: _spark_code(aws, stack))
+    yield _guarded("sweeps", lambda: _sweeps(aws, stack))
     try:
         machine = aws.read("stepfunctions", "describe_state_machine", stateMachineArn=stack.state_machine_arn)
     except LensnegError as error:
@@ -71,7 +71,8 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
     functions = dict.fromkeys(map(str, _values(graph, "FunctionName")))
     for arn in functions:
         yield _guarded(f"function {_short(arn)}", lambda arn=arn: _function(aws, arn))  # type: ignore[misc]
-    for role in filter(None, [machine.get("roleArn"), *_values(graph, "ExecutionRoleArn")]):
+    roles = dict.fromkeys(filter(None, [machine.get("roleArn"), *_values(graph, "ExecutionRoleArn")]))
+    for role in roles:
         yield _guarded(f"role {_short(role)}", lambda role=role: _role(aws, role))  # type: ignore[misc]
     mapped = [
         arn for processor in _values(graph, "ItemProcessor") for arn in _values(processor, "FunctionName")
@@ -187,7 +188,8 @@ def _bucket(aws: Aws, stack: Stack) -> Check:
     )
 
 
-def _spark_code(stack: Stack) -> Check:
+def _spark_code(aws: Aws, stack: Stack) -> Check:
+    aws.note(f"aws s3 ls {stack.spark_code_uri}")
     there = storage.exists(stack.spark_code_uri)
     return Check(
         name="spark_code",
@@ -198,7 +200,8 @@ def _spark_code(stack: Stack) -> Check:
     )
 
 
-def _sweeps(stack: Stack) -> Check:
+def _sweeps(aws: Aws, stack: Stack) -> Check:
+    aws.note(f"aws s3 ls --recursive {stack.sweeps_uri}/")
     try:
         listed = storage.list_files(stack.sweeps_uri)
     except FileNotFoundError:
