@@ -238,7 +238,7 @@ def changes(before: Snapshot | None, now: Snapshot, prefix: str = "") -> Iterato
         if was is None:
             yield f"{prefix}{visit.name} entered"
         if visit.failures > (was.failures if was else 0):
-            yield f"{prefix}{visit.name}: {visit.failures} failed attempts"
+            yield f"{prefix}{visit.name}: {attempts_text(visit)}"
         if visit.exited and (was is None or not was.exited):
             yield f"{prefix}{visit.name} done in {(visit.exited - visit.entered).total_seconds():.0f} s"
     if now.map and _tenths(before.map if before else None) != _tenths(now.map):
@@ -252,6 +252,11 @@ def changes(before: Snapshot | None, now: Snapshot, prefix: str = "") -> Iterato
 
 def _tenths(items: MapProgress | None) -> tuple[int, int] | None:
     return (10 * items.done // max(1, items.total), items.failed) if items else None
+
+
+def attempts_text(visit: StateVisit) -> str:
+    """Return a state's failed attempts in words."""
+    return f"{visit.failures} attempt{'s' if visit.failures > 1 else ''} failed"
 
 
 def map_text(items: MapProgress) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lensneg.awsops.progress import Snapshot, changes, job_text, map_text
+from lensneg.awsops.progress import Snapshot, attempts_text, changes, job_text, map_text
 from lensneg.errors import TransientError
 from lensneg.gates import Check
 
@@ -66,7 +66,7 @@ def _states(snapshot: Snapshot, title: str) -> Table:
     table.add_column("", overflow="fold")
     for visit in snapshot.visits:
         under_way = visit.exited is None and snapshot.execution.status == "RUNNING"
-        notes = [f"{visit.failures} failed attempts"] if visit.failures else []
+        notes = [attempts_text(visit)] if visit.failures else []
         if visit.name == "FilterSweeps" and snapshot.map:
             notes.append(map_text(snapshot.map))
         if visit.name == "SampleNegatives" and snapshot.job:
