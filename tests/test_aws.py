@@ -102,16 +102,17 @@ class Emr:
             run.state = "SUCCESS"
         if job_run_id:
             return run
-        used = {"vCPUHour": 2.0, "memoryGBHour": 8.0, "storageGBHour": 1.0}
         told = {
-            "jobRunId": run.job_run_id,
+            **dict.fromkeys(("arn", "createdBy", "executionRole", "releaseLabel", "stateDetails"), "x" * 60),
+            **parameters,
             "state": run.state,
-            "stateDetails": "",
+            "createdAt": NOON,
+            "updatedAt": NOON,
+            "jobDriver": {"sparkSubmit": {"entryPoint": "x"}},
             "totalExecutionDurationSeconds": 77,
+            "billedResourceUtilization": {"vCPUHour": 2.0, "memoryGBHour": 8.0, "storageGBHour": 1.0},
         }
-        return self._answer(
-            "get_job_run", {"jobRun": {**told, "billedResourceUtilization": used}}, parameters
-        )
+        return self._answer("get_job_run", {"jobRun": told}, parameters)
 
     def cancel_job_run(self, **parameters: str) -> Any:
         self.cancelled.append(parameters["jobRunId"])
