@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lensneg import storage
-from lensneg.audit import PARTS
 from lensneg.errors import InputError, RunStateError
+from lensneg.manifest import PARTS
 from lensneg.run import RunFiles
 
 
