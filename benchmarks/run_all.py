@@ -180,7 +180,7 @@ def draw_section(found: Result) -> str:
                 *(
                     shown(sizes[rows]["spark_over"][engine])
                     if engine in sizes[rows]["spark_over"]
-                    else "out of memory"
+                    else "left out"
                     for rows in (small, large)
                 ),
             ]
