@@ -8,7 +8,8 @@ With the same code, which rows name, the files have the same bytes as well.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from lensneg import storage
 from lensneg.catalogs import CatalogSpec
-from lensneg.errors import InputError
+from lensneg.errors import InputError, RunStateError
 from lensneg.manifest import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
 from lensneg.provenance import code_version
 from lensneg.run import CatalogInput, RunFiles, RunRecord, RunRequest, SweepInput, read_table
@@ -79,14 +80,20 @@ def read_original(uri: str) -> Original:
         raise InputError(f"{uri}: a mini-test publishes nothing to compare with; give a full run")
     if "run" in data:
         return Original(record, uri, data)
-    # The run's folder may have been moved since; what is beside run.json comes first.
-    for files in (RunFiles.of_root(uri.rpartition("/")[0]), record.files):
+    for files in _places_of_run(uri, record):
         if storage.exists(files.manifest):
             return Original(record, files.manifest, _read_json(files.manifest))
     raise InputError(
         f"{uri}: run {record.run_id} has no {record.files.manifest}: it was not published; give the "
         "manifest.json of a run that was"
     )
+
+
+def _places_of_run(uri: str, record: RunRecord) -> Iterator[RunFiles]:
+    """Yield where a run.json's run may be: beside it, as its folder may have been moved, or as it says."""
+    with suppress(RunStateError):  # a run.json by itself, copied from its run's folder
+        yield RunFiles.of_root(uri.rpartition("/")[0])
+    yield record.files
 
 
 def _read_json(uri: str) -> Any:

@@ -1,0 +1,595 @@
+"""Every command line of the documents is run, in a place where what it names is there.
+
+A command line is each line of a ``sh`` block, and of an indented block that is no formula. It is cut as a
+shell would cut it (``&&``, ``|``, ``>``), and ``lensneg`` runs in this process: on a small sky, with a
+published run, catalogues of the names that the documents use, a web server with a release of a few small
+files, and an account with the stack deployed. The Spark job has a stand-in, and the handlers run in this
+process, too: ``test_pipeline.py`` has the job and the processes.
+
+What cannot run here stands in ``NOT_RUN``, with its reason and what is looked at instead. A command line that
+neither runs here nor has an entry there fails. ``pytest -rP`` prints each line and what became of it.
+"""
+
+import functools
+import hashlib
+import http.server
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import botocore.session
+import click
+import pytest
+import yaml
+from botocore import xform_name
+from botocore.validate import validate_parameters
+from cloud import Cloud, InOrder, deployed_account
+from conftest import config_text, edited
+from pipeline import OPEN_GATES, JobStandIn
+from plainrun import draw_plainly
+from published import publish
+
+from lensneg import report, storage
+from lensneg.cli import cli, main
+from lensneg.local import runner
+from lensneg.local.lambdas import LocalLambda
+from lensneg.mocksky import write_mock_sky
+from lensneg.release import BASE_URL, CHECKSUM_FILE, release_cells
+from lensneg.sweeps import choose
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")  # of handlers that have none
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+]
+
+#: Programs whose command lines in running text are looked at, too.
+PROGRAMS = ("lensneg", "make", "sam")
+
+#: What stands in a document for something that each reader has of their own, and what it is here.
+#: ``{place}`` is the folder that a command runs in.
+PLACEHOLDERS = {
+    "<run_id>": "{run_id}",
+    "s3://bucket/out/manifests": "s3://bucket/out/manifests",
+    "/data/sweeps": "{place}/build/sky/sweeps",
+    "/other/disk": "{place}/other/disk",
+    "/fast/disk": "{place}/fast/disk",
+    "${fpath[1]}": "{place}/zsh",
+    "~": "{place}/home",
+    "ARN": "{machine}",
+    "…": '"config": "s3://sky/configs/c.yaml", "sweeps": "s3://sky/sweeps", "positives": ["s3://sky/l.csv"], '
+    '"out": "s3://sky/out"',
+}
+
+
+class Line(NamedTuple):
+    """A command line of a document."""
+
+    document: str
+    number: int
+    text: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.document}:{self.number} {self.text}"
+
+
+# Finding them.
+
+
+def blocks(text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """All code blocks: number of the first line, language ("" of an indented block), lines."""
+    language, block, start, before = None, [], 0, ""
+    for number, line in enumerate([*text.splitlines(), ""], start=1):
+        if line.startswith("```"):
+            if language is None:
+                language, block, start = line[3:].strip() or "text", [], number + 1
+            else:
+                yield start, language, block
+                language, block = None, []
+        elif language is not None or (line.startswith("    ") and (block or not before.strip())):
+            start = start if block else number
+            block.append(line if language is not None else line[4:])
+        elif block:
+            yield start, "", block
+            block = []
+        before = line
+
+
+def command_lines(document: Path) -> Iterator[Line]:
+    """The command lines of a document's blocks, continued lines joined."""
+    for start, language, block in blocks(document.read_text()):
+        if language not in ("", "sh", "bash", "console"):
+            continue
+        if language == "" and any(" = " in line for line in block):
+            continue  # a formula
+        joined, first = "", start
+        for number, line in enumerate(block, start=start):
+            first = first if joined else number
+            if line.endswith("\\"):
+                joined += line[:-1].rstrip() + " "
+                continue
+            text = re.sub(r"\s+#\s.*$", "", joined + line.lstrip() if joined else line).strip()
+            joined = ""
+            if text:
+                yield Line(str(document.relative_to(ROOT)), first, text)
+
+
+def commands_in_text(document: Path) -> Iterator[str]:
+    """The command lines that stand in running text, as code."""
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    for span in re.findall(r"`([^`]+)`", text):
+        words = " ".join(span.split())
+        if words.split()[0] in PROGRAMS and len(words.split()) > 1:
+            yield words
+
+
+LINES = [line for document in DOCUMENTS for line in command_lines(document)]
+[README_RUN] = [line for line in LINES if line.document == "README.md" and " run --config" in line.text]
+SPANS = sorted({span for document in DOCUMENTS for span in commands_in_text(document)})
+
+
+# What cannot run here, and what is looked at instead.
+
+
+def make_knows(text: str) -> None:
+    """Make can tell what it would do, and every script and lensneg command that it would run is there."""
+    done = subprocess.run(
+        [text.split()[0], "--dry-run", "--always-make", *shlex.split(text)[1:]],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    recipe = done.stdout.replace("\\\n", " ")
+    for script in re.findall(
+        r"(?:python |^)((?:\.ci|tests|benchmarks)/\S+\.(?:py|sh))", recipe, re.MULTILINE
+    ):
+        assert (ROOT / script).exists(), script
+    for line in re.findall(r"\.venv/bin/lensneg ([^&\n]*)", recipe):
+        parses(shlex.split(line))
+
+
+def sam_knows(text: str) -> None:
+    """Stack name, function and event are there; sam has the options, where it is installed."""
+    sam = ROOT / ".venv-stack" / "bin" / "sam"
+    for part in text.split("&&"):
+        words = [word for word in shlex.split(part) if "…" not in word]
+        assert words[:1] == ["sam"], part
+        template = (ROOT / "template.yaml").read_text()
+        if words[1:3] == ["local", "invoke"]:
+            assert f"  {words[3]}:\n" in template
+            event = json.loads((ROOT / words[words.index("-e") + 1]).read_text())
+            assert event
+        config = (ROOT / "samconfig.toml").read_text()
+        assert 'stack_name = "lensneg"' in config, "sam deploy asks for a name"
+        if sam.exists():
+            names = [word for word in words[1:] if not word.startswith("-")]
+            depth = 2 if names[0] == "local" else 1
+            shown = subprocess.run(
+                [sam, *names[:depth], "--help"], capture_output=True, text=True, check=True
+            )
+            for option in (word for word in words if word.startswith("-")):
+                assert re.search(rf"{re.escape(option)}\b", shown.stdout), option
+
+
+def script_explains_itself(text: str) -> None:
+    """The script is there and parses, and knows the options."""
+    script, *options = shlex.split(text)[1:]
+    source = (ROOT / script).read_text()
+    compile(source, script, "exec")
+    for option in options:
+        assert f'"{option}"' in source, option
+
+
+class Instead(NamedTuple):
+    """Why a command line does not run here, and the check that is made instead."""
+
+    reason: str
+    check: Callable[[str], None]
+
+
+SAM = Instead("needs Docker and an AWS account; tests/stack validates the template", sam_knows)
+BENCH = Instead("takes half an hour and a machine of its own", script_explains_itself)
+NOT_RUN = {
+    "make run": Instead("takes a minute or two; its commands run here, on a smaller sky", make_knows),
+    "make test": Instead("would run this test", make_knows),
+    "make check": Instead("asks the network; CI runs it", make_knows),
+    "make format": Instead("rewrites the sources", make_knows),
+    "make .venv": Instead("this test runs in what it makes", make_knows),
+    "make bench": Instead(BENCH.reason, make_knows),
+    ".venv/bin/python benchmarks/run_all.py --quick": BENCH,
+    ".venv/bin/python benchmarks/draw.py": BENCH,
+    "sam build && sam deploy": SAM,
+    "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
+}
+
+
+# Where they run.
+
+
+class Place(NamedTuple):
+    """A folder with all that the documents name, and the run that was published there."""
+
+    folder: Path
+    run_id: str
+
+
+class Survey:
+    """A web server whose release is the files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        self.cells = {name: release_cells()[name] for name in files}
+        sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
+        self.files = {**files, CHECKSUM_FILE: sums.encode()}
+        served = self.files
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                name = self.path.rpartition("/")[2]
+                index = "".join(f'<a href="{name}">{name}</a>\n' for name in served).encode()
+                data = served.get(name) if name else index
+                self.send_response(404 if data is None else 200)
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(data or b"")
+
+            do_HEAD = do_GET  # noqa: N815 (the base class's name)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/"
+
+
+@pytest.fixture(scope="module")
+def survey(place: Place) -> Iterator[Survey]:
+    survey = Survey(place.folder / "build" / "sky" / "sweeps")
+    thread = threading.Thread(target=survey.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield survey
+    survey.http.shutdown()
+    thread.join()
+    survey.http.server_close()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The README's own run, on a small sky, with gates that a small sky can pass."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "configs").mkdir()
+    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 5}
+    text = edited(yaml.safe_load(config_text("negative_sampling_v1")), changes)
+    (folder / "configs" / "negative_sampling_v1.yaml").write_text(text)
+    sky = folder / "build" / "sky"
+    write_mock_sky(sky, files=3, rows=6_000, seed=31)
+    lenses = "name,ra,dec,grade\na,1.5,6.5,A\nb,359,7,B\n"
+    for name in ("lenses.csv", "others.csv", "more_lenses.csv"):
+        (folder / name).write_text(lenses)
+    (folder / "sweeps.txt").write_text("sweep-000p005-005p010.fits 1000000\nsweep-355p005-360p010.fits\n")
+    shutil.copytree(sky / "sweeps", folder / "other" / "disk" / "sweeps")
+    shutil.copy(sky / "positives.csv", folder / "other" / "disk" / "lenses.csv")
+    for shell in ("home/.local/share/bash-completion/completions", "home/.config/fish/completions", "zsh"):
+        (folder / shell).mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_words(patch, shlex.split(README_RUN.text)[1:])
+    latest = json.loads((folder / "build" / "out" / "latest.json").read_text())
+    place = Place(folder, latest["run_id"])
+    # A record whose catalogue has the name that docs/cli.md gives, and is somewhere else now, like the files.
+    record = json.loads((folder / f"build/out/runs/{place.run_id}/run.json").read_text())
+    record["catalogs"][0]["spec"]["uri"] = str(folder / "gone" / "lenses.csv")
+    for sweep in record["sweeps"]:
+        sweep["uri"] = str(folder / "gone" / storage.basename(sweep["uri"]))
+    (folder / "run.json").write_text(json.dumps(record))
+    return place
+
+
+def stand_in_job(_log_folder: Path, _on_step: Any) -> Any:
+    job = JobStandIn(draw_plainly)
+    job.stop = lambda: None  # type: ignore[attr-defined]
+    return job
+
+
+class NearLambda(LocalLambda):
+    """Handlers in this process: to start another takes longer than all that they do here."""
+
+    def _new_pool(self) -> Any:
+        return ThreadPoolExecutor(1)
+
+    def stop(self) -> None:
+        self._pool.shutdown()
+
+
+def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """Run lensneg's command line in this process."""
+    patch.setattr(runner, "LocalEmrServerless", stand_in_job)
+    patch.setattr(runner, "LocalLambda", NearLambda)
+    patch.setenv("POWERTOOLS_TRACE_DISABLED", "true")
+    if words[0] in ("run", "reproduce"):  # ``lensneg report`` draws them
+        patch.setattr(report, "_figures", lambda *_: {"histograms": defaultdict(str)})
+    patch.setattr(sys, "argv", ["lensneg", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code, f"exit code {ended.value.code}: lensneg {shlex.join(words)}"
+
+
+# Running them.
+
+
+def pieces(text: str) -> list[tuple[list[str], str]]:
+    """Cut a command line as a shell would: words, and the ``&&``, ``|`` or ``>`` after them."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars="|&>;<")
+    lexer.whitespace_split = True
+    cut: list[tuple[list[str], str]] = [([], "")]
+    for word in lexer:
+        if set(word) <= set("|&>;<"):
+            cut[-1] = (cut[-1][0], word)
+            cut.append(([], ""))
+        else:
+            cut[-1][0].append(word)
+    return cut
+
+
+def click_command(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words name, and the rest of them."""
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def parses(words: list[str]) -> None:
+    """Lensneg has the command and every option of it."""
+    command, rest = click_command(words)
+    if rest and isinstance(command, click.Group):
+        assert rest[0].startswith("-") or rest[0].isupper(), f"no command {rest[0]!r}"
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help", "--version"}
+    for word in rest:
+        assert not word.startswith("-") or re.fullmatch(r"-\d+|-", word) or word in options, word
+
+
+def aws_call(words: list[str]) -> None:
+    """Make the call that an ``aws`` command line stands for, once its parameters were checked."""
+    service, operation, *rest = words
+    model = botocore.session.get_session().get_service_model(service)
+    [name] = [name for name in model.operation_names if xform_name(name, "-") == operation]
+    shape = model.operation_model(name).input_shape
+    assert shape is not None
+    members = {f"--{xform_name(member, '-')}": member for member in shape.members}
+    parameters = {members[option]: value for option, value in zip(rest[::2], rest[1::2], strict=True)}
+    validate_parameters(parameters, shape)
+    getattr(boto3.client(service), xform_name(name))(**parameters)
+
+
+def select(path: str, text: str) -> str:
+    """``jq`` where there is one; else the value of a path."""
+    if shutil.which("jq"):
+        return subprocess.run(["jq", path], input=text, capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"(\.\w+)+", path), path
+    return json.dumps(functools.reduce(lambda value, key: value[key], path.split(".")[1:], json.loads(text)))
+
+
+@pytest.fixture
+def survey_first(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The release is what the web server has, and its address the one that commands ask by themselves."""
+    monkeypatch.setattr(choose, "release_cells", lambda: survey.cells)
+    for name in ("list", "fetch"):
+        [option] = [p for p in cli.commands["sweeps"].commands[name].params if p.name == "base_url"]  # type: ignore[attr-defined]
+        assert option.default == BASE_URL
+        monkeypatch.setattr(option, "default", survey.url)
+
+
+@pytest.fixture
+def account(place: Place, tmp_path: Path) -> Iterator[Cloud]:
+    """An account in order: sweep files and Spark code are in its bucket, and the docs' own is there, too."""
+    with deployed_account() as cloud, pytest.MonkeyPatch.context() as patch:
+        make = boto3.client
+        in_order = ("lambda", "iam", "service-quotas")
+        patch.setattr(
+            boto3, "client", lambda *a, **k: InOrder() if a[:1] and a[0] in in_order else make(*a, **k)
+        )
+        patch.setattr(cloud.emr, "get_application", InOrder().get_application, raising=False)
+        storage.s3_client().create_bucket(Bucket="bucket")
+        storage.write_bytes("s3://sky/sweeps/sweep-000p005-005p010.fits", b"x")
+        storage.write_bytes("s3://bucket/dr10.1/sweep-000p005-005p010.fits", b"x" * 10_000)
+        storage.write_bytes("s3://sky/code/job.py", b"x")
+        cloud.emr.go_on.set()
+        yield cloud
+
+
+def put_manifest(folder: Path, uri: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            storage.put_file(str(path), f"{uri}/{path.relative_to(folder)}")
+
+
+def make_folders_ready(text: str, place: Place) -> None:
+    """Nothing is there that the command is to bring, and the folder that it is to look at."""
+    for fetched in ("sweeps", "manifests", ".lensneg-sweeps", "build/reproduce"):
+        shutil.rmtree(place.folder / fetched, ignore_errors=True)
+    if "sweeps verify" in text:
+        shutil.copytree(place.folder / "build" / "sky" / "sweeps", place.folder / "sweeps")
+
+
+def make_account_ready(
+    words: list[str], cloud: Cloud, place: Place, patch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Bring the account to where the command makes sense: a run to watch, to stop, to resume, to download."""
+    verb = words[1] if words[0] == "aws" and len(words) > 1 else words[0]
+    if verb in ("watch", "status", "stop", "resume"):
+        if verb in ("stop", "resume"):
+            cloud.emr.go_on.clear()
+        run_words(patch, ["aws", "start", "--positives", "lenses.csv", "--run-id", "first", "--mode", "test"])
+        if verb in ("stop", "resume"):
+            cloud.job_runs()
+        if verb == "resume":
+            run_words(patch, ["aws", "stop", "first"])
+            cloud.ended("first")
+            cloud.emr.go_on.set()
+    if verb == "download":
+        put_manifest(Path(publish(tmp_path, "first").manifest_folder), "s3://sky/out/manifests/first")
+    if verb == "validate":
+        folder = place.folder / f"build/out/manifests/{place.run_id}"
+        put_manifest(folder, f"s3://bucket/out/manifests/{place.run_id}")
+
+
+def needs_account(line: Line) -> bool:
+    return " aws " in f" {line.text}" or "s3://" in line.text
+
+
+RUNNABLE = [line for line in LINES if line.text not in NOT_RUN]
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in RUNNABLE if line != README_RUN], ids=lambda line: line.where
+)
+def test_it_runs(
+    line: Line,
+    place: Place,
+    survey_first: None,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("HOME", str(place.folder / "home"))
+    make_folders_ready(line.text, place)
+    known = {"place": str(place.folder), "run_id": place.run_id, "machine": ""}
+    if needs_account(line):
+        cloud: Cloud = request.getfixturevalue("account")
+        [machine] = boto3.client("stepfunctions").list_state_machines()["stateMachines"]
+        known["machine"] = machine["stateMachineArn"]
+        make_account_ready(pieces(line.text)[0][0][1:], cloud, place, monkeypatch, tmp_path)
+        capsys.readouterr()
+    out = before = ""
+    for words, after in pieces(filled(line.text, known)):
+        if before == ">":
+            assert out, "nothing was printed"
+            Path(words[0]).write_text(out)
+        elif before == "|":
+            assert words[0] == "jq", (
+                f"{line.where}: {words[0]} stands in a pipe; teach this test what it does"
+            )
+            assert select(words[1], out).strip()
+        else:
+            run_program(words, line, monkeypatch)
+            out = capsys.readouterr().out
+        before = after
+    print(f"ran: {line.where}")
+
+
+def test_the_readmes_run_published_a_manifest(place: Place) -> None:
+    """It ran when the place was made."""
+    manifest = json.loads((place.folder / f"build/out/manifests/{place.run_id}/manifest.json").read_text())
+    assert manifest["rows"]["negatives"] > 0
+    print(f"ran: {README_RUN.where}")
+
+
+def filled(text: str, known: dict[str, str]) -> str:
+    """A command line with what each placeholder stands for here."""
+    for placeholder, value in PLACEHOLDERS.items():
+        for name, known_value in known.items():
+            value = value.replace(f"{{{name}}}", known_value)
+        text = text.replace(placeholder, value)
+    assert not re.search(r"<\w+>|…", text), f"{text}: a placeholder that PLACEHOLDERS does not have"
+    return text
+
+
+def run_program(words: list[str], line: Line, patch: pytest.MonkeyPatch) -> None:
+    if words[0] in ("lensneg", ".venv/bin/lensneg"):
+        run_words(patch, words[1:])
+    elif words[0] == "aws":
+        aws_call(words[1:])
+    else:
+        pytest.fail(f"{line.where}: {words[0]} neither runs here nor has an entry in NOT_RUN")
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in LINES if line.text in NOT_RUN], ids=lambda line: line.where
+)
+def test_what_cannot_run_is_looked_at(line: Line) -> None:
+    NOT_RUN[line.text].check(line.text)
+    print(f"looked at: {line.where} ({NOT_RUN[line.text].reason})")
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_a_command_in_running_text_exists(span: str) -> None:
+    """Its command and options are there; a word in capitals, or in angle brackets, is the reader's."""
+    program = span.split()[0]
+    if program == "lensneg":
+        parses(shlex.split(span)[1:])
+    elif program == "make":
+        make_knows(re.sub(r'"…"', '""', span))
+    else:
+        sam_knows(span)
+
+
+def test_nothing_is_excused_that_no_document_has() -> None:
+    assert NOT_RUN.keys() <= {line.text for line in LINES}
+    assert len(RUNNABLE) > len(LINES) / 2
+    assert {line.document for line in LINES} >= {
+        "README.md",
+        "docs/cli.md",
+        "docs/operate.md",
+        "CONTRIBUTING.md",
+    }
+
+
+HIDE_PANDAS = """
+import sys
+class Hide:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "pandas":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hide())
+"""
+
+
+def test_the_readmes_python_runs_with_what_the_package_installs(place: Place) -> None:
+    """Without pandas and the other tools of the tests, as a newcomer has them not."""
+    declared = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[0]
+    python = [
+        block for _, language, block in blocks((ROOT / "README.md").read_text()) if language == "python"
+    ]
+    assert python
+    for block in python:
+        for module in re.findall(r"^(?:import|from) (\w+)", "\n".join(block), re.MULTILINE):
+            assert f'"{module}' in declared, f"{module}: not installed by make run"
+        code = "\n".join(block).replace("<run_id>", place.run_id)
+        done = subprocess.run(
+            [sys.executable, "-c", HIDE_PANDAS + code],
+            cwd=place.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_blocks_by_hand() -> None:
+    text = "a\n\n    one\n    two = 2\n\n- item\n    not code\n"
+    text += "```sh\nthree \\\n  four  # five\n```\n\n    six 7\n"
+    assert list(blocks(text)) == [
+        (3, "", ["one", "two = 2"]), (9, "sh", ["three \\", "  four  # five"]), (13, "", ["six 7"]),
+    ]  # fmt: skip
+    assert pieces("a 'b c' && d -x | e > f") == [
+        (["a", "b c"], "&&"), (["d", "-x"], "|"), (["e"], ">"), (["f"], ""),
+    ]  # fmt: skip
