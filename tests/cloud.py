@@ -15,6 +15,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from pipeline import machine_with
 
 from lensneg import storage
@@ -177,6 +178,18 @@ class Cloud:
                 return
             time.sleep(0.02)
         pytest.fail("no job was started")
+
+    def forget_runs(self) -> None:
+        """Let what goes on end, then forget all executions, jobs and outputs."""
+        self.emr.go_on.set()
+        self.functions.failing_gate = 0
+        for machine in stepfunctions_parser_backends["123456789012"]["us-east-1"].state_machines:
+            for execution in list(machine.executions):
+                self.ended(execution.name)
+            machine.executions.clear()
+        self.emr.jobs.clear()
+        for info in storage.list_files("s3://sky/out"):
+            storage.delete(info.uri)
 
 
 @contextmanager
