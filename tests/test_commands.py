@@ -3,6 +3,7 @@ exit codes that the help of lensneg promises."""
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from usage import parses
 
 from lensneg import cli as module
 from lensneg.cli import cli, main
@@ -59,10 +61,20 @@ def test_help_is_complete_and_has_an_example(
     text = " ".join(out.split())
     assert re.search(rf"Example: lensneg {' '.join(path)}", text) or path == ()
     assert "Example: lensneg" in text
+    assert r"\b" not in out, "click's mark of a paragraph that keeps its line breaks is one character"
     for parameter in COMMANDS[path].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{path} {parameter.opts}: no help"
             assert parameter.opts[-1] in out
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_example_is_a_command_that_lensneg_takes(path: tuple[str, ...]) -> None:
+    example = (COMMANDS[path].help or "").partition("Example: ")[2].replace("\\\n", " ")
+    commands = [text.split(">")[0] for text in re.split(r"\blensneg (?=[a-z])", example)[1:]]
+    assert commands
+    for text in commands:
+        parses(shlex.split(text))
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)

@@ -28,7 +28,6 @@ from typing import Any, NamedTuple
 
 import boto3
 import botocore.session
-import click
 import pytest
 import yaml
 from botocore import xform_name
@@ -38,6 +37,7 @@ from conftest import config_text, edited
 from pipeline import OPEN_GATES, JobStandIn
 from plainrun import draw_plainly
 from published import publish
+from usage import parses
 
 from lensneg import report, storage
 from lensneg.cli import cli, main
@@ -345,24 +345,6 @@ def pieces(text: str) -> list[tuple[list[str], str]]:
         else:
             cut[-1][0].append(word)
     return cut
-
-
-def click_command(words: list[str]) -> tuple[click.Command, list[str]]:
-    """The command that the words name, and the rest of them."""
-    command: click.Command = cli
-    while isinstance(command, click.Group) and words and words[0] in command.commands:
-        command, words = command.commands[words[0]], words[1:]
-    return command, words
-
-
-def parses(words: list[str]) -> None:
-    """Lensneg has the command and every option of it."""
-    command, rest = click_command(words)
-    if rest and isinstance(command, click.Group):
-        assert rest[0].startswith("-") or rest[0].isupper(), f"no command {rest[0]!r}"
-    options = {option for parameter in command.params for option in parameter.opts} | {"--help", "--version"}
-    for word in rest:
-        assert not word.startswith("-") or re.fullmatch(r"-\d+|-", word) or word in options, word
 
 
 def aws_call(words: list[str]) -> None:

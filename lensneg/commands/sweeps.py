@@ -39,13 +39,13 @@ _CHECKSUMS = click.option(
 
 @click.group()
 def sweeps() -> None:
-    r"""List, fetch and verify the survey's sweep files.
+    """List, fetch and verify the survey's sweep files.
 
     \b
     Example: lensneg sweeps list --near lenses.csv
              lensneg sweeps fetch --near lenses.csv --to sweeps
              lensneg sweeps verify sweeps
-    """
+    """  # noqa: D301 (\b is click's mark of a paragraph whose breaks stay)
 
 
 def _selection(command: F) -> F:
