@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import re
+import shutil
 import sys
 import threading
 from collections import Counter, defaultdict
@@ -439,6 +440,47 @@ def test_fetch_then_verify(door: Door, survey: Survey, sky: dict[str, bytes], tm
     assert code == 0
     assert "2 sweep files, 1,200 rows" in out
     assert "2 sound (2 by checksum), 0 not" in out
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "there", "needed", "folder", "remedies"),
+    [
+        # All files on a disk; those of two at a time on the way to S3; gzip at 0.6 of the size, and two files
+        # before they are gzipped; the half of A that has come already.
+        ("here", (), "", "A+B+C", "here", "--to, store the files with --gzip, or.*--near"),
+        ("s3://sky/x", ("--scratch", "fast"), "", "A+B", "fast", "--scratch, or.*--jobs"),
+        ("here", ("--gzip",), "", "0.6*(A+B+C) + A+B", "here", "--to, or"),
+        ("here", (), "A", "B+C", "here", "--to"),
+        ("here", (), "half of A", "A-A//2+B+C", "here", "--to"),
+    ],
+)
+def test_a_disk_with_too_little_room_is_refused_before_the_first_byte(
+    to: str, options: tuple[str, ...], there: str, needed: str, folder: str, remedies: str,
+    door: Door, survey: Survey, sky: dict[str, bytes], s3: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for extra, name in enumerate((C, B, A)):  # A is the largest, then B
+        survey.files[name] = sky[name] + bytes(extra * 1000)
+    (tmp_path / "here").mkdir()
+    if there:
+        whole = there == "A"
+        (tmp_path / "here" / (A if whole else f".{A}.part")).write_bytes(
+            survey.files[A][: None if whole else len(survey.files[A]) // 2]
+        )
+    a, b, c = (len(survey.files[name]) for name in (A, B, C))
+    bytes_needed = int(eval(needed, {}, {"A": a, "B": b, "C": c}))
+    usage = shutil.disk_usage(tmp_path)
+    arguments = ("fetch", A, B, C, "--to", to, "--from", survey.url, "--jobs", 2, *options)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=bytes_needed - 1))
+    code, _, err = door(*arguments)
+    assert code == 2
+    assert not [entry for entry in survey.log if entry[0] == "GET" and entry[1].endswith(".fits")]
+    assert f"{folder}: {bytes_needed:,} bytes are needed for {3 - (there == 'A')} sweep files" in err
+    assert f"and {bytes_needed - 1:,} are free" in err
+    assert re.search(remedies, err)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=bytes_needed + 1))
+    assert door(*arguments)[0] == 3, "room enough: now it is fetched, and the checksums are found wrong"
 
 
 def test_failures_are_listed_and_end_with_3(door: Door, survey: Survey, tmp_path: Path) -> None:

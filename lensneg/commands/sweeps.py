@@ -182,27 +182,30 @@ def fetch(
     """Fetch sweep files from the survey's server, or another, to a folder or to S3.
 
     A file gets its name once its SHA-256 is that of the folder's list. What broke off goes on where it
-    stopped, also the next time; what is there already is left alone. Ends with 3 if a file failed.
+    stopped, also the next time; what is there already is left alone. Ends with 2 before the first file if the
+    disk has too little room for all, and with 3 if a file failed.
 
     Example: lensneg sweeps fetch --near lenses.csv --to sweeps
     """
     from lensneg import storage
     from lensneg.commands.progress import FetchProgress
+    from lensneg.cost import RATES_FILE, load_rates
     from lensneg.sweeps.fetch import Target, fetch_sweeps
+    from lensneg.sweeps.room import check_room
     from lensneg.sweeps.server import Server
 
     chosen = _chosen(names, near, box, dec)
     uri = storage.normalize(to)
     folder = scratch or (Path(".lensneg-sweeps") if storage.is_s3(uri) else Path(uri))
     server = Server(base_url, connections=jobs)
-    expected = None
-    if not unchecked:
-        name, text, expected = _checksums_of(server, checksums)
+    target = Target(uri, gzip, folder)
+    name, text, expected = ("", "", None) if unchecked else _checksums_of(server, checksums)
+    ratio = load_rates(RATES_FILE).rates.gzip_ratio.value
+    check_room(server, chosen, target, checksums=expected, jobs=jobs, gzip_ratio=ratio)
+    if expected is not None:
         storage.write_bytes(storage.join(uri, name), text.encode())
     with FetchProgress(notes, len(chosen)) as progress:
-        results = fetch_sweeps(
-            server, chosen, Target(uri, gzip, folder), checksums=expected, jobs=jobs, watcher=progress
-        )
+        results = fetch_sweeps(server, chosen, target, checksums=expected, jobs=jobs, watcher=progress)
     counts = {
         kind: [r for r in results if r.outcome == kind] for kind in ("fetched", "there already", "failed")
     }

@@ -88,6 +88,11 @@ class Target:
         return info if found == (size % (1 << 32) if self.compress else size) else None
 
 
+def part_path(target: Target, name: str) -> Path:
+    """Return where a file is while it is on its way."""
+    return target.scratch / f".{name}.part"
+
+
 def fetch_sweeps(
     server: Server,
     names: Sequence[str],
@@ -172,7 +177,7 @@ def _fetch(
     def on_bytes(count: int) -> None:
         watcher.advanced(name, count)
 
-    part = target.scratch / f".{name}.part"
+    part = part_path(target, name)
     found = server.download(name, part, stop, on_bytes)
     if expected is not None and found != expected:
         # Perhaps it goes on from bytes of another version: once more, all of it.

@@ -74,6 +74,7 @@ class Server:
             allowed_methods=("GET", "HEAD"),
             raise_on_status=False,
         )
+        self._sizes: dict[str, int | None] = {}
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"lensneg/{__version__}"
         # The bytes as they are stored: a checksum is of them, and a range counts them.
@@ -87,7 +88,7 @@ class Server:
         return urljoin(self.base_url, name)
 
     def size(self, name: str) -> int | None:
-        """Return a file's bytes; None where the server does not say.
+        """Return a file's bytes, asked for once; None where the server does not say.
 
         Raises
         ------
@@ -96,9 +97,10 @@ class Server:
         TransientError
             If the server cannot be reached or is at fault.
         """
-        response = self._ask("HEAD", self.url(name))
-        length = response.headers.get("Content-Length", "")
-        return int(length) if length.isdecimal() else None
+        if name not in self._sizes:
+            length = self._ask("HEAD", self.url(name)).headers.get("Content-Length", "")
+            self._sizes[name] = int(length) if length.isdecimal() else None
+        return self._sizes[name]
 
     def text(self, url: str) -> str:
         """Return a small file; raises as :meth:`size` does."""
