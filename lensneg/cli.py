@@ -241,7 +241,10 @@ def _check_door(request: RunRequest) -> None:
 
 @cli.command()
 @click.option(
-    "--listing", metavar="FILE", help="Names of sweep files, one a line; bytes in a second column if known."
+    "--listing",
+    metavar="FILE",
+    help="Names of sweep files, one a line, and bytes in a second column if known: what lensneg sweeps list "
+    "prints. By default all of DR10.1.",
 )
 @click.option("--sweeps", metavar="URI", help="Instead: a folder or s3:// prefix of sweep files.")
 @click.option(
@@ -270,8 +273,12 @@ def _check_door(request: RunRequest) -> None:
 def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -> None:
     """Model what a run on AWS costs and how long it takes, from measured rates and a table of prices.
 
-    Example: lensneg cost --listing sweeps.txt --concurrency 1000 --memory 1769
-    """
+    Without --listing and --sweeps it is a run over all of DR10.1. Runs nothing and needs no account.
+
+    \b
+    Example: lensneg cost
+             lensneg cost --listing sweeps.txt --concurrency 500 --memory 1769
+    """  # noqa: D301 (\b is click's mark of a paragraph whose breaks stay)
     from lensneg import cost as model
 
     report = model.make_report(prices=prices or model.PRICES_FILE, rates=rates or model.RATES_FILE, **options)

@@ -720,7 +720,6 @@ def test_the_command_takes_a_folder(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give either --listing FILE or --sweeps URI"),
         (("--listing", "a", "--sweeps", "b"), "give either --listing FILE or --sweeps URI"),
         (("--listing", "nowhere.txt"), "--listing nowhere.txt: no such file"),
         (("--listing", "."), "--listing .: not a text file"),
@@ -739,6 +738,19 @@ def test_bad_usage_and_input_end_with_2(run: Run, arguments: tuple[str, ...], me
     assert code == 2
     assert message in err
     assert out == ""
+
+
+def test_without_arguments_it_is_the_whole_release(run: Run) -> None:
+    # dr10-facts: 1,436 files; catalogue totals: 2,827,055,986 rows of 505 bytes.
+    code, out, _ = run("--json")
+    assert code == 0
+    listing = json.loads(out)["listing"]
+    assert (listing["source"], listing["files"]) == ("DR10.1", 1436)
+    assert listing["rows"] == pytest.approx(2_827_055_986, rel=1e-6)
+    assert listing["bytes"] == pytest.approx(2_827_055_986 * 505, rel=1e-4)
+    code, out, _ = run()
+    assert code == 0
+    assert "DR10.1\n1,436 sweep files (sizes of 1,436 modelled)" in out
 
 
 def test_help_has_an_example(run: Run) -> None:

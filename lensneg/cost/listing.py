@@ -12,6 +12,7 @@ from lensneg.cost.inputs import HEADER_BYTES, ROW_BYTES, RatesFile, read_text, r
 from lensneg.datamodel import sweep_cell
 from lensneg.errors import InputError
 from lensneg.plan import slices
+from lensneg.release import RELEASE_NAME, release_cells
 from lensneg.run import SweepInput
 
 
@@ -83,6 +84,18 @@ def parse_listing(text: str, source: str, rates: RatesFile) -> Listing:
 def read_listing(uri: str, rates: RatesFile) -> Listing:
     """Read a listing from a file; see :func:`parse_listing`."""
     return parse_listing(read_text(uri, "--listing"), uri, rates)
+
+
+def list_release(rates: RatesFile) -> Listing:
+    """List all sweep files of the release, with the sizes that are known of some and the mean of the rest.
+
+    Examples
+    --------
+    >>> from lensneg.cost.inputs import RATES_FILE, load_rates
+    >>> len(list_release(load_rates(RATES_FILE)).sweeps)
+    1436
+    """
+    return _listing([(name, None) for name in release_cells()], RELEASE_NAME, rates)
 
 
 def list_sweeps(uri: str, rates: RatesFile) -> Listing:

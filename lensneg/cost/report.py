@@ -10,10 +10,11 @@ from lensneg.config import parse_config
 from lensneg.cost.analysis import ITEM_SIZES, TARGET_SECONDS, TARGET_USD, Report, Swing, assess
 from lensneg.cost.graph import GRAPH_FILE, read_graph
 from lensneg.cost.inputs import load_prices, load_rates, read_text
-from lensneg.cost.listing import list_sweeps, read_listing
+from lensneg.cost.listing import list_release, list_sweeps, read_listing
 from lensneg.cost.model import GIB, LAMBDA_LIMIT_SECONDS, MIB, Estimate, Model, Options, Part
 from lensneg.errors import InputError
 from lensneg.provenance import ROOT
+from lensneg.release import RELEASE_NAME
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,15 +35,15 @@ def make_report(
     prices: str,
     rates: str,
 ) -> Report:
-    """Read the inputs of ``lensneg cost``, and assess.
+    """Read the inputs of ``lensneg cost``, and assess; without listing and sweeps, the whole release.
 
     Raises
     ------
     InputError
-        If neither or both of listing and sweeps are given, or a file cannot be read or is at fault.
+        If both listing and sweeps are given, or a file cannot be read or is at fault.
     """
-    if (listing is None) == (sweeps is None):
-        raise InputError("give either --listing FILE or --sweeps URI")
+    if listing is not None and sweeps is not None:
+        raise InputError(f"give either --listing FILE or --sweeps URI; neither means all of {RELEASE_NAME}")
     known = load_rates(rates)
     table = load_prices(prices)
     config = parse_config(read_text(CONFIG_FILE, "config"), CONFIG_FILE)
@@ -50,7 +51,12 @@ def make_report(
     options = Options.of_config(
         config, concurrency=concurrency, memory=memory, positives=positives, item_bytes=item_bytes
     )
-    files = read_listing(listing, known) if listing is not None else list_sweeps(str(sweeps), known)
+    if listing is not None:
+        files = read_listing(listing, known)
+    elif sweeps is not None:
+        files = list_sweeps(sweeps, known)
+    else:
+        files = list_release(known)
     return assess(files, options, Model(known.rates, table, graph))
 
 
@@ -129,6 +135,7 @@ def show(console: Console, report: Report) -> None:
 
     sizes = f" (sizes of {listing.modelled:,} modelled)" if listing.modelled else ""
     ignored = f"; {listing.ignored:,} other entries ignored" if listing.ignored else ""
+    say(listing.source, "bold")
     say(
         f"{len(listing.sweeps):,} sweep files{sizes}{ignored}: {listing.bytes / 1e12:.3f} TB, "
         f"{listing.rows:,} rows; {result.items:,} items of about "
