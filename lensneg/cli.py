@@ -19,6 +19,7 @@ from lensneg.commands.common import (
     EXIT_GATE_FAILED,
     EXIT_INTERRUPTED,
     Group,
+    complain,
     console,
     cores,
     errors,
@@ -27,6 +28,7 @@ from lensneg.commands.common import (
     json_option,
     notes,
     print_json,
+    show,
 )
 from lensneg.commands.completion import completion
 from lensneg.commands.export import export
@@ -62,11 +64,9 @@ def main() -> NoReturn:
 
 def _complain(error: Exception) -> None:
     if is_verbose():
-        errors.print(
-            "".join(traceback.format_exception(error)), markup=False, highlight=False, soft_wrap=True
-        )
+        complain("".join(traceback.format_exception(error)))
     errors.print("lensneg: ", style="bold red", end="")
-    errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    complain(str(error))
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=exit_codes_help())
@@ -118,7 +118,7 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
         f"({speed:,.0f} MB/s)",
         highlight=False,
     )
-    console.print(f"sweeps     {sky.sweeps}\npositives  {sky.positives}", highlight=False, soft_wrap=True)
+    show(f"sweeps     {sky.sweeps}\npositives  {sky.positives}")
 
 
 @cli.command()

@@ -25,7 +25,6 @@ SplitName = Literal["train", "val", "test"]
 #: The order in which the split's fractions are cumulated. It is part of the split rule.
 SPLIT_ORDER: tuple[SplitName, ...] = ("train", "val", "test")
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -23,6 +23,7 @@ def publish_manifest(root: str) -> dict[str, Any]:
     Parameters
     ----------
     root : str
+        The run's folder, ``OUT/runs/RUN_ID``.
 
     Returns
     -------

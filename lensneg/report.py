@@ -48,6 +48,7 @@ def write_report(root: str) -> dict[str, Any]:
     Parameters
     ----------
     root : str
+        The run's folder, ``OUT/runs/RUN_ID``.
 
     Returns
     -------

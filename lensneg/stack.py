@@ -15,9 +15,6 @@ from lensneg.config import parse_config
 from lensneg.datamodel import sweep_cell
 from lensneg.errors import InputError
 
-#: The name that samconfig.toml gives a stack.
-DEFAULT_STACK: Final = "lensneg"
-
 
 @dataclass(frozen=True)
 class Stack:

@@ -32,6 +32,7 @@ def validate_manifest(root: str) -> dict[str, Any]:
     Parameters
     ----------
     root : str
+        The run's folder, ``OUT/runs/RUN_ID``.
 
     Returns
     -------

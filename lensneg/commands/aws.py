@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -18,6 +18,7 @@ from lensneg.commands.common import (
     notes,
     print_json,
     say,
+    show,
 )
 from lensneg.run import RUN_ID_PATTERN
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _line(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+#: The name that samconfig.toml gives a stack.
+DEFAULT_STACK: Final = "lensneg"
 
 
 @click.group()
@@ -45,7 +46,9 @@ def aws() -> None:
 
 
 def _stack_option(command: F) -> F:
-    option = click.option("--stack", "name", default="lensneg", show_default=True, help="The stack's name.")
+    option = click.option(
+        "--stack", "name", default=DEFAULT_STACK, show_default=True, help="The stack's name."
+    )
     return option(command)
 
 
@@ -134,7 +137,7 @@ def _send(calls: Aws, uploads: list[Upload]) -> None:
                 calls.note(shlex.join(["aws", "s3", "cp", entry.source, entry.target]))
         return
     for entry, was_sent in stacks.upload(uploads):
-        _line(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
+        show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
 
 def _gather(name: str, explain: bool, options: dict[str, Any]) -> tuple[Aws, Stack, Inputs]:
@@ -162,7 +165,7 @@ def upload(name: str, explain: bool, **options: Any) -> None:
     if explain:
         _print_calls(calls)
         return
-    console.print("\ninput of an execution, but for its run_id (which is the execution's name too):")
+    show("\ninput of an execution, but for its run_id (which is the execution's name too):")
     click.echo(json.dumps(inputs.execution, indent=2))
 
 
@@ -236,8 +239,8 @@ def _show_started(calls: Aws, run_id: str, arn: str, name: str, as_json: bool) -
     elif as_json:
         print_json({"run_id": run_id, "execution_arn": arn})
     else:
-        _line(f"started       {arn}")
-        of_stack = "" if name == "lensneg" else f" --stack {name}"
+        show(f"started       {arn}")
+        of_stack = "" if name == DEFAULT_STACK else f" --stack {name}"
         say(f"lensneg aws watch {run_id}{of_stack} follows it")
 
 
@@ -334,7 +337,7 @@ def status(run_id: str | None, name: str, limit: int, as_json: bool, explain: bo
             print_json([{key: str(e[key]) for key in keys if key in e} for e in listed])
         else:
             for entry in listed:
-                _line(f"{entry['status']:<10} {entry['startDate']:%Y-%m-%d %H:%M:%S}  {entry['name']}")
+                show(f"{entry['status']:<10} {entry['startDate']:%Y-%m-%d %H:%M:%S}  {entry['name']}")
             if not listed:
                 say("no executions yet; lensneg aws start starts one")
         return
@@ -368,7 +371,7 @@ def stop(run_id: str | None, name: str, as_json: bool, explain: bool) -> None:
         print_json({"stopped": stopped})
     else:
         for text in stopped:
-            _line(f"stopped  {text}")
+            show(f"stopped  {text}")
 
 
 @aws.command()
@@ -437,11 +440,11 @@ def download(run_id: str | None, name: str, to: Path | None, as_json: bool, expl
         files = [{"name": f.name, "bytes": f.size, "outcome": f.outcome} for f in fetched]
         print_json({"run_id": run_id, "folder": str(folder), "whole": not wrong, "files": files})
     elif wrong:
-        _line(
+        show(
             f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; "
             "the same command tries again, and an older version of the object may be the right one"
         )
     else:
-        _line(f"{len(fetched)} files, all of the SHA-256 that manifest.json says: {folder}")
+        show(f"{len(fetched)} files, all of the SHA-256 that manifest.json says: {folder}")
     if wrong:
         sys.exit(EXIT_GATE_FAILED)

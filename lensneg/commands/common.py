@@ -43,6 +43,16 @@ def say(text: str) -> None:
     notes.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def show(text: str) -> None:
+    """Print a line of a result, as it is: names of files may look like markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print a line of what is wrong."""
+    errors.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """Print a value for a program."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))

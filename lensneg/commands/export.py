@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lensneg.commands.common import console, json_option, print_json
+from lensneg.commands.common import json_option, print_json, show
 
 _FORMATS = ("fits", "votable", "csv", "ecsv")
 
@@ -49,4 +49,4 @@ def export(manifest: str, form: str, part: str, out: str, as_json: bool) -> None
         print_json({"run_id": opened.content["run_id"], "files": written})
         return
     for file in written:
-        console.print(f"{file['uri']}  {file['bytes']:,} bytes", highlight=False, soft_wrap=True)
+        show(f"{file['uri']}  {file['bytes']:,} bytes")

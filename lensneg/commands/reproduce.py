@@ -16,6 +16,7 @@ from lensneg.commands.common import (
     notes,
     print_json,
     say,
+    show,
 )
 from lensneg.errors import InputError
 
@@ -100,12 +101,7 @@ def _show_differences(differences: tuple[Difference, ...]) -> None:
     if not differences:
         say("inputs: the recorded config, catalogues, sweep files and code")
     for difference in differences:
-        console.print(
-            f"differs: {difference.kind} {difference.name}: {difference.text}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        show(f"differs: {difference.kind} {difference.name}: {difference.text}")
 
 
 def _show_verdicts(verdicts: list[PartVerdict], differences: tuple[Difference, ...], uri: str) -> None:
@@ -116,16 +112,15 @@ def _show_verdicts(verdicts: list[PartVerdict], differences: tuple[Difference, .
             text += f"; {verdict.only_before:,} rows are gone and {verdict.only_now:,} are new"
         if verdict.columns:
             text += f"; other values in {', '.join(verdict.columns)}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        show(text)
     identical = all(verdict.same_content for verdict in verdicts)
-    console.print(f"manifest  {uri}", highlight=False, soft_wrap=True)
+    show(f"manifest  {uri}")
     if identical:
         console.print("reproduced: the manifest is identical", style="bold green")
         if not all(verdict.same_bytes for verdict in verdicts):
             say("its bytes are not: rows name the code that made them, and the files the version of pyarrow")
     else:
         console.print("NOT reproduced: the content differs", style="bold red")
-        console.print(
-            "cause: the inputs named above" if differences else "no input differs: please report it as a bug",
-            highlight=False,
+        show(
+            "cause: the inputs named above" if differences else "no input differs: please report it as a bug"
         )

@@ -12,12 +12,12 @@ import click
 from lensneg.commands.common import (
     EXIT_BROKEN,
     EXIT_GATE_FAILED,
-    console,
-    errors,
+    complain,
     json_option,
     notes,
     print_json,
     say,
+    show,
 )
 from lensneg.errors import InputError
 from lensneg.release import BASE_URL, RELEASE_NAME
@@ -213,11 +213,11 @@ def fetch(
         print_json({"to": uri, "files": [result._asdict() for result in results]})
     else:
         say(progress.summary())
-        console.print(", ".join(f"{len(files):,} {kind}" for kind, files in counts.items()), highlight=False)
+        show(", ".join(f"{len(files):,} {kind}" for kind, files in counts.items()))
     for result in counts["failed"]:
-        errors.print(f"failed: {result.name}: {result.reason}", markup=False, highlight=False, soft_wrap=True)
+        complain(f"failed: {result.name}: {result.reason}")
     if counts["failed"]:
-        errors.print("the same command tries again what failed and leaves the rest alone")
+        complain("the same command tries again what failed and leaves the rest alone")
         sys.exit(EXIT_BROKEN)
 
 
@@ -297,13 +297,12 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_js
         )
     else:
         checked = sum(result.checked and not result.fault for result in results)
-        console.print(
+        show(
             f"{len(files):,} sweep files, {rows:,} rows, {sum(i.size for i in files) / 1e9:,.2f} GB: "
-            f"{len(files) - len(faults):,} sound ({checked:,} by checksum), {len(faults):,} not",
-            highlight=False,
+            f"{len(files) - len(faults):,} sound ({checked:,} by checksum), {len(faults):,} not"
         )
     for result in faults:
-        errors.print(f"not sound: {result.fault}", markup=False, highlight=False, soft_wrap=True)
+        complain(f"not sound: {result.fault}")
     if faults:
         sys.exit(EXIT_GATE_FAILED)
 

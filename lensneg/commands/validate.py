@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
 
-EXIT_GATE_FAILED = 1
+from lensneg.commands.common import EXIT_GATE_FAILED, console, json_option, print_json
 
 
 @click.command()
@@ -24,7 +23,7 @@ EXIT_GATE_FAILED = 1
     help="Catalogue to keep clear of besides those of the run, or a copy of one that is not where it was; "
     "repeatable, with the options of lensneg run.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the gate as JSON.")
+@json_option
 def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...], as_json: bool) -> None:
     """Audit a published MANIFEST: a folder or an s3:// prefix with manifest.json, or a copy of one.
 
@@ -45,7 +44,7 @@ def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...], as_jso
     )
     gate = Gate.of(4, found.checks)
     if as_json:
-        click.echo(json.dumps(gate.record(), indent=1, ensure_ascii=False))
+        print_json(gate.record())
     else:
         _show(described["run_id"], gate.record())
     if not gate.passed:
@@ -53,11 +52,9 @@ def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...], as_jso
 
 
 def _show(run_id: str, gate: dict[str, object]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
     table = Table(title=f"{run_id}: {gate['gate']}", title_justify="left", show_edge=False)
     for heading in ("check", "", "found"):
         table.add_column(heading, overflow="fold")
