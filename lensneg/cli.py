@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -223,20 +224,26 @@ def _check_door(request: RunRequest) -> None:
     try:
         parse_config(storage.read_bytes(request.config).decode(), request.config)
     except FileNotFoundError as error:
-        raise InputError(f"--config {request.config}: no such file") from error
+        raise InputError(
+            f"--config {request.config}: no such file; start from configs/negative_sampling_v1.yaml"
+        ) from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise InputError(f"--config {request.config}: not a YAML file") from error
+        raise InputError(
+            f"--config {request.config}: not a YAML file; configs/negative_sampling_v1.yaml shows its form"
+        ) from error
     if storage.is_s3(request.out):
         raise InputError(
             f"--out {request.out}: a run on this machine writes to a local folder; for a run in S3 deploy "
             "template.yaml and start an execution there"
         )
+    if os.path.exists(request.out) and not os.path.isdir(request.out):
+        raise InputError(f"--out {request.out}: a file; name a folder, which need not exist yet")
     if not storage.is_s3(request.sweeps) and not Path(request.sweeps).is_dir():
         raise InputError(f"--sweeps {request.sweeps}: no such folder; lensneg mock-sky can make one to try")
     for option, specs in (("--positives", request.positives), ("--exclude", request.exclude)):
         for spec in specs:
             if not storage.exists(spec.uri):
-                raise InputError(f"{option} {spec.uri}: no such file")
+                raise InputError(f"{option} {spec.uri}: no such file; check the path")
 
 
 @cli.command()

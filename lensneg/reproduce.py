@@ -156,7 +156,9 @@ def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
     try:
         listed = {storage.basename(i.uri): i.uri for i in storage.list_files(storage.normalize(folder))}
     except FileNotFoundError as error:
-        raise InputError(f"--sweeps {folder}: no such folder") from error
+        raise InputError(
+            f"--sweeps {folder}: no such folder; name the one that holds the sweep files"
+        ) from error
     return {
         sweep.uri: listed.get(storage.basename(sweep.uri), storage.join(folder, storage.basename(sweep.uri)))
         for sweep in sweeps

@@ -164,7 +164,9 @@ def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, stora
         try:
             listed = storage.list_files(sweeps)
         except FileNotFoundError as error:
-            raise InputError(f"--sweeps {sweeps}: no such folder") from error
+            raise InputError(
+                f"--sweeps {sweeps}: no such folder; name the one that holds the sweep files"
+            ) from error
         return {storage.basename(info.uri): info for info in listed}
     found = {}
     for sweep in record.sweeps[:1]:

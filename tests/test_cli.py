@@ -90,6 +90,7 @@ def test_help_names_the_commands_and_has_examples(door: Door) -> None:
         ({"--mode": "half"}, "'half' is not one of"),
         ({"--workers": "0"}, "0 is not in the range"),
         ({"--out": "s3://bucket/prefix"}, "writes to a local folder"),
+        ({"--out": str(PLAN)}, "a file; name a folder"),
         ({"--out": "ftp://host/x"}, "expected a local path or s3://"),
     ],
 )

@@ -23,5 +23,7 @@ def report(run: str, out: str | None) -> None:
     try:
         written = write_report(root)
     except RunStateError as error:
-        raise InputError(f"{root}: not the folder of a run that was planned ({error})") from error
+        raise InputError(
+            f"{root}: not the folder of a run that was planned ({error}); give OUT/runs/RUN_ID"
+        ) from error
     click.echo(written["uri"])

@@ -243,9 +243,11 @@ def _read_list(uri: str) -> str:
     try:
         return storage.read_bytes(storage.normalize(uri)).decode()
     except FileNotFoundError as error:
-        raise InputError(f"--checksums {uri}: no such file") from error
+        raise InputError(f"--checksums {uri}: no such file; check the path") from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise InputError(f"--checksums {uri}: not a text file") from error
+        raise InputError(
+            f"--checksums {uri}: not a text file; give a list of SHA-256 and name, one file a line"
+        ) from error
 
 
 @sweeps.command()

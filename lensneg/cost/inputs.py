@@ -202,7 +202,7 @@ def read_text(uri: str, option: str) -> str:
     try:
         return storage.read_bytes(storage.normalize(uri)).decode()
     except FileNotFoundError as error:
-        raise InputError(f"{option} {uri}: no such file") from error
+        raise InputError(f"{option} {uri}: no such file; check the path") from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise InputError(f"{option} {uri}: not a text file") from error
 

@@ -104,7 +104,9 @@ def list_sweeps(uri: str, rates: RatesFile) -> Listing:
     try:
         found = storage.list_files(uri)
     except FileNotFoundError as error:
-        raise InputError(f"--sweeps {uri}: no such folder") from error
+        raise InputError(
+            f"--sweeps {uri}: no such folder; name the one that holds the sweep files"
+        ) from error
     return _listing([(info.uri, info.size) for info in found], uri, rates)
 
 
