@@ -161,9 +161,11 @@ def make_knows(text: str) -> None:
         parses(shlex.split(line))
 
 
+SAM_TOOL = ROOT / ".venv-stack" / "bin" / "sam"
+
+
 def sam_knows(text: str) -> None:
     """Stack name, function and event are there; sam has the options, where it is installed."""
-    sam = ROOT / ".venv-stack" / "bin" / "sam"
     for part in text.split("&&"):
         words = [word for word in shlex.split(part) if "…" not in word]
         assert words[:1] == ["sam"], part
@@ -174,14 +176,12 @@ def sam_knows(text: str) -> None:
             assert event
         config = (ROOT / "samconfig.toml").read_text()
         assert 'stack_name = "lensneg"' in config, "sam deploy asks for a name"
-        if sam.exists():
-            names = [word for word in words[1:] if not word.startswith("-")]
-            depth = 2 if names[0] == "local" else 1
-            shown = subprocess.run(
-                [sam, *names[:depth], "--help"], capture_output=True, text=True, check=True
-            )
-            for option in (word for word in words if word.startswith("-")):
-                assert re.search(rf"{re.escape(option)}\b", shown.stdout), option
+        options = [word for word in words if word.startswith("-")]
+        if options and SAM_TOOL.exists():
+            names = words[1:3] if words[1] == "local" else words[1:2]
+            shown = subprocess.run([SAM_TOOL, *names, "--help"], capture_output=True, text=True, check=True)
+            for option in options:
+                assert re.search(rf"(?<!\S){re.escape(option)}\b", shown.stdout), option
 
 
 def script_explains_itself(text: str) -> None:
