@@ -11,15 +11,12 @@ neither runs here nor has an entry there fails. ``pytest -rP`` prints each line 
 """
 
 import functools
-import hashlib
-import http.server
 import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +34,7 @@ from conftest import config_text, edited
 from pipeline import OPEN_GATES, JobStandIn
 from plainrun import draw_plainly
 from published import publish
+from survey import Survey, serving, with_checksums
 from usage import parses
 
 from lensneg import report, storage
@@ -226,47 +224,11 @@ class Place(NamedTuple):
     run_id: str
 
 
-class Survey:
-    """A web server whose release is the files of a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-        self.cells = {name: release_cells()[name] for name in files}
-        sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
-        self.files = {**files, CHECKSUM_FILE: sums.encode()}
-        served = self.files
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                name = self.path.rpartition("/")[2]
-                index = "".join(f'<a href="{name}">{name}</a>\n' for name in served).encode()
-                data = served.get(name) if name else index
-                self.send_response(404 if data is None else 200)
-                self.send_header("Content-Length", str(len(data or b"")))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(data or b"")
-
-            do_HEAD = do_GET  # noqa: N815 (the base class's name)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/"
-
-
 @pytest.fixture(scope="module")
 def survey(place: Place) -> Iterator[Survey]:
-    survey = Survey(place.folder / "build" / "sky" / "sweeps")
-    thread = threading.Thread(target=survey.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield survey
-    survey.http.shutdown()
-    thread.join()
-    survey.http.server_close()
+    folder = place.folder / "build" / "sky" / "sweeps"
+    with serving(with_checksums({path.name: path.read_bytes() for path in folder.iterdir()})) as survey:
+        yield survey
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +333,8 @@ def select(path: str, text: str) -> str:
 @pytest.fixture
 def survey_first(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     """The release is what the web server has, and its address the one that commands ask by themselves."""
-    monkeypatch.setattr(choose, "release_cells", lambda: survey.cells)
+    cells = {name: release_cells()[name] for name in survey.files if name != CHECKSUM_FILE}
+    monkeypatch.setattr(choose, "release_cells", lambda: cells)
     for name in ("list", "fetch"):
         [option] = [p for p in cli.commands["sweeps"].commands[name].params if p.name == "base_url"]  # type: ignore[attr-defined]
         assert option.default == BASE_URL

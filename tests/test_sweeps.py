@@ -9,11 +9,12 @@ import re
 import shutil
 import sys
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from survey import Survey, serving, with_checksums
 
 from lensneg import storage
 from lensneg.cli import main
@@ -29,110 +30,19 @@ from lensneg.sweeps.server import Server
 A, B, C = "sweep-000p005-005p010.fits", "sweep-355p005-360p010.fits", "sweep-000p000-005p005.fits"
 
 
-class Survey:
-    """The survey's server: files, and the faults that it is to have.
-
-    ``faults[name]`` are taken one a GET of that file: ``("drop", n)`` ends the connection after n bytes of
-    the body, ``("busy", status)`` answers with it, ``("wrong", i)`` changes byte i of the file.
-    """
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.faults: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        self.always_wrong: set[str] = set()
-        self.ranges = True
-        self.log: list[tuple[str, str, str]] = []
-        self.sent: Counter[str] = Counter()
-        self.at_once = self.most_at_once = 0
-        self._lock = threading.Lock()
-        survey = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_HEAD(self) -> None:
-                self.answer(body=False)
-
-            def do_GET(self) -> None:
-                with survey._lock:
-                    survey.at_once += 1
-                    survey.most_at_once = max(survey.most_at_once, survey.at_once)
-                try:
-                    self.answer(body=True)
-                finally:
-                    with survey._lock:
-                        survey.at_once -= 1
-
-            def answer(self, body: bool) -> None:
-                name, asked = self.path.rpartition("/")[2], self.headers.get("Range", "")
-                survey.log.append((self.command, name, asked))
-                data = survey.files.get(name)
-                if name == "":
-                    data = "".join(f'<a href="{n}">{n}</a>\n' for n in survey.files).encode()
-                if data is None:
-                    self.send_error(404)
-                    return
-                kind, number = survey.faults[name].pop(0) if body and survey.faults[name] else ("", 0)
-                if kind == "busy":
-                    self.send_error(number)
-                    return
-                if kind == "wrong" or (body and name in survey.always_wrong):
-                    data = data[:number] + bytes([data[number] ^ 1]) + data[number + 1 :]
-                start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and survey.ranges else 0
-                if start and start >= len(data):
-                    self.send_response(416)
-                    self.send_header("Content-Range", f"bytes */{len(data)}")
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                self.send_response(206 if start else 200)
-                self.send_header("Content-Length", str(len(data) - start))
-                if start:
-                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-                self.end_headers()
-                if not body:
-                    return
-                rest = data[start:]
-                rest = rest[:number] if kind == "drop" else rest
-                survey.sent[name] += len(rest)
-                self.wfile.write(rest)
-                if kind == "drop":
-                    self.wfile.flush()
-                    self.close_connection = True
-                    self.connection.close()
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/dr10/south/sweep/10.1/"
-
-    def gets(self, name: str) -> list[str]:
-        """The ranges of all GETs of a file."""
-        return [asked for method, n, asked in self.log if method == "GET" and n == name]
-
-
 @pytest.fixture(scope="module")
 def sky(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("sky")
     sky = write_mock_sky(folder, files=3, rows=600, seed=4)
     files = {path.name: path.read_bytes() for path in Path(sky.sweeps).iterdir()}
     assert set(files) == {A, B, C}
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
-    return {**files, CHECKSUM_FILE: sums.encode()}
+    return with_checksums(files)
 
 
 @pytest.fixture
 def survey(sky: dict[str, bytes]) -> Iterator[Survey]:
-    survey = Survey()
-    survey.files.update(sky)
-    thread = threading.Thread(target=survey.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield survey
-    survey.http.shutdown()
-    thread.join()
-    survey.http.server_close()
+    with serving(sky) as survey:
+        yield survey
 
 
 class Silent:

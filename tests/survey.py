@@ -1,0 +1,115 @@
+"""The survey's web server, with files of ours and faults at will."""
+
+import hashlib
+import http.server
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from lensneg.release import CHECKSUM_FILE
+
+
+class Survey:
+    """The survey's server: files, and the faults that it is to have.
+
+    ``faults[name]`` are taken one a GET of that file: ``("drop", n)`` ends the connection after n bytes of
+    the body, ``("busy", status)`` answers with it, ``("wrong", i)`` changes byte i of the file.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.faults: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        self.always_wrong: set[str] = set()
+        self.ranges = True
+        self.log: list[tuple[str, str, str]] = []
+        self.sent: Counter[str] = Counter()
+        self.at_once = self.most_at_once = 0
+        self._lock = threading.Lock()
+        survey = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_HEAD(self) -> None:
+                self.answer(body=False)
+
+            def do_GET(self) -> None:
+                with survey._lock:
+                    survey.at_once += 1
+                    survey.most_at_once = max(survey.most_at_once, survey.at_once)
+                try:
+                    self.answer(body=True)
+                finally:
+                    with survey._lock:
+                        survey.at_once -= 1
+
+            def answer(self, body: bool) -> None:
+                name, asked = self.path.rpartition("/")[2], self.headers.get("Range", "")
+                survey.log.append((self.command, name, asked))
+                data = survey.files.get(name)
+                if name == "":
+                    data = "".join(f'<a href="{n}">{n}</a>\n' for n in survey.files).encode()
+                if data is None:
+                    self.send_error(404)
+                    return
+                kind, number = survey.faults[name].pop(0) if body and survey.faults[name] else ("", 0)
+                if kind == "busy":
+                    self.send_error(number)
+                    return
+                if kind == "wrong" or (body and name in survey.always_wrong):
+                    data = data[:number] + bytes([data[number] ^ 1]) + data[number + 1 :]
+                start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and survey.ranges else 0
+                if start and start >= len(data):
+                    self.send_response(416)
+                    self.send_header("Content-Range", f"bytes */{len(data)}")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                self.send_response(206 if start else 200)
+                self.send_header("Content-Length", str(len(data) - start))
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                self.end_headers()
+                if not body:
+                    return
+                rest = data[start:]
+                rest = rest[:number] if kind == "drop" else rest
+                survey.sent[name] += len(rest)
+                self.wfile.write(rest)
+                if kind == "drop":
+                    self.wfile.flush()
+                    self.close_connection = True
+                    self.connection.close()
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/dr10/south/sweep/10.1/"
+
+    def gets(self, name: str) -> list[str]:
+        """The ranges of all GETs of a file."""
+        return [asked for method, n, asked in self.log if method == "GET" and n == name]
+
+
+def with_checksums(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Files by name, with the list of their SHA-256 that the survey puts beside them."""
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
+    return {**files, CHECKSUM_FILE: sums.encode()}
+
+
+@contextmanager
+def serving(files: Mapping[str, bytes]) -> Iterator[Survey]:
+    """Serve files until the end of the block."""
+    survey = Survey()
+    survey.files.update(files)
+    thread = threading.Thread(target=survey.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield survey
+    finally:
+        survey.http.shutdown()
+        thread.join()
+        survey.http.server_close()
