@@ -153,12 +153,7 @@ def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
     """Return where each sweep file is to be looked for, by where it was."""
     if folder is None:
         return {sweep.uri: sweep.uri for sweep in sweeps}
-    try:
-        listed = {storage.basename(i.uri): i.uri for i in storage.list_files(storage.normalize(folder))}
-    except FileNotFoundError as error:
-        raise InputError(
-            f"--sweeps {folder}: no such folder; name the one that holds the sweep files"
-        ) from error
+    listed = {storage.basename(i.uri): i.uri for i in storage.list_sweep_folder(folder, "--sweeps")}
     return {
         sweep.uri: listed.get(storage.basename(sweep.uri), storage.join(folder, storage.basename(sweep.uri)))
         for sweep in sweeps

@@ -194,10 +194,7 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
     InputError
         If there is none.
     """
-    try:
-        listed = storage.list_files(storage.normalize(folder))
-    except FileNotFoundError as error:
-        raise InputError(f"{folder}: no such folder; name the one that holds the sweep files") from error
+    listed = storage.list_sweep_folder(folder)
     sources = [info.uri for info in listed if sweep_cell(storage.basename(info.uri))]
     if not sources:
         raise InputError(f"{folder}: no sweep files (sweep-AAAcBBB-DDDcEEE.fits or .fits.gz) in it")

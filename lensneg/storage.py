@@ -268,6 +268,21 @@ def list_files(uri: str) -> list[FileInfo]:
     return sorted(infos)
 
 
+def list_sweep_folder(folder: str, option: str = "") -> list[FileInfo]:
+    """Return all files below a folder or prefix that a person named, in an option, as that of the sweeps.
+
+    Raises
+    ------
+    InputError
+        If a local folder does not exist.
+    """
+    try:
+        return list_files(normalize(folder))
+    except FileNotFoundError as error:
+        named = f"{option} {folder}".strip()
+        raise InputError(f"{named}: no such folder; name the one that holds the sweep files") from error
+
+
 def list_non_files(uri: str) -> list[str]:
     """Return all folders and broken links below a folder, or folders below a prefix, ordered."""
     if not is_s3(uri):

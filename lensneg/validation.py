@@ -161,12 +161,7 @@ def _positions(
 
 def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, storage.FileInfo]:
     if sweeps is not None:
-        try:
-            listed = storage.list_files(sweeps)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"--sweeps {sweeps}: no such folder; name the one that holds the sweep files"
-            ) from error
+        listed = storage.list_sweep_folder(sweeps, "--sweeps")
         return {storage.basename(info.uri): info for info in listed}
     found = {}
     for sweep in record.sweeps[:1]:

@@ -101,12 +101,7 @@ def list_release(rates: RatesFile) -> Listing:
 def list_sweeps(uri: str, rates: RatesFile) -> Listing:
     """List the sweep files below a folder or an s3:// prefix, with their sizes."""
     uri = storage.normalize(uri)
-    try:
-        found = storage.list_files(uri)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"--sweeps {uri}: no such folder; name the one that holds the sweep files"
-        ) from error
+    found = storage.list_sweep_folder(uri, "--sweeps")
     return _listing([(info.uri, info.size) for info in found], uri, rates)
 
 

@@ -69,6 +69,10 @@ class Target:
         """Return where a file is to be."""
         return storage.join(self.uri, f"{name}.gz" if self.compress else name)
 
+    def part(self, name: str) -> Path:
+        """Return where a file is while it is on its way."""
+        return self.scratch / f".{name}.part"
+
     def has(self, name: str, size: int | None, sha256: str | None) -> storage.FileInfo | None:
         """Return what is stored of a file if it is the whole of it, as far as a quick look tells.
 
@@ -86,11 +90,6 @@ class Target:
             return None
         found = _gzip_size(uri) if self.compress else info.size
         return info if found == (size % (1 << 32) if self.compress else size) else None
-
-
-def part_path(target: Target, name: str) -> Path:
-    """Return where a file is while it is on its way."""
-    return target.scratch / f".{name}.part"
 
 
 def fetch_sweeps(
@@ -177,7 +176,7 @@ def _fetch(
     def on_bytes(count: int) -> None:
         watcher.advanced(name, count)
 
-    part = part_path(target, name)
+    part = target.part(name)
     found = server.download(name, part, stop, on_bytes)
     if expected is not None and found != expected:
         # Perhaps it goes on from bytes of another version: once more, all of it.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lensneg import storage
 from lensneg.errors import InputError, LensnegError
-from lensneg.sweeps.fetch import Target, part_path
+from lensneg.sweeps.fetch import Target
 from lensneg.sweeps.server import Server
 
 
@@ -67,7 +67,7 @@ def check_room(
     else:
         folder, needed = Path(target.uri), sum(wanted.values())
         remedies = "name another folder with --to, store the files with --gzip, or choose fewer with --near"
-    parts = [part_path(target, name) for name in wanted]
+    parts = [target.part(name) for name in wanted]
     needed = int(needed) - sum(part.stat().st_size for part in parts if part.exists())
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
