@@ -15,16 +15,14 @@ import pyarrow.compute as pc
 
 from lensneg import storage
 from lensneg.chance import Tolerance, binomial
-from lensneg.config import SPLIT_ORDER
 from lensneg.datamodel import sweep_cell
 from lensneg.fanout import ItemStats, best_matches, finished
 from lensneg.gates import Check, Gate, brief
-from lensneg.manifest import MANIFEST_SCHEMA, POOL_SCHEMA, POSITIVES_SCHEMA, ROW_ORDER, RUN_COLUMNS
+from lensneg.manifest import POOL_SCHEMA, POSITIVES_SCHEMA, ROW_ORDER
 from lensneg.pools import POOLS
 from lensneg.quotas import StratumQuota, compute_quotas
 from lensneg.run import Item, Run, RunFiles, load_run, read_table, write_table
 from lensneg.selection import CUT_REASONS
-from lensneg.sky import split_edges
 from lensneg.strata import Stratum, strata_of, type_order
 
 T = TypeVar("T")
@@ -266,19 +264,9 @@ def _summary(items: list[Item], fan_out: FanOut, positives: PositiveCounts) -> d
 
 
 def _quotas_json(run: Run, stats: list[ItemStats], quotas: list[StratumQuota]) -> dict[str, Any]:
-    """Return quotas.json: all that the Spark job needs to know beside the pool itself."""
-    record, split = run.record, run.config.split
+    """Return quotas.json: all that the draw needs to know beside the pool itself."""
     return {
-        "run_id": record.run_id,
-        "run_columns": dict(
-            zip(
-                RUN_COLUMNS,
-                (record.code.pipeline_version, record.code.git_commit, record.started_at),
-                strict=True,
-            )
-        ),
-        "split": {"seed": split.seed, "names": list(SPLIT_ORDER), "edges": split_edges(split)},
-        "columns": MANIFEST_SCHEMA.names,
+        "run_id": run.record.run_id,
         "pool_files": [storage.basename(run.files.pool(entry.item.id)) for entry in stats],
         "row_groups": {
             storage.basename(run.files.pool(entry.item.id)): [
@@ -286,7 +274,6 @@ def _quotas_json(run: Run, stats: list[ItemStats], quotas: list[StratumQuota]) -
             ]
             for entry in stats
         },
-        "rows_per_file": run.config.execution.rows_per_manifest_file,
         "strata": [asdict(quota) for quota in quotas],
     }
 

@@ -105,6 +105,28 @@ PARTS: Final = ("negatives", "positives")
 #: What identifies the run rather than the sample; see :func:`content_sha256`.
 RUN_COLUMNS: Final = ("pipeline_version", "git_commit", "extraction_timestamp")
 
+#: Columns of few values, or of runs of one value: in Parquet a dictionary pays. Elsewhere it only costs time.
+REPETITIVE: Final = frozenset(
+    {
+        "brickname",
+        "type",
+        "nobs_z",
+        "nobs_z_bin",
+        "type_bin",
+        "maskbits",
+        "fitbits",
+        "healpix_64",
+        "healpix_128",
+        "split",
+        "pool",
+        "confuser_category",
+        "sweep_file",
+        *RUN_COLUMNS,
+        "release",
+        "sampling_weight",
+    }
+)
+
 #: The order of rows in every pool and manifest file, after the strata's own order.
 ROW_ORDER: Final = ("pool", "sampling_priority", "targetid")
 

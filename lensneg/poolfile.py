@@ -17,27 +17,11 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from lensneg import storage
+from lensneg.manifest import REPETITIVE
 
 #: A tier is not made smaller than this: opening a row group costs as much as reading some rows.
 _SMALLEST_TIER: Final = 1_000
 _LARGEST_ROW_GROUP: Final = 128_000
-
-#: Columns of few values, or of runs of one value: a dictionary pays. Elsewhere it only costs time.
-_DICTIONARY: Final = (
-    "brickname",
-    "type",
-    "nobs_z",
-    "nobs_z_bin",
-    "type_bin",
-    "maskbits",
-    "fitbits",
-    "healpix_64",
-    "healpix_128",
-    "pool",
-    "confuser_category",
-    "sweep_file",
-    "release",
-)
 
 #: The columns by which the draw selects. Statistics of others would never be read.
 _STATISTICS: Final = ("nobs_z_bin", "type_bin", "pool", "sampling_priority")
@@ -123,7 +107,7 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
         table.schema,
         # Floats hardly shrink, and decide by their number what writing costs.
         compression={f.name: "none" if pa.types.is_floating(f.type) else "zstd" for f in table.schema},
-        use_dictionary=[name for name in names if name in _DICTIONARY],
+        use_dictionary=[name for name in names if name in REPETITIVE],
         write_statistics=[name for name in names if name in _STATISTICS],
         store_schema=False,
     ) as writer:

@@ -6,6 +6,7 @@ files under the output prefix, and run.json, which fixes the inputs once and for
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
@@ -27,6 +28,7 @@ from lensneg import storage
 from lensneg.catalogs import CatalogSpec
 from lensneg.config import Config, parse_config
 from lensneg.errors import InputError, RunStateError
+from lensneg.manifest import RUN_COLUMNS
 from lensneg.sky import unit_vectors
 
 Mode = Literal["test", "full", "test-then-full"]
@@ -160,6 +162,12 @@ class RunRecord(_Record):
         """Where the run's files are."""
         return RunFiles(self.out, self.run_id)
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """What stands in the manifest's columns that name a run."""
+        values = (self.code.pipeline_version, self.code.git_commit, self.started_at)
+        return dict(zip(RUN_COLUMNS, values, strict=True))
+
 
 class Item(_Record):
     """A map item: some rows of a sweep file."""
@@ -227,8 +235,12 @@ class RunFiles:
         """Return where an item that failed says why."""
         return storage.join(self.errors_folder, f"{item_id}.json")
 
+    def sample_part(self, part: str, number: int) -> str:
+        """Return where a file of the sample's ``negatives`` or ``positives`` is."""
+        return storage.join(self.sample_folder, part, f"part-{number:05d}.parquet")
+
     def sample_parts(self, part: str) -> list[str]:
-        """Return the draw's Parquet files of ``negatives`` or ``positives``, in order."""
+        """Return the sample's files of ``negatives`` or ``positives``, in order."""
         folder = storage.join(self.sample_folder, part)
         try:
             listed = storage.list_files(folder)
@@ -334,10 +346,23 @@ def read_table(uri: str) -> pa.Table:
     return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
 
 
-def write_table(uri: str, table: pa.Table, *, durable: bool = True) -> int:
-    """Write a Parquet file in one piece; return its bytes."""
+def write_table(
+    uri: str, table: pa.Table, *, dictionary: Collection[str] | None = None, durable: bool = True
+) -> int:
+    """Write a Parquet file in one piece; return its bytes.
+
+    Parameters
+    ----------
+    uri : str
+    table : pyarrow.Table
+    dictionary : collection of str, optional
+        The columns that get a dictionary; by default Arrow tries with each.
+    durable : bool
+        See :func:`lensneg.storage.write_bytes`.
+    """
+    use = True if dictionary is None else [name for name in table.column_names if name in dictionary]
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", use_dictionary=use)
     data = sink.getvalue()
     storage.write_bytes(uri, data, durable=durable)
     return int(data.size)

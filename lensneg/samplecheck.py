@@ -1,4 +1,4 @@
-"""Gate 3: the Spark job ended well, and its summary agrees with what it was asked for and what it wrote."""
+"""Gate 3: the job ended well and drew what it was asked for, and the pool files hold what it drew."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lensneg import storage
-from lensneg.audit import schema_faults
+from lensneg.errors import RunStateError
 from lensneg.gates import Check, Gate, brief
-from lensneg.manifest import ANNOTATED_SCHEMA, PARTS
-from lensneg.run import RunFiles, read_table, write_table
+from lensneg.run import Run, RunFiles, load_run
+from lensneg.sample import Draw, gather_negatives, read_positives, settled_draws, write_part
 
 #: What the draw is counted by.
 _KEYS = ["nobs_z_bin", "type_bin", "pool"]
@@ -21,7 +20,7 @@ _KEYS = ["nobs_z_bin", "type_bin", "pool"]
 def check_sample(
     root: str, job_error: dict[str, str] | None = None, job: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Judge the draw: gate 3.
+    """Judge the draw, and write the sample that it defines: gate 3.
 
     Parameters
     ----------
@@ -52,93 +51,86 @@ def check_sample(
         )
     ]
     if checks[0].passed:
-        quotas = storage.read_json(files.quotas)
-        try:
-            summary = storage.read_json(files.sample_summary)
-        except FileNotFoundError:
-            checks.append(
-                Check(
-                    name="summary_written",
-                    passed=False,
-                    expected=files.sample_summary,
-                    actual="no such file",
-                    hint="the job ended before its last step; read its log",
-                )
-            )
-        else:
-            checks += _summary_checks(quotas, summary)
-            checks += _file_checks(files, summary)
-    gate = Gate.of(3, checks)
-    if gate.passed:
-        write_alike(files)
-    return {"gate": gate.write(files.gate(3))}
+        checks += _draw_checks(load_run(root))
+    return {"gate": Gate.of(3, checks).write(files.gate(3))}
 
 
-def write_alike(files: RunFiles) -> None:
-    """Write the drawn files once more, so that equal rows have equal bytes.
-
-    Spark lists a column's encodings in an order that changes from one process to the next, and its files
-    carry no units and no descriptions. What is audited and published are the files that this leaves; to
-    write them twice changes nothing. A file with other columns than the manifest's is left for gate 4.
-    """
-    for part in PARTS:
-        for uri in files.sample_parts(part):
-            table = read_table(uri)
-            if not schema_faults(table.schema):
-                write_table(uri, table.cast(ANNOTATED_SCHEMA))
-
-
-def _file_checks(files: RunFiles, summary: dict[str, Any]) -> list[Check]:
-    """Compare the summary with the files, and look for a source that was drawn twice."""
+def _draw_checks(run: Run) -> list[Check]:
+    """Check the job's summary; where it is as it should be, gather the sample, check it, and write it."""
+    files = run.files
+    quotas = storage.read_json(files.quotas)
     try:
-        negatives = _columns(files.sample_parts("negatives"), [*_KEYS, "targetid"])
-        positives = _columns(files.sample_parts("positives"), ["targetid"])
-    except (pa.ArrowException, OSError) as error:
+        summary = storage.read_json(files.sample_summary)
+    except FileNotFoundError:
         return [
             Check(
-                name="files_as_summarized",
+                name="summary_written",
                 passed=False,
-                expected="Parquet files with the columns that strata are counted by",
-                actual=str(error),
-                hint="read the job's log; start again with the same run id",
+                expected=files.sample_summary,
+                actual="no such file",
+                hint="the job ended before its last step; read its log",
             )
         ]
+    checks = _summary_checks(quotas, summary)
+    if not _all_passed(checks):
+        return checks
+    draws = settled_draws(quotas, summary)
+    try:
+        negatives = gather_negatives(run, quotas, draws)
+    except RunStateError as error:
+        return [*checks, _as_summarized([str(error)], "")]
+    positives = read_positives(run)
+    checks += _sample_checks(quotas, draws, negatives, positives)
+    if _all_passed(checks):
+        write_part(run, "negatives", negatives)
+        write_part(run, "positives", positives)
+    return checks
+
+
+def _all_passed(checks: list[Check]) -> bool:
+    return all(check.passed for check in checks if check.critical)
+
+
+def _sample_checks(
+    quotas: dict[str, Any], draws: list[Draw], negatives: pa.Table, positives: pa.Table
+) -> list[Check]:
+    """Compare the gathered rows with what the job counted, and look for a source that was drawn twice."""
     groups = negatives.group_by(_KEYS).aggregate([([], "count_all")]).to_pylist()
-    written = {tuple(group[key] for key in _KEYS): group["count_all"] for group in groups}
-    counted = {tuple(row[key] for key in _KEYS): row["rows"] for row in summary["rows"]}
+    gathered = {tuple(group[key] for key in _KEYS): group["count_all"] for group in groups}
     differences = [
-        f"{'/'.join(map(str, key))}: {written.get(key, 0):,} in the files, {counted.get(key, 0):,} counted"
-        for key in sorted({*written, *counted})
-        if written.get(key, 0) != counted.get(key, 0)
+        f"{'/'.join(draw[:3])}: {gathered.get(draw[:3], 0):,} in the pool files, {draw.rows:,} drawn"
+        for draw in draws
+        if gathered.get(draw[:3], 0) != draw.rows
     ]
-    if len(positives) != summary["positives"]:
-        differences.append(
-            f"positives: {len(positives):,} in the files, {summary['positives']:,} in the summary"
-        )
     copies = len(negatives) - pc.count_distinct(negatives["targetid"]).as_py()
+    wanted = sum(stratum["positives"] for stratum in quotas["strata"])
     return [
+        _as_summarized(differences, f"{len(negatives):,} rows"),
         Check(
-            name="files_as_summarized",
-            passed=not differences,
-            expected="the files to hold what the summary counts, by stratum and pool",
-            actual=brief(differences) if differences else f"{len(negatives):,} and {len(positives):,} rows",
-            hint="two jobs wrote to one folder, or files were lost; start again with another run id",
+            name="positives_written",
+            passed=len(positives) == wanted,
+            expected=f"{wanted:,}",
+            actual=f"{len(positives):,}",
+            hint="matched_positives.parquet does not agree with quotas.json; start again with another run id",
         ),
         Check(
             name="no_duplicates",
             passed=not copies,
             expected="no TARGETID in two rows",
             actual=f"{copies:,} rows too many" if copies else f"{len(negatives):,} sources",
-            hint="this is a fault of the draw: please report it",
+            hint="the sweep files hold a source twice, in two strata or pools: take one of them out",
         ),
     ]
 
 
-def _columns(uris: list[str], names: list[str]) -> pa.Table:
-    tables = [pq.ParquetFile(pa.BufferReader(storage.read_bytes(uri))).read(columns=names) for uri in uris]
-    if not tables:
-        raise FileNotFoundError("there are no Parquet files")
-    return pa.concat_tables(tables)
+def _as_summarized(differences: list[str], found: str) -> Check:
+    return Check(
+        name="files_as_summarized",
+        passed=not differences,
+        expected="the pool files to hold what the job drew, by stratum and pool",
+        actual=brief(differences) if differences else found,
+        hint="pool files changed after the draw: start again with another run id",
+    )
 
 
 def _summary_checks(quotas: dict[str, Any], summary: dict[str, Any]) -> list[Check]:
@@ -154,7 +146,6 @@ def _summary_checks(quotas: dict[str, Any], summary: dict[str, Any]) -> list[Che
         for key in sorted({*asked, *drawn})
         if drawn.get(key, 0) != asked.get(key, 0)
     ]
-    positives = sum(stratum["positives"] for stratum in quotas["strata"])
     return [
         Check(
             name="summary_of_this_run",
@@ -170,13 +161,6 @@ def _summary_checks(quotas: dict[str, Any], summary: dict[str, Any]) -> list[Che
             actual=brief(differences) if differences else f"{summary['negatives']:,} rows, as asked",
             hint="pool files changed after they were counted, or hold a TARGETID twice; start again "
             "with another run id",
-        ),
-        Check(
-            name="positives_written",
-            passed=summary["positives"] == positives,
-            expected=f"{positives:,}",
-            actual=f"{summary['positives']:,}",
-            hint="matched_positives.parquet does not agree with quotas.json; start again with another run id",
         ),
         Check(
             name="pool_unique",

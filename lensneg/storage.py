@@ -6,6 +6,7 @@ Every write is atomic: a reader sees the old bytes or the new ones, never a part
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import random
@@ -18,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, cast
 
 from lensneg.errors import InputError, StorageError, TransientError
 
@@ -571,6 +572,48 @@ class _S3Reader:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _S3File(io.RawIOBase):
+    """An object in S3 as a file: every read is a GET of its range, so large reads are what pays."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri, self._place = uri, 0
+        self._size = stat(uri).size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        return self._place
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self._size - self._place)
+        wanted = left if size < 0 else min(size, left)
+        data = read_bytes(self._uri, self._place, wanted) if wanted else b""
+        self._place += len(data)
+        return data
+
+
+def open_file(uri: str) -> BinaryIO:
+    """Open a file of which parts are read, here and there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    """
+    if is_s3(uri):
+        return cast(BinaryIO, _S3File(uri))
+    with _disk_errors(uri):
+        return cast(BinaryIO, _open_local(uri, 0))
 
 
 def open_range(uri: str, start: int, size: int) -> Reader:

@@ -16,7 +16,7 @@ from lensneg.catalogs import CatalogSpec, read_catalog
 from lensneg.config import parse_config
 from lensneg.errors import InputError
 from lensneg.gates import Gate
-from lensneg.manifest import PARTS, RUN_COLUMNS
+from lensneg.manifest import PARTS
 from lensneg.run import RunRecord, load_run
 
 #: The file that a published manifest's folder is known by.
@@ -43,7 +43,7 @@ def validate_manifest(root: str) -> dict[str, Any]:
     record = run.record
     subject = Subject(
         config=run.config,
-        run_columns=run_columns(record),
+        run_columns=record.columns,
         files={part: tuple(run.files.sample_parts(part)) for part in PARTS},
         promised={},
         strata=storage.read_json(run.files.quotas)["strata"],
@@ -54,12 +54,6 @@ def validate_manifest(root: str) -> dict[str, Any]:
     found = audit(subject)
     storage.write_json(run.files.audited, found.record())
     return {"gate": Gate.of(4, found.checks).write(run.files.gate(4))}
-
-
-def run_columns(record: RunRecord) -> dict[str, str]:
-    """Return what stands in the columns that name a run."""
-    values = (record.code.pipeline_version, record.code.git_commit, record.started_at)
-    return dict(zip(RUN_COLUMNS, values, strict=True))
 
 
 def audit_published(
@@ -109,7 +103,7 @@ def audit_published(
     at_hand = _sweeps_at_hand(record, sweeps)
     subject = Subject(
         config=parse_config(record.config.text, record.config.uri),
-        run_columns=run_columns(record),
+        run_columns=record.columns,
         files={part: tuple(uris) for part, uris in files.items()},
         promised=promised,
         strata=strata,

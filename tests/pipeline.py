@@ -1,7 +1,7 @@
 """What the tests of the whole path share: small skies, requests, and stand-ins for the Spark job."""
 
 import csv
-import shutil
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,9 +62,13 @@ class FlakyLambda(LocalLambda):
         super().__init__(*args)
         self.function, self.error, self.left = function, error, times
         self.invoked: list[str] = []
+        #: Called once with the run's folder before a function of that name is invoked.
+        self.before: dict[str, Callable[[Path], None]] = {}
 
     def invoke(self, function_name: str, body: str) -> Invocation:
         self.invoked.append(function_name)
+        if function_name in self.before:
+            self.before.pop(function_name)(Path(json.loads(body)["root"]))
         if function_name == self.function and self.left > 0:
             self.left -= 1
             return Invocation(error={"errorType": self.error, "errorMessage": "injected"})
@@ -127,16 +131,6 @@ def read_parts(folder: str | Path) -> list[dict[str, Any]]:
     """All rows of the Parquet files of a folder, in the order of their names."""
     parts = sorted(path for path in Path(folder).iterdir() if path.suffix == ".parquet")
     return pa.concat_tables([pq.ParquetFile(part).read() for part in parts]).to_pylist()
-
-
-def copy_sample(source: RunFiles, change: Callable[[Path], None] = lambda _: None) -> Callable[[Path], None]:
-    """A job that puts another run's sample in place, changed."""
-
-    def job(root: Path) -> None:
-        shutil.copytree(source.sample_folder, root / "sample", dirs_exist_ok=True)
-        change(root / "sample")
-
-    return job
 
 
 def rewrite(folder: Path, change: Callable[[pa.Table], pa.Table]) -> None:

@@ -57,7 +57,7 @@ def subject(files: RunFiles) -> Subject:
     run = load_run(files.root)
     return Subject(
         config=run.config,
-        run_columns=validation.run_columns(run.record),
+        run_columns=run.record.columns,
         files={part: tuple(files.sample_parts(part)) for part in ("negatives", "positives")},
         promised={},
         strata=storage.read_json(files.quotas)["strata"],

@@ -1,6 +1,7 @@
 """Gates 1, 2 and 3: each check fails by itself when, and only when, what it guards is spoiled."""
 
 import csv
+import glob
 import json
 import math
 import os
@@ -25,10 +26,11 @@ from lensneg.chance import binomial
 from lensneg.commandline import run_command
 from lensneg.config import config_sha256
 from lensneg.fanin import _stratum_checks, summarize_fan_out
+from lensneg.manifest import POOL_SCHEMA
 from lensneg.mocksky import write_mock_sky
 from lensneg.provenance import CodeVersion
 from lensneg.quotas import compute_quotas
-from lensneg.run import RunFiles, RunRequest, _load_run, load_run
+from lensneg.run import RunFiles, RunRequest, _load_run, load_run, read_table, write_table
 from lensneg.samplecheck import check_sample
 from lensneg.strata import Stratum
 
@@ -639,10 +641,32 @@ def one_positive_more(files: RunFiles) -> None:
     edit_json(files.quotas, change)
 
 
-def twice(table: pa.Table) -> pa.Table:
-    keys = [(r["nobs_z_bin"], r["type_bin"], r["pool"]) for r in table.to_pylist()]
-    i = next(i for i in range(len(keys) - 1) if keys[i] == keys[i + 1])
-    return pa.concat_tables([table.slice(0, i + 1), table.slice(i, 1), table.slice(i + 2)])
+def pool_files(files: RunFiles) -> list[str]:
+    return sorted(glob.glob(f"{files.pool_folder}/*.parquet"))
+
+
+def change_pool(files: RunFiles, column: str, change: Callable[[list[int]], list[int]]) -> None:
+    """Change a column in the first two drawn rows of a pool file, and leave its row groups as they are."""
+    path = pool_files(files)[0]
+    last = {
+        (r["nobs_z_bin"], r["type_bin"], r["pool"]): r["last_priority"]
+        for r in json.loads(Path(files.sample_summary).read_text())["rows"]
+    }
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(i).to_pylist() for i in range(file.num_row_groups)]
+    drawn = [
+        row
+        for rows in groups
+        for row in rows
+        if row["sampling_priority"]
+        <= last.get((row["nobs_z_bin"], row["type_bin"], row["pool"]), -(2**63) - 1)
+    ][:2]
+    assert len(drawn) == 2
+    for row, value in zip(drawn, change([row[column] for row in drawn]), strict=True):
+        row[column] = value
+    with pq.ParquetWriter(path, POOL_SCHEMA) as writer:
+        for rows in groups:
+            writer.write_table(pa.Table.from_pylist(rows, POOL_SCHEMA))
 
 
 GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
@@ -657,16 +681,20 @@ GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
         lambda f: edit_json(f.sample_summary, lambda s: s.update(duplicate_targetids=3)),
         {"pool_unique"},
     ),
-    "a row that the files lack": (
-        lambda f: rewrite(Path(f.sample_folder) / "negatives", lambda t: t.slice(1)),
+    "a drawn row that the pool lacks": (
+        lambda f: change_pool(f, "sampling_priority", lambda drawn: [2**63 - 1] * len(drawn)),
         {"files_as_summarized"},
     ),
-    "a positive that the files lack": (
-        lambda f: rewrite(Path(f.sample_folder) / "positives", lambda t: t.slice(1)),
+    "a pool file that is gone": (
+        lambda f: os.unlink(pool_files(f)[0]),
         {"files_as_summarized"},
+    ),
+    "a positive that its file lacks": (
+        lambda f: write_table(f.matched_positives, read_table(f.matched_positives).slice(1)),
+        {"positives_written"},
     ),
     "a source drawn twice": (
-        lambda f: rewrite(Path(f.sample_folder) / "negatives", twice),
+        lambda f: change_pool(f, "targetid", lambda drawn: [drawn[0]] * len(drawn)),
         {"no_duplicates"},
     ),
 }
@@ -684,6 +712,7 @@ def test_what_gate_3_refuses_fails_one_check(draw: RunFiles, how: str) -> None:
     verdict = check_sample(draw.root)["gate"]
     assert failing(draw.gate(3)) == expected
     assert verdict["passed"] == (expected == {"pool_unique"})
+    assert bool(draw.sample_parts("negatives")) == verdict["passed"]
 
 
 @pytest.mark.parametrize(
@@ -702,6 +731,7 @@ def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles)
     from lensneg.validation import validate_manifest
 
     _load_run.cache_clear()
+    assert check_sample(draw.root)["gate"]["passed"]
     rewrite(Path(draw.sample_folder) / "negatives", lambda t: t.slice(1))
     assert not validate_manifest(draw.root)["gate"]["passed"]
     publish.quarantine(draw.root)

@@ -165,7 +165,7 @@ def test_a_quarantined_run_has_its_report_whatever_is_wrong_with_it(files: RunFi
     write_report(run.root)
     page = Path(run.report).read_text()
     assert "quarantined" in page
-    assert "negatives/part-0.parquet: no mag_r" in page
+    assert "negatives/part-00000.parquet: no mag_r" in page
     found = json.loads(Path(run.validation).read_text())
     assert (found["passed"], found["rows"], found["quantities"]) == (False, None, [])
     jsonschema.validate(found, json.loads(SCHEMA.read_text()))

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from published import publish, row
 
@@ -19,10 +18,8 @@ from lensneg.config import config_sha256
 from lensneg.errors import InputError
 from lensneg.local import runner
 from lensneg.local.runner import Outcome
-from lensneg.manifest import WRITTEN_SCHEMA
 from lensneg.reproduce import compare_manifests, look_at_inputs, read_original, request_again
 from lensneg.run import RunFiles, RunRequest
-from lensneg.samplecheck import write_alike
 
 Rows = dict[str, list[dict[str, Any]]]
 SWEEP = "sweep-000p005-005p010.fits"
@@ -234,22 +231,3 @@ def test_a_run_that_fails_ends_as_a_run_does(
     found, out, _ = command(files.run, "--out", tmp_path / "again")
     assert found == code
     assert "its cause" in out
-
-
-def test_equal_rows_get_equal_bytes_with_units_whoever_wrote_them(files: RunFiles) -> None:
-    """Spark writes the same rows in other bytes each time; what gate 3 leaves does not show it."""
-    path = Path(files.sample_parts("negatives")[0])
-    bare = pq.read_table(path).replace_schema_metadata(None).cast(WRITTEN_SCHEMA)
-    left = set()
-    for options in ({"compression": "none"}, {"compression": "zstd", "use_dictionary": False}):
-        pq.write_table(bare, path, **options, row_group_size=5)
-        written = path.read_bytes()
-        write_alike(files)
-        assert path.read_bytes() != written
-        left.add(path.read_bytes())
-        write_alike(files)
-        left.add(path.read_bytes())
-    assert len(left) == 1
-    table = pq.read_table(path)
-    assert table.cast(WRITTEN_SCHEMA).equals(bare)
-    assert table.schema.field("flux_z").metadata[b"unit"] == b"nanomaggy"

