@@ -32,6 +32,10 @@ _DICTIONARIES: Final = tuple(
     f.name for f in POOL_SCHEMA if pa.types.is_string(f.type) and f.name in REPETITIVE
 )
 
+#: Of a row group up to this size all columns are read at once: on S3 a second request would cost more. Of a
+#: larger one, the keys tell whether its rest is read at all.
+_SMALL_ROW_GROUP: Final = 2 << 20
+
 #: Pool files in S3 are read by this many threads, as each row group costs a round trip; a thread holds one.
 #: Local files are read by one for each core: more would only stand in each other's way.
 _S3_THREADS: Final = 16
@@ -139,45 +143,43 @@ def gather_negatives(run: Run, quotas: dict[str, Any], draws: list[Draw]) -> pa.
     membership = _Membership(draws)
     highest = max((draw.last_priority for draw in draws), default=PRIORITY_MIN)
 
+    sizes = {storage.basename(info.uri): info.size for info in storage.list_files(run.files.pool_folder)}
+
     def gather(name: str) -> _Drawn:
-        return _drawn_of_file(run.files, name, quotas["row_groups"][name], highest, membership)
+        groups = quotas["row_groups"][name]
+        return _drawn_of_file(run.files, name, sizes.get(name), groups, highest, membership)
 
     most = _S3_THREADS if storage.is_s3(run.files.root) else os.cpu_count()
     with ThreadPoolExecutor(most) as threads:
-        found = list(threads.map(gather, quotas["pool_files"])) if draws else []
-    tables = [part.rows for part in found if len(part.rows)] or [POOL_SCHEMA.empty_table()]
-    rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    draw = np.concatenate([np.empty(0, dtype=np.int64), *(part.draw for part in found)])
-    order = _manifest_order(rows, draw)
+        found = _together(list(threads.map(gather, quotas["pool_files"])) if draws else [])
+    rows = found.rows.unify_dictionaries().combine_chunks()
+    order = _manifest_order(rows, found.draw)
     weight = np.array([d.available / d.rows for d in draws], dtype=np.float64)
-    return _annotate(rows.take(pa.array(order)), weight[draw[order]], run)
+    return _annotate(rows.take(pa.array(order)), weight[found.draw[order]], run)
 
 
 def _drawn_of_file(
-    files: RunFiles, name: str, row_groups: list[list[int]], highest: int, membership: _Membership
+    files: RunFiles,
+    name: str,
+    size: int | None,
+    row_groups: list[list[int]],
+    highest: int,
+    membership: _Membership,
 ) -> _Drawn:
-    """Return the drawn rows of a pool file: the keys of a row group tell whether its rest is read at all."""
+    """Return the drawn rows of a pool file."""
     uri = storage.join(files.pool_folder, name)
-    others = [field for field in POOL_SCHEMA.names if field not in _KEYS]
-    tables: list[pa.Table] = []
-    draws: list[IntArray] = []
+    found: list[_Drawn] = []
     try:
-        with storage.open_file(uri) as stream:
+        if size is None:
+            raise FileNotFoundError(uri)
+        with storage.open_file(uri, size) as stream:
             file = pq.ParquetFile(stream, read_dictionary=_DICTIONARIES, pre_buffer=storage.is_s3(uri))
-            found = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-            if found != [rows for rows, _ in row_groups]:
+            counted = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+            if counted != [rows for rows, _ in row_groups]:
                 raise pa.ArrowInvalid("its row groups are not those that were counted")
             for number, (_, lowest) in enumerate(row_groups):
-                if lowest > highest:
-                    continue
-                keys = file.read_row_group(number, list(_KEYS), use_threads=False)
-                drawn, draw = membership.of(keys)
-                if not len(drawn):
-                    continue
-                rest = file.read_row_group(number, others, use_threads=False)
-                columns = [(keys if field in _KEYS else rest)[field] for field in POOL_SCHEMA.names]
-                tables.append(pa.table(columns, POOL_SCHEMA.names).take(pa.array(drawn)))
-                draws.append(draw)
+                if lowest <= highest:
+                    found.append(_drawn_of_row_group(file, number, membership))
     except (pa.ArrowException, OSError, KeyError) as error:  # damaged pages are an OSError to Arrow
         reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
         item = name.removesuffix(".parquet")
@@ -185,9 +187,27 @@ def _drawn_of_file(
             f"{uri}: not the pool file that was counted: {reason}; remove {files.stats(item)} and start "
             "again with the same run id: that item is then done again"
         ) from error
-    if not tables:
-        return _Drawn(POOL_SCHEMA.empty_table(), np.empty(0, dtype=np.int64))
+    return _together(found)
+
+
+def _together(parts: list[_Drawn]) -> _Drawn:
+    tables = [part.rows for part in parts if len(part.rows)] or [POOL_SCHEMA.empty_table()]
+    draws = [np.empty(0, dtype=np.int64), *(part.draw for part in parts)]
     return _Drawn(pa.concat_tables(tables), np.concatenate(draws))
+
+
+def _drawn_of_row_group(file: pq.ParquetFile, number: int, membership: _Membership) -> _Drawn:
+    """Return the drawn rows of a row group."""
+    names = POOL_SCHEMA.names
+    small = file.metadata.row_group(number).total_byte_size <= _SMALL_ROW_GROUP
+    rows = file.read_row_group(number, names if small else list(_KEYS), use_threads=False)
+    drawn, draw = membership.of(rows)
+    if not len(drawn):
+        return _Drawn(POOL_SCHEMA.empty_table(), draw)
+    others = [] if small else [name for name in names if name not in _KEYS]
+    rest = file.read_row_group(number, others, use_threads=False) if others else rows
+    columns = {name: (rest if name in others else rows)[name] for name in names}
+    return _Drawn(pa.table(columns).take(pa.array(drawn)), draw)
 
 
 def _manifest_order(rows: pa.Table, draw: IntArray) -> IntArray:

@@ -577,9 +577,8 @@ class _S3Reader:
 class _S3File(io.RawIOBase):
     """An object in S3 as a file: every read is a GET of its range, so large reads are what pays."""
 
-    def __init__(self, uri: str) -> None:
-        self._uri, self._place = uri, 0
-        self._size = stat(uri).size
+    def __init__(self, uri: str, size: int) -> None:
+        self._uri, self._size, self._place = uri, size, 0
 
     def readable(self) -> bool:
         return True
@@ -602,16 +601,10 @@ class _S3File(io.RawIOBase):
         return data
 
 
-def open_file(uri: str) -> BinaryIO:
-    """Open a file of which parts are read, here and there.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    """
+def open_file(uri: str, size: int) -> BinaryIO:
+    """Open a file of a known size, of which parts are read, here and there."""
     if is_s3(uri):
-        return cast(BinaryIO, _S3File(uri))
+        return cast(BinaryIO, _S3File(uri, size))
     with _disk_errors(uri):
         return cast(BinaryIO, _open_local(uri, 0))
 
