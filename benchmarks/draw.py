@@ -1,15 +1,16 @@
-"""The draw: the real Spark job, beside DuckDB and Polars drawing the same rows from the same files.
+"""The draw: the real Spark job and CheckSample, beside DuckDB and Polars drawing the same rows.
 
-- *spark*: ``spark/sample_negatives.py`` as the local run submits it, two cores. Counted are the steps of
-  its summary; the start of the JVM and the session are reported apart.
+- *lensneg*: ``spark/sample_negatives.py`` as the local run submits it, two cores, then what CheckSample does,
+  in a fresh process: it gathers the rows, judges them by gate 3, and writes them. Counted are the steps of
+  the job's summary and all of the latter but imports; the start of the JVM and the session are reported
+  apart. A first job, not counted, leaves Java's classes to the others, as in any environment.
 - *duckdb*: ranks the keys of all rows in a window, then fetches the chosen rows: exact without thresholds.
 - *duckdb_thresholds*: the same, but told the thresholds that the Spark job is told.
 - *polars*: ranks the keys of all rows, then fetches the chosen rows.
 
 DuckDB and Polars have two threads and a fresh process for each run; importing them is not counted. They
-write the same rows with their weight, sorted; only the Spark job adds the split and the columns of the run,
-writes the positives, and counts what it wrote. Every run must draw the same TARGETIDs, or the benchmark
-stops.
+write the same rows with their weight, sorted; only lensneg adds the split and the columns of the run, writes
+the positives, and counts what it wrote. Every run must draw the same TARGETIDs, or the benchmark stops.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from mock_pool import CONFIG, make_pool, plan_draw
 from lensneg import storage
 from lensneg.local.emr import FINAL_STATES, LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import SPARK_JOB
+from lensneg.samplecheck import check_sample
 
 CORES = 2
 
@@ -56,7 +58,7 @@ FULL = Scale(
     other_positives=(150, 5_000),
     files=60,
     turns=5,
-    other_turns=1,
+    other_turns=3,
 )
 QUICK = Scale((60_000, 240_000), (60_000, 240_000), 15, (5,), 6, 2, 1)
 
@@ -72,8 +74,8 @@ class Drawn(NamedTuple):
     output: Path
 
 
-def with_spark(root: str) -> Drawn:
-    """Draw with the Spark job, submitted as the local run does it."""
+def with_lensneg(root: str) -> Drawn:
+    """Draw with the Spark job, submitted as the local run does it, and with what CheckSample does then."""
     emr = LocalEmrServerless(Path(root) / "logs")
     job_driver = {
         "sparkSubmit": {
@@ -99,15 +101,29 @@ def with_spark(root: str) -> Drawn:
     if job.state != "SUCCESS":
         raise BenchmarkError(f"the Spark job failed: {job.state_details}")
     summary = storage.read_json(f"{root}/sample/summary.json")
-    steps = sum(summary["seconds"].values())
+    in_job = sum(summary["seconds"].values())
+    check = harness.run_worker(__file__, "check_sample", root=root)
     keys = ("negatives", "candidates", "row_groups_read", "row_groups_total")
     more = {
-        "wall": wall,
-        "session": wall - steps,
-        "steps": summary["seconds"],
-        **{key: summary[key] for key in keys if key in summary},
+        "session": wall - in_job,
+        "job": in_job,
+        "check": check["seconds"],
+        "check_peak_rss": check["peak_rss"],
+        "steps": {**summary["seconds"], "CheckSample": check["seconds"]},
+        **{key: summary[key] for key in keys},
     }
-    return Drawn(steps, more, Path(root) / "sample" / "negatives")
+    return Drawn(in_job + check["seconds"], more, Path(root) / "sample" / "negatives")
+
+
+def check_sample_task(root: str) -> dict[str, Any]:
+    """Gather the sample, judge it, and write it, in a worker."""
+    pa.set_cpu_count(CORES)
+    begun = time.perf_counter()
+    gate = check_sample(root)["gate"]
+    seconds = time.perf_counter() - begun
+    if not gate["passed"]:
+        raise BenchmarkError(gate["cause"])
+    return {"seconds": seconds}
 
 
 def in_worker(task: str, root: str) -> Drawn:
@@ -211,7 +227,7 @@ def polars_task(root: str, output: str) -> dict[str, Any]:
 
 
 ENGINES: dict[str, Callable[[str], Drawn]] = {
-    "spark": with_spark,
+    "lensneg": with_lensneg,
     "duckdb": lambda root: in_worker("duckdb", root),
     "duckdb_thresholds": lambda root: in_worker("duckdb_thresholds", root),
     "polars": lambda root: in_worker("polars", root),
@@ -288,10 +304,10 @@ def measure_pools(scale: Scale, roots: dict[int, str]) -> dict[str, Any]:
                 "rows": rows,
                 "mb": round(sum(f.stat().st_size for f in Path(root, "pool").iterdir()) / 1e6, 1),
                 "seconds": {engine: spread(times[f"{engine} {rows}"]) for engine in engines[rows]},
-                "spark_over": {
-                    engine: ratio(times, f"spark {rows}", f"{engine} {rows}")
+                "lensneg_over": {
+                    engine: ratio(times, f"lensneg {rows}", f"{engine} {rows}")
                     for engine in engines[rows]
-                    if engine != "spark"
+                    if engine != "lensneg"
                 },
                 "more": {engine: arena.more(engine, root) for engine in engines[rows]},
                 "skipped": skipped[rows],
@@ -317,14 +333,14 @@ def measure_sample(scale: Scale, positives: int, root: str) -> dict[str, Any]:
     """Time the draw of a sample of another size."""
     arena, drawn = Arena(), positives * CONFIG.sampling.neg_pos_ratio
     times = take_turns(
-        {engine: arena.contestant(engine, root) for engine in ("spark", "duckdb")},
+        {engine: arena.contestant(engine, root) for engine in ("lensneg", "duckdb")},
         scale.other_turns,
         f"draw of {drawn:,} rows",
     )
     return {
         "drawn": drawn,
         "seconds": {engine: spread(values) for engine, values in times.items()},
-        "spark_over": {"duckdb": ratio(times, "spark", "duckdb")},
+        "lensneg_over": {"duckdb": ratio(times, "lensneg", "duckdb")},
         "more": {engine: arena.more(engine, root) for engine in times},
     }
 
@@ -336,6 +352,7 @@ def measure(quick: bool) -> dict[str, Any]:
     roots = {rows: plan_draw(pool, scale.positives) for rows, pool in pools.items()}
     for pool in pools.values():
         harness.warm(pool)
+    with_lensneg(roots[min(roots)])
     found = measure_pools(scale, roots)
     small = scale.compared[0]
     (size,) = (size for size in found["sizes"] if size["rows"] == small)
@@ -359,6 +376,7 @@ def measure(quick: bool) -> dict[str, Any]:
 if __name__ == "__main__":
     harness.serve(
         {
+            "check_sample": check_sample_task,
             "duckdb": duckdb_task(DUCKDB_EXACT),
             "duckdb_thresholds": duckdb_task(DUCKDB_THRESHOLDS),
             "polars": polars_task,

@@ -25,7 +25,6 @@ NAMES = {
     "lensneg": "lensneg",
     "fitsio": "fitsio + pandas",
     "astropy": "astropy + NumPy",
-    "spark": "Spark job",
     "duckdb": "DuckDB",
     "duckdb_thresholds": "DuckDB, told the thresholds",
     "polars": "Polars",
@@ -35,7 +34,6 @@ COLOURS = {
     "lensneg": "#0072b2",
     "fitsio": "#d55e00",
     "astropy": "#cc79a7",
-    "spark": "#0072b2",
     "duckdb": "#d55e00",
     "duckdb_thresholds": "#e69f00",
     "polars": "#009e73",
@@ -178,8 +176,8 @@ def draw_section(found: Result) -> str:
             [
                 f"Spark job / {NAMES[engine]}",
                 *(
-                    shown(sizes[rows]["spark_over"][engine])
-                    if engine in sizes[rows]["spark_over"]
+                    shown(sizes[rows]["lensneg_over"][engine])
+                    if engine in sizes[rows]["lensneg_over"]
                     else "left out"
                     for rows in (small, large)
                 ),
@@ -192,33 +190,39 @@ def draw_section(found: Result) -> str:
         [[NAMES[engine], shown(figure)] for engine, figure in pools["growth"].items()],
     )
     by_pool = table(
-        ["pool", "MB", *(f"{NAMES[engine]}, s" for engine in ("spark", *rivals)), "row groups read", "turns"],
+        [
+            "pool",
+            "MB",
+            *(f"{NAMES[engine]}, s" for engine in ("lensneg", *rivals)),
+            "row groups read",
+            "turns",
+        ],
         [
             [
                 millions(rows),
                 f"{size['mb']:,.0f}",
-                *(seconds_of(size, engine) for engine in ("spark", *rivals)),
+                *(seconds_of(size, engine) for engine in ("lensneg", *rivals)),
                 row_groups(size),
-                str(size["seconds"]["spark"]["n"]),
+                str(size["seconds"]["lensneg"]["n"]),
             ]
             for rows, size in sizes.items()
         ],
     )
     by_sample = table(
-        ["drawn", "Spark job, s", "DuckDB, s", "Spark job / DuckDB", "row groups read", "turns"],
+        ["drawn", "lensneg, s", "DuckDB, s", "lensneg / DuckDB", "row groups read", "turns"],
         [
             [
                 f"{sample['drawn']:,}",
-                seconds_of(sample, "spark"),
+                seconds_of(sample, "lensneg"),
                 seconds_of(sample, "duckdb"),
-                shown(sample["spark_over"]["duckdb"]),
+                shown(sample["lensneg_over"]["duckdb"]),
                 row_groups(sample),
-                str(sample["seconds"]["spark"]["n"]),
+                str(sample["seconds"]["lensneg"]["n"]),
             ]
             for sample in found["samples"]
         ],
     )
-    job = sizes[small]["more"]["spark"]
+    job, checked = sizes[small]["more"]["lensneg"], sizes[large]["more"]["lensneg"]
     steps = ", ".join(f"{name} {number(seconds)} s" for name, seconds in job["steps"].items())
     peaks = ", ".join(
         f"{NAMES[engine]} {megabytes(sizes[large]['more'][engine]['peak_rss'])}"
@@ -232,9 +236,10 @@ def draw_section(found: Result) -> str:
     )
     return f"""## The draw
 
-The real Spark job, as the local run submits it with {found["cores"]} cores, on made-up pools in
-{found["files"]} files, each of 12 strata and two pools. Counted are the job's own steps; starting the JVM and
-the session takes {shown(job["session"], " s")} more.
+The real Spark job, as the local run submits it with {found["cores"]} cores, and then CheckSample, which
+gathers, judges and writes the rows, on made-up pools in {found["files"]} files, each of 12 strata and two
+pools. Counted are the job's own steps and CheckSample's; starting the JVM and the session takes
+{shown(job["session"], " s")} more. An earlier job has left Java's classes.
 DuckDB and Polars have {found["cores"]} threads and a fresh process, whose imports are not counted; they write
 the same rows, sorted, with their weights, but no split, no positives and no counts. They rank the keys of the
 whole pool, as one does without thresholds; DuckDB is also measured with those that the Spark job is given.
@@ -249,8 +254,9 @@ Polars, which tries whether the memory suffices, is not counted.
 
 {by_pool}
 
-Medians; "turns" says of how many.{skipped} Steps of the job's last run at {millions(small)}: {steps}.
-Peak of memory at {millions(large)}: {peaks}; the Spark job's JVM has a heap of 2 GB.
+Medians; "turns" says of how many.{skipped} Steps of the last draw from {millions(small)}: {steps}.
+Peak of memory at {millions(large)}: {peaks}, CheckSample {megabytes(checked["check_peak_rss"])}; the Spark
+job's JVM has a heap of 2 GB.
 
 Samples of several sizes from {millions(found["samples_from"])} rows:
 
@@ -265,7 +271,7 @@ def seconds_of(size: Result, engine: str) -> str:
 
 def row_groups(size: Result) -> str:
     """Return how many row groups the Spark job read of how many, if it says so."""
-    job = size["more"]["spark"]
+    job = size["more"]["lensneg"]
     if "row_groups_read" not in job or "row_groups_total" not in job:
         return "-"
     return f"{job['row_groups_read']:,} of {job['row_groups_total']:,}"
@@ -329,12 +335,12 @@ def rates(results: Result) -> dict[str, Result]:
             "from": "made-up pool files",
         },
         "draw_seconds": {
-            **{key: sample["seconds"]["spark"][key] for key in ("median", "min", "max")},
+            **{key: sample["more"]["lensneg"]["job"][key] for key in ("median", "min", "max")},
             "unit": "s",
             "from": f"all steps of the job, {sample['drawn']:,} negatives, {draw['cores']} cores",
         },
     }
-    job = size["more"]["spark"]
+    job = size["more"]["lensneg"]
     if "row_groups_read" in job:
         found["draw_read_share"] = {
             "median": round(job["row_groups_read"] / job["row_groups_total"], 3),
@@ -456,11 +462,11 @@ def plot_draw(found: Result, path: Path) -> None:
     """Plot the draw's seconds against the pool, and against the sample."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), dpi=130, layout="constrained", sharey=True)
     sizes, samples = found["pools"]["sizes"], found["samples"]
-    for key in ("spark", "duckdb", "duckdb_thresholds", "polars"):
+    for key in ("lensneg", "duckdb", "duckdb_thresholds", "polars"):
         points = [(s["rows"] / 1e6, s["seconds"][key]) for s in sizes if key in s["seconds"]]
         if points:
             curve(left, points, key)
-    for key in ("spark", "duckdb"):
+    for key in ("lensneg", "duckdb"):
         curve(right, [(s["drawn"] / 1e3, s["seconds"][key]) for s in samples], key)
     axes_style(left, "rows of the pool", "seconds, two cores", f"Draw of {found['drawn']:,} rows")
     ticks(left, [s["rows"] / 1e6 for s in sizes], [millions(s["rows"]) for s in sizes])

@@ -66,6 +66,7 @@ ROUND = {
     "draw_read_share": 0.5,
     "draw_gets": 4.0,
     "draw_seconds": 50.0,
+    "gather_seconds": 1.0,
     "driver_vcpu": 1.0,
     "driver_memory": 2.0,
     "executors": 2.0,
@@ -205,11 +206,13 @@ BY_HAND = {
     # 1 + 2 x 2 vCPU and 2 + 2 x 4 GB for a minute.
     "Draw: EMR vCPU": (5 / 60, 5 / 60 * 0.052624, 34),
     "Draw: EMR memory": (10 / 60, 10 / 60 * 0.0057785, 0),
-    # Three functions are left.
-    "Other functions: Lambda": (3 * 6 * 4, 72 * 0.0000166667, 3 * 9),
+    # 6 s, and 3 pool files at two requests of 0.25 s and 1 s of decoding.
+    "CheckSample: Lambda": (10.5 * 4, 42 * 0.0000166667, 13.5),
+    # Two functions are left.
+    "Other functions: Lambda": (2 * 6 * 4, 48 * 0.0000166667, 2 * 9),
     "Execution: transitions": (10, 10 * 0.025e-3, 1),
-    # 2 headers, twice 3 stats and 3 matches, 3 pool files at 4.
-    "Rest: S3 GET": (26, 26 * 0.0004e-3, 0),
+    # 2 headers, twice 3 stats and 3 matches, 3 pool files at 4 and at 2.
+    "Rest: S3 GET": (32, 32 * 0.0004e-3, 0),
     # 60, one listing of the sweeps, ten small ones.
     "Rest: S3 PUT, LIST": (71, 71 * 0.005e-3, 0),
     "CloudWatch Logs": (3, 1.5, 0),
@@ -223,7 +226,7 @@ def test_every_part_as_worked_out_by_hand(two_files: Workload, options: Options,
         assert (part.quantity, part.usd, part.seconds) == pytest.approx(BY_HAND[part.name]), part.name
         assert part.assumption
     assert result.usd == pytest.approx(sum(usd for _, usd, _ in BY_HAND.values()))
-    assert result.seconds == pytest.approx(11 + 33.625 + 12 + 34 + 27 + 1)
+    assert result.seconds == pytest.approx(11 + 33.625 + 12 + 34 + 13.5 + 18 + 1)
     assert (result.items, result.waves, result.transitions) == (3, 2, 6 + 10)
     assert result.map_billed_seconds == pytest.approx(44.625)
     assert result.overruns == ()
@@ -237,7 +240,7 @@ def test_long_reads_of_headers_are_paid_for_and_waited_for(
     # 6 s, then 2,000 MiB: 105 in a second and the rest at 40 MiB/s; that takes longer than parsing.
     assert result.part("Preflight: Lambda").seconds == pytest.approx(6 + 1 + 1895 / 40 + 3)
     assert result.part("Map: S3 GET").quantity == 3 * 5 + 3 * (2 + 10) + 2 * 2
-    assert result.part("Rest: S3 GET").quantity == 26 + 2 * 9
+    assert result.part("Rest: S3 GET").quantity == 32 + 2 * 9
     # An item reads 1,505 MiB, two of them with a burst.
     assert result.map_billed_seconds == pytest.approx(2 * (2 + 1 + 1 + 35 + 1) + (1 + 1505 / 40 + 1))
 
@@ -295,7 +298,8 @@ BURDENS = {
     "retry_share", "pool_share", "pool_row_bytes", "log_bytes", "task_seconds", "header_seconds",
     "request_seconds", "header_read", "transition_seconds", "run_puts", "spark_start_seconds",
     "spark_open_seconds",
-    "draw_read_share", "draw_gets", "draw_seconds", "driver_memory", "driver_vcpu", "executor_memory",
+    "draw_read_share", "draw_gets", "draw_seconds", "gather_seconds", "driver_memory", "driver_vcpu",
+    "executor_memory",
 }  # fmt: skip
 #: More of these costs more and takes less.
 TRADES = {"task_memory", "executors", "executor_vcpu"}

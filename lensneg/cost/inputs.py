@@ -131,6 +131,7 @@ class Rates(_Section):
     draw_read_share: Share
     draw_gets: Rate
     draw_seconds: Rate
+    gather_seconds: Rate
     driver_vcpu: PositiveRate
     driver_memory: PositiveRate
     executors: PositiveRate

@@ -41,6 +41,9 @@ _PUTS_PER_ITEM: Final = 3
 #: Requests of the fan-in for a small file: it is read, and a look is taken whether a table is whole (HEAD).
 _REQUESTS_PER_RESULT: Final = 2
 
+#: GET of CheckSample for a pool file: its footer and its lowest row group.
+_GETS_PER_POOL_FILE: Final = 2
+
 #: GET of run.json and the lens positions, once in each execution environment.
 _GETS_PER_ENVIRONMENT: Final = 2
 
@@ -301,12 +304,13 @@ def estimate(work: Workload, options: Options, model: Model) -> Estimate:
     model : Model
     """
     mapped = map_time(work, options, model.rates)
-    preflight, summarize, others = _task_parts(work, options, model)
+    preflight, summarize, check, others = _task_parts(work, options, model)
     parts = (
         preflight,
         *_map_parts(work, options, model, mapped),
         summarize,
         *_draw_parts(work, options, model),
+        check,
         others,
         *_small_parts(work, options, model),
     )
@@ -316,6 +320,7 @@ def estimate(work: Workload, options: Options, model: Model) -> Estimate:
         "Preflight": preflight.seconds,
         "FilterSweep": mapped.longest_item,
         "SummarizeFanOut": summarize.seconds,
+        "CheckSample": check.seconds,
     }
     overruns = tuple(name for name, seconds in invocations.items() if seconds > LAMBDA_LIMIT_SECONDS)
     return Estimate(parts, len(work.items), waves, transitions, mapped.billed_seconds, overruns)
@@ -415,7 +420,11 @@ def _task_parts(work: Workload, options: Options, model: Model) -> Iterator[Part
     )
     results = items + _matched_items(work, options)
     fan_in = results * _REQUESTS_PER_RESULT * rates.request_seconds.value / core
-    others = [name for name in model.graph.tasks if name not in ("Preflight", "SummarizeFanOut")]
+    gathering = (
+        items * (_GETS_PER_POOL_FILE * rates.request_seconds.value + rates.gather_seconds.value) / core
+    )
+    with_parts = ("Preflight", "SummarizeFanOut", "CheckSample")
+    others = [name for name in model.graph.tasks if name not in with_parts]
 
     def part(name: str, billed: float, count: int, assumption: str) -> Part:
         wall = billed + count * rates.cold_start_seconds.value
@@ -436,6 +445,14 @@ def _task_parts(work: Workload, options: Options, model: Model) -> Iterator[Part
         f"{task:g} s of INIT and everything else; {results:,} files of stats and matches, "
         f"{_REQUESTS_PER_RESULT} requests of {rates.request_seconds.value:g} s for each: threads wait for S3 "
         "together, but work one at a time",
+    )
+    yield part(
+        "CheckSample",
+        task + gathering,
+        1,
+        f"{task:g} s of INIT and everything else; {items:,} pool files, {_GETS_PER_POOL_FILE} requests of "
+        f"{rates.request_seconds.value:g} s and {rates.gather_seconds.value:g} s of decoding for each: "
+        "threads wait for S3 together, and are taken to work one at a time",
     )
     yield part(
         "Other functions",
@@ -459,11 +476,11 @@ def _small_parts(work: Workload, options: Options, model: Model) -> Iterator[Par
         "Rest: S3 GET",
         work.files * _header_gets(rates)
         + (items + _matched_items(work, options)) * _REQUESTS_PER_RESULT
-        + items * rates.draw_gets.value,
+        + items * (rates.draw_gets.value + _GETS_PER_POOL_FILE),
         prices.s3_get,
         0.0,
         f"{_header_gets(rates)} a header, {_REQUESTS_PER_RESULT} for each file of stats or matches, and "
-        f"{rates.draw_gets.value:g} of Spark a pool file",
+        f"{rates.draw_gets.value:g} of Spark and {_GETS_PER_POOL_FILE} of CheckSample a pool file",
     )
     yield Part(
         "Rest: S3 PUT, LIST",

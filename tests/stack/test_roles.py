@@ -81,21 +81,22 @@ def test_the_machine_may_do_what_its_states_need_and_no_more() -> None:
 
 
 def test_the_job_may_do_what_it_needs_and_no_more() -> None:
-    """Spark reads the run and its code, and overwrites its sample; EMR writes logs with the same role."""
-    runs, sample, logs = f"{DATA}/out/runs/*", f"{DATA}/out/runs/*/sample*", f"{DATA}/emr-logs/*"
+    """Spark reads the run and its code, and overwrites its summary; EMR writes logs with the same role."""
+    runs, logs = f"{DATA}/out/runs/*", f"{DATA}/emr-logs/*"
+    summary, mark = f"{runs}/sample/summary.json", f"{runs}/sample_$folder$"
     assert deployed().grants("EmrJobRole") == (
         each("s3:ListBucket", DATA)
         | each("s3:GetObject", f"{DATA}/code/*", runs)
-        | each("s3:PutObject s3:AbortMultipartUpload s3:ListMultipartUploadParts", sample, logs)
-        | each("s3:DeleteObject", sample)
+        | each("s3:PutObject s3:AbortMultipartUpload s3:ListMultipartUploadParts", summary, mark, logs)
+        | each("s3:DeleteObject", summary)
     )
     definition = deployed().definition()["States"]["SampleNegatives"]["Parameters"]
     for action, key in (
         ("s3:GetObject", definition["JobDriver"]["SparkSubmit"]["EntryPoint"].split("/", 3)[3]),
         ("s3:GetObject", "out/runs/one/quotas.json"),
         ("s3:GetObject", "out/runs/one/pool/sweep-000m005-005p000.parquet"),
-        ("s3:PutObject", "out/runs/one/sample/negatives/_temporary/0/part-0.parquet"),
-        ("s3:DeleteObject", "out/runs/one/sample/negatives/_temporary/0/part-0.parquet"),
+        ("s3:PutObject", "out/runs/one/sample/summary.json"),
+        ("s3:DeleteObject", "out/runs/one/sample/summary.json"),
         ("s3:PutObject", "out/runs/one/sample_$folder$"),
         ("s3:PutObject", "emr-logs/applications/00app/jobs/1/SPARK_DRIVER/stdout.gz"),
     ):
@@ -103,7 +104,14 @@ def test_the_job_may_do_what_it_needs_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["out/manifests/one/manifest.json", "out/latest.json", "sweeps/a.fits", "code/x"]
+    "key",
+    [
+        "out/manifests/one/manifest.json",
+        "out/latest.json",
+        "out/runs/one/sample/negatives/part-00000.parquet",
+        "sweeps/a.fits",
+        "code/x",
+    ],
 )
 def test_the_job_can_change_nothing_else(key: str) -> None:
     for action in ("s3:PutObject", "s3:DeleteObject"):
@@ -122,6 +130,7 @@ def test_no_function_can_delete_or_publish_but_those_that_must() -> None:
     # A manifest.json is never deleted; parts without one are what a publication that was cut short left.
     assert may_delete == {
         ("Preflight", f"{DATA}/out/runs/*/preflight.txt"),
+        ("CheckSample", f"{DATA}/out/runs/*/sample/*/part-*.parquet"),
         ("PublishManifest", f"{DATA}/out/manifests/*/part-*.parquet"),
     }
     assert may_publish == {"PublishManifest"}
