@@ -18,7 +18,7 @@ from harness import ROOT, SCRATCH, say
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
-SCRIPTS = ("map_stage", "draw", "local_run")
+SCRIPTS = ("map_stage", "draw", "local_run", "audit")
 
 NAMES = {
     "raw": "raw read",
@@ -303,6 +303,30 @@ The main process holds no table: its peak of memory is {memory} of 2,000 rows.
 """
 
 
+def audit_section(found: Result) -> str:
+    """Return the text on the audit."""
+    times = table(
+        ["", "audit, s", "reading the same Parquet files, s", "audit / reading"],
+        [
+            [
+                f"{found['rows']:,} rows",
+                shown(found["seconds"]["audit"]),
+                shown(found["seconds"]["read"]),
+                shown(found["audit_over_read"]),
+            ]
+        ],
+    )
+    return f"""## The audit
+
+`lensneg validate`, gate 4 on its own, of a manifest of {megabytes(found["bytes"])} with
+{found["sweep_files"]} sweep files, in which it looks rows up; all of its checks must pass.
+
+{times}
+
+Peak of memory: {megabytes(found["memory_peak_bytes"])}.
+"""
+
+
 def rates(results: Result) -> dict[str, Result]:
     """Return the figures that ``configs/rates.yaml`` takes from here, by their names there."""
     mapped, draw = results["map_stage"], results["draw"]
@@ -402,6 +426,7 @@ the **median** (lowest to highest). Seconds and MB/s are of this machine alone.
         map_section(results["map_stage"]),
         draw_section(results["draw"]),
         local_section(results["local_run"]),
+        audit_section(results["audit"]),
         rates_section(results),
     )
     return "\n".join(sections)
