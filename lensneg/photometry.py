@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,9 +37,28 @@ def magnitude(flux: npt.ArrayLike) -> FloatArray:
         return np.where(values > 0, ZERO_POINT - 2.5 * np.log10(values), np.nan)
 
 
-def flux_of_magnitude(mag: float) -> float:
-    """Return the flux in nanomaggies of an AB magnitude."""
-    return float(10 ** ((ZERO_POINT - mag) / 2.5))
+@lru_cache(maxsize=16)
+def faintest_flux(mag: float) -> np.float32:
+    """Return the lowest float32 flux in nanomaggies whose magnitude is below a limit.
+
+    Magnitude falls as flux rises, and neighbouring float32 numbers differ in magnitude by 1e-8 or more, which
+    float64 tells apart. So a float32 flux is at or above this one where, and only where, its
+    :func:`magnitude` is below the limit: one comparison takes the place of a logarithm.
+
+    Examples
+    --------
+    >>> faintest_flux(20.0) > 10.0, faintest_flux(20.0) < 10.000001
+    (np.True_, np.True_)
+    """
+    # Positive numbers are in the order of their bits, from 0, which has no magnitude, to infinity.
+    low, high = 0, int(np.float32(np.inf).view(np.uint32))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if magnitude(np.uint32(middle).view(np.float32)) < mag:
+            high = middle
+        else:
+            low = middle
+    return np.uint32(high).view(np.float32)
 
 
 def ellipticity(e1: npt.ArrayLike, e2: npt.ArrayLike) -> FloatArray:

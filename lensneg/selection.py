@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lensneg.config import SelectionConfig
 from lensneg.datamodel import SOURCE_TYPES
-from lensneg.photometry import flux_of_magnitude, magnitude
+from lensneg.photometry import faintest_flux
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -44,15 +44,8 @@ class Rule(NamedTuple):
 
 
 def _bright(rows: Rows, config: SelectionConfig) -> BoolArray:
-    # Flux falls as magnitude rises, so one comparison of the catalogue's own numbers sieves all rows; the
-    # few next to the limit are decided by their magnitude, in float64. NaN, zero and negative fluxes fail.
-    flux = rows["FLUX_Z"]
-    limit = flux_of_magnitude(config.mag_z_max)
-    bright: BoolArray = flux > np.float32(limit * (1 - 1e-6))
-    close = np.flatnonzero(bright)
-    close = close[flux[close] < np.float32(limit * (1 + 1e-6))]
-    bright[close] = magnitude(flux[close]) < config.mag_z_max
-    return bright
+    # NaN, zero and negative fluxes fail: they have no magnitude.
+    return np.asarray(rows["FLUX_Z"] >= faintest_flux(config.mag_z_max))
 
 
 def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:
