@@ -29,7 +29,7 @@ from lensneg.run import Item, Run, write_table
 from lensneg.selection import CUT_REASONS, RULES, SIEVE, first_failed_rule, is_one_of, select
 from lensneg.sky import PositionIndex, healpix_pixel, unit_vectors
 from lensneg.strata import nobs_z_bin, type_order
-from lensneg.sweep import GatheredRows, SweepFile, iter_rows, probe_sweep
+from lensneg.sweep import GatheredRows, KeptRows, SweepFile, iter_rows, probe_sweep
 
 #: What stands in the ``pool`` column of a positive.
 POSITIVE: Final = "positive"
@@ -186,7 +186,7 @@ class _Surroundings:
             config.positives.match_radius_arcsec,
         )
 
-    def check_positions(self, rows: GatheredRows, uri: str) -> None:
+    def check_positions(self, rows: KeptRows, uri: str) -> None:
         """Refuse rows of another part of the sky: their lenses would be looked for in the wrong place."""
         cell, ra, dec = self.cell, rows["RA"], rows["DEC"]
         # Written so that NaN, which compares as false, is outside, too.
@@ -206,12 +206,12 @@ class _Surroundings:
 
 def _read_rows(
     run: Run, item: Item, info: storage.FileInfo, file: SweepFile, near: _Surroundings
-) -> tuple[GatheredRows, pa.Table, dict[str, int]]:
+) -> tuple[KeptRows, pa.Table, dict[str, int]]:
     """Read an item's rows once.
 
     Returns
     -------
-    gathered : GatheredRows
+    gathered : KeptRows
         The rows that pass the cuts that look at one source alone.
     matches : pyarrow.Table
         Candidate matches of positives.
@@ -229,8 +229,9 @@ def _read_rows(
             kept, cut_here = select(rows, config, SIEVE)
             cut.update(cut_here)
             sieved.append(rows.take(kept), start + kept)
-            band = near.positives.near_declination(dec)
-            beside_positives.append(rows.take(band), start + band)
+            beside = near.positives.near_declination(dec)
+            beside = beside[near.positives.near_cells(rows.take(beside)["RA"], dec[beside])]
+            beside_positives.append(rows.take(beside), start + beside)
             if len(beside_positives) > _MATCHED_AT_ONCE:
                 matches.append(_candidate_matches(beside_positives, near, run, item))
                 beside_positives = GatheredRows(file.dtype)
@@ -247,7 +248,7 @@ def _read_rows(
     return gathered, pa.concat_tables(matches), dict(cut)
 
 
-def _check_releases(rows: GatheredRows, run: Run, item: Item) -> None:
+def _check_releases(rows: KeptRows, run: Run, item: Item) -> None:
     """Refuse a file in which another release hides behind a first row of the right one."""
     release = rows["RELEASE"]
     other = np.flatnonzero(~np.isin(release, run.config.sweeps.releases))
@@ -261,7 +262,7 @@ def _check_releases(rows: GatheredRows, run: Run, item: Item) -> None:
 
 
 def _pool_table(
-    run: Run, item: Item, gathered: GatheredRows, near: _Surroundings, cut: dict[str, int]
+    run: Run, item: Item, gathered: KeptRows, near: _Surroundings, cut: dict[str, int]
 ) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
@@ -291,7 +292,7 @@ def _pool_table(
     )
 
 
-def _candidate_matches(rows: GatheredRows, near: _Surroundings, run: Run, item: Item) -> pa.Table:
+def _candidate_matches(rows: KeptRows, near: _Surroundings, run: Run, item: Item) -> pa.Table:
     """Return the sources that lie within the match radius of a positive, with its catalogue row."""
     pairs = near.positives.pairs(rows["RA"], rows["DEC"])
     real = np.flatnonzero(~is_one_of(rows.take(pairs.source), ["DUP"]))
@@ -315,7 +316,7 @@ class _Identity(NamedTuple):
     sampling_priority: npt.NDArray[np.int64]
 
 
-def _identity(rows: GatheredRows, run: Run, item: Item) -> _Identity:
+def _identity(rows: KeptRows, run: Run, item: Item) -> _Identity:
     try:
         ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     except ValueError as error:
@@ -324,7 +325,7 @@ def _identity(rows: GatheredRows, run: Run, item: Item) -> _Identity:
 
 
 def _describe(
-    rows: GatheredRows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
+    rows: KeptRows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
 ) -> pa.Table:
     """Return the map's columns of the manifest for some rows."""
     config = run.config

@@ -217,6 +217,10 @@ class TakenRows:
         return TakenRows(self._rows, self._index[index])
 
 
+#: Rows that outlive their chunk.
+KeptRows = GatheredRows | TakenRows
+
+
 def _with_room(values: npt.NDArray[Any], used: int, room: int) -> npt.NDArray[Any]:
     larger = np.empty(room, values.dtype)
     larger[:used] = values[:used]

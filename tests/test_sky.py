@@ -308,6 +308,30 @@ def test_the_sieve_by_declination_sieves() -> None:
     assert index.near_declination(far).tolist() == []
 
 
+def test_the_sieve_by_cells_loses_no_pair() -> None:
+    """Circles at every right ascension, wherever a grid may begin, and around both poles."""
+    lenses = [(half / 2, dec) for half in range(720) for dec in (-90.0, -89.9985, -60.0, 0.0, 89.9)]
+    angles = (0.0, 45.0, 90.0, 180.0, 270.0)
+    for some in (lenses, lenses[:50], lenses[-50:] + lenses[:50], lenses[1800:1900]):
+        index = PositionIndex(*np.array(some).T, 11.0)
+        sources = [offset(*lens, angle, 10.999) for lens in some for angle in angles]
+        assert len(index.near_cells(*np.array(sources).T)) == len(sources)
+
+
+def test_the_sieve_by_cells_sieves() -> None:
+    index = PositionIndex(np.array([359.9, 0.1]), np.array([-2.0, 2.0]), 11.0)
+    far = np.array([(359.9, -1.9), (359.9, 2.0), (0.1, -2.0), (0.0, 0.0), (180.0, 2.0), (0.1, 90.0)])
+    assert index.near_cells(*far.T).tolist() == []
+    assert index.near_cells(np.array([359.9, 0.1]), np.array([-2.0, 2.0])).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("turn", [-720.0, -360.0, 0.0, 360.0])
+def test_right_ascension_is_an_angle(turn: float) -> None:
+    """A damaged row's position is still compared: what it is refused for is not for the index to say."""
+    lenses = [(0.0, 5.0), (359.9, 5.0), (90.0, 5.0), (200.0, 5.0)]
+    assert list(pairs([(ra + turn, dec) for ra, dec in lenses], lenses, 1.5)) == [(i, i) for i in range(4)]
+
+
 def test_sources_without_position_pair_with_nothing() -> None:
     index = PositionIndex(np.array([10.0]), np.array([20.0]), 11.0)
     ra = np.array([10.0, np.nan, 10.0, np.nan, np.inf])
