@@ -7,7 +7,6 @@ its file. The stats file is written last: it is the commit mark that says the it
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from lensneg.errors import SweepError
 from lensneg.ids import sampling_priority, targetid
 from lensneg.manifest import COLUMNS, POOL_SCHEMA, POSITIVES_SCHEMA
 from lensneg.photometry import magnitude
-from lensneg.poolfile import RowGroup, pool_order, write_pool
+from lensneg.poolfile import NULL_FOR_NAN, RowGroup, pool_order, write_pool
 from lensneg.pools import POOLS, classify
 from lensneg.run import Item, Run, write_table
 from lensneg.selection import CUT_REASONS, RULES, SIEVE, first_failed_rule, is_one_of, select
@@ -40,8 +39,8 @@ _CELL_MARGIN_DEG: Final = 0.25
 #: Sources in the positives' bands of declination are compared with them this many at a time.
 _MATCHED_AT_ONCE: Final = 50_000
 
-#: Columns that are null, not NaN, where a source has no magnitude.
-_NULL_FOR_NAN: Final = ("mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1")
+#: Room is made for one row in so many to pass the sieve: two or three times as many as do.
+_ROWS_FOR_ONE_SIEVED: Final = 8
 
 #: The sweep column behind each column that is copied.
 _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if column.sweep is not None}
@@ -105,6 +104,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     near = _Surroundings(run, file.cell)
     gathered, matches, cut = _read_rows(run, item, info, file, near)
     pool = _pool_table(run, item, gathered, near, cut)
+    del gathered
     written = write_pool(run.files.pool(item.id), pool)
     best = best_matches(matches)
     positives_bytes = write_table(run.files.positives(item.id), best, durable=False) if len(best) else 0
@@ -124,7 +124,9 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         positives_bytes=positives_bytes,
         seconds=round(time.perf_counter() - started, 3),
     )
-    storage.write_json(run.files.stats(item.id), stats.model_dump(mode="json"))
+    # Not waited for either: what a loss of power leaves of it is not JSON, and the item is done again.
+    text = stats.model_dump_json(indent=1) + "\n"
+    storage.write_bytes(run.files.stats(item.id), text.encode(), durable=False)
     return stats
 
 
@@ -219,18 +221,17 @@ def _read_rows(
         Rows cut, by rule; without those that the pool and the lenses cut.
     """
     config = run.config.selection
-    cut: Counter[str] = Counter(dict.fromkeys(CUT_REASONS, 0))
-    sieved = GatheredRows(file.dtype)
+    cut = dict.fromkeys(CUT_REASONS, 0)
+    sieved = GatheredRows(file.dtype, item.n_rows // _ROWS_FOR_ONE_SIEVED)
     beside_positives = GatheredRows(file.dtype)
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
         for start, rows in iter_rows(file, info.size, item.first_row, item.n_rows):
-            dec = rows["DEC"]
             kept, cut_here = select(rows, config, SIEVE)
-            cut.update(cut_here)
             sieved.append(rows.take(kept), start + kept)
-            beside = near.positives.near_declination(dec)
-            beside = beside[near.positives.near_cells(rows.take(beside)["RA"], dec[beside])]
+            for reason, count in cut_here.items():
+                cut[reason] += count
+            beside = near.positives.near(rows.raw("RA"), rows["DEC"])
             beside_positives.append(rows.take(beside), start + beside)
             if len(beside_positives) > _MATCHED_AT_ONCE:
                 matches.append(_candidate_matches(beside_positives, near, run, item))
@@ -245,7 +246,7 @@ def _read_rows(
     _check_releases(gathered, run, item)
     if storage.stat(item.sweep).etag != item.etag:
         raise SweepError(f"{item.sweep}: the file changed while it was read; start a new run")
-    return gathered, pa.concat_tables(matches), dict(cut)
+    return gathered, pa.concat_tables(matches), cut
 
 
 def _check_releases(rows: KeptRows, run: Run, item: Item) -> None:
@@ -300,9 +301,10 @@ def _candidate_matches(rows: KeptRows, near: _Surroundings, run: Run, item: Item
     positive = pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE])
     no_category = pa.nulls(len(real), pa.string())
     table = _describe(matched, _identity(matched, run, item), positive, no_category, run, item)
+    columns = [*table.cast(POOL_SCHEMA).columns]
     return pa.table(
         [
-            *table.columns,
+            *columns,
             near.positive_rows[pairs.position[real]],
             pairs.separation_arcsec[real],
             pa.array(first_failed_rule(matched, run.config.selection), pa.string()),
@@ -327,7 +329,7 @@ def _identity(rows: KeptRows, run: Run, item: Item) -> _Identity:
 def _describe(
     rows: KeptRows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
 ) -> pa.Table:
-    """Return the map's columns of the manifest for some rows."""
+    """Return the map's columns of the manifest for some rows; text of few values as dictionaries."""
     config = run.config
     releases = set(np.unique(rows["RELEASE"]).tolist()) - set(config.sweeps.releases)
     if releases:
@@ -366,12 +368,14 @@ def _describe(
     def column(field: pa.Field) -> pa.Array:
         values = computed[field.name] if field.name in computed else rows[_SWEEP_COLUMN[field.name]]
         if isinstance(values, pa.Array):
-            return values.cast(field.type)
-        if field.name in _NULL_FOR_NAN:
+            return values
+        if field.name in NULL_FOR_NAN:
             return pa.array(values, field.type, mask=np.isnan(values))
         return pa.array(values.astype(field.type.to_pandas_dtype(), copy=False), field.type)
 
-    return pa.table([column(field) for field in POOL_SCHEMA], schema=POOL_SCHEMA)
+    columns = [column(field) for field in POOL_SCHEMA]
+    fields = [field.with_type(values.type) for field, values in zip(POOL_SCHEMA, columns, strict=True)]
+    return pa.table(columns, schema=pa.schema(fields))
 
 
 def _text(values: npt.NDArray[np.bytes_], item: Item) -> pa.Array:
@@ -407,11 +411,16 @@ def best_matches(table: pa.Table) -> pa.Table:
 
 
 def _count(pool: pa.Table) -> tuple[StratumCount, ...]:
-    keys = ["nobs_z_bin", "type_bin", "pool"]
-    groups = pool.group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    """Count the rows by stratum and pool, in the order in which these come first."""
+    keys = ("nobs_z_bin", "type_bin", "pool")
+    columns = [pool[name].combine_chunks() for name in keys]
+    number = np.zeros(len(pool), dtype=np.int64)
+    for column in columns:
+        number = number * len(column.dictionary) + column.indices.to_numpy()
+    _, first, count = np.unique(number, return_index=True, return_counts=True)
     return tuple(
-        StratumCount(nobs_z_bin=g[keys[0]], type_bin=g[keys[1]], pool=g[keys[2]], rows=g["count_all"])
-        for g in groups.to_pylist()
+        StratumCount(**{key: column[i].as_py() for key, column in zip(keys, columns, strict=True)}, rows=n)
+        for i, n in sorted(zip(first.tolist(), count.tolist(), strict=True))
     )
 
 

@@ -7,6 +7,7 @@ counted under the first that it fails; so rows in = rows kept + the sum of the c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -50,9 +51,15 @@ def _bright(rows: Rows, config: SelectionConfig) -> BoolArray:
 
 def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:
     """Return which rows are of one of some types."""
+    return _allowed(tuple(types)).take(rows.source_type())  # any other type, -1, finds the last entry
+
+
+@lru_cache(maxsize=64)
+def _allowed(types: tuple[str, ...]) -> BoolArray:
+    """Return for each of ``SOURCE_TYPES``, and for any other, whether it is one of some types."""
     allowed = np.zeros(len(SOURCE_TYPES) + 1, dtype=bool)
     allowed[[SOURCE_TYPES.index(name) for name in types]] = True
-    return allowed[rows.source_type()]  # any other type, -1, finds the last entry
+    return allowed
 
 
 def _of_type(rows: Rows, config: SelectionConfig) -> BoolArray:
@@ -120,7 +127,7 @@ def select(
     cut: dict[str, int] = {}
     for rule in rules:
         left = rows if kept is None else rows.take(kept)
-        passed = np.flatnonzero(rule.passes(left, config))
+        (passed,) = rule.passes(left, config).nonzero()
         cut[rule.reason] = len(left) - len(passed)
         kept = passed if kept is None else kept[passed]
     assert kept is not None

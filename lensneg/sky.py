@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -114,40 +114,12 @@ def _expanded(first: IntArray, count: IntArray) -> tuple[IntArray, IntArray]:
     return owner, np.arange(len(owner)) + np.repeat(first - (np.cumsum(count) - count), count)
 
 
-class _Axis(NamedTuple):
-    """Equal bins of a coordinate, numbered from 1; all that lies before is bin 0, all behind the last."""
-
-    zero: float
-    per_degree: float
-    bins: int
-
-    @classmethod
-    def over(cls, low: float, high: float, bins: int) -> _Axis:
-        """Divide what is between two values, with a margin, so that rounding puts neither outside."""
-        per_degree = bins / (high - low + 2 * _MARGIN)
-        return cls(low - _MARGIN - 1 / per_degree, per_degree, bins)
-
-    def unbounded_bin_of(self, values: FloatArray) -> npt.NDArray[np.int32]:
-        """Return the bin of each value, which may be below 0 or behind the last; of NaN some number."""
-        place = values - self.zero
-        place *= self.per_degree
-        with np.errstate(invalid="ignore"):
-            return place.astype(np.int32)
-
-    def bin_of(self, values: FloatArray) -> npt.NDArray[np.int32]:
-        """Return the bin of each value; of NaN some bin."""
-        bins = self.unbounded_bin_of(values)
-        np.maximum(bins, 0, out=bins)
-        np.minimum(bins, self.bins + 1, out=bins)
-        return bins
-
-
 class PositionIndex:
     """Catalogue positions, searchable by sources within a radius, on the whole sphere.
 
     Sources are sieved by declination, then by cells of a grid, and only the few that are left have their
-    distance computed. The grid is one of right ascension and declination; a circle reaches as far in right
-    ascension as it does where it touches a meridian, around the whole sky if it holds a pole.
+    distance computed. The grid is one of right ascension and declination: a circle reaches as far in right
+    ascension as where it touches a meridian, and around the whole sky if it holds a pole.
 
     Parameters
     ----------
@@ -157,10 +129,12 @@ class PositionIndex:
         Pairs up to and including this separation are found.
     """
 
-    #: Declination bins of the first sieve: 1.3 arcsec over 5 degrees, so that a narrow radius stays so.
+    #: Declination bins of the first sieve: 1.1 arcsec over 5 degrees, so that a narrow radius stays so.
     _DEC_BINS = 1 << 14
-    #: Most cells of the grid in right ascension and in declination. So many stay in a processor's cache.
-    _MOST_CELLS = (256, 1024)
+    #: Least bins to a row of the grid, as a power of two: half an arcminute over 5 degrees.
+    _ROW_BITS = 5
+    #: Most columns around the sky, as a power of two: 5 arcminutes each.
+    _COLUMN_BITS = 12
 
     def __init__(self, ra: FloatArray, dec: FloatArray, radius_arcsec: float) -> None:
         self.size = len(ra)
@@ -170,75 +144,70 @@ class PositionIndex:
         self._vectors = unit_vectors(ra, dec)
         radius = radius_arcsec / 3600 + _MARGIN
         south, north = dec - radius, dec + radius
-        self._dec_axis = _Axis.over(float(south.min()), float(north.max()), self._DEC_BINS)
-        self._bands = np.zeros(self._DEC_BINS + 2, dtype=bool)
-        for first, last in zip(self._dec_axis.bin_of(south), self._dec_axis.bin_of(north), strict=True):
-            self._bands[first : last + 1] = True
-        self._make_grid(ra, south, north, radius)
-
-    def _make_grid(self, ra: FloatArray, south: FloatArray, north: FloatArray, radius: float) -> None:
-        """Find the cells that each circle lies in."""
-        # Right ascension is counted from the meridian that is opposite to the circles' middle.
-        lon = np.radians(ra)
-        self._ra_zero = float(np.degrees(np.arctan2(np.sin(lon).sum(), np.cos(lon).sum()))) - 180
-        dec = (south + north) / 2
-        holds_pole = (south < -90 + _MARGIN) | (north > 90 - _MARGIN)
+        # A bin is left empty at either end, for what lies beyond it.
+        span = float(north.max() - south.min())
+        self._bins_per_degree = (self._DEC_BINS - 3) / span
+        self._dec_zero = float(south.min()) - 1.5 / self._bins_per_degree
+        first, last = self._dec_bin(south), self._dec_bin(north)
+        self._bands = np.zeros(self._DEC_BINS, dtype=bool)
+        for a, b in zip(first.tolist(), last.tolist(), strict=True):
+            self._bands[a : b + 1] = True
+        # A cell is not made smaller than half a radius: circles would lie in too many.
+        self._row_bits = max(self._ROW_BITS, int(np.ceil(np.log2(self._bins_per_degree * radius / 2))))
+        self._column_bits = min(self._COLUMN_BITS, int(np.log2(360 / (radius / 2))))
+        # How far the circles reach in right ascension.
+        holds_pole = np.abs(dec) + radius > 90 - _MARGIN
         sine = np.sin(np.radians(radius)) / np.cos(np.radians(np.where(holds_pole, 0, dec)))
         half = np.where(holds_pole, 180, np.degrees(np.arcsin(sine)) + _MARGIN)
-        # What goes beyond that meridian begins anew on its other side.
-        middle = self._ra_from_zero(ra) + np.array([[-360.0], [0.0], [360.0]])
-        west, east = np.maximum(middle - half, 0), np.minimum(middle + half, 360)
-        turn, owner = np.nonzero(west <= east)
-        west, east, south, north = west[turn, owner], east[turn, owner], south[owner], north[owner]
-
-        def axis(low: FloatArray, high: FloatArray, most: int) -> _Axis:
-            first, last = float(low.min()), float(high.max())
-            return _Axis.over(first, last, int(np.clip((last - first) / radius, 1, most)))
-
-        self._columns, self._rows = map(axis, (west, south), (east, north), self._MOST_CELLS)
-        row, last_row = (self._rows.bin_of(edge).astype(np.int64) for edge in (south, north))
-        column, last_column = (self._columns.bin_of(edge).astype(np.int64) for edge in (west, east))
-        of_row, row = _expanded(row, last_row + 1 - row)
-        of_cell, column = _expanded(column[of_row], (last_column + 1 - column)[of_row])
-        cell, owner = self._cell(row[of_cell], column), owner[of_row[of_cell]]
+        columns = 1 << self._column_bits
+        west, east = (np.floor(edge * (columns / 360)).astype(np.int64) for edge in (ra - half, ra + half))
+        wide = np.minimum(east + 1 - west, columns)
+        row, last_row = first >> self._row_bits, last >> self._row_bits
+        # One entry for each row of a circle, then one for each cell of the row.
+        owner, row = _expanded(row, last_row + 1 - row)
+        entry, column = _expanded(west[owner], wide[owner])
+        cell, owner = self._cell(row[entry], column), owner[entry]
         order = np.lexsort((owner, cell))
-        cell, owner = cell[order], owner[order]
-        # A circle around a pole begins anew where it ends.
-        is_new = np.ones(len(cell), dtype=bool)
-        is_new[1:] = (cell[1:] != cell[:-1]) | (owner[1:] != owner[:-1])
-        self._cells, self._owners = cell[is_new], owner[is_new]
-        self._is_occupied = np.zeros(self._cell(self._rows.bins + 2, 0), dtype=bool)
+        self._cells, self._owners = cell[order], owner[order]
+        self._is_occupied = np.zeros(self._DEC_BINS >> self._row_bits << self._column_bits, dtype=bool)
         self._is_occupied[cell] = True
 
-    def _ra_from_zero(self, ra: FloatArray) -> FloatArray:
-        """Return right ascensions from this index's own zero, between 0 and 360."""
-        angle = ra - self._ra_zero
-        turns = np.floor(angle / 360)
-        turns *= 360
-        angle -= turns
-        return angle
+    def _dec_bin(self, dec: FloatArray) -> IntArray:
+        """Return the bin of each declination, which need not be one of the index; of NaN some number."""
+        place = dec - self._dec_zero
+        place *= self._bins_per_degree
+        with np.errstate(invalid="ignore"):
+            return place.astype(np.int64)
 
-    def _cell(self, row: Any, column: Any) -> Any:
-        return row * (self._columns.bins + 2) + column
+    def _cell(self, row: IntArray, column: IntArray) -> IntArray:
+        """Return the number of a cell; columns are counted around the sky, as often as one likes."""
+        return row << self._column_bits | column & ((1 << self._column_bits) - 1)
 
-    def _cell_of(self, ra: FloatArray, dec: FloatArray) -> npt.NDArray[np.int32]:
+    def _cell_of(self, ra: FloatArray, dec_bin: IntArray) -> IntArray:
         """Return the cell of each position; of one with NaN some cell."""
-        cell: npt.NDArray[np.int32] = self._cell(
-            self._rows.bin_of(dec), self._columns.bin_of(self._ra_from_zero(ra))
-        )
-        return cell
+        with np.errstate(invalid="ignore"):
+            column = np.floor(ra * ((1 << self._column_bits) / 360)).astype(np.int64)
+        return self._cell(dec_bin >> self._row_bits, column)
 
-    def near_declination(self, dec: FloatArray) -> IntArray:
-        """Return the indices of sources whose declination alone allows a pair: the first sieve."""
+    def near(self, ra: npt.NDArray[np.floating], dec: FloatArray) -> IntArray:
+        """Return the indices of the few sources that may have a position within the radius.
+
+        Parameters
+        ----------
+        ra : ndarray of float, shape (n,)
+            Degrees. Only those are looked at whose declination allows a pair; so this may be a column as it
+            stands in a file, in any byte order.
+        dec : ndarray of float64, shape (n,)
+            Degrees.
+        """
         if self.size == 0:
             return np.empty(0, dtype=np.int64)
-        return np.flatnonzero(self._bands.take(self._dec_axis.unbounded_bin_of(dec), mode="clip"))
-
-    def near_cells(self, ra: FloatArray, dec: FloatArray) -> IntArray:
-        """Return the indices of sources in a cell that some circle lies in: the second sieve."""
-        if self.size == 0:
-            return np.empty(0, dtype=np.int64)
-        return np.flatnonzero(self._is_occupied.take(self._cell_of(ra, dec), mode="clip"))
+        bins = self._dec_bin(dec)
+        (found,) = self._bands.take(bins, mode="clip").nonzero()
+        if len(found) == 0:
+            return found
+        cell = self._cell_of(ra[found].astype(np.float64), bins[found])
+        return found[self._is_occupied[cell]]
 
     def pairs(self, ra: FloatArray, dec: FloatArray) -> Pairs:
         """Return all pairs of a source and a position within the radius.
@@ -253,17 +222,15 @@ class PositionIndex:
         Pairs
             Sorted by source, then position.
         """
-        candidates = self.near_declination(dec)
-        candidates = candidates[np.isfinite(ra[candidates]) & np.isfinite(dec[candidates])]
-        candidates = candidates[self.near_cells(ra[candidates], dec[candidates])]
+        candidates = self.near(ra, dec)
         if len(candidates) == 0:
             empty = np.empty(0, dtype=np.int64)
             return Pairs(empty, empty, np.empty(0))
-        cell = self._cell_of(ra[candidates], dec[candidates])
+        cell = self._cell_of(ra[candidates], self._dec_bin(dec[candidates]))
         first = np.searchsorted(self._cells, cell, side="left")
         count = np.searchsorted(self._cells, cell, side="right") - first
         of_pair, place = _expanded(first, count)
         source, position = candidates[of_pair], self._owners[place]
         separation = separation_arcsec(unit_vectors(ra[source], dec[source]), self._vectors[position])
-        near = separation <= self.radius_arcsec
+        near = separation <= self.radius_arcsec  # where there is NaN, not
         return Pairs(source[near], position[near], separation[near])

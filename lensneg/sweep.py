@@ -82,11 +82,14 @@ class SweepRows:
     def __len__(self) -> int:
         return len(self._table) if self._index is None else len(self._index)
 
+    def raw(self, column: str) -> npt.NDArray[Any]:
+        """Return a column as it stands in the file: text with its padding, numbers big-endian."""
+        values = self._table[column]
+        return values if self._index is None else values[self._index]
+
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
         """Return a column; text is stripped of padding, and TYPE is in upper case."""
-        values = self._table[column]
-        if self._index is not None:
-            values = values[self._index]
+        values = self.raw(column)
         if values.dtype.kind == "S":
             return _read_text(values, column)
         return values.astype(values.dtype.newbyteorder("="))
@@ -94,7 +97,16 @@ class SweepRows:
     def source_type(self) -> npt.NDArray[np.intp]:
         """Return the type of each row as an index into ``SOURCE_TYPES``; -1 for any other."""
         values = self._table["TYPE"]
-        return _type_index(values if self._index is None else values[self._index])
+        assert self.dtype.fields is not None
+        place = self.dtype.fields["TYPE"][1]
+        has_three = values.dtype.itemsize == 3 and place + 4 <= self.dtype.itemsize
+        if has_three:
+            # The fourth byte is the next column's: it is cheaper to take it along and to blank it.
+            values = self._table.getfield(_FOUR_BYTES, place)
+        values = values.copy() if self._index is None else values[self._index]
+        if has_three:
+            return _type_of_number(values.view(np.uint32) & _THREE_OF_FOUR)
+        return _type_index(values)
 
     def take(self, index: IntArray) -> SweepRows:
         """Return some of the rows."""
@@ -114,23 +126,30 @@ class GatheredRows:
     """Rows gathered from many chunks: one native array a column, with room to grow.
 
     Only :data:`NEEDED_COLUMNS` are kept, so a row takes a third of what it takes in the file.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        One row of the file.
+    room : int
+        Rows that are expected. Room that is not used takes no memory; room that is missing, a copy.
     """
 
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
+    def __init__(self, dtype: np.dtype[np.void], room: int = 0) -> None:
         self._dtype = dtype
         self._size = 0
-        self._columns = {name: np.empty(0, dtype[name].newbyteorder("=")) for name in NEEDED_COLUMNS}
-        self._row_index = np.empty(0, np.int64)
+        self._columns = {name: np.empty(room, dtype[name].newbyteorder("=")) for name in NEEDED_COLUMNS}
+        self._row_index = np.empty(room, np.int64)
         self._waiting = np.empty(_SETTLED_AT_ONCE, f"V{dtype.itemsize}")
         self._waiting_index = np.empty(_SETTLED_AT_ONCE, np.int64)
         self._n_waiting = 0
 
     def append(self, rows: SweepRows, row_index: IntArray) -> None:
         """Add rows; they are copied."""
-        done = 0
-        while done < len(rows):
+        done, count = 0, len(row_index)
+        while done < count:
             first = self._n_waiting
-            last = min(first + len(rows) - done, _SETTLED_AT_ONCE)
+            last = min(first + count - done, _SETTLED_AT_ONCE)
             part = slice(done, done + last - first)
             rows.pack(part, self._waiting[first:last])
             self._waiting_index[first:last] = row_index[part]
@@ -243,24 +262,33 @@ def _text(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.str_]:
         raise ValueError("text that is not ASCII") from error
 
 
-#: Each type's four bytes, padded with NUL, as one number; and where that number modulo 13 finds it again.
+#: Each type's four bytes, padded with NUL, as one number; and where that number's hash finds it again.
 _TYPE_NUMBERS: Final = np.array([*SOURCE_TYPES, ""]).astype("S4").view(np.uint32)
-_TYPE_OF_REMAINDER: Final = np.full(13, -1, dtype=np.intp)
-_TYPE_OF_REMAINDER[_TYPE_NUMBERS[:-1] % 13] = np.arange(len(SOURCE_TYPES))
+_HASH_FACTOR: Final = np.uint32(0x5498EE97)
+_HASH_SHIFT: Final = np.uint32(28)
+_FOUR_BYTES: Final = np.dtype("S4")
+_THREE_OF_FOUR: Final = np.frombuffer(b"\xff\xff\xff\0", np.uint32)[0]
+_TYPE_OF_HASH: Final = np.full(16, -1, dtype=np.intp)
+_TYPE_OF_HASH[(_TYPE_NUMBERS[:-1] * _HASH_FACTOR) >> _HASH_SHIFT] = np.arange(len(SOURCE_TYPES))
 
 
 def _type_index(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.intp]:
-    """Return the index of each type in ``SOURCE_TYPES``, whatever its padding and case; -1 for others.
+    """Return the index of each type in ``SOURCE_TYPES``, whatever its padding and case; -1 for others."""
+    if values.dtype.itemsize > 4:
+        values = np.char.strip(values)
+    return _type_of_number(values.astype("S4").view(np.uint32))
+
+
+def _type_of_number(numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.intp]:
+    """Return the index of each type in ``SOURCE_TYPES`` by its four bytes; -1 for others.
 
     Looking up four bytes as one number is many times faster than comparing text, and this is done for
     every bright source.
     """
-    if values.dtype.itemsize > 4:
-        values = np.char.strip(values)
     # Without the bit 0x20 a small letter is its capital, and a space is NUL.
-    numbers = values.astype("S4").view(np.uint32) & np.uint32(0xDFDFDFDF)
-    index: npt.NDArray[np.intp] = _TYPE_OF_REMAINDER[numbers % np.uint32(13)]
-    index[_TYPE_NUMBERS[index] != numbers] = -1
+    numbers = numbers & np.uint32(0xDFDFDFDF)
+    index = _TYPE_OF_HASH.take((numbers * _HASH_FACTOR) >> _HASH_SHIFT)
+    index[_TYPE_NUMBERS.take(index) != numbers] = -1
     return index
 
 

@@ -299,30 +299,30 @@ def test_the_sieve_by_declination_loses_no_pair() -> None:
         index = PositionIndex(ra, dec, radius)
         for _, lens_dec in lenses:
             decs = lens_dec + np.linspace(-radius, radius, 101) / 3600
-            assert index.near_declination(decs).tolist() == list(range(101))
+            assert index.near(np.full(101, 10.0), decs).tolist() == list(range(101))
 
 
 def test_the_sieve_by_declination_sieves() -> None:
     index = PositionIndex(np.array([10.0, 10.0]), np.array([-2.0, 2.0]), 11.0)
     far = np.array([-90.0, -2.1, -1.0, 0.0, 1.0, 2.1, 90.0])
-    assert index.near_declination(far).tolist() == []
+    assert index.near(np.full(7, 10.0), far).tolist() == []
 
 
-def test_the_sieve_by_cells_loses_no_pair() -> None:
+def test_the_sieve_loses_no_pair() -> None:
     """Circles at every right ascension, wherever a grid may begin, and around both poles."""
     lenses = [(half / 2, dec) for half in range(720) for dec in (-90.0, -89.9985, -60.0, 0.0, 89.9)]
     angles = (0.0, 45.0, 90.0, 180.0, 270.0)
     for some in (lenses, lenses[:50], lenses[-50:] + lenses[:50], lenses[1800:1900]):
         index = PositionIndex(*np.array(some).T, 11.0)
         sources = [offset(*lens, angle, 10.999) for lens in some for angle in angles]
-        assert len(index.near_cells(*np.array(sources).T)) == len(sources)
+        assert len(index.near(*np.array(sources).T)) == len(sources)
 
 
-def test_the_sieve_by_cells_sieves() -> None:
+def test_the_sieve_sieves() -> None:
     index = PositionIndex(np.array([359.9, 0.1]), np.array([-2.0, 2.0]), 11.0)
     far = np.array([(359.9, -1.9), (359.9, 2.0), (0.1, -2.0), (0.0, 0.0), (180.0, 2.0), (0.1, 90.0)])
-    assert index.near_cells(*far.T).tolist() == []
-    assert index.near_cells(np.array([359.9, 0.1]), np.array([-2.0, 2.0])).tolist() == [0, 1]
+    assert index.near(*far.T).tolist() == []
+    assert index.near(np.array([359.9, 0.1]), np.array([-2.0, 2.0])).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("turn", [-720.0, -360.0, 0.0, 360.0])
