@@ -107,7 +107,9 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     del gathered
     written = write_pool(run.files.pool(item.id), pool)
     best = best_matches(matches)
-    positives_bytes = write_table(run.files.positives(item.id), best, durable=False) if len(best) else 0
+    positives_bytes = 0
+    if len(best):  # so few that a codec takes its time and saves nothing
+        positives_bytes = write_table(run.files.positives(item.id), best, durable=False, codec="none")
     stats = ItemStats(
         item=item,
         config_sha256=run.record.config.sha256,
@@ -398,16 +400,12 @@ def best_matches(table: pa.Table) -> pa.Table:
     pyarrow.Table
         The nearest source of each position; between equally near ones that of the lowest TARGETID.
     """
-    table = table.sort_by(
-        [
-            (name, "ascending")
-            for name in ("catalog_row", "separation_arcsec", "targetid", "sweep_file", "row_index")
-        ]
-    )
-    rows = table["catalog_row"].to_numpy()
+    keys = ("catalog_row", "separation_arcsec", "targetid", "sweep_file", "row_index")
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in keys]).to_numpy()
+    rows = table["catalog_row"].to_numpy()[order]
     first = np.ones(len(rows), dtype=bool)
     first[1:] = rows[1:] != rows[:-1]
-    return table.filter(pa.array(first))
+    return table.take(order[first])
 
 
 def _count(pool: pa.Table) -> tuple[StratumCount, ...]:

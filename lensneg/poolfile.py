@@ -8,6 +8,7 @@ tier rows stand by stratum and pool, then priority.
 
 from __future__ import annotations
 
+import io
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -128,7 +129,8 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
     if (np.diff(tier) < 0).any():
         raise ValueError(f"{uri}: the rows are not in the order of a pool file")
     edges = np.searchsorted(tier, np.arange(tier.max(initial=0) + 2))
-    sink = pa.BufferOutputStream()
+    # Not Arrow's own buffer, which as it grows leaves as much memory behind as it holds in the end.
+    sink = io.BytesIO()
     groups = []
     names = table.column_names
     # Where no value can be missing the file need not say so for each.
@@ -150,6 +152,6 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
                 writer.write_table(part, row_group_size=_LARGEST_ROW_GROUP)
                 lowest = int(part["sampling_priority"].to_numpy().min())
                 groups.append(RowGroup(rows=len(part), priority_min=lowest))
-    data = sink.getvalue()
+    data = sink.getbuffer()
     storage.write_bytes(uri, data, durable=False)
-    return PoolFile(data.size, tuple(groups))
+    return PoolFile(len(data), tuple(groups))

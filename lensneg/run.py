@@ -343,11 +343,16 @@ def _load_run(root: str, _etag: str) -> Run:
 
 def read_table(uri: str) -> pa.Table:
     """Read a Parquet file whole."""
-    return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
+    return pq.ParquetFile(pa.BufferReader(storage.read_bytes(uri))).read()
 
 
 def write_table(
-    uri: str, table: pa.Table, *, dictionary: Collection[str] | None = None, durable: bool = True
+    uri: str,
+    table: pa.Table,
+    *,
+    codec: str = "zstd",
+    dictionary: Collection[str] | None = None,
+    durable: bool = True,
 ) -> int:
     """Write a Parquet file in one piece; return its bytes.
 
@@ -355,6 +360,7 @@ def write_table(
     ----------
     uri : str
     table : pyarrow.Table
+    codec : str
     dictionary : collection of str, optional
         The columns that get a dictionary; by default Arrow tries with each.
     durable : bool
@@ -362,7 +368,7 @@ def write_table(
     """
     use = True if dictionary is None else [name for name in table.column_names if name in dictionary]
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=use)
+    pq.write_table(table, sink, compression=codec, use_dictionary=use)
     data = sink.getvalue()
     storage.write_bytes(uri, data, durable=durable)
     return int(data.size)

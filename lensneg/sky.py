@@ -144,9 +144,8 @@ class PositionIndex:
         self._vectors = unit_vectors(ra, dec)
         radius = radius_arcsec / 3600 + _MARGIN
         south, north = dec - radius, dec + radius
-        # A bin is left empty at either end, for what lies beyond it.
-        span = float(north.max() - south.min())
-        self._bins_per_degree = (self._DEC_BINS - 3) / span
+        # The first bin is left empty: what has no declination comes to lie there.
+        self._bins_per_degree = (self._DEC_BINS - 3) / float(north.max() - south.min())
         self._dec_zero = float(south.min()) - 1.5 / self._bins_per_degree
         first, last = self._dec_bin(south), self._dec_bin(north)
         self._bands = np.zeros(self._DEC_BINS, dtype=bool)
@@ -173,11 +172,13 @@ class PositionIndex:
         self._is_occupied[cell] = True
 
     def _dec_bin(self, dec: FloatArray) -> IntArray:
-        """Return the bin of each declination, which need not be one of the index; of NaN some number."""
+        """Return the bin of each declination; of one that no circle comes near, or of NaN, some bin."""
         place = dec - self._dec_zero
         place *= self._bins_per_degree
         with np.errstate(invalid="ignore"):
-            return place.astype(np.int64)
+            bins = place.astype(np.int64)
+        bins &= self._DEC_BINS - 1
+        return bins
 
     def _cell(self, row: IntArray, column: IntArray) -> IntArray:
         """Return the number of a cell; columns are counted around the sky, as often as one likes."""
@@ -203,7 +204,7 @@ class PositionIndex:
         if self.size == 0:
             return np.empty(0, dtype=np.int64)
         bins = self._dec_bin(dec)
-        (found,) = self._bands.take(bins, mode="clip").nonzero()
+        (found,) = self._bands[bins].nonzero()
         if len(found) == 0:
             return found
         cell = self._cell_of(ra[found].astype(np.float64), bins[found])

@@ -105,7 +105,7 @@ class SweepRows:
             values = self._table.getfield(_FOUR_BYTES, place)
         values = values.copy() if self._index is None else values[self._index]
         if has_three:
-            return _type_of_number(values.view(np.uint32) & _THREE_OF_FOUR)
+            return _type_of_number(values.view(np.uint32), _THREE_OF_FOUR)
         return _type_index(values)
 
     def take(self, index: IntArray) -> SweepRows:
@@ -267,7 +267,9 @@ _TYPE_NUMBERS: Final = np.array([*SOURCE_TYPES, ""]).astype("S4").view(np.uint32
 _HASH_FACTOR: Final = np.uint32(0x5498EE97)
 _HASH_SHIFT: Final = np.uint32(28)
 _FOUR_BYTES: Final = np.dtype("S4")
-_THREE_OF_FOUR: Final = np.frombuffer(b"\xff\xff\xff\0", np.uint32)[0]
+#: Without the bit 0x20 a small letter is its capital, and a space is NUL.
+_ALL_CAPITALS: Final = np.frombuffer(b"\xdf\xdf\xdf\xdf", np.uint32)[0]
+_THREE_OF_FOUR: Final = np.frombuffer(b"\xdf\xdf\xdf\0", np.uint32)[0]
 _TYPE_OF_HASH: Final = np.full(16, -1, dtype=np.intp)
 _TYPE_OF_HASH[(_TYPE_NUMBERS[:-1] * _HASH_FACTOR) >> _HASH_SHIFT] = np.arange(len(SOURCE_TYPES))
 
@@ -279,14 +281,15 @@ def _type_index(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.intp]:
     return _type_of_number(values.astype("S4").view(np.uint32))
 
 
-def _type_of_number(numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.intp]:
+def _type_of_number(
+    numbers: npt.NDArray[np.uint32], its_bits: np.uint32 = _ALL_CAPITALS
+) -> npt.NDArray[np.intp]:
     """Return the index of each type in ``SOURCE_TYPES`` by its four bytes; -1 for others.
 
     Looking up four bytes as one number is many times faster than comparing text, and this is done for
     every bright source.
     """
-    # Without the bit 0x20 a small letter is its capital, and a space is NUL.
-    numbers = numbers & np.uint32(0xDFDFDFDF)
+    numbers = numbers & its_bits
     index = _TYPE_OF_HASH.take((numbers * _HASH_FACTOR) >> _HASH_SHIFT)
     index[_TYPE_NUMBERS.take(index) != numbers] = -1
     return index
