@@ -2,7 +2,9 @@
 
 All that reaches inside moto is in this module, and moto is pinned to the version it was written for:
 
-- Lambda tasks go to :class:`lensneg.local.lambdas.LocalLambda` in the place of moto's stand-in;
+- Lambda tasks go straight to :class:`lensneg.local.lambdas.LocalLambda`: moto makes an AWS client for each
+  and answers it itself, which takes longer than a small item, on a core that has other work;
+- whether an execution still runs is asked of moto's own record, for the same reason;
 - ``emr-serverless:startJobRun.sync``, which moto's interpreter lacks, goes to
   :class:`lensneg.local.emr.LocalEmrServerless`;
 - ``states:startExecution.sync:2`` exists there, but passes its parameters on under the names that Step
@@ -27,7 +29,6 @@ import boto3
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 from moto import mock_aws
-from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
     FailureEvent,
@@ -37,7 +38,10 @@ from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
     StatesErrorNameType,
 )
-from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import (
+    lambda_eval_utils,
+    state_task_factory,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import (
     ResourceCondition,
 )
@@ -48,6 +52,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceSfn,
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from lensneg import storage
 from lensneg.local.emr import FINAL_STATES, LocalEmrServerless
@@ -120,12 +125,13 @@ class Machine:
         arn = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(data))[
             "executionArn"
         ]
+        record = stepfunctions_parser_backends[_ACCOUNT][_REGION].describe_execution(arn)
         try:
             while True:
-                execution = self._client.describe_execution(executionArn=arn)
+                running = record.status == "RUNNING"
                 on_poll()
-                if execution["status"] != "RUNNING":
-                    return dict(execution)
+                if not running:
+                    return dict(self._client.describe_execution(executionArn=arn))
                 time.sleep(_POLL_SECONDS)
         except BaseException:  # Ctrl-C above all: no state may follow the one that is under way
             self._client.stop_execution(executionArn=arn, error="Interrupted", cause="stopped from outside")
@@ -153,7 +159,7 @@ def local_machine(
         # Someone's own S3 endpoint is for the sweeps, which the functions read; moto answers only for AWS's.
         patch.dict(os.environ, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}),
         mock_aws(config=config),
-        patch.object(LambdaSimpleBackend, "invoke", _lambda_backend(functions)),
+        patch.object(lambda_eval_utils, "_invoke_lambda_function", _lambda_invoker(functions)),
         patch.object(state_task_factory, "state_task_service_for", _task_services(emr)),
     ):
         _silence_moto()
@@ -161,25 +167,19 @@ def local_machine(
         yield Machine(spark_submit_parameters)
 
 
-def _lambda_backend(functions: LocalLambda) -> Callable[..., bytes]:
-    """Return what stands in for moto's Lambda backend's ``invoke``."""
+def _lambda_invoker(functions: LocalLambda) -> Callable[..., dict[str, Any]]:
+    """Return what stands in for moto's call of the Lambda API; it answers as that does."""
 
-    def invoke(
-        _backend: Any,
-        function_name: str,
-        _qualifier: Any,
-        body: Any,
-        _headers: Any,
-        answer: dict[str, str],
-    ) -> bytes:
+    def invoke(parameters: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        name, body = parameters["FunctionName"], parameters["Payload"]
         text = body.decode() if isinstance(body, bytes) else body
-        result, error = functions.invoke(function_name, text)
+        result, error = functions.invoke(name, text)
+        answer = {"StatusCode": 200, "ExecutedVersion": "$LATEST"}
         if error is not None:
-            answer["x-amz-function-error"] = "Unhandled"
-            return json.dumps(error).encode()
-        if function_name == "PlanFanOut" and result["bucket"] == "local":
+            return {**answer, "FunctionError": "Unhandled", "Payload": error}
+        if name == "PlanFanOut" and result["bucket"] == "local":
             _serve_items(result["bucket"], result["key"])
-        return json.dumps(result).encode()
+        return {**answer, "Payload": result}
 
     return invoke
 
