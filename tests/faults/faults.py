@@ -18,12 +18,22 @@ from lensneg.local.lambdas import LocalContext, handler_module
 #: `make faults` sets it: every point is tried, and not a few of them.
 LONG = os.environ.get("LENSNEG_FAULTS") == "long"
 
+#: What a run calls, in order.
+FUNCTIONS = ("Preflight", "PlanFanOut", "FilterSweep", "SummarizeFanOut", "CheckSample", "ValidateManifest",
+             "PublishManifest", "Report")  # fmt: skip
+
 STARTED_AT = "2025-01-02T03:04:05Z"
 
 
 def tell(scenario: str, injected: str, outcome: str) -> None:
     """Print a line of the suite's record."""
     print(f"{scenario:<28} | {injected:<48} | {outcome}", flush=True)
+
+
+def load_handlers() -> None:
+    """Import what the functions are made of."""
+    for function in FUNCTIONS:
+        importlib.import_module(handler_module(function))
 
 
 def call(function: str, event: dict[str, Any]) -> dict[str, Any]:

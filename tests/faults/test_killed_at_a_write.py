@@ -11,8 +11,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from faults import LONG, Death, call, in_child, published, reset, tell, walk
-from world import World, draw, make_world, read_items
+from faults import LONG, Death, call, in_child, published, reset, tell
+from world import World, make_world
 
 POINTS_IN_SHORT = 5
 
@@ -112,7 +112,7 @@ def test_a_run_does_not_go_on_with_other_inputs(world: World, tmp_path: Path, wh
     shutil.copy(world.config, config)
     here = World(sky, config, world.template, world.out, {})
     request = {**here.request(), "run_id": "two"}
-    in_child(lambda: walk(request, draw, read_items))
+    in_child(lambda: call("Preflight", request))
     before = {
         p: p.read_bytes() for p in (world.out / "runs" / "two").rglob("*.json") if "gates" not in p.parts
     }

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from faults import LONG, STARTED_AT, tell, walk
 from moto.backends import get_backend
-from test_state_machine import draw_plainly
+from plainrun import draw_plainly
 from weather import Weather, bad_weather
 from world import World, make_world
 
