@@ -1,13 +1,16 @@
 """What the fault suite shares: a run step by step in this process, a record of what it publishes, a fork."""
 
 import importlib
+import io
+import logging
 import os
 import pickle
 import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +42,24 @@ def load_handlers() -> None:
 def call(function: str, event: dict[str, Any]) -> dict[str, Any]:
     """Invoke a function's handler, again where it says that this may help, as the state machine does."""
     handler = importlib.import_module(handler_module(function)).handler
-    for _ in range(6):
-        try:
-            return handler(event, LocalContext(function))
-        except TransientError:
-            continue
-    return handler(event, LocalContext(function))
+    with _quietly():
+        for _ in range(6):
+            try:
+                return handler(event, LocalContext(function))
+            except TransientError:
+                continue
+        return handler(event, LocalContext(function))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep logs and metrics from filling the suite's record."""
+    logging.disable()
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 class Refused(Exception):  # noqa: N818

@@ -34,6 +34,7 @@ class Process:
         command += ["--run-id", request["run_id"]]
         for spec in request["positives"]:
             command += ["--positives", spec["uri"] if isinstance(spec, dict) else spec]
+        self.started_ns = time.time_ns()
         with log.open("wb") as output:
             self.popen = subprocess.Popen(
                 command,
@@ -80,17 +81,25 @@ class Process:
                 found.append(int(entry.name))
         return found
 
-    def kill(self, kind: str, chance: random.Random) -> str:
-        """Kill -9 what is there of a kind, or one of them; return what was killed, or nothing."""
+    def kill(self, kind: str, chance: random.Random) -> int:
+        """Kill -9 what is there of a kind, one of them, or, of the kind ``whole``, all.
+
+        Returns
+        -------
+        int
+            How many processes the signal reached.
+        """
         pids = self.family("" if kind == "whole" else kind)
-        if kind not in ("whole", "parent") and pids:
+        if kind != "whole" and pids:
             pids = [chance.choice(pids)]
+        reached = 0
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
+                reached += 1
             except ProcessLookupError:
-                pids = [other for other in pids if other != pid]
-        return kind if pids else ""
+                pass
+        return reached
 
     def gone(self, seconds: float = 15) -> bool:
         """Wait until none of the processes is left."""

@@ -1,7 +1,6 @@
 """A small sky, a config that it can pass, and an output folder in which the mini-test has passed."""
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +57,6 @@ def make_world(folder: Path, rows: int) -> World:
     changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 3, "execution.mini_test_files": 1}
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     world = World(sky, config, folder / "template", folder / "out", {})
-    os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
-    os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
-    os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "CRITICAL")
     in_child(lambda: world.make("test", "mini"))
     shutil.copytree(world.out, world.template)
     in_child(world.make)
