@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from lensneg import cost, storage
 from lensneg.errors import InputError
-from lensneg.run import Run, RunFiles
+from lensneg.run import Run, RunFiles, read_sample_summary
 
 #: The options of ``lensneg cost``, by default: map items at a time, and MB of the FilterSweep function.
 _CONCURRENCY: Final = 1000
@@ -55,9 +55,8 @@ def _rate(amount: float, seconds: float) -> float | None:
 
 
 def _draw(files: RunFiles) -> dict[str, Any] | None:
-    try:
-        summary = storage.read_json(files.sample_summary)
-    except FileNotFoundError:
+    summary = read_sample_summary(files)
+    if summary is None:
         return None
     steps = summary.get("seconds", {})
     return {

@@ -24,7 +24,7 @@ from lensneg.config import CONFUSER_CATEGORIES, SPLIT_ORDER
 from lensneg.datamodel import Cell, sweep_cell
 from lensneg.gates import GATE_NAMES
 from lensneg.results import SCHEMA_VERSION, ValidationRecord
-from lensneg.run import Run, RunFiles, load_run
+from lensneg.run import Run, RunFiles, load_run, read_sample_summary
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -177,10 +177,7 @@ def read_gates(files: RunFiles) -> list[dict[str, Any]]:
 def strata_table(files: RunFiles) -> list[dict[str, Any]]:
     """Return, for each stratum, its positives, target, rows drawn from each pool, and shortfall."""
     quotas = storage.read_json(files.quotas)
-    try:
-        summary = storage.read_json(files.sample_summary)
-    except FileNotFoundError:
-        summary = {"rows": []}
+    summary = read_sample_summary(files) or {"rows": []}
     drawn = {(r["nobs_z_bin"], r["type_bin"], r["pool"]): r["rows"] for r in summary["rows"]}
     return [
         {

@@ -318,6 +318,22 @@ def read_record(uri: str) -> RunRecord:
         ) from error
 
 
+def read_sample_summary(files: RunFiles) -> dict[str, Any] | None:
+    """Return what the draw's job says of its work.
+
+    Returns
+    -------
+    dict or None
+        None if the job did not come so far: one that was killed may leave a summary half written, as on a
+        local disk Spark does not write a file in one piece.
+    """
+    try:
+        summary: dict[str, Any] = storage.read_json(files.sample_summary)
+    except (FileNotFoundError, ValueError):
+        return None
+    return summary
+
+
 def load_run(root: str) -> Run:
     """Load a planned run: its record, config and lens positions.
 

@@ -10,12 +10,14 @@ from faults import call, in_child, reset
 from world import World, make_world
 
 from lensneg import preflight, storage
+from lensneg.bill import make_bill
 from lensneg.errors import CatalogError, TransientError
 from lensneg.fanout import finished
 from lensneg.local.engine import local_machine
 from lensneg.local.lambdas import Invocation
 from lensneg.plan import plan_fan_out
-from lensneg.run import Item, load_run
+from lensneg.report import strata_table
+from lensneg.run import Item, RunFiles, load_run
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +141,14 @@ def test_the_local_run_does_not_touch_someones_own_s3(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with local_machine(Functions(), None, "") as machine:  # type: ignore[arg-type]
         assert machine.execute("one", {})["error"] == "Gate1PreSubmission"
+
+
+@pytest.mark.parametrize("text", ["", '{"run_id": "one", "ro'])
+def test_a_summary_that_is_half_written_is_none(root: str, text: str) -> None:
+    """A job that was killed leaves it so; what shows a failed run must not stumble over it."""
+    files = RunFiles.of_root(root)
+    whole = strata_table(files)
+    assert sum(stratum["drawn"] for stratum in whole) > 0
+    Path(files.sample_summary).write_text(text)
+    assert sum(stratum["drawn"] for stratum in strata_table(files)) == 0
+    assert make_bill(load_run(root))["draw"] is None
