@@ -1,18 +1,24 @@
-"""A run in S3 while a fifth of its answers is SlowDown, 500, a reset connection, lost, or a short body.
+"""A run in S3 while a fifth of its requests meets SlowDown, 500, a reset connection, a lost or a cut answer.
 
-Sweeps, catalogue, config and output are all in S3. What is published is to the byte what is published in fair
-weather. The faults go in below the client's own retries.
+Sweeps, catalogue, config and output are all in S3, which is moto's server behind a proxy that spoils what
+passes. What is published is to the byte what is published in fair weather.
 """
 
+import http.client
 import shutil
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults import LONG, STARTED_AT, tell, walk
 from moto.backends import get_backend
+from moto.server import ThreadedMotoServer
 from plainrun import draw_plainly
+from proxy import KINDS, faulty_proxy
 from weather import Weather, bad_weather
 from world import World, make_world
 
@@ -75,34 +81,107 @@ def run_of(mode: str, folder: Path) -> str:
     return walk({**REQUEST, "mode": mode, "run_id": mode}, draw_in_s3(folder), storage.read_json)
 
 
-@pytest.fixture
-def fair(mocked_s3: None, world: World, tmp_path: Path) -> dict[str, bytes]:
-    """What is published in fair weather."""
-    fill(world)
-    run_of("test", tmp_path / "copy")
-    run_of("full", tmp_path / "copy")
-    return published()
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """moto's S3 over HTTP, in this process; ``host:port``."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.delenv("AWS_PROFILE", raising=False)
+        patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")  # so that a list has several pages
+        server.start()
+        yield "{}:{}".format(*server.get_host_and_port())
+        server.stop()
+
+
+@contextmanager
+def through(url: str) -> Iterator[None]:
+    """Let this process's S3 client speak to a URL."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", url)
+        storage.s3_client.cache_clear()
+        yield
+    storage.s3_client.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def fair(server: str, world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What is published in fair weather, and the record of the mini-test."""
+    copy = tmp_path_factory.mktemp("copy") / "copy"
+    with through(f"http://{server}"):
+        fill(world)
+        run_of("test", copy)
+        run_of("full", copy)
+        [record] = storage.list_files("s3://sky/out/minitests")
+        return {**published(), record.uri: storage.read_bytes(record.uri)}
 
 
 @pytest.mark.parametrize("seed", range(10) if LONG else [1])
 def test_a_run_in_bad_weather(
-    fair: dict[str, bytes], world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    fair: dict[str, bytes],
+    server: str,
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
 ) -> None:
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.001)))
-    monkeypatch.setattr(storage, "_PART_BYTES", 64 << 10)  # so that a small file has many parts
-    fill(world)
-    with bad_weather(Weather(0.2, seed)) as weather:
-        run_of("test", tmp_path / "copy")
+    monkeypatch.setattr(storage, "_PART_BYTES", 128 << 10)  # so that a small file has many parts
+    expected = {uri: data for uri, data in fair.items() if "/manifests/" in uri}
+    with through(f"http://{server}"):
+        fill(world)
+        for uri in fair.keys() - expected.keys():
+            storage.write_bytes(uri, fair[uri])
+    with faulty_proxy(server, 0.2, seed) as proxy, through(proxy.url):
+        if LONG:
+            run_of("test", tmp_path / "copy")
         run_of("full", tmp_path / "copy")
-    found = published()
-    assert found == fair
+    with through(f"http://{server}"):
+        found = published()
+    for faults, operation in proxy.table():
+        tell(f"S3: {operation}", faults, "identical" if found == expected else "WRONG")
+    assert found == expected
     assert len(found) >= 3
-    assert min(weather.injected.values()) > 5, weather.injected
-    assert len(weather.injected) == 5
-    faults = ", ".join(f"{count} {kind}" for kind, count in sorted(weather.injected.items()))
-    total = sum(weather.requests.values())
-    tell("S3 in bad weather", f"{faults} in {total} requests", "identical")
+    # Not left to chance: each kind in each operation that a run makes often.
+    for operation in ("GET", "GET of a range", "list page", "PUT", "HEAD"):
+        assert len(proxy.injected[operation]) >= 4, operation
+    assert proxy.injected["conditional PUT"]["answer lost"] >= 1
+    total = sum(proxy.requests.values())
+    assert sum(map(Counter.total, proxy.injected.values())) > total / 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_is_what_it_is_called(server: str, kind: str) -> None:
+    """The proxy would prove nothing if its answers were whole."""
+    with through(f"http://{server}"):
+        get_backend("s3").reset()
+        storage.s3_client().create_bucket(Bucket="sky")
+        storage.write_bytes("s3://sky/x", b"x" * 1000)
+    with faulty_proxy(server, 1.0) as proxy:
+        proxy.injected["PUT"].update(other for other in KINDS if other != kind)
+        proxy.injected["GET"].update(other for other in KINDS if other != kind)
+        connection = http.client.HTTPConnection(proxy.url.removeprefix("http://"))
+        method = "PUT" if kind == "answer lost" else "GET"
+        with through(proxy.url):
+            url = storage.s3_client().generate_presigned_url(
+                f"{method.lower()}_object", {"Bucket": "sky", "Key": "x"}
+            )
+        connection.request(method, url.removeprefix(proxy.url), b"other" if method == "PUT" else None)
+        if kind in ("reset", "answer lost"):
+            with pytest.raises(ConnectionResetError):
+                connection.getresponse()
+        elif kind == "short body":
+            with pytest.raises(http.client.IncompleteRead) as error:
+                connection.getresponse().read()
+            assert (len(error.value.partial), error.value.expected) == (500, 500)
+        else:
+            assert connection.getresponse().status == {"SlowDown": 503, "InternalError": 500}[kind]
+        connection.close()
+    with through(f"http://{server}"):
+        assert storage.read_bytes("s3://sky/x") == (b"other" if kind == "answer lost" else b"x" * 1000)
 
 
 def test_a_file_that_is_replaced_while_it_is_read(mocked_s3: None, world: World, tmp_path: Path) -> None:
