@@ -10,23 +10,33 @@ from functions.task import Event, logger, metrics, task
 from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.fanout import filter_item
-from lensneg.run import Item, load_run
+from lensneg.run import Item, RunFiles, load_run
 
 
 @task
 def handler(event: Event) -> Event:
     """Work on one item; where it fails for a reason that we know, leave word for gate 2."""
-    run = load_run(event["root"])
+    files = RunFiles.of_root(event["root"])
     item = Item.model_validate(event["item"])
     logger.append_keys(item=item.id)
     try:
-        stats = filter_item(run, item)
+        stats = filter_item(load_run(event["root"]), item)
     except LensnegError as error:
-        with suppress(LensnegError):  # where not even that can be written, the error itself matters more
-            storage.write_json(run.files.error(item.id), {"item": item.id, "message": str(error)})
+        _leave_word(files, item, str(error))
+        raise
+    except MemoryError:
+        remedy = (
+            "give the function more (MemorySize in template.yaml), or on one machine take fewer --workers"
+        )
+        _leave_word(files, item, f"{item.sweep}: out of memory; {remedy}")
         raise
     metrics.add_metric("ItemsDone", MetricUnit.Count, 1)
     metrics.add_metric("RowsIn", MetricUnit.Count, stats.rows_in)
     metrics.add_metric("RowsKept", MetricUnit.Count, stats.rows_kept)
     metrics.add_metric("BytesRead", MetricUnit.Bytes, stats.bytes_read)
     return {"item": item.id, "rows_in": stats.rows_in, "rows_kept": stats.rows_kept}
+
+
+def _leave_word(files: RunFiles, item: Item, message: str) -> None:
+    with suppress(LensnegError, MemoryError):  # where not even that can be written, the error matters more
+        storage.write_json(files.error(item.id), {"item": item.id, "message": message})

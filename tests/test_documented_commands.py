@@ -272,11 +272,14 @@ def stand_in_job(_log_folder: Path, _on_step: Any) -> Any:
 class NearLambda(LocalLambda):
     """Handlers in this process: to start another takes longer than all that they do here."""
 
-    def _new_pool(self) -> Any:
+    def __init__(self, _workers: int, *more: Any) -> None:
+        super().__init__(1, *more)
+
+    def _new_sandbox(self) -> Any:
         return ThreadPoolExecutor(1)
 
     def stop(self) -> None:
-        self._pool.shutdown()
+        self._free.get().shutdown()
 
 
 def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:

@@ -5,7 +5,9 @@ it to fail or to write something wrong.
 """
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -313,13 +315,21 @@ def test_every_token_of_the_graph_has_a_value() -> None:
     assert "${" not in render(values)
 
 
+def process_of(functions: LocalLambda) -> Any:
+    """The process that the next invocation goes to."""
+    sandbox = functions._free.get()
+    sandbox.submit(int).result()
+    functions._free.put(sandbox)
+    [process] = sandbox._processes.values()
+    return process
+
+
 def test_a_worker_process_that_dies_is_an_error_and_not_the_end(tmp_path: Path) -> None:
     functions = LocalLambda(1, tmp_path)
     try:
-        functions._pool.submit(int).result()
-        for process in list(functions._pool._processes.values()):
-            process.kill()
-            process.join()
+        process = process_of(functions)
+        process.kill()
+        process.join()
         died = functions.invoke("Preflight", "{}")
         assert died.error is not None
         assert died.error["errorType"] == "Runtime.ExitError"
@@ -327,3 +337,24 @@ def test_a_worker_process_that_dies_is_an_error_and_not_the_end(tmp_path: Path) 
         assert answer.result["gate"]["passed"] is False
     finally:
         functions.stop()
+
+
+def test_a_worker_process_that_hangs_is_ended_and_its_neighbour_is_not(tmp_path: Path) -> None:
+    """It would hold its place for good, and what it wrote late would come after the next attempt's work."""
+    functions = LocalLambda(2, tmp_path, timeout_seconds=1)
+    try:
+        hanging = functions._free.get()
+        other = process_of(functions)
+        functions._free.put(hanging)
+        process = process_of(functions)
+        os.kill(process.pid, signal.SIGSTOP)
+        late = functions.invoke("Preflight", "{}")
+        assert late.error == {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": "Preflight took more than 1 s and was ended",
+        }
+        assert process.exitcode == -signal.SIGKILL
+        assert other.is_alive()
+    finally:
+        functions.stop()
+    assert not other.is_alive()

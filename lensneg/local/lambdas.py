@@ -6,6 +6,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import queue
 import re
 import signal
 import sys
@@ -21,6 +22,9 @@ from typing import Any, NamedTuple
 
 #: Lambda's memory is not limited here; handlers are told a figure that AWS would give them.
 _MEMORY_MB = 2048
+
+#: As long as the state machine waits for a task, and the longest that AWS lets a function run.
+_TIMEOUT_SECONDS = 900.0
 
 
 class Invocation(NamedTuple):
@@ -88,17 +92,22 @@ def _invoke(function_name: str, body: str) -> str:
 
 
 class LocalLambda:
-    """Invokes handlers in worker processes.
+    """Invokes handlers, each in a process that does one thing at a time, as a Lambda sandbox does.
+
+    A process that is lost, or that takes too long and is killed for it, costs the invocation that it was at
+    and no other; another process takes its place.
 
     Parameters
     ----------
     workers : int
-        Processes.
+        Processes. None is started before it is needed, and one that has worked is taken first.
     log_folder : Path
         Where each process keeps its log.
     on_done : callable, optional
         Called with a function's name, its event and the :class:`Invocation` after each invocation, in the
         thread that invoked it.
+    timeout_seconds : float
+        How long an invocation may take.
     """
 
     def __init__(
@@ -106,57 +115,83 @@ class LocalLambda:
         workers: int,
         log_folder: Path,
         on_done: Callable[[str, Any, Invocation], None] | None = None,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         log_folder.mkdir(parents=True, exist_ok=True)
         self.workers = workers
+        self.timeout_seconds = timeout_seconds
         self._on_done = on_done
         # Taken before moto puts its dummy credentials there: sweeps may well lie in a real bucket.
         self._start = (_start_worker, (dict(os.environ), str(log_folder)))
         self._lock = threading.Lock()
         self._stopped = False
-        self._pool = self._new_pool()
+        self._free: queue.LifoQueue[ProcessPoolExecutor] = queue.LifoQueue()
+        self._sandboxes: set[ProcessPoolExecutor] = set()
+        for _ in range(workers):
+            self._free.put(self._new_sandbox())
 
-    def _new_pool(self) -> ProcessPoolExecutor:
+    def _new_sandbox(self) -> ProcessPoolExecutor:
         initializer, arguments = self._start
         # A fresh interpreter each: nothing of moto's patches may leak into the handlers.
-        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), initializer, arguments)
+        sandbox = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer, arguments)
+        self._sandboxes.add(sandbox)
+        return sandbox
 
     def invoke(self, function_name: str, body: str) -> Invocation:
         """Run a handler and wait for it."""
-        with self._lock:
-            pool = self._pool
+        sandbox = self._free.get()
         try:
-            answer = json.loads(pool.submit(_invoke, function_name, body).result())
+            invocation = self._run(sandbox, function_name, body)
+        except TimeoutError:
+            message = f"{function_name} took more than {self.timeout_seconds:g} s and was ended"
+            invocation = Invocation(error={"errorType": "Sandbox.Timedout", "errorMessage": message})
+            sandbox = self._replace(sandbox)
         except (BrokenProcessPool, RuntimeError) as error:
-            self._replace(pool)
-            answer = {
-                "error": {
-                    "errorType": "Runtime.ExitError",
-                    "errorMessage": f"the process that ran {function_name} was ended ({error})",
-                }
-            }
-        invocation = Invocation(**answer)
+            message = f"the process that ran {function_name} was ended ({error})"
+            invocation = Invocation(error={"errorType": "Runtime.ExitError", "errorMessage": message})
+            sandbox = self._replace(sandbox)
+        finally:
+            self._free.put(sandbox)
         if self._on_done is not None:
             self._on_done(function_name, json.loads(body), invocation)
         return invocation
 
-    def _replace(self, broken: ProcessPoolExecutor) -> None:
-        """Put a new pool in the place of one that lost a process."""
+    def _run(self, sandbox: ProcessPoolExecutor, function_name: str, body: str) -> Invocation:
+        """Run a handler in a process; TimeoutError if it takes too long, BrokenProcessPool if it is lost."""
+        answer = sandbox.submit(_invoke, function_name, body).result(self.timeout_seconds)
+        return Invocation(**json.loads(answer))
+
+    def _replace(self, sandbox: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        """Return what takes the place of a process: another, or, once all has been stopped, itself."""
         with self._lock:
-            if self._pool is broken and not self._stopped:
-                self._pool = self._new_pool()
+            if self._stopped:
+                return sandbox
+            _end([sandbox], signal.SIGKILL)
+            self._sandboxes.discard(sandbox)
+            return self._new_sandbox()
 
     def stop(self) -> None:
         """End all worker processes at once; whatever is invoked after that fails."""
         with self._lock:
             self._stopped = True
-            started = self._pool._processes or {}
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            processes = list(started.values())  # none is started after the shutdown
-        for process in processes:
+            sandboxes = list(self._sandboxes)
+        _end(sandboxes, signal.SIGTERM)
+
+
+def _end(sandboxes: list[ProcessPoolExecutor], number: signal.Signals) -> None:
+    """End processes by a signal, and with -9 where that is not enough."""
+    processes = []
+    for sandbox in sandboxes:
+        started = sandbox._processes or {}
+        sandbox.shutdown(wait=False, cancel_futures=True)
+        processes += list(started.values())  # none is started after the shutdown
+    for process in processes:
+        if number == signal.SIGKILL:
+            process.kill()
+        else:
             process.terminate()
-        deadline = time.monotonic() + 5
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-            if process.is_alive():
-                process.kill()
+    deadline = time.monotonic() + 5
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()

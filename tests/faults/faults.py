@@ -7,12 +7,15 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from lensneg import storage
 from lensneg.errors import TransientError
@@ -144,6 +147,27 @@ def in_child(act: Callable[[], Any]) -> Any:
     fine, answer = pickle.loads(data)
     assert fine, answer
     return answer
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    """Put a disk of its own, a tmpfs, at an empty folder; the test is skipped where that cannot be done."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill_up(folder: Path, left: int) -> None:
+    """Leave so many bytes on a disk."""
+    filler = folder / "filler"
+    filler.unlink(missing_ok=True)
+    free = os.statvfs(folder)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_bsize - left)
 
 
 class Death:

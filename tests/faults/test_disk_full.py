@@ -4,14 +4,12 @@ The disk is a real one, a tmpfs of a few hundred kilobytes; where it cannot be m
 """
 
 import errno
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import LONG, in_child, published, tell
+from faults import LONG, fill_up, in_child, published, small_disk, tell
 from world import World, make_world
 
 from lensneg.errors import StorageError
@@ -27,24 +25,9 @@ def disk(world: World) -> Iterator[Path]:
     """The output folder, on a disk of its own."""
     shutil.rmtree(world.out)
     world.out.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(world.out)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a tmpfs cannot be mounted here")
-    try:
+    with small_disk(world.out, 16):
         shutil.copytree(world.template, world.out, dirs_exist_ok=True)
         yield world.out
-    finally:
-        subprocess.run(["umount", "-l", str(world.out)], check=True)
-
-
-def fill_up(folder: Path, left: int) -> None:
-    """Leave so many bytes on a disk."""
-    filler = folder / "filler"
-    filler.unlink(missing_ok=True)
-    free = os.statvfs(folder)
-    size = free.f_bavail * free.f_bsize - left
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def test_a_run_on_a_full_disk(world: World, disk: Path) -> None:

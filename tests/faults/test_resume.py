@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from faults import call, in_child, reset
 from world import World, make_world
@@ -152,3 +153,17 @@ def test_a_summary_that_is_half_written_is_none(root: str, text: str) -> None:
     Path(files.sample_summary).write_text(text)
     assert sum(stratum["drawn"] for stratum in strata_table(files)) == 0
     assert make_bill(load_run(root))["draw"] is None
+
+
+def test_an_item_for_which_memory_is_short_leaves_word(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What says so is Arrow or NumPy, in classes of their own; gate 2 reads the word."""
+
+    def too_large(*_: Any) -> Any:
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
+
+    item = storage.read_json(f"{root}/items.json")[0]
+    monkeypatch.setattr("functions.filter_sweep.filter_item", too_large)
+    with pytest.raises(MemoryError):
+        call("FilterSweep", {"root": root, "item": item})
+    word = storage.read_json(f"{root}/errors/{item['id']}.json")["message"]
+    assert word.startswith(f"{item['sweep']}: out of memory; give the function more (MemorySize")

@@ -20,7 +20,7 @@ from moto.server import ThreadedMotoServer
 from plainrun import draw_plainly
 from proxy import KINDS, faulty_proxy
 from weather import Weather, bad_weather
-from world import World, make_world
+from world import World, make_inputs
 
 from lensneg import storage
 from lensneg.errors import SweepError
@@ -42,7 +42,7 @@ REQUEST = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"), rows=4_000)
+    return make_inputs(tmp_path_factory.mktemp("world"), rows=4_000)
 
 
 def fill(world: World) -> None:

@@ -50,13 +50,18 @@ def read_items(uri: str) -> list[Any]:
     return items
 
 
-def make_world(folder: Path, rows: int) -> World:
-    """Two sweep files, a passed mini-test, and an undisturbed run to compare with."""
+def make_inputs(folder: Path, rows: int) -> World:
+    """Two sweep files and their catalogue and config; no run yet."""
     sky, config = folder / "sky", folder / "config.yaml"
     write_mock_sky(sky, files=2, rows=rows, seed=21)
     changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 3, "execution.mini_test_files": 1}
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
-    world = World(sky, config, folder / "template", folder / "out", {})
+    return World(sky, config, folder / "template", folder / "out", {})
+
+
+def make_world(folder: Path, rows: int) -> World:
+    """Two sweep files, a passed mini-test, and an undisturbed run to compare with."""
+    world = make_inputs(folder, rows)
     in_child(lambda: world.make("test", "mini"))
     shutil.copytree(world.out, world.template)
     in_child(world.make)

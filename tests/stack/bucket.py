@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +131,8 @@ class RecordingLambda(LocalLambda):
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.calls: list[Call] = []
 
-    def invoke(self, function_name: str, body: str) -> Invocation:
-        answer, calls = self._pool.submit(_recorded, function_name, body).result()
+    def _run(self, sandbox: ProcessPoolExecutor, function_name: str, body: str) -> Invocation:
+        answer, calls = sandbox.submit(_recorded, function_name, body).result()
         self.events.append((function_name, json.loads(body)))
         self.calls += [Call(function_name, **call) for call in calls]
         invocation = Invocation(**json.loads(answer))
