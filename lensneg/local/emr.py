@@ -35,8 +35,24 @@ FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
 
 _STEP: Final = re.compile(r"^lensneg: step (\d+) of (\d+): (.*)$")
 
-#: Lines of a failed job's log that go into its state details.
-_TAIL_LINES: Final = 12
+#: Lines of a failed job's log that go into its state details, and characters of each. Of its last words only
+#: those tell why: the rest is a stack of calls, and Spark's farewell.
+_TAIL_LINES: Final = 6
+_LINE_LENGTH: Final = 400
+_EXCEPTION: Final = re.compile(r"^(Caused by: )?[\w.$]*(Error|Exception|Interrupt)\b|^lensneg: (?!step )")
+
+#: What to do about a cause that is known by its words.
+_REMEDIES: Final = (
+    (
+        re.compile("No space left on device|Disk quota exceeded"),
+        "free some space there; Spark's own files are in /tmp, or where SPARK_LOCAL_DIRS says",
+    ),
+    (
+        re.compile(r"(?P<file>/\S+/pool/[^/\s]+\.parquet)"),
+        "{file} is damaged or lost: remove it if it is there; the map makes it again",
+    ),
+    (re.compile("OutOfMemoryError"), "free some memory: the job may take 2 GB"),
+)
 
 
 def spark_submit_line(job_driver: dict[str, Any]) -> list[str]:
@@ -95,6 +111,37 @@ class JobRun:
             "State": self.state,
             "StateDetails": self.state_details,
         }
+
+
+def is_telling(line: str) -> bool:
+    """Return whether a line of a job's log is one that says why the job failed.
+
+    Examples
+    --------
+    >>> is_telling("Caused by: java.io.IOException: No space left on device")
+    True
+    >>> is_telling("    at org.apache.spark.util.SparkErrorUtils.tryWithSafeFinally(SparkErrorUtils.scala:61)")
+    False
+    """
+    return _EXCEPTION.match(line) is not None
+
+
+def why(lines: list[str]) -> str:
+    """Return the telling lines of a failed job's log, each once, and a remedy where one is known.
+
+    Examples
+    --------
+    >>> print(why(["java.io.IOException: No space left on device"] * 2))
+    java.io.IOException: No space left on device
+    free some space there; Spark's own files are in /tmp, or where SPARK_LOCAL_DIRS says
+    """
+    told = list(dict.fromkeys(line.strip()[:_LINE_LENGTH] for line in lines))
+    text = "\n".join(told)
+    for pattern, remedy in _REMEDIES:
+        if found := pattern.search(text):
+            told.append(remedy.format(**found.groupdict()))
+            break
+    return "\n".join(told)
 
 
 def _exit_of(code: int) -> str:
@@ -177,7 +224,8 @@ class LocalEmrServerless:
                 for line in process.stdout:
                     with suppress(OSError):  # a full disk must not keep the job's output from being read
                         log.write(line.encode())
-                    tail = [*tail[1 - _TAIL_LINES :], line]
+                    if is_telling(line):
+                        tail = [*tail[1 - _TAIL_LINES :], line]
                     self._tell(line)
             code = process.returncode
             if code == 0:
@@ -194,8 +242,8 @@ class LocalEmrServerless:
         else:
             stamp = datetime.now(UTC).strftime("%H:%M:%S")
             run.state_details = (
-                f"spark-submit ended with {_exit_of(code)} at {stamp}; its log is {log_path}, "
-                f"whose last lines are:\n{''.join(tail)}"
+                f"spark-submit ended with {_exit_of(code)} at {stamp}; its log is {log_path}"
+                + (f", whose last exceptions are:\n{why(tail)}" if tail else "")
             )
             run.state = "FAILED"
 

@@ -118,7 +118,7 @@ def fair(server: str, world: World, tmp_path_factory: pytest.TempPathFactory) ->
         return {**published(), record.uri: storage.read_bytes(record.uri)}
 
 
-@pytest.mark.parametrize("seed", range(10) if LONG else [1])
+@pytest.mark.parametrize("seed", range(5) if LONG else [1])
 def test_a_run_in_bad_weather(
     fair: dict[str, bytes],
     server: str,

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pandas  # noqa: F401 (imported for those that are forked)
 import yaml
 from conftest import config_text, edited
-from faults import LONG, STARTED_AT, in_child, load_handlers, published, walk
+from faults import STARTED_AT, in_child, load_handlers, published, walk
 from pipeline import OPEN_GATES, as_input, make_request
 from plainrun import draw_plainly
 
@@ -36,8 +36,8 @@ class World:
         return {**as_input(request), "started_at": STARTED_AT}
 
     def make(self, mode: str = "full", run_id: str = "one") -> str:
-        """Make a run in this process; in the short form its report has no figures, which take the longest."""
-        with patch.object(report, "_figures", report._figures if LONG else lambda *_: {"histograms": {}}):
+        """Make a run in this process; its report has no figures, which would take the longest."""
+        with patch.object(report, "_figures", lambda *_: {"histograms": {}}):
             return walk(self.request(mode, run_id), draw, read_items)
 
 
