@@ -120,7 +120,7 @@ def is_telling(line: str) -> bool:
     --------
     >>> is_telling("Caused by: java.io.IOException: No space left on device")
     True
-    >>> is_telling("    at org.apache.spark.util.SparkErrorUtils.tryWithSafeFinally(SparkErrorUtils.scala:61)")
+    >>> is_telling("    at org.apache.spark.util.Utils$.tryWithSafeFinally(Utils.scala:94)")
     False
     """
     return _EXCEPTION.match(line) is not None
