@@ -59,11 +59,11 @@ class FaultyLambda(FlakyLambda):
         sandbox.submit(importlib.import_module, handler_module(function_name)).exception()
         [process] = sandbox._processes.values()
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        if self.how == "killed":  # as the system does when memory is short: in the midst of its work
-            threading.Timer(0.01, process.kill).start()
-        elif self.how == "hung":
+        if self.how in ("killed", "hung"):  # held, so that it is at work for certain
             os.kill(process.pid, signal.SIGSTOP)
-        else:
+        if self.how == "killed":  # as the system does when memory is short
+            threading.Timer(0.05, process.kill).start()
+        if self.how == "out of memory":
             used = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
             resource.prlimit(process.pid, resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
         try:
