@@ -43,6 +43,8 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, MARK: self.mark, **environment},
                 start_new_session=True,
+                # A shell starts what it puts in the background with SIGINT ignored, tests as well.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
 
     def output(self) -> str:

@@ -25,6 +25,7 @@ from world import World, make_world
 
 from lensneg.local.engine import Machine
 from lensneg.local.lambdas import Invocation, _invoke, handler_module
+from lensneg.run import RunFiles
 
 
 class FaultyLambda(FlakyLambda):
@@ -64,6 +65,10 @@ class FaultyLambda(FlakyLambda):
         if self.how == "killed":  # as the system does when memory is short
             threading.Timer(0.05, process.kill).start()
         if self.how == "out of memory":
+            # Done once, so that all threads are there and all modules; then undone, to be done again.
+            sandbox.submit(_invoke, function_name, body).exception()
+            event = json.loads(body)
+            Path(RunFiles.of_root(event["root"]).stats(event["item"]["id"])).unlink()
             used = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
             resource.prlimit(process.pid, resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
         try:
@@ -94,10 +99,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory, world: World) -> Iterator[Bench]:
-    functions = FaultyLambda(2, tmp_path_factory.mktemp("logs"))
     emr = JobStandIn(draw_plainly)
-    with machine_with(functions, emr) as machine:
-        yield Bench(machine, functions, emr)
+    with pytest.MonkeyPatch.context() as patch:
+        # What is larger is asked of the system, whose limit then counts, and not of what was freed before.
+        patch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+        functions = FaultyLambda(2, tmp_path_factory.mktemp("logs"))
+        with machine_with(functions, emr) as machine:
+            yield Bench(machine, functions, emr)
 
 
 #: Where the run first fails, and in which state that must be seen.
