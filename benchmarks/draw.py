@@ -38,6 +38,9 @@ from lensneg.samplecheck import check_sample
 
 CORES = 2
 
+#: Seconds; what takes longer in its first run takes no more turns, and those seconds are reported.
+PATIENCE = 30
+
 
 class Scale(NamedTuple):
     """How much is measured."""
@@ -320,13 +323,16 @@ def measure_pools(scale: Scale, roots: dict[int, str]) -> dict[str, Any]:
 
 
 def able(arena: Arena, root: str) -> tuple[list[str], dict[str, str]]:
-    """Return the engines that can draw from a pool, and why others cannot: Polars may lack the memory."""
+    """Return the engines that take turns on a pool, and why others do not: Polars may lack memory or speed."""
     try:
-        arena.contestant("polars", root)()
+        seconds = arena.contestant("polars", root)()
+        reason = f"its first run took {seconds:.0f} s" if seconds > PATIENCE else ""
     except MemoryLimitError as error:
-        say(f"skipped: {error}")
-        return [engine for engine in ENGINES if engine != "polars"], {"polars": str(error)}
-    return list(ENGINES), {}
+        reason = str(error)
+    if not reason:
+        return list(ENGINES), {}
+    say(f"polars is left out: {reason}")
+    return [engine for engine in ENGINES if engine != "polars"], {"polars": reason}
 
 
 def measure_sample(scale: Scale, positives: int, root: str) -> dict[str, Any]:
