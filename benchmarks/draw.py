@@ -323,7 +323,7 @@ def measure_pools(scale: Scale, roots: dict[int, str]) -> dict[str, Any]:
 
 
 def able(arena: Arena, root: str) -> tuple[list[str], dict[str, str]]:
-    """Return the engines that take turns on a pool, and why others do not: Polars may lack memory or speed."""
+    """Return the engines that take turns on a pool, and why others do not: Polars may lack memory or time."""
     try:
         seconds = arena.contestant("polars", root)()
         reason = f"its first run took {seconds:.0f} s" if seconds > PATIENCE else ""
