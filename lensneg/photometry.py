@@ -47,8 +47,10 @@ def faintest_flux(mag: float) -> np.float32:
 
     Examples
     --------
-    >>> faintest_flux(20.0) > 10.0, faintest_flux(20.0) < 10.000001
-    (np.True_, np.True_)
+    Ten nanomaggies have magnitude 20, which is not below 20; the next float32 number has less.
+
+    >>> faintest_flux(20.0), np.nextafter(np.float32(10), np.float32(11))
+    (np.float32(10.000001), np.float32(10.000001))
     """
     # Positive numbers are in the order of their bits, from 0, which has no magnitude, to infinity.
     low, high = 0, int(np.float32(np.inf).view(np.uint32))

@@ -8,7 +8,6 @@ byte what an undisturbed run publishes, and items that were done are not done ag
 import importlib
 import json
 import os
-import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,7 +24,6 @@ from world import World, make_world
 
 from lensneg.local.engine import Machine
 from lensneg.local.lambdas import Invocation, _invoke, handler_module
-from lensneg.run import RunFiles
 
 
 class FaultyLambda(FlakyLambda):
@@ -45,7 +43,7 @@ class FaultyLambda(FlakyLambda):
         if function_name != self.function or self.left <= 0:
             return super(FlakyLambda, self).invoke(function_name, body)
         self.left -= 1
-        if self.how in ("killed", "hung", "out of memory"):
+        if self.how in ("killed", "hung"):
             self._spoil.now = True
         if self.how != "before":
             answer = super(FlakyLambda, self).invoke(function_name, body)
@@ -59,24 +57,11 @@ class FaultyLambda(FlakyLambda):
         self._spoil.now = False
         sandbox.submit(importlib.import_module, handler_module(function_name)).exception()
         [process] = sandbox._processes.values()
-        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        if self.how in ("killed", "hung"):  # held, so that it is at work for certain
-            os.kill(process.pid, signal.SIGSTOP)
+        os.kill(process.pid, signal.SIGSTOP)  # held, so that it is at work for certain
         if self.how == "killed":  # as the system does when memory is short
             threading.Timer(0.05, process.kill).start()
-        if self.how == "out of memory":
-            # Done once, so that all threads are there and all modules; then undone, to be done again.
-            sandbox.submit(_invoke, function_name, body).exception()
-            event = json.loads(body)
-            Path(RunFiles.of_root(event["root"]).stats(event["item"]["id"])).unlink()
-            used = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
-        try:
-            limit = 1 if self.how == "hung" else None
-            return Invocation(**json.loads(sandbox.submit(_invoke, function_name, body).result(limit)))
-        finally:
-            if self.how == "out of memory" and process.is_alive():
-                resource.prlimit(process.pid, resource.RLIMIT_AS, unlimited)
+        limit = 1 if self.how == "hung" else None
+        return Invocation(**json.loads(sandbox.submit(_invoke, function_name, body).result(limit)))
 
 
 class Bench:
@@ -99,13 +84,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory, world: World) -> Iterator[Bench]:
+    functions = FaultyLambda(2, tmp_path_factory.mktemp("logs"))
     emr = JobStandIn(draw_plainly)
-    with pytest.MonkeyPatch.context() as patch:
-        # What is larger is asked of the system, whose limit then counts, and not of what was freed before.
-        patch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
-        functions = FaultyLambda(2, tmp_path_factory.mktemp("logs"))
-        with machine_with(functions, emr) as machine:
-            yield Bench(machine, functions, emr)
+    with machine_with(functions, emr) as machine:
+        yield Bench(machine, functions, emr)
 
 
 #: Where the run first fails, and in which state that must be seen.
@@ -198,7 +180,6 @@ def test_a_function_that_ends_in_the_midst_is_tried_again(bench: Bench, world: W
 
 #: What always goes wrong, how often each of the two items is tried, and what gate 2 says of it.
 GIVEN_UP = [
-    ("out of memory", 1, "memory"),
     ("killed", 3, "out of time or memory"),
     ("hung", 3, "out of time or memory"),
 ]
