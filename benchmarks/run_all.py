@@ -174,7 +174,7 @@ def draw_section(found: Result) -> str:
         [f"{found['drawn']:,} rows drawn", *(f"from {millions(rows)} rows" for rows in (small, large))],
         [
             [
-                f"Spark job / {NAMES[engine]}",
+                f"{NAMES['lensneg']} / {NAMES[engine]}",
                 *(
                     shown(sizes[rows]["lensneg_over"][engine])
                     if engine in sizes[rows]["lensneg_over"]

@@ -127,8 +127,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         seconds=round(time.perf_counter() - started, 3),
     )
     # Not waited for either: what a loss of power leaves of it is not JSON, and the item is done again.
-    text = stats.model_dump_json(indent=1) + "\n"
-    storage.write_bytes(run.files.stats(item.id), text.encode(), durable=False)
+    storage.write_json(run.files.stats(item.id), stats.model_dump(mode="json"), durable=False)
     return stats
 
 
@@ -303,10 +302,9 @@ def _candidate_matches(rows: KeptRows, near: _Surroundings, run: Run, item: Item
     positive = pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE])
     no_category = pa.nulls(len(real), pa.string())
     table = _describe(matched, _identity(matched, run, item), positive, no_category, run, item)
-    columns = [*table.cast(POOL_SCHEMA).columns]
     return pa.table(
         [
-            *columns,
+            *table.cast(POOL_SCHEMA).columns,
             near.positive_rows[pairs.position[real]],
             pairs.separation_arcsec[real],
             pa.array(first_failed_rule(matched, run.config.selection), pa.string()),

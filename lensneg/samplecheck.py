@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.gates import Check, Gate, brief
-from lensneg.run import Run, RunFiles, load_run
+from lensneg.run import Run, RunFiles, load_run, read_sample_summary
 from lensneg.sample import Draw, gather_negatives, read_positives, settled_draws, write_part
 
 #: What the draw is counted by.
@@ -59,20 +59,19 @@ def _draw_checks(run: Run) -> list[Check]:
     """Check the job's summary; where it is as it should be, gather the sample, check it, and write it."""
     files = run.files
     quotas = storage.read_json(files.quotas)
-    try:
-        summary = storage.read_json(files.sample_summary)
-    except FileNotFoundError:
+    summary = read_sample_summary(files)
+    if summary is None:
         return [
             Check(
                 name="summary_written",
                 passed=False,
                 expected=files.sample_summary,
-                actual="no such file",
+                actual="no such file, or half of one",
                 hint="the job ended before its last step; read its log",
             )
         ]
     checks = _summary_checks(quotas, summary)
-    if not _all_passed(checks):
+    if not Gate.of(3, checks).passed:
         return checks
     draws = settled_draws(quotas, summary)
     try:
@@ -81,14 +80,10 @@ def _draw_checks(run: Run) -> list[Check]:
         return [*checks, _as_summarized([str(error)], "")]
     positives = read_positives(run)
     checks += _sample_checks(quotas, draws, negatives, positives)
-    if _all_passed(checks):
+    if Gate.of(3, checks).passed:
         write_part(run, "negatives", negatives)
         write_part(run, "positives", positives)
     return checks
-
-
-def _all_passed(checks: list[Check]) -> bool:
-    return all(check.passed for check in checks if check.critical)
 
 
 def _sample_checks(

@@ -467,10 +467,10 @@ def put_file(path: str, uri: str) -> None:
         s3_client().put_object(Bucket=bucket, Key=key, Body=file)
 
 
-def write_json(uri: str, value: Any, *, if_absent: bool = False) -> bool:
+def write_json(uri: str, value: Any, *, if_absent: bool = False, durable: bool = True) -> bool:
     """Write a value as JSON; see :func:`write_bytes`."""
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
-    return write_bytes(uri, text.encode() + b"\n", if_absent=if_absent)
+    return write_bytes(uri, text.encode() + b"\n", if_absent=if_absent, durable=durable)
 
 
 def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:

@@ -671,6 +671,7 @@ def change_pool(files: RunFiles, column: str, change: Callable[[list[int]], list
 
 GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
     "no summary": (lambda f: os.unlink(f.sample_summary), {"summary_written"}),
+    "half a summary": (lambda f: os.truncate(f.sample_summary, 40), {"summary_written"}),
     "another run's summary": (
         lambda f: edit_json(f.sample_summary, lambda s: s.update(run_id="two")),
         {"summary_of_this_run"},

@@ -66,6 +66,13 @@ def test_an_archive_that_was_cut_short_is_made_again(
     assert from_archive(java(again.options).stdout) > 300
 
 
+def test_an_archive_that_another_job_removed_is_no_fault_of_this_one(tmp_path: Path) -> None:
+    first = shared_classes(JAVA_OPTIONS, tmp_path)
+    first.keep()
+    first.discard()
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["java"]
+
+
 def test_where_nothing_can_be_written_jobs_do_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert shared_classes(JAVA_OPTIONS, tmp_path / "file" / "folder") == SharedClasses("")

@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,17 +43,20 @@ class SharedClasses(NamedTuple):
     def keep(self) -> None:
         """Put the archive of a JVM that has ended well in its place, whole or not at all.
 
-        What killed processes left half-written goes then; another JVM that is at it makes one too many.
+        What killed processes left half-written goes then; another JVM that is at it makes one too many, and
+        finds its own gone. Nothing of this is worth a job that has done its work.
         """
-        if self.making is not None and self.making.exists():
-            kept = _put_in_place(self.making)
-            for left in kept.parent.glob("*.making"):
-                left.unlink(missing_ok=True)
+        if self.making is not None:
+            with suppress(OSError):
+                kept = _put_in_place(self.making)
+                for left in kept.parent.glob("*.making"):
+                    left.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what a JVM that failed or was ended left."""
         if self.making is not None:
-            self.making.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.making.unlink(missing_ok=True)
 
 
 def shared_classes(java_options: str, folder: Path | None = None) -> SharedClasses:
