@@ -3,15 +3,15 @@
 The real state machine runs the map over the functions' own handlers. Its job is a stand-in that fails, so
 the run ends after the map. The map's time is that between the end of PlanFanOut and the start of
 SummarizeFanOut, so what moto's interpreter takes is in it; what it takes to start the worker processes is
-not, as they are started before.
+not: a run starts them at its beginning, while the gates before the map are at work.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import threading
 import time
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from harness import BenchmarkError, spread, take_turns
 
 from lensneg.local.emr import JobRun
 from lensneg.local.engine import local_machine
-from lensneg.local.lambdas import Invocation, LocalLambda
+from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.run import RunFiles, RunRequest
 
 WORKERS = (1, 2)
@@ -39,18 +39,6 @@ class TimedLambda(LocalLambda):
         invocation = super().invoke(function_name, body)
         self.spans.append((function_name, begun, time.perf_counter()))
         return invocation
-
-    def warm_up(self) -> None:
-        """Have every worker process started and the map's function imported, by items that do not exist."""
-        body = json.dumps({"root": "/nowhere/runs/none", "item": {}})
-        threads = [
-            threading.Thread(target=super(TimedLambda, self).invoke, args=("FilterSweep", body))
-            for _ in range(4 * self.workers)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
 
     def seconds_of_map(self) -> float:
         """Return the seconds from the end of the plan to the start of the fan-in."""
@@ -86,13 +74,13 @@ def map_task(sky: str, files: int, workers: int) -> dict[str, Any]:
             "sweeps": f"{sky}/sweeps",
             "positives": [f"{sky}/positives.csv"],
             "out": str(out),
-            "max_concurrency": workers,
+            "max_concurrency": map_concurrency(workers),
         }
     )
     run = RunFiles(request.out, request.run_id)
     functions = TimedLambda(workers, Path(run.root) / "logs")
     try:
-        functions.warm_up()
+        wait(functions.warm_up())
         with local_machine(functions, FailingJob(), "") as machine:
             machine.execute(request.run_id, request.model_dump(mode="json", exclude_none=True))
     finally:
@@ -109,7 +97,7 @@ def map_task(sky: str, files: int, workers: int) -> dict[str, Any]:
 
 def measure(quick: bool) -> dict[str, Any]:
     """Run all of this module's measurements."""
-    files, rows, turns = (4, 20_000, 2) if quick else (8, 500_000, 5)
+    files, rows, turns = (4, 20_000, 2) if quick else (16, 500_000, 5)
     sky = harness.mock_sky(files, rows)
     harness.warm(sky)
     said: dict[int, dict[str, Any]] = {}

@@ -183,7 +183,6 @@ def run(
             "positives": positives,
             "exclude": exclude,
             "out": out,
-            "max_concurrency": workers,
         }
     )
     _check_door(request)

@@ -20,9 +20,9 @@ from lensneg.config import CONFUSER_CATEGORIES
 from lensneg.datamodel import SOURCE_TYPES, Cell
 from lensneg.errors import SweepError
 from lensneg.ids import sampling_priority, targetid
-from lensneg.manifest import COLUMNS, POOL_SCHEMA, POSITIVES_SCHEMA
+from lensneg.manifest import COLUMNS, NULL_FOR_NAN, POOL_SCHEMA, POSITIVES_SCHEMA
 from lensneg.photometry import magnitude
-from lensneg.poolfile import NULL_FOR_NAN, RowGroup, pool_order, write_pool
+from lensneg.poolfile import RowGroup, pool_order, write_pool
 from lensneg.pools import POOLS, classify
 from lensneg.run import Item, Run, write_table
 from lensneg.selection import CUT_REASONS, RULES, SIEVE, first_failed_rule, is_one_of, select

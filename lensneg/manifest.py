@@ -127,6 +127,12 @@ REPETITIVE: Final = frozenset(
     }
 )
 
+#: Columns that are null, not NaN, where a source has no magnitude.
+NULL_FOR_NAN: Final = ("mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1")
+
+#: The columns in which a value can be missing at all. Readers are promised less: see the column's own word.
+MAY_BE_NULL: Final = frozenset({*NULL_FOR_NAN, "confuser_category"})
+
 #: The order of rows in every pool and manifest file, after the strata's own order.
 ROW_ORDER: Final = ("pool", "sampling_priority", "targetid")
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from lensneg import storage
-from lensneg.manifest import REPETITIVE
+from lensneg.manifest import MAY_BE_NULL, REPETITIVE
 
 #: A tier is not made smaller than this: opening a row group costs as much as reading some rows.
 _SMALLEST_TIER: Final = 1_000
@@ -30,12 +30,6 @@ _ENCODED_AT_ONCE: Final = 1 << 16
 #: Whole numbers that are near each other: differences take as few bytes as zstd leaves, and no time. The
 #: other columns are floats, which hardly shrink, and dictionaries, which are short: no codec pays for them.
 _DELTAS: Final = ("objid", "row_index", "targetid")
-
-#: Columns that are null, not NaN, where a source has no magnitude.
-NULL_FOR_NAN: Final = ("mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1")
-
-#: The columns in which a value can be missing.
-_MAY_BE_NULL: Final = (*NULL_FOR_NAN, "confuser_category")
 
 #: The columns by which the draw selects. Statistics of others would never be read.
 _STATISTICS: Final = ("nobs_z_bin", "type_bin", "pool", "sampling_priority")
@@ -134,7 +128,7 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
     groups = []
     names = table.column_names
     # Where no value can be missing the file need not say so for each.
-    fields = [field.with_nullable(field.nullable and field.name in _MAY_BE_NULL) for field in table.schema]
+    fields = [field.with_nullable(field.nullable and field.name in MAY_BE_NULL) for field in table.schema]
     table = table.cast(pa.schema(fields))
     with pq.ParquetWriter(
         sink,

@@ -192,7 +192,7 @@ def _look_at_code(record: RunRecord) -> list[Difference]:
     return [Difference("code", "lensneg", text)]
 
 
-def request_again(record: RunRecord, inputs: Inputs, out: str, workers: int) -> RunRequest:
+def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
     """Lay the inputs out for a second run, and return its request.
 
     The config is written from the record, whatever became of its file. Local sweep files are linked in a
@@ -205,7 +205,6 @@ def request_again(record: RunRecord, inputs: Inputs, out: str, workers: int) -> 
         None may be missing.
     out : str
         A local folder for the second run.
-    workers : int
 
     Raises
     ------
@@ -230,7 +229,6 @@ def request_again(record: RunRecord, inputs: Inputs, out: str, workers: int) -> 
             "positives": [text(c.spec) for c in inputs.catalogs if c.role == "positives"],
             "exclude": [text(c.spec) for c in inputs.catalogs if c.role == "exclude"],
             "out": files.out,
-            "max_concurrency": workers,
             "started_at": record.started_at,
         }
     )

@@ -46,8 +46,9 @@ def check_sample(
             passed=job_error is None and state == "SUCCESS",
             expected="job run SUCCESS",
             actual=f"{job_error.get('Error')}: {job_error.get('Cause')}" if job_error else state,
-            hint="read the job's log (on one machine in the run's logs folder), mend what it says, and "
-            "start again with the same run id",
+            hint="read the job's log (on one machine in the run's logs folder), mend what it says "
+            "(a pool file that it cannot read: remove it, and the map makes it again), and start again with "
+            "the same run id",
         )
     ]
     if checks[0].passed:

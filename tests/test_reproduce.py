@@ -87,7 +87,7 @@ def test_the_second_request_repeats_the_first(files: RunFiles, tmp_path: Path) -
     stranger = inputs_of(files) / "sweeps" / "sweep-005p005-010p010.fits"
     stranger.write_bytes(b"a file that came later")
     out = tmp_path / "again"
-    request = request_again(record, look_at_inputs(record, None, ()), str(out), 2)
+    request = request_again(record, look_at_inputs(record, None, ()), str(out))
     assert (request.run_id, request.started_at, request.mode) == (
         "tiny",
         "2026-01-02T03:04:05Z",
@@ -100,7 +100,7 @@ def test_the_second_request_repeats_the_first(files: RunFiles, tmp_path: Path) -
     ]
     publish(tmp_path / "x")
     with pytest.raises(InputError, match="there is one already"):
-        request_again(record, look_at_inputs(record, None, ()), str(tmp_path / "x" / "out"), 2)
+        request_again(record, look_at_inputs(record, None, ()), str(tmp_path / "x" / "out"))
 
 
 # Manifests.

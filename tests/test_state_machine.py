@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,23 @@ def test_a_worker_process_that_dies_is_an_error_and_not_the_end(tmp_path: Path) 
         assert answer.result["gate"]["passed"] is False
     finally:
         functions.stop()
+
+
+def test_workers_that_were_warmed_up_have_what_the_map_needs(tmp_path: Path) -> None:
+    functions = LocalLambda(2, tmp_path)
+    try:
+        for ready in functions.warm_up():
+            ready.result(60)
+        processes = {process for sandbox in functions._sandboxes for process in sandbox._processes}
+        assert len(processes) == 2
+        modules = [sandbox.submit(_modules).result(60) for sandbox in functions._sandboxes]
+        assert all("functions.filter_sweep" in found for found in modules)
+    finally:
+        functions.stop()
+
+
+def _modules() -> set[str]:
+    return set(sys.modules)
 
 
 def test_a_worker_process_that_hangs_is_ended_and_its_neighbour_is_not(tmp_path: Path) -> None:

@@ -65,17 +65,14 @@ def reproduce(
         missing = "; ".join(difference.text for difference in inputs.missing[:3])
         more = f"; and {len(inputs.missing) - 3} more" if len(inputs.missing) > 3 else ""
         raise InputError(f"{record}: inputs are missing: {missing}{more}")
-    workers = workers or cores()
-    request = request_again(
-        original.record, inputs, out or f"build/reproduce/{original.record.run_id}", workers
-    )
+    request = request_again(original.record, inputs, out or f"build/reproduce/{original.record.run_id}")
 
     from lensneg.gates import GATE_NAMES
     from lensneg.local import console as screen
     from lensneg.local.runner import run_locally
 
     with screen.Progress(notes, request.mode) as watcher:
-        outcome = run_locally(request, workers, watcher)
+        outcome = run_locally(request, workers or cores(), watcher)
     if outcome.status != "SUCCEEDED":
         screen.show_outcome(notes if as_json else console, request, outcome)
         sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)

@@ -14,11 +14,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+#: The function that is invoked more often than all others together.
+_MAPPED: Final = "FilterSweep"
 
 #: Lambda's memory is not limited here; handlers are told a figure that AWS would give them.
 _MEMORY_MB = 2048
@@ -42,6 +47,15 @@ class LocalContext:
     memory_limit_in_mb: int = _MEMORY_MB
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:local"
     aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+def map_concurrency(workers: int) -> int:
+    """Return how many items of a map to have under way for so many processes.
+
+    One more than there are processes waits for the first that is free: otherwise each would wait, item after
+    item, for the interpreter of the state machine.
+    """
+    return workers + 1
 
 
 def handler_module(function_name: str) -> str:
@@ -81,6 +95,12 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
+def _warm_up() -> None:
+    """Import in a worker process what its first item of the map would have to wait for."""
+    importlib.import_module(handler_module(_MAPPED))
+    pa.array([0])  # at its first array Arrow imports pandas, if that is installed: half a second
+
+
 def _invoke(function_name: str, body: str) -> str:
     """Run a handler in a worker process; return Lambda's answer as JSON."""
     try:
@@ -100,7 +120,8 @@ class LocalLambda:
     Parameters
     ----------
     workers : int
-        Processes. None is started before it is needed, and one that has worked is taken first.
+        Processes. None is started before it is needed or :meth:`warm_up` is called, and one that has worked
+        is taken first.
     log_folder : Path
         Where each process keeps its log.
     on_done : callable, optional
@@ -136,6 +157,16 @@ class LocalLambda:
         sandbox = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer, arguments)
         self._sandboxes.add(sandbox)
         return sandbox
+
+    def warm_up(self) -> list[Future[None]]:
+        """Start all processes, and let them import what the map needs while others are at work.
+
+        Returns
+        -------
+        list of concurrent.futures.Future
+            Done when the processes are ready. Nobody has to wait: an invocation does.
+        """
+        return [sandbox.submit(_warm_up) for sandbox in self._sandboxes]
 
     def invoke(self, function_name: str, body: str) -> Invocation:
         """Run a handler and wait for it."""

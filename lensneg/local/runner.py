@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from lensneg import storage
 from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import Machine, local_machine
-from lensneg.local.lambdas import Invocation, LocalLambda
+from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
 from lensneg.run import RunFiles, RunRequest, mini_test_id
 
@@ -66,6 +66,7 @@ def run_locally(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
         If another process is at work on the run.
     """
     files = RunFiles(request.out, request.run_id)
+    request = request.model_copy(update={"max_concurrency": map_concurrency(workers)})
     data = request.model_dump(mode="json", exclude_none=True)
     runs = [files]
     if request.mode == "test-then-full":
@@ -101,6 +102,7 @@ def machine(workers: int, log_folder: Path, watcher: Watcher) -> Iterator[Machin
     emr = LocalEmrServerless(log_folder, watcher.draw_step)
     with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
         try:
+            functions.warm_up()
             yield state_machine
         finally:  # within the mock, so that nothing that is still on its way reaches a real account
             emr.stop()
