@@ -120,6 +120,7 @@ def with_lensneg(root: str) -> Drawn:
 
 def check_sample_task(root: str) -> dict[str, Any]:
     """Gather the sample, judge it, and write it, in a worker."""
+    harness.as_installed()
     pa.set_cpu_count(CORES)
     begun = time.perf_counter()
     gate = check_sample(root)["gate"]

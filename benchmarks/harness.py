@@ -171,6 +171,23 @@ def one_core() -> None:
     pa.set_io_thread_count(1)
 
 
+class _WithoutPandas:
+    """Lets pandas be found nowhere."""
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        """Refuse pandas; leave all others to the other finders."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def as_installed() -> None:
+    """Keep pandas out of this process: lensneg comes without it, but Arrow imports it where it finds it."""
+    if "pandas" in sys.modules:
+        raise BenchmarkError("pandas is imported already")
+    sys.meta_path.insert(0, _WithoutPandas)
+
+
 # --- What is measured on
 
 

@@ -63,6 +63,7 @@ class FailingJob:
 
 def map_task(sky: str, files: int, workers: int) -> dict[str, Any]:
     """Run the map over a sky's files, in a worker of this script."""
+    harness.as_installed()
     out = harness.SCRATCH / "local" / f"{files}-{workers}"
     shutil.rmtree(out, ignore_errors=True)
     config = harness.edited_config(out / "config.yaml", mini_test_files=files)

@@ -24,13 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fitsio
 import harness
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from astropy.table import Table
 from harness import BenchmarkError, ratio, say, spread, take_turns, timed
 
 from lensneg import storage
@@ -161,6 +158,9 @@ def native(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def with_fitsio(path: Path, out: Path) -> int:
     """Cut a sweep file with fitsio and pandas."""
+    import fitsio
+    import pandas as pd
+
     data = fitsio.read(str(path), ext=1, columns=list(NEEDED_COLUMNS))
     frame = pd.DataFrame({name: native(data[name]) for name in NEEDED_COLUMNS})
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -179,6 +179,8 @@ def with_fitsio(path: Path, out: Path) -> int:
 
 def with_astropy(path: Path, out: Path) -> int:
     """Cut a sweep file with astropy and NumPy."""
+    from astropy.table import Table
+
     # The fastest way: by default it would also parse every unit, and mask every NaN.
     table = Table.read(path, hdu=1, unit_parse_strict="silent", mask_invalid=False)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -249,6 +251,8 @@ def peak_of(reader: str, planned: Planned, path: Path) -> int:
 def read_once(reader: str, root: str, path: str) -> dict[str, Any]:
     """Read a sweep file once, in a worker; ``none`` only loads what the map would need."""
     harness.one_core()
+    if reader in ("none", "lensneg"):
+        harness.as_installed()
     planned = Planned.load(root)
     out = harness.SCRATCH / "map" / "baseline.parquet"
     {

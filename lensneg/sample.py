@@ -177,9 +177,9 @@ def _drawn_of_file(
             counted = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
             if counted != [rows for rows, _ in row_groups]:
                 raise pa.ArrowInvalid("its row groups are not those that were counted")
-            for number, (_, lowest) in enumerate(row_groups):
-                if lowest <= highest:
-                    found.append(_drawn_of_row_group(file, number, membership))
+            needed = [number for number, (_, lowest) in enumerate(row_groups) if lowest <= highest]
+            for numbers in _read_at_once(file.metadata, needed):
+                found.append(_drawn_of_row_groups(file, numbers, membership))
     except (pa.ArrowException, OSError, KeyError) as error:  # damaged pages are an OSError to Arrow
         reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
         item = name.removesuffix(".parquet")
@@ -196,16 +196,25 @@ def _together(parts: list[_Drawn]) -> _Drawn:
     return _Drawn(pa.concat_tables(tables), np.concatenate(draws))
 
 
-def _drawn_of_row_group(file: pq.ParquetFile, number: int, membership: _Membership) -> _Drawn:
-    """Return the drawn rows of a row group."""
+def _read_at_once(metadata: pq.FileMetaData, numbers: list[int]) -> list[list[int]]:
+    """Return row groups as they are read: the small ones together, the others one by one.
+
+    Each is twice as large as the one before, so those that are small are not much together.
+    """
+    small = [n for n in numbers if metadata.row_group(n).total_byte_size <= _SMALL_ROW_GROUP]
+    return [small] * bool(small) + [[n] for n in numbers if n not in small]
+
+
+def _drawn_of_row_groups(file: pq.ParquetFile, numbers: list[int], membership: _Membership) -> _Drawn:
+    """Return the drawn rows of some row groups."""
     names = POOL_SCHEMA.names
-    small = file.metadata.row_group(number).total_byte_size <= _SMALL_ROW_GROUP
-    rows = file.read_row_group(number, names if small else list(_KEYS), use_threads=False)
+    small = file.metadata.row_group(numbers[0]).total_byte_size <= _SMALL_ROW_GROUP
+    rows = file.read_row_groups(numbers, names if small else list(_KEYS), use_threads=False)
     drawn, draw = membership.of(rows)
     if not len(drawn):
         return _Drawn(POOL_SCHEMA.empty_table(), draw)
     others = [] if small else [name for name in names if name not in _KEYS]
-    rest = file.read_row_group(number, others, use_threads=False) if others else rows
+    rest = file.read_row_groups(numbers, others, use_threads=False) if others else rows
     columns = {name: (rest if name in others else rows)[name] for name in names}
     return _Drawn(pa.table(columns).take(pa.array(drawn)), draw)
 

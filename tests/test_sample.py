@@ -161,13 +161,13 @@ def test_row_groups_above_the_last_priority_are_not_read(
     quotas = write_pool(run, {"a.parquet": rows, "b.parquet": other}, 10)
     monkeypatch.setattr(sample, "_SMALL_ROW_GROUP", 0)
     read = []
-    real = pq.ParquetFile.read_row_group
+    real = pq.ParquetFile.read_row_groups
 
-    def spy(self: Any, number: int, columns: list[str], **options: Any) -> pa.Table:
-        read.append((number, len(columns)))
-        return real(self, number, columns, **options)
+    def spy(self: Any, numbers: list[int], columns: list[str], **options: Any) -> pa.Table:
+        read.extend((number, len(columns)) for number in numbers)
+        return real(self, numbers, columns, **options)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", spy)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
     found = sample.gather_negatives(run, quotas, [sample.Draw(*where, 100, 15, 140)])
     assert found["targetid"].to_pylist() == list(range(15))
     # Two row groups of each file begin at or below 140; those without a drawn row give only their keys.
