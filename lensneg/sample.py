@@ -7,7 +7,9 @@ above all of these hold nothing of the sample, and are not read.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -143,7 +145,7 @@ def gather_negatives(run: Run, quotas: dict[str, Any], draws: list[Draw]) -> pa.
     membership = _Membership(draws)
     highest = max((draw.last_priority for draw in draws), default=PRIORITY_MIN)
 
-    sizes = {storage.basename(info.uri): info.size for info in storage.list_files(run.files.pool_folder)}
+    sizes = _sizes(run.files)
 
     def gather(name: str) -> _Drawn:
         groups = quotas["row_groups"][name]
@@ -158,6 +160,47 @@ def gather_negatives(run: Run, quotas: dict[str, Any], draws: list[Draw]) -> pa.
     return _annotate(rows.take(pa.array(order)), weight[found.draw[order]], run)
 
 
+@contextmanager
+def _pool_file(
+    files: RunFiles, name: str, size: int | None, row_groups: list[list[int]]
+) -> Iterator[pq.ParquetFile]:
+    """Open a pool file; whatever proves that it is not the one that was counted is a RunStateError."""
+    uri = storage.join(files.pool_folder, name)
+    try:
+        if size is None:
+            raise FileNotFoundError(uri)
+        with storage.open_file(uri, size) as stream:
+            file = pq.ParquetFile(stream, read_dictionary=_DICTIONARIES, pre_buffer=storage.is_s3(uri))
+            counted = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+            if counted != [rows for rows, _ in row_groups]:
+                raise pa.ArrowInvalid("its row groups are not those that were counted")
+            yield file
+    except (pa.ArrowException, OSError, KeyError) as error:  # damaged pages are an OSError to Arrow
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+        item = name.removesuffix(".parquet")
+        raise RunStateError(
+            f"{uri}: not the pool file that was counted: {reason}; remove {files.stats(item)} and start "
+            "again with the same run id: that item is then done again"
+        ) from error
+
+
+def _sizes(files: RunFiles) -> dict[str, int]:
+    return {storage.basename(info.uri): info.size for info in storage.list_files(files.pool_folder)}
+
+
+def other_pool_files(files: RunFiles, quotas: dict[str, Any]) -> list[str]:
+    """Return what is wrong with pool files that are not those that were counted, as far as footers tell."""
+    found = []
+    sizes = _sizes(files)
+    for name in quotas["pool_files"]:
+        try:
+            with _pool_file(files, name, sizes.get(name), quotas["row_groups"][name]):
+                pass
+        except RunStateError as error:
+            found.append(str(error))
+    return found
+
+
 def _drawn_of_file(
     files: RunFiles,
     name: str,
@@ -167,27 +210,10 @@ def _drawn_of_file(
     membership: _Membership,
 ) -> _Drawn:
     """Return the drawn rows of a pool file."""
-    uri = storage.join(files.pool_folder, name)
-    found: list[_Drawn] = []
-    try:
-        if size is None:
-            raise FileNotFoundError(uri)
-        with storage.open_file(uri, size) as stream:
-            file = pq.ParquetFile(stream, read_dictionary=_DICTIONARIES, pre_buffer=storage.is_s3(uri))
-            counted = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-            if counted != [rows for rows, _ in row_groups]:
-                raise pa.ArrowInvalid("its row groups are not those that were counted")
-            needed = [number for number, (_, lowest) in enumerate(row_groups) if lowest <= highest]
-            for numbers in _read_at_once(file.metadata, needed):
-                found.append(_drawn_of_row_groups(file, numbers, membership))
-    except (pa.ArrowException, OSError, KeyError) as error:  # damaged pages are an OSError to Arrow
-        reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-        item = name.removesuffix(".parquet")
-        raise RunStateError(
-            f"{uri}: not the pool file that was counted: {reason}; remove {files.stats(item)} and start "
-            "again with the same run id: that item is then done again"
-        ) from error
-    return _together(found)
+    with _pool_file(files, name, size, row_groups) as file:
+        needed = [number for number, (_, lowest) in enumerate(row_groups) if lowest <= highest]
+        portions = _read_at_once(file.metadata, needed)
+        return _together([_drawn_of_row_groups(file, numbers, membership) for numbers in portions])
 
 
 def _together(parts: list[_Drawn]) -> _Drawn:

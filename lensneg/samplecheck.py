@@ -11,7 +11,7 @@ from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.gates import Check, Gate, brief
 from lensneg.run import Run, RunFiles, load_run, read_sample_summary
-from lensneg.sample import Draw, gather_negatives, read_positives, settled_draws, write_part
+from lensneg.sample import Draw, gather_negatives, other_pool_files, read_positives, settled_draws, write_part
 
 #: What the draw is counted by.
 _KEYS = ["nobs_z_bin", "type_bin", "pool"]
@@ -73,7 +73,8 @@ def _draw_checks(run: Run) -> list[Check]:
         ]
     checks = _summary_checks(quotas, summary)
     if not Gate.of(3, checks).passed:
-        return checks
+        others = other_pool_files(files, quotas)  # to Spark an empty file is one without rows
+        return [*checks, _as_summarized(others, "")] if others else checks
     draws = settled_draws(quotas, summary)
     try:
         negatives = gather_negatives(run, quotas, draws)

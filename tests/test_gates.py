@@ -641,6 +641,16 @@ def one_positive_more(files: RunFiles) -> None:
     edit_json(files.quotas, change)
 
 
+def one_fewer_drawn(files: RunFiles) -> None:
+    edit_json(files.sample_summary, lambda summary: summary["rows"][0].update(rows=0))
+
+
+def empty_pool_file(files: RunFiles) -> None:
+    """To Spark an empty file is one without rows, so that the draw comes out short."""
+    one_fewer_drawn(files)
+    os.truncate(pool_files(files)[0], 0)
+
+
 def pool_files(files: RunFiles) -> list[str]:
     return sorted(glob.glob(f"{files.pool_folder}/*.parquet"))
 
@@ -677,6 +687,11 @@ GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
         {"summary_of_this_run"},
     ),
     "a quota that is not met": (quota_of_one_more, {"drawn_equals_quota"}),
+    "a draw that came out short": (one_fewer_drawn, {"drawn_equals_quota"}),
+    "a draw short by an empty pool file": (
+        empty_pool_file,
+        {"drawn_equals_quota", "files_as_summarized"},
+    ),
     "a positive that is not written": (one_positive_more, {"positives_written"}),
     "a source twice in the pool": (
         lambda f: edit_json(f.sample_summary, lambda s: s.update(duplicate_targetids=3)),
@@ -701,13 +716,21 @@ GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
 }
 
 
+def test_gate_3_names_an_empty_pool_file_and_what_to_do(draw: RunFiles) -> None:
+    empty_pool_file(draw)
+    cause = check_sample(draw.root)["gate"]["cause"]
+    name = Path(pool_files(draw)[0]).name
+    assert f"{name}: not the pool file that was counted" in cause
+    assert f"remove {draw.stats(name.removesuffix('.parquet'))} and start again with the same run id" in cause
+
+
 def test_gate_3_passes(draw: RunFiles) -> None:
     assert check_sample(draw.root)["gate"]["passed"]
     assert failing(draw.gate(3)) == set()
 
 
 @pytest.mark.parametrize("how", GATE_3)
-def test_what_gate_3_refuses_fails_one_check(draw: RunFiles, how: str) -> None:
+def test_what_gate_3_refuses_fails_its_check(draw: RunFiles, how: str) -> None:
     spoil, expected = GATE_3[how]
     spoil(draw)
     verdict = check_sample(draw.root)["gate"]

@@ -14,6 +14,12 @@ from typing import Any
 MARK = "LENSNEG_FAULT_MARK"
 
 
+def _heed_signals() -> None:
+    """Undo what tests inherit: the background of a shell ignores SIGINT, and nohup SIGHUP."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Process:
     """A ``lensneg run`` under way, with all its children.
 
@@ -43,8 +49,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, MARK: self.mark, **environment},
                 start_new_session=True,
-                # A shell starts what it puts in the background with SIGINT ignored, tests as well.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                preexec_fn=_heed_signals,
             )
 
     def output(self) -> str:
