@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,23 @@ def test_a_failed_mini_test_stops_the_full_run_and_is_named(
     assert "the draw broke" in execution["cause"]
     assert states == ["MiniTestFirst", "MiniTest", "Preflight", "Gate1PreSubmission", "GateFailed"]
     assert_nothing_published(files)
+
+
+def test_no_thread_waits_for_a_token_that_nobody_sends(
+    bench: Bench, sky: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait on after the run is stopped, and end with words of its own on the user's screen."""
+    names = []
+    real = bench.emr.get_job_run
+
+    def look(job_run_id: str) -> Any:
+        names.extend(thread.name for thread in threading.enumerate())
+        return real(job_run_id)
+
+    monkeypatch.setattr(bench.emr, "get_job_run", look)
+    bench.run(sky, config, tmp_path, "test")
+    assert names
+    assert [name for name in names if "WaitForTaskToken" in name] == []
 
 
 def test_gate_1_refuses_an_input_that_names_nothing(bench: Bench) -> None:

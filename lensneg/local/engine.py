@@ -207,7 +207,13 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
     assert start_shape is not None
     start_parameters = {name[0].upper() + name[1:] for name in start_shape.members}
 
-    class StateTaskServiceStartExecution(StateTaskServiceSfn):  # type: ignore[misc]
+    class WithoutTokens:
+        """No thread that waits for a task's token: nobody sends one, and at a stop it would fail aloud."""
+
+        def _eval_sync(self, **arguments: Any) -> Any:
+            return super()._eval_sync(**{**arguments, "callback_endpoint": None})  # type: ignore[misc]
+
+    class StateTaskServiceStartExecution(WithoutTokens, StateTaskServiceSfn):  # type: ignore[misc]
         """``arn:aws:states:::states:startExecution.sync:2``."""
 
         def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
@@ -220,7 +226,7 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
             name = "DescribeExecution" if service_action_name == "describe_execution" else "StartExecution"
             self._from_boto_response(response, _operation("stepfunctions", name).output_shape)
 
-    class StateTaskServiceEmrServerless(StateTaskServiceCallback):  # type: ignore[misc]
+    class StateTaskServiceEmrServerless(WithoutTokens, StateTaskServiceCallback):  # type: ignore[misc]
         """``arn:aws:states:::emr-serverless:startJobRun.sync``."""
 
         def __init__(self) -> None:
