@@ -151,8 +151,7 @@ def gather_negatives(run: Run, quotas: dict[str, Any], draws: list[Draw]) -> pa.
         groups = quotas["row_groups"][name]
         return _drawn_of_file(run.files, name, sizes.get(name), groups, highest, membership)
 
-    most = _S3_THREADS if storage.is_s3(run.files.root) else os.cpu_count()
-    with ThreadPoolExecutor(most) as threads:
+    with _readers(run.files) as threads:
         found = _together(list(threads.map(gather, quotas["pool_files"])) if draws else [])
     rows = found.rows.unify_dictionaries().combine_chunks()
     order = _manifest_order(rows, found.draw)
@@ -188,17 +187,23 @@ def _sizes(files: RunFiles) -> dict[str, int]:
     return {storage.basename(info.uri): info.size for info in storage.list_files(files.pool_folder)}
 
 
+def _readers(files: RunFiles) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_S3_THREADS if storage.is_s3(files.root) else os.cpu_count())
+
+
 def other_pool_files(files: RunFiles, quotas: dict[str, Any]) -> list[str]:
     """Return what is wrong with pool files that are not those that were counted, as far as footers tell."""
-    found = []
     sizes = _sizes(files)
-    for name in quotas["pool_files"]:
+
+    def reason(name: str) -> str:
         try:
             with _pool_file(files, name, sizes.get(name), quotas["row_groups"][name]):
-                pass
+                return ""
         except RunStateError as error:
-            found.append(str(error))
-    return found
+            return str(error)
+
+    with _readers(files) as threads:
+        return [text for text in threads.map(reason, quotas["pool_files"]) if text]
 
 
 def _drawn_of_file(
@@ -211,9 +216,14 @@ def _drawn_of_file(
 ) -> _Drawn:
     """Return the drawn rows of a pool file."""
     with _pool_file(files, name, size, row_groups) as file:
-        needed = [number for number, (_, lowest) in enumerate(row_groups) if lowest <= highest]
-        portions = _read_at_once(file.metadata, needed)
-        return _together([_drawn_of_row_groups(file, numbers, membership) for numbers in portions])
+        small: list[int] = []
+        large: list[int] = []
+        for number, (_, lowest) in enumerate(row_groups):
+            if lowest <= highest:
+                size_in_file = file.metadata.row_group(number).total_byte_size
+                (small if size_in_file <= _SMALL_ROW_GROUP else large).append(number)
+        found = [_drawn_at_once(file, small, membership)] if small else []
+        return _together(found + [_drawn_by_keys(file, number, membership) for number in large])
 
 
 def _together(parts: list[_Drawn]) -> _Drawn:
@@ -222,26 +232,24 @@ def _together(parts: list[_Drawn]) -> _Drawn:
     return _Drawn(pa.concat_tables(tables), np.concatenate(draws))
 
 
-def _read_at_once(metadata: pq.FileMetaData, numbers: list[int]) -> list[list[int]]:
-    """Return row groups as they are read: the small ones together, the others one by one.
-
-    Each is twice as large as the one before, so those that are small are not much together.
-    """
-    small = [n for n in numbers if metadata.row_group(n).total_byte_size <= _SMALL_ROW_GROUP]
-    return [small] * bool(small) + [[n] for n in numbers if n not in small]
-
-
-def _drawn_of_row_groups(file: pq.ParquetFile, numbers: list[int], membership: _Membership) -> _Drawn:
-    """Return the drawn rows of some row groups."""
-    names = POOL_SCHEMA.names
-    small = file.metadata.row_group(numbers[0]).total_byte_size <= _SMALL_ROW_GROUP
-    rows = file.read_row_groups(numbers, names if small else list(_KEYS), use_threads=False)
+def _drawn_at_once(file: pq.ParquetFile, numbers: list[int], membership: _Membership) -> _Drawn:
+    """Return the drawn rows of small row groups: each is twice the one before, so together they are small."""
+    rows = file.read_row_groups(numbers, POOL_SCHEMA.names, use_threads=False)
     drawn, draw = membership.of(rows)
+    # Without the file's own schema, whose columns may be declared other than another file's.
+    columns = {name: rows[name] for name in POOL_SCHEMA.names}
+    return _Drawn(pa.table(columns).take(pa.array(drawn)), draw)
+
+
+def _drawn_by_keys(file: pq.ParquetFile, number: int, membership: _Membership) -> _Drawn:
+    """Return the drawn rows of a large row group, of which the rest is read only if there are any."""
+    keys = file.read_row_groups([number], list(_KEYS), use_threads=False)
+    drawn, draw = membership.of(keys)
     if not len(drawn):
         return _Drawn(POOL_SCHEMA.empty_table(), draw)
-    others = [] if small else [name for name in names if name not in _KEYS]
-    rest = file.read_row_groups(numbers, others, use_threads=False) if others else rows
-    columns = {name: (rest if name in others else rows)[name] for name in names}
+    others = [name for name in POOL_SCHEMA.names if name not in _KEYS]
+    rest = file.read_row_groups([number], others, use_threads=False)
+    columns = {name: (keys if name in _KEYS else rest)[name] for name in POOL_SCHEMA.names}
     return _Drawn(pa.table(columns).take(pa.array(drawn)), draw)
 
 
