@@ -1,5 +1,5 @@
 # One image for all functions; template.yaml gives each its command. It holds what the functions need and
-# no more: no Spark, no moto, no command line. The plotting library is for the report alone: lensneg/quickhealpy.py
+# no more: no Spark, no moto, no command line. The plotting library is for the report alone: lensneg/healpy_without_plots.py
 # keeps healpy from importing it in every function.
 #
 # The base is pinned by its dated tag, which AWS does not move. It brings CPython 3.13 in /var/lang and the

@@ -23,13 +23,16 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 from harness import BenchmarkError
 
-from lensneg import audit, lookup, validation
-from lensneg.config import parse_config
-from lensneg.datamodel import sweep_dtype
-from lensneg.gates import Gate
-from lensneg.ids import sampling_priority
-from lensneg.manifest import COLUMNS, WRITTEN_SCHEMA, content_sha256
-from lensneg.sky import split_of_pixel
+from lensneg.audit.audit import audit
+from lensneg.audit import source_rows as lookup
+from lensneg.rules.priority import sampling_priority
+from lensneg.rules.split import split_of_pixel
+from lensneg.schema.columns import COLUMNS, WRITTEN_SCHEMA
+from lensneg.schema.config_file import parse_config
+from lensneg.schema.gate import Gate
+from lensneg.schema.manifest import content_sha256
+from lensneg.schema.sweep_columns import sweep_dtype
+from lensneg.stages import validate_manifest as validation
 
 ROWS: Final = 450_000
 LENSES: Final = 16_000

@@ -34,7 +34,7 @@ from mock_pool import CONFIG, make_pool, plan_draw
 from lensneg import storage
 from lensneg.local.emr import FINAL_STATES, LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import SPARK_JOB
-from lensneg.samplecheck import check_sample
+from lensneg.stages.check_sample.gate3 import check_sample
 
 CORES = 2
 

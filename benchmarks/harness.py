@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from lensneg.provenance import ROOT, code_version
+from lensneg.schema.code_version import ROOT, code_version
 
 #: Everything that the benchmarks write but their results.
 SCRATCH = ROOT / "build" / "bench"
@@ -215,7 +215,8 @@ def prepared(folder: Path, made_by: Sequence[Path], make: Callable[[Path], None]
 
 def mock_sky(files: int, rows: int, gzip: bool = False) -> Path:
     """Return a mock sky of so many files of so many rows."""
-    from lensneg import datamodel, mocksky
+    from lensneg import mocksky
+    from lensneg.schema import sweep_columns as datamodel
 
     def make(folder: Path) -> None:
         mocksky.write_mock_sky(folder, files=files, rows=rows, seed=1, gzip=gzip)

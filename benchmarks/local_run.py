@@ -21,7 +21,8 @@ from harness import BenchmarkError, spread, take_turns
 from lensneg.local.emr import JobRun
 from lensneg.local.engine import local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
-from lensneg.run import RunFiles, RunRequest
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import RunRequest
 
 WORKERS = (1, 2)
 

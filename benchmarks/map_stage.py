@@ -31,12 +31,13 @@ import pyarrow.parquet as pq
 from harness import BenchmarkError, ratio, say, spread, take_turns, timed
 
 from lensneg import storage
-from lensneg.config import parse_config
-from lensneg.fanout import filter_item
-from lensneg.plan import plan_fan_out
-from lensneg.preflight import preflight
-from lensneg.run import Item, Run, load_run
-from lensneg.sweep import NEEDED_COLUMNS
+from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.schema.config_file import parse_config
+from lensneg.schema.item import Item
+from lensneg.schema.run import Run, load_run
+from lensneg.stages.filter_sweep.item import filter_item
+from lensneg.stages.plan_fan_out import plan_fan_out
+from lensneg.stages.preflight.gate1 import preflight
 
 #: Rows of the files of the scaling curve. The real files have 1.4 to 3.7 million.
 ROWS = (250_000, 500_000, 1_000_000, 2_000_000, 3_700_000)

@@ -21,19 +21,26 @@ import numpy.typing as npt
 import pyarrow as pa
 from harness import BenchmarkError
 
-from lensneg import ids, manifest, poolfile, storage
-from lensneg.config import CONFUSER_CATEGORIES, config_sha256, parse_config
-from lensneg.datamodel import Cell, sweep_dtype, sweep_name
-from lensneg.fanin import summarize_fan_out
-from lensneg.fanout import POSITIVE, ItemStats, StratumCount
-from lensneg.manifest import POOL_SCHEMA, POSITIVES_SCHEMA
-from lensneg.plan import LENSES_SCHEMA
-from lensneg.pools import POOLS
-from lensneg.provenance import code_version
-from lensneg.quotas import largest_remainder
-from lensneg.run import CodeInput, ConfigInput, Item, RunFiles, RunRecord, SweepInput, write_table
-from lensneg.selection import CUT_REASONS
-from lensneg.strata import strata_of
+from lensneg import storage
+from lensneg.rules import priority as ids
+from lensneg.rules.pools import POOLS
+from lensneg.rules.quotas import largest_remainder
+from lensneg.rules.selection import CUT_REASONS
+from lensneg.rules.strata import strata_of
+from lensneg.schema import columns as manifest
+from lensneg.schema import pool as poolfile
+from lensneg.schema.code_version import code_version
+from lensneg.schema.columns import POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
+from lensneg.schema.config import CONFUSER_CATEGORIES
+from lensneg.schema.config_file import config_sha256, parse_config
+from lensneg.schema.item import Item, ItemStats, StratumCount
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.lenses import LENSES_SCHEMA
+from lensneg.schema.run import CodeInput, ConfigInput, RunRecord, SweepInput
+from lensneg.schema.sweep_columns import sweep_dtype
+from lensneg.schema.tables import write_table
+from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
+from lensneg.survey.names import Cell, sweep_name
 
 RELEASE = 10002
 RUN_ID = "draw"

@@ -6,8 +6,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.task import Event, metrics, task
 from lensneg import storage
-from lensneg.run import RunFiles
-from lensneg.samplecheck import check_sample
+from lensneg.schema.layout import RunFiles
+from lensneg.stages.check_sample.gate3 import check_sample
 
 
 @task

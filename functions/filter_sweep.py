@@ -9,8 +9,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from functions.task import Event, logger, metrics, task
 from lensneg import storage
 from lensneg.errors import LensnegError
-from lensneg.fanout import filter_item
-from lensneg.run import Item, RunFiles, load_run
+from lensneg.schema.item import Item
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.run import load_run
+from lensneg.stages.filter_sweep.item import filter_item
 
 
 @task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.task import Event, task
-from lensneg.plan import plan_fan_out
+from lensneg.stages.plan_fan_out import plan_fan_out
 
 
 @task

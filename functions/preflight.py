@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.task import Event, task
-from lensneg.preflight import preflight
+from lensneg.stages.preflight.gate1 import preflight
 
 
 @task

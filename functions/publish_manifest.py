@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.task import Event, task
-from lensneg.publish import publish_manifest
+from lensneg.stages.publish_manifest import publish_manifest
 
 
 @task

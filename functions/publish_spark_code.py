@@ -12,7 +12,7 @@ import urllib.request
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.task import Event, logger
-from lensneg.sparkcode import publish_spark_code
+from lensneg.aws.spark_upload import publish_spark_code
 
 #: What CloudFormation calls the resource until there is code in S3.
 _NOTHING_YET = "no-code"

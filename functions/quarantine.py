@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functions.task import Event, task
-from lensneg.publish import quarantine
-from lensneg.report import write_report
+from lensneg.stages.quarantine import quarantine
+from lensneg.stages.report import write_report
 
 
 @task

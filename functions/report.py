@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.task import Event, task
-from lensneg.report import write_report
+from lensneg.stages.report import write_report
 
 
 @task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.task import Event, task
-from lensneg.fanin import summarize_fan_out
+from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 
 
 @task

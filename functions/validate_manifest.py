@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.task import Event, task
-from lensneg.validation import validate_manifest
+from lensneg.stages.validate_manifest import validate_manifest
 
 
 @task

@@ -1,3 +1,3 @@
 """lensneg: negatives for strong-lens finders, drawn from the DESI Legacy Imaging Surveys DR10."""
 
-__version__ = "0.1.0"
+from lensneg.version import __version__ as __version__

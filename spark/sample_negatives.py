@@ -8,7 +8,7 @@ the JVM, so nothing has to be installed on EMR and a laptop runs the very same j
 It reads ``quotas.json`` (what to draw, and below which priority it lies) and four columns of the pool files
 named there. It writes ``sample/summary.json``: for each stratum and pool the rows drawn and the priority of
 the last. Priorities are a one-to-one function of TARGETID, so this defines the sample, and whoever gathers
-its rows (``lensneg/sample.py``) needs neither ranks nor a sort of the pool.
+its rows (``lensneg/stages/check_sample``) needs neither ranks nor a sort of the pool.
 
 The cost follows the sample: pool files hold the rows of lowest priority in row groups of their own, and
 Parquet's statistics exclude the others. Where a threshold proves too low, that stratum is read again without

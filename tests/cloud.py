@@ -19,9 +19,9 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from pipeline import machine_with
 
 from lensneg import storage
+from lensneg.aws.deployment import OUTPUT_FIELDS, output_name
 from lensneg.local.emr import JobRun
 from lensneg.local.lambdas import Invocation
-from lensneg.stack import OUTPUT_FIELDS, output_name
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 ITEMS = 3

@@ -11,7 +11,8 @@ from moto import mock_aws
 from moto.backends import get_backend
 
 from lensneg import storage
-from lensneg.config import Config, parse_config
+from lensneg.schema.config import Config
+from lensneg.schema.config_file import parse_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from lensneg.local.emr import JobRun
 from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda
-from lensneg.run import RunFiles, RunRequest
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import RunRequest
 
 #: Gates that a sky of a few thousand rows could not pass, opened wide: the tests compare every row anyway.
 OPEN_GATES = {"gates.stratum_shortfall_max": 1.0, "gates.n1_n2_tolerance_points": 100.0}

@@ -9,12 +9,15 @@ from typing import Any
 import pyarrow.parquet as pq
 from pipeline import as_input, files_of
 
-from lensneg.fanin import summarize_fan_out
-from lensneg.fanout import filter_item
-from lensneg.plan import plan_fan_out
-from lensneg.preflight import preflight
-from lensneg.run import Item, RunFiles, RunRequest, load_run
-from lensneg.samplecheck import check_sample
+from lensneg.schema.item import Item
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import RunRequest
+from lensneg.schema.run import load_run
+from lensneg.stages.check_sample.gate3 import check_sample
+from lensneg.stages.filter_sweep.item import filter_item
+from lensneg.stages.plan_fan_out import plan_fan_out
+from lensneg.stages.preflight.gate1 import preflight
+from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 
 
 def run_map(request: RunRequest) -> RunFiles:

@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 from conftest import config_text
 
 from lensneg import storage
-from lensneg.manifest import ANNOTATED_SCHEMA, WRITTEN_SCHEMA, content_sha256
-from lensneg.plan import LENSES_SCHEMA
-from lensneg.provenance import code_version
-from lensneg.publish import publish_manifest
-from lensneg.run import RunFiles, write_table
+from lensneg.schema.code_version import code_version
+from lensneg.schema.columns import ANNOTATED_SCHEMA, WRITTEN_SCHEMA
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.lenses import LENSES_SCHEMA
+from lensneg.schema.manifest import content_sha256
+from lensneg.schema.tables import write_table
+from lensneg.stages.publish_manifest import publish_manifest
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SPLITS = ("train", "val", "test")

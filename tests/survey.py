@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from lensneg.release import CHECKSUM_FILE
+from lensneg.survey.releases import CHECKSUM_FILE
 
 
 class Survey:

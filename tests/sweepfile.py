@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from lensneg.datamodel import SWEEP_COLUMNS, SWEEP_EXTNAME, SweepColumn, sweep_dtype, tform_dtype
+from lensneg.schema.sweep_columns import SWEEP_COLUMNS, SWEEP_EXTNAME, SweepColumn, sweep_dtype, tform_dtype
 
 Row = dict[str, Any]
 

@@ -13,8 +13,9 @@ import pytest
 from astropy.io import fits
 
 from lensneg import storage
-from lensneg.catalogs import Catalog, CatalogSpec, read_catalog
+from lensneg.catalogs.catalog import Catalog, read_catalog
 from lensneg.errors import CatalogError, InputError
+from lensneg.schema.catalog_spec import CatalogSpec
 
 RA, DEC = [0.0, 150.25, 359.5], [-89.5, 2.5, 33.125]
 NAMES = ["first", "second", "third"]

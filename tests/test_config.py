@@ -7,8 +7,9 @@ import pytest
 from conftest import CONFIGS, edited
 from pydantic import ValidationError
 
-from lensneg.config import CONFUSER_CATEGORIES, SPLIT_ORDER, Config, config_sha256, parse_config
 from lensneg.errors import ConfigError
+from lensneg.schema.config import CONFUSER_CATEGORIES, SPLIT_ORDER, Config
+from lensneg.schema.config_file import config_sha256, parse_config
 
 # ---------------------------------------------------------------- the published files
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from lensneg import cost, storage
 from lensneg.cli import main
-from lensneg.config import Config, parse_config
 from lensneg.cost import MIB, Graph, Listing, Model, Options, Rates, RatesFile, Work, Workload
 from lensneg.errors import InputError
+from lensneg.schema.config import Config
+from lensneg.schema.config_file import parse_config
 
 RATES = CONFIGS / "rates.yaml"
 PRICES = CONFIGS / "prices.yaml"

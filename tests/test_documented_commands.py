@@ -37,13 +37,14 @@ from published import publish
 from survey import Survey, serving, with_checksums
 from usage import parses
 
-from lensneg import report, storage
+from lensneg import storage
 from lensneg.cli import cli, main
 from lensneg.local import runner
 from lensneg.local.lambdas import LocalLambda
 from lensneg.mocksky import write_mock_sky
-from lensneg.release import BASE_URL, CHECKSUM_FILE, release_cells
-from lensneg.sweeps import choose
+from lensneg.stages import report
+from lensneg.survey import choose
+from lensneg.survey.releases import BASE_URL, CHECKSUM_FILE, release_cells
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")  # of handlers that have none
 

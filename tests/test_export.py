@@ -22,11 +22,11 @@ from astropy.table import Table
 from published import publish
 
 from lensneg import storage
-from lensneg.card import dataset_card
 from lensneg.cli import main
 from lensneg.errors import InputError
-from lensneg.export import astropy_table, open_manifest, read_part
-from lensneg.run import RunFiles
+from lensneg.page.dataset_card import dataset_card
+from lensneg.page.export import astropy_table, open_manifest, read_part
+from lensneg.schema.layout import RunFiles
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Of one column of each kind: pandas', Polars', DuckDB's and astropy's type, written down by hand.

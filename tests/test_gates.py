@@ -21,18 +21,24 @@ from conftest import config_text, edited
 from pipeline import OPEN_GATES, as_input, files_of, make_request, rewrite, write_other_lenses
 from plainrun import draw_plainly, edit_json, failing, run_map
 
-from lensneg import account, preflight, publish
-from lensneg.chance import binomial
-from lensneg.commandline import run_command
-from lensneg.config import config_sha256
-from lensneg.fanin import _stratum_checks, summarize_fan_out
-from lensneg.manifest import POOL_SCHEMA
 from lensneg.mocksky import write_mock_sky
-from lensneg.provenance import CodeVersion
-from lensneg.quotas import compute_quotas
-from lensneg.run import RunFiles, RunRequest, _load_run, load_run, read_table, write_table
-from lensneg.samplecheck import check_sample
-from lensneg.strata import Stratum
+from lensneg.rules.quotas import compute_quotas
+from lensneg.rules.strata import Stratum
+from lensneg.schema.code_version import CodeVersion
+from lensneg.schema.columns import POOL_SCHEMA
+from lensneg.schema.config_file import config_sha256
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import RunRequest
+from lensneg.schema.rerun_command import run_command
+from lensneg.schema.run import _load_run, load_run
+from lensneg.schema.tables import read_table, write_table
+from lensneg.schema.tolerance import binomial
+from lensneg.stages.check_sample.gate3 import check_sample
+from lensneg.stages.preflight import account
+from lensneg.stages.preflight import gate1 as preflight
+from lensneg.stages.quarantine import quarantine
+from lensneg.stages.summarize_fan_out.checks import _stratum_checks
+from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 
 CLEAN = CodeVersion("0.1.0", "a" * 64, "b" * 40)
 
@@ -302,7 +308,7 @@ UNITS: dict[str, Callable[[float, float], Any]] = {
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_catalogue_in_another_unit_than_degrees(desk: Desk, unit: str) -> None:
-    from lensneg.datamodel import sweep_cell
+    from lensneg.survey.names import sweep_cell
 
     cells = [cell for path in desk.sweeps if (cell := sweep_cell(path.name))]
     whole_sky_catalogue(desk.folder / "others.csv", [(c.ra_min, c.dec_min) for c in cells], UNITS[unit])
@@ -752,13 +758,13 @@ def test_a_job_that_did_not_succeed(draw: RunFiles, ended: dict[str, Any]) -> No
 
 
 def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles) -> None:
-    from lensneg.validation import validate_manifest
+    from lensneg.stages.validate_manifest import validate_manifest
 
     _load_run.cache_clear()
     assert check_sample(draw.root)["gate"]["passed"]
     rewrite(Path(draw.sample_folder) / "negatives", lambda t: t.slice(1))
     assert not validate_manifest(draw.root)["gate"]["passed"]
-    publish.quarantine(draw.root)
+    quarantine(draw.root)
     mark = json.loads(Path(draw.quarantine).read_text())
     assert [check["name"] for check in mark["failed"]] == ["row_count"]
     assert Path(mark["sample"], "negatives").is_dir()

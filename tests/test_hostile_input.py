@@ -21,24 +21,21 @@ from pipeline import make_request
 from sweepfile import NAME, table, write_sweep
 
 from lensneg import storage
-from lensneg.catalogs import CatalogSpec, read_catalog
-from lensneg.config import Config, parse_config
-from lensneg.datamodel import SWEEP_COLUMNS, SweepColumn
+from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import CatalogError, ConfigError, InputError, LensnegError, SweepError
-from lensneg.fanout import filter_item
-from lensneg.plan import slices
-from lensneg.preflight import preflight
-from lensneg.run import (
-    CodeInput,
-    ConfigInput,
-    Lenses,
-    Run,
-    RunFiles,
-    RunRecord,
-    RunRequest,
-    SweepInput,
-)
-from lensneg.sweep import NEEDED_COLUMNS, probe_sweep
+from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.schema.config import Config
+from lensneg.schema.config_file import parse_config
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.lenses import Lenses
+from lensneg.schema.request import RunRequest
+from lensneg.schema.run import CodeInput, ConfigInput, Run, RunRecord, SweepInput
+from lensneg.schema.sweep_columns import SWEEP_COLUMNS, SweepColumn
+from lensneg.stages.filter_sweep.item import filter_item
+from lensneg.stages.preflight.gate1 import preflight
+from lensneg.survey.fits_rows import probe_sweep
+from lensneg.survey.items import slices
 
 pytestmark = pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
 
@@ -562,7 +559,7 @@ def test_a_catalogue_in_another_dress_is_read(tmp_path: Path, kind: str) -> None
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lensneg.catalogs._LARGEST_BYTES", 1 << 20)
+    monkeypatch.setattr("lensneg.catalogs.formats.LARGEST_BYTES", 1 << 20)
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"name,ra,dec\n" + b"A,1,2\n" * (1 << 20)))
     with pytest.raises(CatalogError, match=r"bomb\.csv\.gz.*unpacks to more than 1,048,576 bytes.*keep its"):
@@ -661,7 +658,7 @@ def test_names_of_files_are_only_names(tmp_path: Path, plan_text: str, name: str
     """In messages, in the console's markup, in no shell."""
     from rich.console import Console
 
-    from lensneg.local.console import show_outcome
+    from lensneg.commands.run_screen import show_outcome
     from lensneg.local.runner import Outcome
 
     sky = tmp_path / "sky"

@@ -6,7 +6,7 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensneg.ids import sampling_priority, splitmix64, targetid
+from lensneg.rules.priority import sampling_priority, splitmix64, targetid
 
 GOLDEN = 0x9E3779B97F4A7C15
 TWO_64 = 2**64

@@ -9,15 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import reference
 
-from lensneg.datamodel import SWEEP_COLUMNS
-from lensneg.manifest import (
-    COLUMNS,
-    MANIFEST_SCHEMA,
-    POOL_SCHEMA,
-    POSITIVES_SCHEMA,
-    RUN_COLUMNS,
-    content_sha256,
-)
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, POOL_SCHEMA, POSITIVES_SCHEMA, RUN_COLUMNS
+from lensneg.schema.manifest import content_sha256
+from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 
 #: The 48 columns of the plan, in its order, and then ours.
 PLAN = [

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lensneg.config import Config, parse_config
-from lensneg.datamodel import MASKBITS, SOURCE_TYPES, Cell, sweep_cell, sweep_dtype, sweep_name
 from lensneg.errors import InputError
 from lensneg.mocksky import MockSky, scene, write_mock_sky
 from lensneg.mocksky.bricks import bricks_of
-from lensneg.pools import POOLS, classify
-from lensneg.quotas import compute_quotas
-from lensneg.selection import select
-from lensneg.strata import Stratum, nobs_z_bin
-from lensneg.sweep import SweepRows
+from lensneg.rules.pools import POOLS, classify
+from lensneg.rules.quotas import compute_quotas
+from lensneg.rules.selection import select
+from lensneg.rules.strata import Stratum, nobs_z_bin
+from lensneg.schema.config import Config
+from lensneg.schema.config_file import parse_config
+from lensneg.schema.sweep_columns import MASKBITS, SOURCE_TYPES, sweep_dtype
+from lensneg.survey.names import Cell, sweep_cell, sweep_name
+from lensneg.survey.sweep_rows import SweepRows
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"

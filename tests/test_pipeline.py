@@ -25,9 +25,10 @@ from pipeline import (
 from reference import ROW_COLUMNS, Reference, reference
 
 from lensneg.local.runner import machine
-from lensneg.manifest import content_sha256
 from lensneg.mocksky import write_mock_sky
-from lensneg.run import RunFiles, RunRequest
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import content_sha256
+from lensneg.schema.request import RunRequest
 
 #: Logarithms of two libraries may differ in their last bit.
 LOGARITHMIC = {"mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1"}

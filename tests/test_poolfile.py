@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweepfile import sweep_dtype, table
 
-from lensneg.datamodel import SOURCE_TYPES
-from lensneg.manifest import POOL_SCHEMA
-from lensneg.poolfile import pool_order, priority_tiers, write_pool
-from lensneg.sweep import GatheredRows, SweepRows
+from lensneg.schema.columns import POOL_SCHEMA
+from lensneg.schema.pool import pool_order, priority_tiers, write_pool
+from lensneg.schema.sweep_columns import SOURCE_TYPES
+from lensneg.survey.sweep_rows import GatheredRows, SweepRows
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 #: Priorities that only their last bits tell apart, and some that nothing does.

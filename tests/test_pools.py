@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweepfile import GALAXY, Row, table
 
-from lensneg.config import CONFUSER_CATEGORIES, Config
-from lensneg.pools import POOLS, classify
-from lensneg.selection import select
-from lensneg.sweep import SweepRows
+from lensneg.rules.pools import POOLS, classify
+from lensneg.rules.selection import select
+from lensneg.schema.config import CONFUSER_CATEGORIES, Config
+from lensneg.survey.sweep_rows import SweepRows
 
 NAN = math.nan
 

@@ -9,17 +9,11 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensneg.config import Config
-from lensneg.quotas import (
-    PRIORITY_MAX,
-    PRIORITY_MIN,
-    StratumQuota,
-    compute_quotas,
-    largest_remainder,
-    priority_threshold,
-    stratum_is_reachable,
-)
-from lensneg.strata import Stratum, strata_of
+from lensneg.rules.priority import PRIORITY_MAX, PRIORITY_MIN
+from lensneg.rules.quotas import compute_quotas, largest_remainder, priority_threshold, stratum_is_reachable
+from lensneg.rules.strata import Stratum, strata_of
+from lensneg.schema.config import Config
+from lensneg.schema.quotas import StratumQuota
 
 SER = Stratum("3-5", "SER")
 

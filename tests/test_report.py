@@ -20,16 +20,18 @@ from conftest import config_text, edited
 from pipeline import OPEN_GATES, make_request, rewrite
 from plainrun import run_to_sample
 
-from lensneg import comparison, figures, results
 from lensneg.cli import main
-from lensneg.datamodel import Cell
 from lensneg.mocksky import write_mock_sky
-from lensneg.provenance import ROOT
-from lensneg.publish import publish_manifest, quarantine
-from lensneg.report import write_report
-from lensneg.run import RunFiles
-from lensneg.samplecheck import check_sample
-from lensneg.validation import validate_manifest
+from lensneg.page import comparison, figures
+from lensneg.schema import validation as results
+from lensneg.schema.code_version import ROOT
+from lensneg.schema.layout import RunFiles
+from lensneg.stages.check_sample.gate3 import check_sample
+from lensneg.stages.publish_manifest import publish_manifest
+from lensneg.stages.quarantine import quarantine
+from lensneg.stages.report import write_report
+from lensneg.stages.validate_manifest import validate_manifest
+from lensneg.survey.names import Cell
 
 SCHEMA = ROOT / "schemas" / "validation.schema.json"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -71,7 +73,7 @@ def rows(files: RunFiles) -> list[dict[str, Any]]:
 
 def test_the_published_schema_is_that_of_the_models() -> None:
     assert json.loads(SCHEMA.read_text()) == results.json_schema(), (
-        "python -m lensneg.results > schemas/validation.schema.json"
+        "python -m lensneg.schema.validation > schemas/validation.schema.json"
     )
 
 

@@ -13,13 +13,14 @@ import pytest
 from published import publish, row
 
 from lensneg import storage
+from lensneg.audit.reproduction import compare_manifests, look_at_inputs, read_original, request_again
 from lensneg.cli import main
-from lensneg.config import config_sha256
 from lensneg.errors import InputError
 from lensneg.local import runner
 from lensneg.local.runner import Outcome
-from lensneg.reproduce import compare_manifests, look_at_inputs, read_original, request_again
-from lensneg.run import RunFiles, RunRequest
+from lensneg.schema.config_file import config_sha256
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import RunRequest
 
 Rows = dict[str, list[dict[str, Any]]]
 SWEEP = "sweep-000p005-005p010.fits"

@@ -14,11 +14,14 @@ from conftest import edited
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lensneg import sample, storage
-from lensneg.config import parse_config
+from lensneg import storage
 from lensneg.errors import RunStateError
-from lensneg.manifest import ANNOTATED_SCHEMA, POOL_SCHEMA
-from lensneg.run import Run, RunFiles, read_table, write_table
+from lensneg.schema.columns import ANNOTATED_SCHEMA, POOL_SCHEMA
+from lensneg.schema.config_file import parse_config
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.run import Run
+from lensneg.schema.tables import read_table, write_table
+from lensneg.stages.check_sample import gather as sample
 
 RUN_COLUMNS = {
     "pipeline_version": "1.2.3",

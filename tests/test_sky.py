@@ -15,10 +15,12 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensneg import sky
-from lensneg.catalogs import CatalogSpec, read_catalog
-from lensneg.config import Config
-from lensneg.sky import PositionIndex, healpix_pixel, separation_arcsec, split_of_pixel, unit_vectors
+from lensneg.catalogs.catalog import read_catalog
+from lensneg.rules import sky
+from lensneg.rules.sky import PositionIndex, healpix_pixel, separation_arcsec, unit_vectors
+from lensneg.rules.split import split_of_pixel
+from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.config import Config
 
 # RA, Dec, pixel at nside 128, pixel at nside 64, u, split: the facts' vectors for seed 42.
 VECTORS = [
@@ -119,7 +121,7 @@ def test_right_ascension_has_no_edge() -> None:
 
 def test_nothing_stands_in_for_healpix() -> None:
     """Without healpy the package does not work at all, and Python's hash() is nowhere in it."""
-    without = "import sys; sys.modules['healpy'] = None; import lensneg.sky"
+    without = "import sys; sys.modules['healpy'] = None; import lensneg.rules.sky"
     result = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True)
     assert "import of healpy halted" in result.stderr
     for path in Path(inspect.getfile(sky)).parent.rglob("*.py"):

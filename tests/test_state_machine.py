@@ -34,7 +34,7 @@ from plainrun import draw_plainly
 from lensneg.local.engine import SPARK_JOB, STATE_MACHINE, Machine, render, substitutions
 from lensneg.local.lambdas import LocalLambda, handler_module
 from lensneg.mocksky import write_mock_sky
-from lensneg.run import RunFiles
+from lensneg.schema.layout import RunFiles
 
 GRAPH = json.loads(STATE_MACHINE.read_text())
 

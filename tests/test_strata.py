@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import reference
 
-from lensneg.config import Config
-from lensneg.strata import Stratum, nobs_z_bin, strata_of, type_order
+from lensneg.rules.strata import Stratum, nobs_z_bin, strata_of, type_order
+from lensneg.schema.config import Config
 
 BINS = ("1-2", "3-5", "6-10", "11+")
 EXPECTED = {0: None, 1: "1-2", 2: "1-2", 3: "3-5", 5: "3-5", 6: "6-10", 10: "6-10", 11: "11+", 500: "11+"}

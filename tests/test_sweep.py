@@ -12,19 +12,15 @@ import pytest
 from astropy.io import fits
 from sweepfile import NAME, Row, table, write_sweep
 
-from lensneg import storage, sweep
-from lensneg.datamodel import (
-    MASKBITS,
-    SWEEP_COLUMNS,
-    Cell,
-    SweepColumn,
-    sweep_cell,
-    sweep_dtype,
-    sweep_name,
-    tform_dtype,
-)
+from lensneg import storage
 from lensneg.errors import SweepError
-from lensneg.sweep import NEEDED_COLUMNS, SweepFile, SweepProbe, SweepRows, iter_rows, probe_sweep
+from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.schema.sweep_columns import MASKBITS, SWEEP_COLUMNS, SweepColumn, sweep_dtype, tform_dtype
+from lensneg.survey import fits_rows as sweep
+from lensneg.survey.fits_layout import SweepFile
+from lensneg.survey.fits_rows import SweepProbe, iter_rows, probe_sweep
+from lensneg.survey.names import Cell, sweep_cell, sweep_name
+from lensneg.survey.sweep_rows import SweepRows
 
 BLOCK = 2880
 ROW_BYTES = 505

@@ -21,11 +21,11 @@ from lensneg.cli import main
 from lensneg.cost import RATES_FILE, load_rates
 from lensneg.errors import InputError, LensnegError, TransientError
 from lensneg.mocksky import write_mock_sky
-from lensneg.release import CHECKSUM_FILE, release_cells
-from lensneg.sweeps.checksums import parse_checksums
-from lensneg.sweeps.choose import Box, choose_sweeps
-from lensneg.sweeps.fetch import Fetched, Target, fetch_sweeps
-from lensneg.sweeps.server import Server
+from lensneg.survey.checksums import parse_checksums
+from lensneg.survey.choose import Box, choose_sweeps
+from lensneg.survey.fetch import Fetched, Target, fetch_sweeps
+from lensneg.survey.releases import CHECKSUM_FILE, release_cells
+from lensneg.survey.server import Server
 
 A, B, C = "sweep-000p005-005p010.fits", "sweep-355p005-360p010.fits", "sweep-000p000-005p005.fits"
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from conftest import CONFIGS
 
 from lensneg import storage
+from lensneg.aws.deployment import OUTPUT_FIELDS, Stack, output_name, read_stack
 from lensneg.cli import cli
 from lensneg.errors import InputError
-from lensneg.preflight import preflight
-from lensneg.stack import OUTPUT_FIELDS, Stack, output_name, read_stack
+from lensneg.stages.preflight.gate1 import preflight
 
 CONFIG = CONFIGS / "negative_sampling_v1.yaml"
 

@@ -20,16 +20,16 @@ from lensneg.commands.common import (
     say,
     show,
 )
-from lensneg.run import RUN_ID_PATTERN
+from lensneg.schema.request import RUN_ID_PATTERN
 
 if TYPE_CHECKING:
-    from lensneg.awscall import Aws
-    from lensneg.awsops.executions import Inputs
-    from lensneg.awsops.progress import Snapshot
-    from lensneg.stack import Stack, Upload
+    from lensneg.aws.calls import Aws
+    from lensneg.aws.deployment import Stack
+    from lensneg.aws.executions import Inputs
+    from lensneg.aws.progress import Snapshot
+    from lensneg.aws.uploads import Upload
 
 F = TypeVar("F", bound=Callable[..., Any])
-
 
 #: The name that samconfig.toml gives a stack.
 DEFAULT_STACK: Final = "lensneg"
@@ -113,8 +113,8 @@ def _run_argument(command: F) -> F:
 
 
 def _open(name: str, *, dry: bool) -> tuple[Aws, Stack]:
-    from lensneg.awscall import Aws
-    from lensneg.stack import read_stack
+    from lensneg.aws.calls import Aws
+    from lensneg.aws.deployment import read_stack
 
     calls = Aws(dry=dry)
     return calls, read_stack(name, calls)
@@ -127,7 +127,7 @@ def _print_calls(calls: Aws) -> None:
 
 
 def _send(calls: Aws, uploads: list[Upload]) -> None:
-    from lensneg import stack as stacks
+    from lensneg.aws.uploads import upload as send_all
 
     if calls.dry:
         import shlex
@@ -136,13 +136,13 @@ def _send(calls: Aws, uploads: list[Upload]) -> None:
             if entry.source != entry.target:
                 calls.note(shlex.join(["aws", "s3", "cp", entry.source, entry.target]))
         return
-    for entry, was_sent in stacks.upload(uploads):
+    for entry, was_sent in send_all(uploads):
         show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
 
 def _gather(name: str, explain: bool, options: dict[str, Any]) -> tuple[Aws, Stack, Inputs]:
-    from lensneg.awsops.executions import gather_inputs
-    from lensneg.stack import require_complete
+    from lensneg.aws.deployment import require_complete
+    from lensneg.aws.executions import gather_inputs
 
     calls, stack = _open(name, dry=explain)
     require_complete(stack)
@@ -188,8 +188,8 @@ def preflight(name: str, max_concurrency: int, as_json: bool, explain: bool) -> 
 
     Example: lensneg aws preflight --stack lensneg
     """
-    from lensneg.awscall import Aws
-    from lensneg.awsops.readiness import preflight as look
+    from lensneg.aws.calls import Aws
+    from lensneg.aws.readiness import preflight as look
     from lensneg.commands.aws_screen import readiness_table
 
     calls = Aws(dry=explain)
@@ -219,12 +219,12 @@ def start(name: str, run_id: str | None, as_json: bool, explain: bool, **options
 
     Example: lensneg aws start --positives lenses.csv --exclude others.csv --run-id first
     """
-    from lensneg.awsops import executions
+    from lensneg.aws import executions
 
     calls, stack, inputs = _gather(name, explain, options)
     run_id = run_id or executions.new_run_id()
     if as_json and not explain:
-        from lensneg.stack import upload as send
+        from lensneg.aws.uploads import upload as send
 
         send(inputs.uploads)
     else:
@@ -265,8 +265,8 @@ def watch(run_id: str | None, name: str, every: float, as_json: bool, explain: b
 
     Example: lensneg aws watch first
     """
-    from lensneg.awsops.history import describe
-    from lensneg.awsops.progress import take_snapshot
+    from lensneg.aws.history import describe
+    from lensneg.aws.progress import take_snapshot
     from lensneg.commands import aws_screen
 
     calls, stack, found = _find(name, run_id, explain)
@@ -285,14 +285,14 @@ def watch(run_id: str | None, name: str, every: float, as_json: bool, explain: b
 
 def _find(name: str, run_id: str | None, explain: bool) -> tuple[Aws, Stack, str]:
     """Return the ARN of a run's newest execution."""
-    from lensneg.awsops.executions import find_execution
+    from lensneg.aws.executions import find_execution
 
     calls, stack = _open(name, dry=explain)
     return calls, stack, find_execution(calls, stack, run_id).arn
 
 
 def _show(snapshot: Snapshot, as_json: bool) -> None:
-    from lensneg.awsops.progress import as_json as to_json
+    from lensneg.aws.progress import as_json as to_json
     from lensneg.commands import aws_screen
 
     if as_json:
@@ -303,7 +303,7 @@ def _show(snapshot: Snapshot, as_json: bool) -> None:
 
 def _exit_as(snapshot: Snapshot) -> None:
     """End with the exit code of how a run ended."""
-    from lensneg.gates import GATE_NAMES
+    from lensneg.schema.gate import GATE_NAMES
 
     if snapshot.execution.status != "SUCCEEDED":
         sys.exit(EXIT_GATE_FAILED if snapshot.execution.error in GATE_NAMES.values() else EXIT_BROKEN)
@@ -322,9 +322,9 @@ def status(run_id: str | None, name: str, limit: int, as_json: bool, explain: bo
 
     Example: lensneg aws status first
     """
-    from lensneg.awsops import executions
-    from lensneg.awsops.history import describe
-    from lensneg.awsops.progress import take_snapshot
+    from lensneg.aws import executions
+    from lensneg.aws.history import describe
+    from lensneg.aws.progress import take_snapshot
 
     if run_id is None:
         calls, stack = _open(name, dry=explain)
@@ -361,7 +361,7 @@ def stop(run_id: str | None, name: str, as_json: bool, explain: bool) -> None:
 
     Example: lensneg aws stop first
     """
-    from lensneg.awsops import executions
+    from lensneg.aws import executions
 
     calls, stack = _open(name, dry=explain)
     stopped = executions.stop(calls, stack, run_id)
@@ -387,8 +387,8 @@ def resume(run_id: str, name: str, as_json: bool, explain: bool) -> None:
 
     Example: lensneg aws resume first
     """
-    from lensneg.awsops import executions
-    from lensneg.stack import require_complete
+    from lensneg.aws import executions
+    from lensneg.aws.deployment import require_complete
 
     calls, stack = _open(name, dry=explain)
     require_complete(stack)
@@ -420,8 +420,8 @@ def download(run_id: str | None, name: str, to: Path | None, as_json: bool, expl
     """
     import shlex
 
-    from lensneg.awsops import download as fetching
-    from lensneg.run import RunFiles
+    from lensneg.aws import download as fetching
+    from lensneg.schema.layout import RunFiles
 
     calls, stack = _open(name, dry=explain)
     if run_id is None:

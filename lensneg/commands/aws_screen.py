@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lensneg.awsops.progress import Snapshot, attempts_text, changes, job_text, map_text
+from lensneg.aws.progress import Snapshot, attempts_text, changes, job_text, map_text
 from lensneg.errors import TransientError
-from lensneg.gates import Check
+from lensneg.schema.check import Check
 
 _STYLES = {"RUNNING": "bold cyan", "SUCCEEDED": "bold green"}
 

@@ -34,7 +34,7 @@ def export(manifest: str, form: str, part: str, out: str, as_json: bool) -> None
     from typing import cast
 
     from lensneg import storage
-    from lensneg.export import Format, Part, export_part, open_manifest
+    from lensneg.page.export import Format, Part, export_part, open_manifest
 
     opened = open_manifest(manifest)
     folder = storage.normalize(out)

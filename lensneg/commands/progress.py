@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from lensneg.sweeps.fetch import Fetched
+    from lensneg.survey.fetch import Fetched
 
 
 def bytes_bar(console: Console) -> Progress:

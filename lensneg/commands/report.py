@@ -15,8 +15,8 @@ def report(run: str, out: str | None) -> None:
     """
     from lensneg import storage
     from lensneg.errors import InputError, RunStateError
-    from lensneg.report import write_report
-    from lensneg.run import RunFiles
+    from lensneg.schema.layout import RunFiles
+    from lensneg.stages.report import write_report
 
     files = RunFiles(storage.normalize(out), run) if out is not None else None
     root = files.root if files else storage.normalize(run)

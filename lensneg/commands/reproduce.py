@@ -21,7 +21,7 @@ from lensneg.commands.common import (
 from lensneg.errors import InputError
 
 if TYPE_CHECKING:
-    from lensneg.reproduce import Difference, PartVerdict
+    from lensneg.audit.reproduction import Difference, PartVerdict
 
 
 @click.command()
@@ -51,7 +51,12 @@ def reproduce(
 
     Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json
     """
-    from lensneg.reproduce import compare_manifests, look_at_inputs, read_original, request_again
+    from lensneg.audit.reproduction import (
+        compare_manifests,
+        look_at_inputs,
+        read_original,
+        request_again,
+    )
 
     original = read_original(record)
     inputs = look_at_inputs(original.record, sweeps, catalogs)
@@ -67,9 +72,9 @@ def reproduce(
         raise InputError(f"{record}: inputs are missing: {missing}{more}")
     request = request_again(original.record, inputs, out or f"build/reproduce/{original.record.run_id}")
 
-    from lensneg.gates import GATE_NAMES
-    from lensneg.local import console as screen
+    from lensneg.commands import run_screen as screen
     from lensneg.local.runner import run_locally
+    from lensneg.schema.gate import GATE_NAMES
 
     with screen.Progress(notes, request.mode) as watcher:
         outcome = run_locally(request, workers or cores(), watcher)

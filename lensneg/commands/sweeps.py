@@ -20,10 +20,10 @@ from lensneg.commands.common import (
     show,
 )
 from lensneg.errors import InputError
-from lensneg.release import BASE_URL, RELEASE_NAME
+from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 
 if TYPE_CHECKING:
-    from lensneg.sweeps.verify import Verified
+    from lensneg.survey.verify import Verified
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,7 +84,7 @@ def _chosen(
     box: tuple[float, float, float, float] | None,
     dec: tuple[float, float] | None,
 ) -> list[str]:
-    from lensneg.sweeps.choose import Box, choose_sweeps
+    from lensneg.survey.choose import Box, choose_sweeps
 
     boxes = [Box(*box)] if box else []
     boxes += [Box(0, 360, *dec)] if dec else []
@@ -120,7 +120,7 @@ def list_(
     if ask:
         from concurrent.futures import ThreadPoolExecutor
 
-        from lensneg.sweeps.server import Server
+        from lensneg.survey.server import Server
 
         server = Server(base_url)
         with ThreadPoolExecutor(4) as threads:
@@ -190,9 +190,9 @@ def fetch(
     from lensneg import storage
     from lensneg.commands.progress import FetchProgress
     from lensneg.cost import RATES_FILE, load_rates
-    from lensneg.sweeps.fetch import Target, fetch_sweeps
-    from lensneg.sweeps.room import check_room
-    from lensneg.sweeps.server import Server
+    from lensneg.survey.disk_space import check_room
+    from lensneg.survey.fetch import Target, fetch_sweeps
+    from lensneg.survey.server import Server
 
     chosen = _chosen(names, near, box, dec)
     uri = storage.normalize(to)
@@ -224,7 +224,7 @@ def fetch(
 def _checksums_of(server: Any, given: str | None) -> tuple[str, str, dict[str, str]]:
     """Return the name, the text and the content of the list of checksums to go by."""
     from lensneg import storage
-    from lensneg.sweeps.checksums import parse_checksums
+    from lensneg.survey.checksums import parse_checksums
 
     if given is None:
         found: tuple[str, str, dict[str, str]] = server.checksums()
@@ -266,15 +266,15 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_js
     """
     from lensneg import storage
     from lensneg.commands.progress import bytes_bar
-    from lensneg.sweeps.checksums import parse_checksums
-    from lensneg.sweeps.verify import find_checksums, find_sweeps, verify_sweeps
+    from lensneg.survey.checksums import parse_checksums
+    from lensneg.survey.verify import find_checksums, find_sweeps, verify_sweeps
 
     files = find_sweeps(uri)
     known: dict[str, str] = {}
     if not headers_only:
         given = checksums or find_checksums(uri)
         if given.startswith(("http://", "https://")):
-            from lensneg.sweeps.server import Server
+            from lensneg.survey.server import Server
 
             known = parse_checksums(Server(given.rpartition("/")[0]).text(given), given)
         elif given:

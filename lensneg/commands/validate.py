@@ -33,9 +33,9 @@ def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...], as_jso
     Example: lensneg validate build/out/manifests/run-20261125T021119Z
     """
     from lensneg import storage
-    from lensneg.catalogs import CatalogSpec
-    from lensneg.gates import Gate
-    from lensneg.validation import audit_published
+    from lensneg.audit.published import audit_published
+    from lensneg.schema.catalog_spec import CatalogSpec
+    from lensneg.schema.gate import Gate
 
     described, found = audit_published(
         storage.normalize(manifest),

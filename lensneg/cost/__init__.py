@@ -25,15 +25,7 @@ from lensneg.cost.inputs import (
     load_prices,
     load_rates,
 )
-from lensneg.cost.listing import (
-    Listing,
-    Work,
-    Workload,
-    list_sweeps,
-    parse_listing,
-    read_listing,
-    workload,
-)
+from lensneg.cost.listing import Listing, Work, Workload, list_sweeps, parse_listing, read_listing, workload
 from lensneg.cost.model import (
     MIB,
     Model,

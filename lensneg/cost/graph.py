@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lensneg.errors import InputError
-from lensneg.provenance import ROOT
+from lensneg.schema.resources import STATE_MACHINE
 
 #: The graph that runs.
-GRAPH_FILE: Final = str(ROOT / "statemachine" / "negative_sampling.asl.json")
+GRAPH_FILE: Final = str(STATE_MACHINE)
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,17 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lensneg import storage
-from lensneg.datamodel import sweep_dtype
 from lensneg.errors import InputError
-from lensneg.provenance import ROOT
+from lensneg.schema.resources import CONFIGS
+from lensneg.schema.sweep_columns import sweep_dtype
 
 #: The default inputs.
-PRICES_FILE: Final = str(ROOT / "configs" / "prices.yaml")
-RATES_FILE: Final = str(ROOT / "configs" / "rates.yaml")
+PRICES_FILE: Final = str(CONFIGS / "prices.yaml")
+RATES_FILE: Final = str(CONFIGS / "rates.yaml")
 
 #: Bytes of a row of a sweep file, and about those of its headers.
 ROW_BYTES: Final = sweep_dtype().itemsize
 HEADER_BYTES: Final = 16 * 2880
-
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lensneg import storage
-from lensneg.config import ExecutionConfig
 from lensneg.cost.inputs import HEADER_BYTES, ROW_BYTES, RatesFile, read_text, rows_of
-from lensneg.datamodel import sweep_cell
 from lensneg.errors import InputError
-from lensneg.plan import slices
-from lensneg.release import RELEASE_NAME, release_cells
-from lensneg.run import SweepInput
+from lensneg.schema.config import ExecutionConfig
+from lensneg.schema.run import SweepInput
+from lensneg.survey.items import slices
+from lensneg.survey.names import sweep_cell
+from lensneg.survey.releases import RELEASE_NAME, release_cells
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Workload:
 
 
 def workload(sweeps: Iterable[SweepInput], execution: ExecutionConfig) -> Workload:
-    """Cut files into items by the very rule of the plan (:func:`lensneg.plan.slices`)."""
+    """Cut files into items by the very rule of the plan (:func:`lensneg.survey.items.slices`)."""
     sweeps = tuple(sweeps)
     items = [
         Work(item.n_bytes, item.n_rows, item.sweep.endswith(".gz"))

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lensneg.config import Config, ExecutionConfig
 from lensneg.cost.graph import Graph
 from lensneg.cost.inputs import ROW_BYTES, Price, Prices, Rates
 from lensneg.cost.listing import Work, Workload
+from lensneg.schema.config import Config, ExecutionConfig
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30

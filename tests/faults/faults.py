@@ -18,9 +18,10 @@ from unittest.mock import patch
 
 import pytest
 
-from lensneg import report, storage
+from lensneg import storage
 from lensneg.errors import TransientError
 from lensneg.local.lambdas import LocalContext, handler_module
+from lensneg.stages import report
 
 #: `make faults` sets it: every point is tried, and not a few of them.
 LONG = os.environ.get("LENSNEG_FAULTS") == "long"

@@ -16,13 +16,13 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-with atheris.instrument_imports(include=["lensneg.sweep", "lensneg.datamodel"]):
-    from lensneg import sweep
+with atheris.instrument_imports(include=["lensneg.survey.fits_rows", "lensneg.schema.sweep_columns"]):
+    from lensneg.survey import fits_rows as sweep
 from sweepfile import NAME, write_sweep
 
 from lensneg import storage
-from lensneg.datamodel import SWEEP_COLUMNS
 from lensneg.errors import LensnegError
+from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 
 #: What the reader is given in the place of a file.
 CONTENT = {"bytes": b""}

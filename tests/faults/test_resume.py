@@ -12,15 +12,18 @@ import pytest
 from faults import call, in_child, reset, tell
 from world import World, make_world
 
-from lensneg import preflight, storage
-from lensneg.bill import make_bill
+from lensneg import storage
+from lensneg.cost.run_cost import make_bill
 from lensneg.errors import CatalogError, TransientError
-from lensneg.fanout import finished
 from lensneg.local.engine import local_machine
 from lensneg.local.lambdas import Invocation
-from lensneg.plan import plan_fan_out
-from lensneg.report import strata_table
-from lensneg.run import Item, RunFiles, load_run
+from lensneg.page.summary import strata_table
+from lensneg.schema.item import Item
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.run import load_run
+from lensneg.stages.filter_sweep.item import finished
+from lensneg.stages.plan_fan_out import plan_fan_out
+from lensneg.stages.preflight import gate1 as preflight
 
 
 @pytest.fixture(scope="module")

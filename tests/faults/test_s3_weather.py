@@ -24,8 +24,9 @@ from world import World, make_inputs
 
 from lensneg import storage
 from lensneg.errors import SweepError
-from lensneg.fanout import filter_item
-from lensneg.run import Item, load_run
+from lensneg.schema.item import Item
+from lensneg.schema.run import load_run
+from lensneg.stages.filter_sweep.item import filter_item
 
 BLOCK = 2880
 

@@ -12,9 +12,9 @@ from processes import Process
 from world import World, make_world
 
 from lensneg.errors import InputError
-from lensneg.local import leash
+from lensneg.local import end_with_parent as leash
 from lensneg.local.lock import locked
-from lensneg.run import RunFiles
+from lensneg.schema.layout import RunFiles
 
 
 @pytest.fixture(scope="module")

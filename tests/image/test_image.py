@@ -30,7 +30,7 @@ from pipeline import OPEN_GATES
 
 from lensneg.local.emr import local_submit_parameters
 from lensneg.mocksky import write_mock_sky
-from lensneg.provenance import code_version
+from lensneg.schema.code_version import code_version
 
 ROOT = CONFIGS.parent
 IMAGE = os.environ.get("LENSNEG_IMAGE", "")

@@ -17,12 +17,13 @@ from botocore.validate import ParamValidator
 from conftest import config_text
 from deployed import BUCKET, ROOT, deployed
 
-from lensneg.config import config_sha256
-from lensneg.gates import Check, Gate, brief
 from lensneg.local.emr import local_submit_parameters, spark_submit_line
 from lensneg.local.engine import render, substitutions
-from lensneg.plan import plan_fan_out
-from lensneg.run import RunFiles
+from lensneg.schema.check import Check, brief
+from lensneg.schema.config_file import config_sha256
+from lensneg.schema.gate import Gate
+from lensneg.schema.layout import RunFiles
+from lensneg.stages.plan_fan_out import plan_fan_out
 
 MAX_PAYLOAD, MAX_EVENTS = 262_144, 25_000
 ERROR_OUTPUT = {"Error": "E" * 256, "Cause": "C" * 32_768}

@@ -22,9 +22,10 @@ from pipeline import OPEN_GATES, SilentWatcher, as_input, files_of, make_request
 from lensneg.local.emr import local_submit_parameters
 from lensneg.local.engine import local_machine
 from lensneg.local.runner import machine
-from lensneg.manifest import content_sha256
 from lensneg.mocksky import write_mock_sky
-from lensneg.run import RunFiles, RunRequest
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import content_sha256
+from lensneg.schema.request import RunRequest
 
 RUN_ID = "example"
 ROOT_URI = f"s3://{BUCKET}/out/runs/{RUN_ID}"

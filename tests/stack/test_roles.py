@@ -11,8 +11,13 @@ import pytest
 from deployed import ACCOUNT, BUCKET, REGION, STACK, deployed
 from test_graph import all_states
 
-from lensneg.account import APPLICATION_VARIABLE, FILTER_VARIABLE, ON_AWS_VARIABLE, account_checks
-from lensneg.run import RunFiles
+from lensneg.schema.layout import RunFiles
+from lensneg.stages.preflight.account import (
+    APPLICATION_VARIABLE,
+    FILTER_VARIABLE,
+    ON_AWS_VARIABLE,
+    account_checks,
+)
 
 HERE = f"{REGION}:{ACCOUNT}"
 MACHINE = f"arn:aws:states:{HERE}:stateMachine:{STACK}"

@@ -15,9 +15,10 @@ import pytest
 from conftest import CONFIGS
 
 from functions.publish_spark_code import handler
-from lensneg import sparkcode, storage
+from lensneg import storage
+from lensneg.aws import spark_upload as sparkcode
+from lensneg.aws.spark_upload import publish_spark_code
 from lensneg.local.lambdas import LocalContext
-from lensneg.sparkcode import publish_spark_code
 
 ROOT = CONFIGS.parent
 EVENT = json.loads((ROOT / "functions" / "events" / "PublishSparkCode.json").read_text())

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from deployed import ROOT, Deployed, deployed
 
-from lensneg.stack import OUTPUT_FIELDS, output_name
+from lensneg.aws.deployment import OUTPUT_FIELDS, output_name
 
 #: Functions that no state calls: CloudFormation does.
 OUTSIDE_THE_GRAPH = {"PublishSparkCode"}

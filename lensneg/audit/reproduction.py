@@ -1,0 +1,316 @@
+"""A run again from its own record: are its inputs the same, and is what came out of it.
+
+A run's record names every input: the config with its whole text, catalogues by SHA-256, sweep files by size
+and ETag, and the code. Rows depend on these alone, so a second run of them must have the same content.
+With the same code, which rows name, the files have the same bytes as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from lensneg import storage
+from lensneg.errors import InputError, RunStateError
+from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.code_version import code_version
+from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import RunRequest
+from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
+from lensneg.schema.tables import read_table
+
+Kind = Literal["config", "catalogue", "sweep", "code"]
+
+
+class Difference(NamedTuple):
+    """An input that is not what the record says.
+
+    ``missing`` inputs make a run impossible; the others make it another run.
+    """
+
+    kind: Kind
+    name: str
+    text: str
+    missing: bool = False
+
+
+class Inputs(NamedTuple):
+    """The inputs of a record as they are now."""
+
+    sweeps: tuple[str, ...]
+    catalogs: tuple[CatalogInput, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def missing(self) -> list[Difference]:
+        """Those without which there is no run."""
+        return [difference for difference in self.differences if difference.missing]
+
+
+class Original(NamedTuple):
+    """A run that was published: its record and its manifest."""
+
+    record: RunRecord
+    uri: str
+    manifest: dict[str, Any]
+
+
+def read_original(uri: str) -> Original:
+    """Read a published run from its ``run.json`` or its ``manifest.json``.
+
+    Raises
+    ------
+    InputError
+        If the file is neither, or the run was a mini-test, or was not published.
+    """
+    uri = storage.normalize(uri)
+    data = _read_json(uri)
+    try:
+        record = RunRecord.model_validate(data.get("run", data))
+    except (AttributeError, ValidationError) as error:
+        raise InputError(
+            f"{uri}: not the record of a run; give runs/<run_id>/run.json or manifests/<run_id>/manifest.json"
+        ) from error
+    if record.mode == "test":
+        raise InputError(f"{uri}: a mini-test publishes nothing to compare with; give a full run")
+    if "run" in data:
+        return Original(record, uri, data)
+    for files in _places_of_run(uri, record):
+        if storage.exists(files.manifest):
+            return Original(record, files.manifest, _read_json(files.manifest))
+    raise InputError(
+        f"{uri}: run {record.run_id} has no {record.files.manifest}: it was not published; give the "
+        "manifest.json of a run that was"
+    )
+
+
+def _places_of_run(uri: str, record: RunRecord) -> Iterator[RunFiles]:
+    """Yield where a run.json's run may be: beside it, as its folder may have been moved, or as it says."""
+    with suppress(RunStateError):  # a run.json by itself, copied from its run's folder
+        yield RunFiles.of_root(uri.rpartition("/")[0])
+    yield record.files
+
+
+def _read_json(uri: str) -> Any:
+    try:
+        return storage.read_json(uri)
+    except FileNotFoundError as error:
+        raise InputError(f"{uri}: no such file; check the path") from error
+    except (ValueError, IsADirectoryError) as error:
+        raise InputError(f"{uri}: not a JSON file; give a run.json or a manifest.json") from error
+
+
+def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str]) -> Inputs:
+    """Compare a record with its inputs as they are now.
+
+    Parameters
+    ----------
+    record : RunRecord
+    sweeps : str, optional
+        Folder or prefix where the sweep files are now, if they were moved.
+    catalogs : sequence of str
+        Catalogue files that were moved, found by their names.
+    """
+    differences: list[Difference] = []
+    moved = {storage.basename(uri): storage.normalize(uri) for uri in catalogs}
+    unused = moved.keys() - {storage.basename(c.spec.uri) for c in record.catalogs}
+    if unused:
+        raise InputError(
+            f"--catalog {moved[min(unused)]}: the run had no catalogue of this name; it had "
+            + ", ".join(sorted(storage.basename(c.spec.uri) for c in record.catalogs))
+        )
+    now = []
+    for catalog in record.catalogs:
+        name = storage.basename(catalog.spec.uri)
+        uri = moved.get(name, catalog.spec.uri)
+        now.append(catalog.model_copy(update={"spec": catalog.spec.model_copy(update={"uri": uri})}))
+        differences += _look_at_catalog(catalog, name, uri)
+    where = _places(record.sweeps, sweeps)
+    for sweep in record.sweeps:
+        differences += _look_at_sweep(sweep, where[sweep.uri])
+    differences += _look_at_code(record)
+    return Inputs(tuple(where.values()), tuple(now), tuple(differences))
+
+
+def _look_at_catalog(catalog: CatalogInput, name: str, uri: str) -> list[Difference]:
+    try:
+        found = hashlib.sha256(storage.read_bytes(uri)).hexdigest()
+    except (FileNotFoundError, IsADirectoryError):
+        text = f"{uri}: no such file; say where it is with --catalog PATH/{name}"
+        return [Difference("catalogue", name, text, missing=True)]
+    if found == catalog.sha256:
+        return []
+    text = f"{uri}: its SHA-256 is {found[:12]}…, the run's was {catalog.sha256[:12]}…"
+    return [Difference("catalogue", name, text)]
+
+
+def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
+    """Return where each sweep file is to be looked for, by where it was."""
+    if folder is None:
+        return {sweep.uri: sweep.uri for sweep in sweeps}
+    listed = {storage.basename(i.uri): i.uri for i in storage.list_sweep_folder(folder, "--sweeps")}
+    return {
+        sweep.uri: listed.get(storage.basename(sweep.uri), storage.join(folder, storage.basename(sweep.uri)))
+        for sweep in sweeps
+    }
+
+
+def _look_at_sweep(sweep: SweepInput, uri: str) -> list[Difference]:
+    name = storage.basename(sweep.uri)
+    try:
+        info = storage.stat(uri)
+    except FileNotFoundError:
+        text = f"{uri}: no such file; say where the sweep files are with --sweeps URI"
+        return [Difference("sweep", name, text, missing=True)]
+    if info.size != sweep.size:
+        text = f"{uri}: it has {info.size:,} bytes, the run's had {sweep.size:,}"
+        return [Difference("sweep", name, text)]
+    if info.etag != sweep.etag:
+        local = " (of a local file, its size and time of change: its bytes may be the same)"
+        text = f"{uri}: its ETag is {info.etag}, the run's was {sweep.etag}"
+        return [Difference("sweep", name, text + ("" if storage.is_s3(uri) else local))]
+    return []
+
+
+def _look_at_code(record: RunRecord) -> list[Difference]:
+    code = code_version()
+    if code.code_version == record.code.code_version and code.git_commit == record.code.git_commit:
+        return []
+    commit = record.code.git_commit
+    remedy = f"check out commit {commit}"
+    if commit.endswith("-dirty") or commit == "unknown":
+        remedy = "it had changes that no commit holds"
+    text = (
+        f"this is {code.code_version}, commit {code.git_commit}; the run was made with "
+        f"{record.code.code_version}: {remedy}"
+    )
+    return [Difference("code", "lensneg", text)]
+
+
+def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
+    """Lay the inputs out for a second run, and return its request.
+
+    The config is written from the record, whatever became of its file. Local sweep files are linked in a
+    folder of their own, so that others beside them do not come into the run.
+
+    Parameters
+    ----------
+    record : RunRecord
+    inputs : Inputs
+        None may be missing.
+    out : str
+        A local folder for the second run.
+
+    Raises
+    ------
+    InputError
+        If the run's id was published there already, or the sweep files are not in one place of S3.
+    """
+    files = RunFiles(storage.normalize(out), record.run_id)
+    if storage.exists(files.manifest):
+        raise InputError(f"{files.manifest}: there is one already; name another folder with --out")
+    config = storage.join(files.out, "inputs", storage.basename(record.config.uri))
+    storage.write_bytes(config, record.config.text.encode())
+
+    def text(spec: CatalogSpec) -> dict[str, Any]:
+        return spec.model_dump(mode="json")
+
+    return RunRequest.parse(
+        {
+            "run_id": record.run_id,
+            "mode": "test-then-full",
+            "config": config,
+            "sweeps": _gather(inputs.sweeps, Path(files.out) / "inputs" / "sweeps"),
+            "positives": [text(c.spec) for c in inputs.catalogs if c.role == "positives"],
+            "exclude": [text(c.spec) for c in inputs.catalogs if c.role == "exclude"],
+            "out": files.out,
+            "started_at": record.started_at,
+        }
+    )
+
+
+def _gather(uris: Sequence[str], folder: Path) -> str:
+    """Return a folder or prefix that holds these sweep files and no others."""
+    if storage.is_s3(uris[0]):
+        prefixes = {uri.rpartition("/")[0] for uri in uris}
+        if len(prefixes) > 1:
+            raise InputError(
+                f"the sweep files are below {len(prefixes)} prefixes of S3; put them below one, and give it "
+                "with --sweeps"
+            )
+        return prefixes.pop()
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for uri in uris:
+        (folder / storage.basename(uri)).symlink_to(uri)
+    return str(folder)
+
+
+class PartVerdict(NamedTuple):
+    """How a part of the second manifest stands to the first's.
+
+    ``only_before`` and ``only_now`` count rows by TARGETID; ``columns`` are those in which rows that both
+    have differ. They are known where the first manifest's files are at hand.
+    """
+
+    part: str
+    same_content: bool
+    same_bytes: bool
+    only_before: int = 0
+    only_now: int = 0
+    columns: tuple[str, ...] = ()
+
+
+def compare_manifests(before: Original, now: Original) -> list[PartVerdict]:
+    """Compare two manifests, part by part."""
+    verdicts = []
+    for part in PARTS:
+        old, new = before.manifest[part], now.manifest[part]
+        same_content = old["content_sha256"] == new["content_sha256"]
+        same_bytes = [f["sha256"] for f in old["files"]] == [f["sha256"] for f in new["files"]]
+        details: tuple[int, int, tuple[str, ...]] = (0, 0, ())
+        if not same_content:
+            details = _differing(_read_part(before, part), _read_part(now, part))
+        verdicts.append(PartVerdict(part, same_content, same_bytes, *details))
+    return verdicts
+
+
+def _read_part(run: Original, part: str) -> pa.Table | None:
+    folder = run.uri.rpartition("/")[0]
+    try:
+        tables = [read_table(storage.join(folder, f["name"])) for f in run.manifest[part]["files"]]
+    except FileNotFoundError:
+        return None
+    return pa.concat_tables(tables) if tables else MANIFEST_SCHEMA.empty_table()
+
+
+def _differing(before: pa.Table | None, now: pa.Table | None) -> tuple[int, int, tuple[str, ...]]:
+    if before is None or now is None:
+        return 0, 0, ()
+    old, new = before["targetid"].combine_chunks(), now["targetid"].combine_chunks()
+    shared_old = before.filter(pc.is_in(old, new)).sort_by("targetid")
+    shared_new = now.filter(pc.is_in(new, old)).sort_by("targetid")
+    columns = tuple(
+        field.name
+        for field in MANIFEST_SCHEMA
+        if field.name not in RUN_COLUMNS
+        and not _equal(shared_old[field.name].combine_chunks(), shared_new[field.name].combine_chunks())
+    )
+    return len(before) - len(shared_old), len(now) - len(shared_new), columns
+
+
+def _equal(one: pa.Array, other: pa.Array) -> bool:
+    """Return whether two columns are the same, NaN included."""
+    if pa.types.is_floating(one.type) and one.type == other.type:
+        bits = pa.int32() if one.type == pa.float32() else pa.int64()
+        one, other = one.view(bits), other.view(bits)
+    return bool(one.equals(other))

@@ -1,0 +1,211 @@
+"""How far a run is: its states, the map's items, the job, and what it has cost so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lensneg.aws.calls import Aws
+from lensneg.aws.history import Execution, StateVisit, describe
+from lensneg.aws.run_cost_so_far import Cost, cost_so_far, item_seconds
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import mini_test_id
+
+
+@dataclass(frozen=True)
+class MapProgress:
+    """Items of a map, by what became of them."""
+
+    total: int
+    done: int
+    failed: int
+    running: int
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """A job run of EMR Serverless. Hours are those billed; until they are known, those used so far."""
+
+    job_run_id: str
+    state: str
+    details: str
+    seconds: float | None
+    vcpu_hours: float | None
+    memory_gb_hours: float | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A moment of an execution, with the mini-test that it made."""
+
+    execution: Execution
+    visits: tuple[StateVisit, ...]
+    map: MapProgress | None
+    job: JobProgress | None
+    cost: Cost
+    at: datetime
+    mini_test: Snapshot | None = None
+
+    @property
+    def total_cost(self) -> Cost:
+        """With that of the mini-test."""
+        return self.cost + self.mini_test.total_cost if self.mini_test else self.cost
+
+
+def take_snapshot(aws: Aws, execution: Execution, out: str) -> Snapshot:
+    """Read how far an execution is.
+
+    Parameters
+    ----------
+    aws : Aws
+    execution : Execution
+        As just described.
+    out : str
+        The stack's output prefix, for an input that names none: the map's stats files are below it.
+    """
+    named = execution.input.get("out")
+    out = named if isinstance(named, str) and named else out
+    return _snapshot(aws, execution, RunFiles(out, execution.run_id or execution.name))
+
+
+def _snapshot(aws: Aws, execution: Execution, files: RunFiles) -> Snapshot:
+    history = execution.history(aws)
+    maps = [
+        aws.read("stepfunctions", "describe_map_run", mapRunArn=arn)["itemCounts"] for arn in history.map_runs
+    ]
+    jobs = [
+        aws.read("emr-serverless", "get_job_run", applicationId=application, jobRunId=job)["jobRun"]
+        for application, job in history.jobs
+    ]
+    at = datetime.now(UTC)
+    mini_test = None
+    for arn in history.mini_tests[-1:]:
+        below = RunFiles(files.out, mini_test_id(files.run_id))
+        mini_test = _snapshot(aws, describe(aws, arn), below)
+    items = _map_progress(maps[-1]) if maps else None
+    seconds_of_items = item_seconds(files, items.done) if items and items.done else 0.0
+    return Snapshot(
+        execution=execution,
+        visits=history.visits,
+        map=items,
+        job=_job_progress(jobs[-1]) if jobs else None,
+        cost=cost_so_far(history, maps, jobs, seconds_of_items, at),
+        at=at,
+        mini_test=mini_test,
+    )
+
+
+def _map_progress(counts: dict[str, int]) -> MapProgress:
+    return MapProgress(
+        total=counts["total"],
+        done=counts["succeeded"],
+        failed=counts["failed"] + counts["timedOut"] + counts["aborted"],
+        running=counts["running"],
+    )
+
+
+def _job_progress(job: dict[str, Any]) -> JobProgress:
+    used = job.get("billedResourceUtilization") or job.get("totalResourceUtilization") or {}
+    return JobProgress(
+        job_run_id=job["jobRunId"],
+        state=job["state"],
+        details=job.get("stateDetails", ""),
+        seconds=job.get("totalExecutionDurationSeconds"),
+        vcpu_hours=used.get("vCPUHour"),
+        memory_gb_hours=used.get("memoryGBHour"),
+    )
+
+
+def changes(before: Snapshot | None, now: Snapshot, prefix: str = "") -> Iterator[str]:
+    """Say in plain lines what is new since an earlier snapshot of the same execution.
+
+    Parameters
+    ----------
+    before : Snapshot or None
+        None at the start: then everything is new.
+    now : Snapshot
+    prefix : str
+        What to put before each line.
+
+    Yields
+    ------
+    str
+        The map's items once for each tenth that is done, and whenever one failed.
+    """
+    if now.mini_test:
+        yield from changes(before.mini_test if before else None, now.mini_test, f"{prefix}mini-test: ")
+    old = before.visits if before else ()
+    for i, visit in enumerate(now.visits):
+        was = old[i] if i < len(old) else None
+        if was is None:
+            yield f"{prefix}{visit.name} entered"
+        if visit.failures > (was.failures if was else 0):
+            yield f"{prefix}{visit.name}: {attempts_text(visit)}"
+        if visit.exited and (was is None or not was.exited):
+            yield f"{prefix}{visit.name} done in {(visit.exited - visit.entered).total_seconds():.0f} s"
+    if now.map and _tenths(before.map if before else None) != _tenths(now.map):
+        yield f"{prefix}map: {map_text(now.map)}"
+    was_job = before.job if before else None
+    if now.job and (was_job is None or was_job.state != now.job.state):
+        yield f"{prefix}job {job_text(now.job)}"
+    if now.execution.status != "RUNNING" and (before is None or before.execution.status == "RUNNING"):
+        yield f"{prefix}{now.execution.name} {now.execution.status}"
+
+
+def _tenths(items: MapProgress | None) -> tuple[int, int] | None:
+    return (10 * items.done // max(1, items.total), items.failed) if items else None
+
+
+def attempts_text(visit: StateVisit) -> str:
+    """Return a state's failed attempts in words."""
+    return f"{visit.failures} attempt{'s' if visit.failures > 1 else ''} failed"
+
+
+def map_text(items: MapProgress) -> str:
+    """Return a map's counts in words."""
+    text = f"{items.done:,} of {items.total:,} items done, {items.running:,} at work"
+    return text + (f", {items.failed:,} FAILED" if items.failed else "")
+
+
+def job_text(job: JobProgress) -> str:
+    """Return a job's state in words."""
+    text = f"{job.job_run_id} {job.state}"
+    if job.seconds:
+        text += f", {job.seconds:,.0f} s"
+    if job.vcpu_hours:
+        text += f", {job.vcpu_hours:.2f} vCPU-hours"
+    return text + (f": {job.details}" if job.details and job.state == "FAILED" else "")
+
+
+def as_json(snapshot: Snapshot) -> dict[str, Any]:
+    """Return a snapshot for a program."""
+    execution = snapshot.execution
+
+    def time(value: datetime | None) -> str | None:
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
+
+    return {
+        "run_id": execution.run_id,
+        "execution": execution.name,
+        "execution_arn": execution.arn,
+        "status": execution.status,
+        "error": execution.error,
+        "cause": execution.cause,
+        "started": time(execution.started),
+        "ended": time(execution.ended),
+        "states": [
+            {
+                "name": visit.name,
+                "entered": time(visit.entered),
+                "exited": time(visit.exited),
+                "failures": visit.failures,
+            }
+            for visit in snapshot.visits
+        ],
+        "map": asdict(snapshot.map) if snapshot.map else None,
+        "job": asdict(snapshot.job) if snapshot.job else None,
+        "usd": {**asdict(snapshot.cost), "total": snapshot.total_cost.total},
+        "mini_test": as_json(snapshot.mini_test) if snapshot.mini_test else None,
+    }

@@ -1,0 +1,108 @@
+"""What an execution has cost so far."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from lensneg import cost, storage
+from lensneg.aws.history import History
+from lensneg.schema.layout import RunFiles
+
+#: MB of the FilterSweep function in template.yaml.
+FILTER_MEMORY_MB: Final = 1769
+
+#: Stats files that are read to learn how long an item takes, while the map goes on.
+_STATS_READ: Final = 16
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Dollars so far, by part; an estimate from the table of prices and what was measured."""
+
+    lambda_usd: float = 0.0
+    emr_usd: float = 0.0
+    step_functions_usd: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All parts."""
+        return self.lambda_usd + self.emr_usd + self.step_functions_usd
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.lambda_usd + other.lambda_usd,
+            self.emr_usd + other.emr_usd,
+            self.step_functions_usd + other.step_functions_usd,
+        )
+
+
+def item_seconds(files: RunFiles, done: int) -> float:
+    """Return the seconds of the items that are done: their sum if it is written, else some, scaled."""
+    try:
+        return float(storage.read_json(files.summary)["task_seconds"])
+    except FileNotFoundError:
+        pass
+    try:
+        listed = storage.list_files(files.stats_folder)
+    except FileNotFoundError:
+        return 0.0
+    step = max(1, len(listed) // _STATS_READ)
+    some = [float(storage.read_json(info.uri)["seconds"]) for info in listed[::step][:_STATS_READ]]
+    return sum(some) / len(some) * done if some else 0.0
+
+
+def cost_so_far(
+    history: History,
+    maps: list[dict[str, int]],
+    jobs: list[dict[str, Any]],
+    item_seconds: float,
+    at: datetime,
+) -> Cost:
+    """Return what an execution has cost, as far as can be known while it goes on.
+
+    Functions by the time of their states; the map by its items' seconds; the job by EMR's own figures of
+    its use, and until there are any by the workers of configs/rates.yaml. S3's and the logs' share is
+    left out: ``lensneg cost`` has them.
+
+    Parameters
+    ----------
+    history : History
+    maps : list of dict
+        ``itemCounts`` of each map run.
+    jobs : list of dict
+        ``jobRun`` of each job.
+    item_seconds : float
+        Of all items that are done, together.
+    at : datetime
+        Now, for what has not ended.
+    """
+    prices, rates = cost.load_prices(cost.PRICES_FILE), cost.load_rates(cost.RATES_FILE).rates
+    graph = json.loads(storage.read_bytes(cost.GRAPH_FILE))["States"].values()
+    child_states = sum(len(state["ItemProcessor"]["States"]) for state in graph if state["Type"] == "Map")
+    began = sum(c["total"] - c["pending"] for c in maps)
+    tasks = [visit for visit in history.visits if visit.is_task]
+    seconds = sum(((visit.exited or at) - visit.entered).total_seconds() for visit in tasks)
+    gigabyte_seconds = item_seconds * FILTER_MEMORY_MB / 1024 + seconds * rates.task_memory.value / 1024
+    attempts = began + sum(1 + visit.failures for visit in tasks)
+    of_child = child_states + rates.child_start_transitions.value
+    transitions = len(history.visits) + sum(v.failures for v in history.visits) + began * of_child
+    emr = 0.0
+    for job in jobs:
+        used = job.get("billedResourceUtilization") or job.get("totalResourceUtilization")
+        if used:
+            cores, memory = used.get("vCPUHour", 0.0), used.get("memoryGBHour", 0.0)
+        else:
+            begun = job.get("startedAt")
+            hours = ((job.get("endedAt") or at) - begun).total_seconds() / 3600 if begun else 0.0
+            workers = rates.executors.value
+            cores = hours * (rates.driver_vcpu.value + workers * rates.executor_vcpu.value)
+            memory = hours * (rates.driver_memory.value + workers * rates.executor_memory.value)
+        emr += cores * prices.emr_vcpu_hour.each + memory * prices.emr_gb_hour.each
+    return Cost(
+        lambda_usd=gigabyte_seconds * prices.lambda_gb_second.each + attempts * prices.lambda_request.each,
+        emr_usd=emr,
+        step_functions_usd=transitions * prices.step_functions_transition.each,
+    )

@@ -1,0 +1,1 @@
+"""Lens catalogues: reading, column mapping, selection."""

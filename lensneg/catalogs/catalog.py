@@ -1,0 +1,169 @@
+"""Lens catalogues: CSV, TSV, FITS or Parquet files of known lenses and candidates."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lensneg import storage
+from lensneg.catalogs.formats import parse_table, read_file
+from lensneg.errors import CatalogError
+from lensneg.schema.catalog_spec import COLUMN_ALIASES, CatalogSpec
+
+#: What stands for a missing value in text catalogues.
+_MISSING: Final = frozenset({"", "-", "--", "nan", "null", "none", "n/a"})
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A catalogue's positions.
+
+    Attributes
+    ----------
+    spec : CatalogSpec
+    rows : int
+        Rows of the file.
+    selected : int
+        Rows that ``spec.where`` keeps.
+    without_position : int
+        Of these, rows that have no coordinates.
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees.
+    names : list of str, length n
+    sha256 : str
+        Of the file's bytes, as they were read.
+    """
+
+    spec: CatalogSpec
+    rows: int
+    selected: int
+    without_position: int
+    ra: npt.NDArray[np.float64]
+    dec: npt.NDArray[np.float64]
+    names: list[str] = field(repr=False)
+    sha256: str = ""
+
+
+def read_catalog(spec: CatalogSpec) -> Catalog:
+    """Read a catalogue.
+
+    Parameters
+    ----------
+    spec : CatalogSpec
+
+    Returns
+    -------
+    Catalog
+
+    Raises
+    ------
+    CatalogError
+        If the file is missing, unreadable or empty, if a column is missing, or if a coordinate is not
+        a number or out of range. The message names the file, the row and the remedy.
+    """
+    data = read_file(spec.uri)
+    table = parse_table(data, spec.uri)
+    ra_column = _find_column(table, spec, "ra")
+    dec_column = _find_column(table, spec, "dec")
+    name_column = _find_column(table, spec, "name")
+    assert ra_column is not None
+    assert dec_column is not None
+    keep = np.ones(len(table), dtype=bool)
+    for column, values in spec.where.items():
+        keep &= np.asarray(pc.is_in(_texts(table, column, spec), pa.array(values, pa.string())))
+    if not keep.any():
+        reason = f"none of its {len(table):,} rows is selected" if spec.where else "it has no rows"
+        raise CatalogError(f"{spec.uri}: {reason}; check the file and its where.COLUMN=VALUE")
+    row = np.flatnonzero(keep)
+    ra = _coordinates(table, ra_column, row, 0.0, 360.0, spec)
+    dec = _coordinates(table, dec_column, row, -90.0, 90.0, spec)
+    placed = np.isfinite(ra) & np.isfinite(dec)
+    chosen = pa.array(row[placed])
+    names = _texts(table, name_column, spec).take(chosen).to_pylist() if name_column else []
+    return Catalog(
+        spec=spec,
+        rows=len(table),
+        selected=len(row),
+        without_position=int((~placed).sum()),
+        ra=np.where(ra[placed] == 360.0, 0.0, ra[placed]),
+        dec=dec[placed],
+        names=names or [f"{storage.basename(spec.uri)}:{i}" for i in row[placed].tolist()],
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _find_column(table: pa.Table, spec: CatalogSpec, role: str) -> str | None:
+    given = getattr(spec, role)
+    wanted = (given,) if given else COLUMN_ALIASES[role]
+    by_name: dict[str, str] = {name.strip().lower(): name for name in reversed(table.column_names)}
+    for name in wanted:
+        found = by_name.get(name.strip().lower())
+        if found is not None:
+            _check_single(table, found, spec)
+            return found
+    if role == "name" and not given:
+        return None
+    raise CatalogError(
+        f"{spec.uri}: no column {' or '.join(repr(name) for name in wanted)} among "
+        f"{', '.join(table.column_names)}; name it: '{spec.uri}?{role}=COLUMN'"
+    )
+
+
+def _check_single(table: pa.Table, column: str, spec: CatalogSpec) -> None:
+    if table.column_names.count(column) > 1:
+        raise CatalogError(f"{spec.uri}: there are two columns {column!r}; rename one of them")
+
+
+def _texts(table: pa.Table, column: str, spec: CatalogSpec) -> pa.ChunkedArray:
+    if column not in table.column_names:
+        raise CatalogError(
+            f"{spec.uri}: no column {column!r} to select by; it has {', '.join(table.column_names)}"
+        )
+    _check_single(table, column, spec)
+    return pc.utf8_trim_whitespace(pc.fill_null(table[column].cast(pa.string()), ""))
+
+
+def _coordinates(
+    table: pa.Table,
+    column: str,
+    row: npt.NDArray[np.int64],
+    low: float,
+    high: float,
+    spec: CatalogSpec,
+) -> npt.NDArray[np.float64]:
+    """Return a coordinate of some rows; NaN where it is missing."""
+    chosen = table[column].take(pa.array(row))
+    if pa.types.is_string(chosen.type) or pa.types.is_large_string(chosen.type):
+        text = pc.utf8_trim_whitespace(chosen)
+        missing = pc.is_in(pc.utf8_lower(text), pa.array(sorted(_MISSING), text.type))
+        chosen = pc.if_else(missing, None, text)
+    try:
+        numbers = np.asarray(pc.fill_null(chosen.cast(pa.float64()), np.nan))
+    except pa.ArrowException:
+        # Arrow does not say which row it is, and is stricter than we are about signs.
+        numbers = np.array(
+            [_number(v, i, column, spec) for i, v in zip(row, chosen.to_pylist(), strict=True)]
+        )
+    outside = np.isfinite(numbers) & ~((numbers >= low) & (numbers <= high))
+    if outside.any():
+        i = int(np.flatnonzero(outside)[0])
+        raise CatalogError(
+            f"{spec.uri}: row {row[i] + 1}: {column} is {numbers[i]}; expected degrees from {low:g} "
+            f"to {high:g}; are the columns swapped, or named wrongly?"
+        )
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _number(value: Any, row: int, column: str, spec: CatalogSpec) -> float:
+    try:
+        return float("nan") if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise CatalogError(
+            f"{spec.uri}: row {row + 1}: {column} is {value!r}; expected degrees as a decimal number"
+        ) from error

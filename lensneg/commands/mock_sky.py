@@ -1,0 +1,49 @@
+"""``lensneg mock-sky``: a made-up sky."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lensneg.commands.common import console, notes, show
+
+
+@click.command("mock-sky")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--files", default=4, show_default=True, help="Sweep files, each a cell of 5 x 5 degrees.")
+@click.option("--rows", default=150_000, show_default=True, help="Rows of each file.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same bytes.")
+@click.option(
+    "--positives",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A real catalogue: cover cells of it, with a galaxy at each of its positions there.",
+)
+@click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
+def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | None, gzip: bool) -> None:
+    """Write a made-up sky in the DR10 data model to DIR.
+
+    Example: lensneg mock-sky build/sky --files 4 --rows 150000
+    """
+    from rich.progress import Progress
+
+    from lensneg.mocksky import write_mock_sky
+
+    with Progress(console=notes, disable=not notes.is_terminal or notes.quiet) as progress:
+        bar = progress.add_task("writing sweep files", total=files)
+        sky = write_mock_sky(
+            folder,
+            files=files,
+            rows=rows,
+            seed=seed,
+            positives=positives,
+            gzip=gzip,
+            on_file=lambda _name, _rows: progress.advance(bar),
+        )
+    speed = sky.bytes / 1e6 / sky.seconds
+    console.print(
+        f"{sky.files} sweep files, {sky.rows:,} rows, {sky.bytes / 1e6:,.0f} MB in {sky.seconds:.1f} s "
+        f"({speed:,.0f} MB/s)",
+        highlight=False,
+    )
+    show(f"sweeps     {sky.sweeps}\npositives  {sky.positives}")

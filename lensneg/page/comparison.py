@@ -1,0 +1,182 @@
+"""The negatives against the positives, column by column: the shortcuts that a network could learn.
+
+A finder that is trained on negatives fainter, redder or deeper exposed than its positives can score well by
+that alone. Two statistics tell: the largest distance of the two distribution functions (Kolmogorov and
+Smirnov's D), and the area under the ROC curve of a classifier that sees this one column, which is the
+probability that a random row of the one sample has the larger value (Mann and Whitney).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from lensneg.schema.arrays import FloatArray
+
+Columns = Mapping[str, FloatArray]
+
+#: The values of each quantity in each sample.
+Samples = Mapping[str, Mapping[str, FloatArray]]
+
+#: The three samples, as the manifest's column ``pool`` names them, and how their pairs are compared.
+SAMPLES: Final = ("N1", "N2", "positive")
+
+PAIRS: Final = (("positive", "N1"), ("positive", "N2"), ("N2", "N1"))
+
+#: D is beyond chance where sqrt(n m / (n + m)) D is above this: the 1 % point of Kolmogorov's distribution.
+_KOLMOGOROV_1_PERCENT: Final = 1.628
+
+
+class Quantity(NamedTuple):
+    """What is compared: from which columns of the manifest, and how it is called."""
+
+    name: str
+    label: str
+    unit: str
+    columns: tuple[str, ...]
+    value: Callable[[Columns], FloatArray]
+
+
+def _copied(name: str, label: str, unit: str = "") -> Quantity:
+    return Quantity(name, label, unit, (name,), lambda columns: columns[name])
+
+
+def _depth(columns: Columns) -> FloatArray:
+    """Return the 5-sigma depth of an inverse variance, DR10's catalogs page."""
+    ivar = columns["galdepth_z"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(ivar > 0, -2.5 * (np.log10(5 / np.sqrt(ivar)) - 9), np.nan)
+
+
+def _ellipticity(columns: Columns) -> FloatArray:
+    """Return |e| where it was fitted: a REX is round by definition, and would bury all else."""
+    e = np.hypot(columns["shape_e1"], columns["shape_e2"])
+    return np.where(e > 0, e, np.nan)
+
+
+def _fitted_sersic(columns: Columns) -> FloatArray:
+    """Return the index where it was fitted: it is 4 for every DEV, and 1 for every EXP and REX."""
+    index = columns["sersic"]
+    return np.where((index == 1) | (index == 4), np.nan, index)
+
+
+#: What is compared, in the order of the report.
+QUANTITIES: Final[tuple[Quantity, ...]] = (
+    _copied("mag_g", "g", "mag"),
+    _copied("mag_r", "r", "mag"),
+    _copied("mag_z", "z", "mag"),
+    _copied("g_minus_r", "g − r", "mag"),
+    _copied("r_minus_z", "r − z", "mag"),
+    _copied("z_minus_w1", "z − W1", "mag"),
+    _copied("shape_r", "half-light radius", "arcsec"),
+    Quantity("ellipticity", "ellipticity |e|, without REX", "", ("shape_e1", "shape_e2"), _ellipticity),
+    Quantity("sersic", "Sérsic index of SER", "", ("sersic",), _fitted_sersic),
+    _copied("psfsize_z", "seeing in z (FWHM)", "arcsec"),
+    Quantity("depth_z", "galaxy depth in z (5σ)", "mag", ("galdepth_z",), _depth),
+    _copied("ebv", "extinction E(B−V)", "mag"),
+)
+
+#: The columns of the manifest that they need.
+NEEDED: Final = tuple(dict.fromkeys(name for quantity in QUANTITIES for name in quantity.columns))
+
+
+def samples_of(table: pa.Table) -> dict[str, dict[str, FloatArray]]:
+    """Return the finite values of each quantity in each sample.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Rows of a manifest, negatives and positives; needs ``pool`` and :data:`NEEDED`.
+
+    Returns
+    -------
+    dict of str to dict of str to ndarray of float64
+        By quantity, then sample.
+    """
+    pool = np.asarray(table["pool"].to_numpy(zero_copy_only=False))
+    columns = {name: np.asarray(table[name].to_numpy(), dtype=np.float64) for name in NEEDED}
+    found: dict[str, dict[str, FloatArray]] = {}
+    for quantity in QUANTITIES:
+        values = quantity.value(columns)
+        finite = np.isfinite(values)
+        found[quantity.name] = {sample: values[finite & (pool == sample)] for sample in SAMPLES}
+    return found
+
+
+def ks_distance(a: FloatArray, b: FloatArray) -> float:
+    """Return the largest distance of two samples' distribution functions.
+
+    Examples
+    --------
+    >>> ks_distance(np.array([1.0, 2.0]), np.array([1.5, 3.0, 4.0]))
+    0.6666666666666667
+    """
+    a, b = np.sort(a), np.sort(b)
+    both = np.concatenate([a, b])
+    below_a = np.searchsorted(a, both, side="right") / len(a)
+    below_b = np.searchsorted(b, both, side="right") / len(b)
+    return float(np.abs(below_a - below_b).max())
+
+
+def auc(a: FloatArray, b: FloatArray) -> float:
+    """Return the probability that a value of ``a`` is above one of ``b``; a tie counts half.
+
+    Examples
+    --------
+    >>> auc(np.array([2.0, 3.0]), np.array([1.0, 3.0]))
+    0.625
+    """
+    b = np.sort(b)
+    below = np.searchsorted(b, a, side="left") + np.searchsorted(b, a, side="right")
+    return float(below.sum() / (2 * len(a) * len(b)))
+
+
+def compare(samples: Samples) -> list[dict[str, Any]]:
+    """Return the statistics of each quantity.
+
+    Parameters
+    ----------
+    samples : mapping
+        Of :func:`samples_of`.
+
+    Returns
+    -------
+    list of dict
+        By quantity: each sample's rows and median, and for each of :data:`PAIRS` ``ks``, ``ks_chance`` (what
+        chance alone exceeds once in a hundred) and ``auc``. A pair of which one sample is empty is left out.
+    """
+    return [
+        {
+            "name": quantity.name,
+            "label": quantity.label,
+            "unit": quantity.unit,
+            "samples": {
+                sample: {
+                    "rows": len(values),
+                    "median": round(float(np.median(values)), 4) if len(values) else None,
+                }
+                for sample, values in samples[quantity.name].items()
+            },
+            "pairs": [
+                _pair(a, b, samples[quantity.name][a], samples[quantity.name][b])
+                for a, b in PAIRS
+                if len(samples[quantity.name][a]) and len(samples[quantity.name][b])
+            ],
+        }
+        for quantity in QUANTITIES
+    ]
+
+
+def _pair(a: str, b: str, values_a: FloatArray, values_b: FloatArray) -> dict[str, Any]:
+    n, m = len(values_a), len(values_b)
+    return {
+        "a": a,
+        "b": b,
+        "ks": round(ks_distance(values_a, values_b), 4),
+        "ks_chance": round(_KOLMOGOROV_1_PERCENT * math.sqrt((n + m) / (n * m)), 4),
+        "auc": round(auc(values_a, values_b), 4),
+    }

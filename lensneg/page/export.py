@@ -1,0 +1,191 @@
+"""A published manifest as FITS, VOTable, CSV or ECSV: for tools that do not read Parquet.
+
+Names, units and descriptions are those of :data:`lensneg.schema.columns.COLUMNS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from astropy.io import fits, votable
+from astropy.table import MaskedColumn, Table
+from astropy.units import UnitsWarning, UnrecognizedUnit
+
+from lensneg import storage
+from lensneg.errors import InputError
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
+from lensneg.schema.tables import read_table
+
+Part = Literal["negatives", "positives"]
+
+Format = Literal["fits", "votable", "csv", "ecsv"]
+
+#: What a file of each format is called.
+SUFFIXES: Final[dict[Format, str]] = {"fits": "fits", "votable": "vot", "csv": "csv", "ecsv": "ecsv"}
+
+
+class Manifest(NamedTuple):
+    """A published manifest: where it is, and what its ``manifest.json`` says."""
+
+    folder: str
+    content: dict[str, Any]
+
+
+def open_manifest(uri: str) -> Manifest:
+    """Open a published manifest by its ``manifest.json``, its folder, or a ``latest.json``.
+
+    Raises
+    ------
+    InputError
+        If there is no manifest there.
+    """
+    uri = storage.normalize(uri)
+    if not uri.endswith(".json"):
+        uri = storage.join(uri, "manifest.json")
+    try:
+        content = storage.read_json(uri)
+        if "manifest" in content and "columns" not in content:  # latest.json names it
+            return open_manifest(content["manifest"])
+    except FileNotFoundError as error:
+        raise InputError(f"{uri}: no such file; give a manifests/<run_id>/manifest.json") from error
+    except ValueError as error:
+        raise InputError(f"{uri}: not a JSON file; give a manifests/<run_id>/manifest.json") from error
+    if not isinstance(content, dict) or not {"run_id", "negatives", "positives"} <= content.keys():
+        raise InputError(f"{uri}: not a manifest; give a manifests/<run_id>/manifest.json")
+    return Manifest(uri.rpartition("/")[0], content)
+
+
+def read_part(manifest: Manifest, part: Part) -> pa.Table:
+    """Read the rows of a part, and check them against their SHA-256.
+
+    Returns
+    -------
+    pyarrow.Table
+        With :data:`lensneg.schema.columns.MANIFEST_SCHEMA`, units and descriptions in the fields' metadata.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or has other bytes than were published.
+    """
+    tables = [MANIFEST_SCHEMA.empty_table()]
+    for file in manifest.content[part]["files"]:
+        uri = storage.join(manifest.folder, file["name"])
+        try:
+            data = storage.read_bytes(uri)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{uri}: missing, though the manifest names it; copy the whole folder"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != file["sha256"]:
+            raise InputError(f"{uri}: its SHA-256 is not the manifest's: it was changed; copy it again")
+        tables.append(read_table(uri).cast(MANIFEST_SCHEMA))
+    return pa.concat_tables(tables)
+
+
+def astropy_table(rows: pa.Table, meta: dict[str, Any] | None = None, *, text: Any = str) -> Table:
+    """Return rows of a manifest as an astropy table.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        With the manifest's columns.
+    meta : dict, optional
+        The table's metadata.
+    text : type
+        ``str``, or ``bytes`` for formats that hold ASCII.
+
+    Returns
+    -------
+    astropy.table.Table
+        Units and descriptions on every column; nulls are masked; a time is ISO 8601 text.
+    """
+    table = Table(meta=meta or {})
+    for column in COLUMNS:
+        values, missing = _values(rows[column.name], text)
+        table[column.name] = MaskedColumn(values, mask=missing) if missing.any() else values
+        table[column.name].description = column.description
+        if column.unit:
+            table[column.name].unit = column.unit
+    return table
+
+
+def _values(column: pa.ChunkedArray, text: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Return a column's values, with something in the place of nulls, and where these are."""
+    array = column.combine_chunks()
+    missing = np.asarray(array.is_null())
+    if pa.types.is_timestamp(array.type):
+        array = pc.strftime(array.cast(pa.timestamp("s", tz="UTC")), format="%Y-%m-%dT%H:%M:%SZ")
+    if pa.types.is_string(array.type):
+        return np.array(array.fill_null("").to_pylist(), dtype=np.dtype(text)), missing
+    fill = np.nan if pa.types.is_floating(array.type) else 0
+    return array.fill_null(fill).to_numpy(zero_copy_only=False), missing
+
+
+def export_part(manifest: Manifest, part: Part, to: Format) -> dict[str, bytes]:
+    """Return a part of a manifest in another format.
+
+    Returns
+    -------
+    dict
+        File names and their bytes; beside a CSV file, which holds no metadata, a second one of the columns.
+    """
+    rows = read_part(manifest, part)
+    meta = {"RUN_ID": manifest.content["run_id"], "CONTENT": manifest.content[part]["content_sha256"]}
+    name = f"{part}.{SUFFIXES[to]}"
+    if to == "fits":
+        return {name: _fits(astropy_table(rows, text=bytes), meta, part)}
+    if to == "votable":
+        return {name: _votable(astropy_table(rows, text=bytes), meta, part)}
+    if to == "ecsv":
+        return {name: _text(astropy_table(rows, meta), "ascii.ecsv", delimiter=",")}
+    plain = _text(astropy_table(rows), "ascii.csv")
+    columns = Table(
+        rows=[(c.name, str(c.type), c.unit, c.description) for c in COLUMNS],
+        names=("name", "type", "unit", "description"),
+    )
+    return {name: plain, f"{part}-columns.csv": _text(columns, "ascii.csv")}
+
+
+def _text(table: Table, form: str, **options: Any) -> bytes:
+    sink = io.StringIO()
+    table.write(sink, format=form, **options)
+    return sink.getvalue().encode()
+
+
+def _fits(table: Table, meta: dict[str, str], part: str) -> bytes:
+    units = {c.name: c.unit for c in COLUMNS}
+    for name in table.colnames:  # astropy drops units that are none of the FITS standard
+        table[name].unit = None
+    hdu = fits.table_to_hdu(table)
+    for number, column in enumerate(COLUMNS, start=1):
+        if units[column.name]:
+            hdu.header.set(f"TUNIT{number}", column.unit, after=f"TFORM{number}")
+        hdu.header.set(f"TCOMM{number}", column.description, after=f"TFORM{number}")
+    hdu.header["EXTNAME"] = part.upper()
+    hdu.header.update(meta)
+    sink = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(sink)
+    return sink.getvalue()
+
+
+def _votable(table: Table, meta: dict[str, str], part: str) -> bytes:
+    sink = io.BytesIO()
+    with warnings.catch_warnings():
+        # The survey's units are none of the VOUnit standard; tools show them as they are.
+        warnings.simplefilter("ignore", UnitsWarning)
+        warnings.simplefilter("ignore", votable.exceptions.W50)
+        document = votable.from_table(table, table_id=part)
+        document.description = "; ".join(f"{key} {value}" for key, value in meta.items())
+        for field, column in zip(document.get_first_table().fields, COLUMNS, strict=True):
+            if column.unit:
+                field.unit = UnrecognizedUnit(column.unit)
+        document.to_xml(sink, tabledata_format="binary2")
+    return sink.getvalue()

@@ -1,0 +1,68 @@
+"""Magnitudes and colours from fluxes, in float64."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from lensneg.schema.arrays import FloatArray
+
+#: AB magnitude of a flux of one nanomaggy (DR10 catalogs page).
+ZERO_POINT = 22.5
+
+
+def magnitude(flux: npt.ArrayLike) -> FloatArray:
+    """Return the AB magnitude of fluxes in nanomaggies: 22.5 - 2.5 log10(flux).
+
+    Parameters
+    ----------
+    flux : array_like of float, shape (n,)
+        Nanomaggies; zero, negative and NaN are common in a catalogue.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        NaN where the flux is not positive: such a source has no magnitude, and NaN compares as
+        neither brighter nor fainter than any limit.
+
+    Examples
+    --------
+    >>> magnitude([10.0, 0.0, -1.0])
+    array([20., nan, nan])
+    """
+    values = np.asarray(flux, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(values > 0, ZERO_POINT - 2.5 * np.log10(values), np.nan)
+
+
+@lru_cache(maxsize=16)
+def faintest_flux(mag: float) -> np.float32:
+    """Return the lowest float32 flux in nanomaggies whose magnitude is below a limit.
+
+    Magnitude falls as flux rises, and neighbouring float32 numbers differ in magnitude by 1e-8 or more, which
+    float64 tells apart. So a float32 flux is at or above this one where, and only where, its
+    :func:`magnitude` is below the limit: one comparison takes the place of a logarithm.
+
+    Examples
+    --------
+    Ten nanomaggies have magnitude 20, which is not below 20; the next float32 number has less.
+
+    >>> faintest_flux(20.0), np.nextafter(np.float32(10), np.float32(11))
+    (np.float32(10.000001), np.float32(10.000001))
+    """
+    # Positive numbers are in the order of their bits, from 0, which has no magnitude, to infinity.
+    low, high = 0, int(np.float32(np.inf).view(np.uint32))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if magnitude(np.uint32(middle).view(np.float32)) < mag:
+            high = middle
+        else:
+            low = middle
+    return np.uint32(high).view(np.float32)
+
+
+def ellipticity(e1: npt.ArrayLike, e2: npt.ArrayLike) -> FloatArray:
+    """Return |e| = sqrt(e1^2 + e2^2) of Tractor's ellipticity components."""
+    return np.hypot(np.asarray(e1, dtype=np.float64), np.asarray(e2, dtype=np.float64))

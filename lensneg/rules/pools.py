@@ -1,0 +1,85 @@
+"""Pools: N1, what a finder meets when deployed, and N2, the confusers that look like lenses.
+
+The N2 criteria are *proxies* on catalogue columns: Tractor cannot see a ring. docs/science.md says how
+far each can be trusted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lensneg.rules.photometry import ellipticity, magnitude
+from lensneg.rules.rows import Rows
+from lensneg.rules.selection import is_one_of
+from lensneg.schema.arrays import BoolArray
+from lensneg.schema.config import CONFUSER_CATEGORIES, N2Config, PoolsConfig
+
+#: The pools in the order in which they stand in every file.
+POOLS: Final = ("N1", "N2")
+
+
+def confuser_criteria(rows: Rows, config: N2Config) -> dict[str, BoolArray]:
+    """Return, for each confuser category, which rows meet its criterion.
+
+    Parameters
+    ----------
+    rows : Rows
+        Needs TYPE, SERSIC, FLUX_G, FLUX_R, SHAPE_R, SHAPE_E1, SHAPE_E2. Limits are applied in
+        float64; a NaN, such as the colour of a source without flux, meets no criterion.
+    config : N2Config
+
+    Returns
+    -------
+    dict of str to ndarray of bool, shape (n,)
+        In the order in which the categories are tried.
+    """
+    flux_r = rows["FLUX_R"].astype(np.float64)
+    shape_r = rows["SHAPE_R"].astype(np.float64)
+    mag_r = magnitude(flux_r)
+    g_minus_r = magnitude(rows["FLUX_G"]) - mag_r
+    sersic = rows["SERSIC"].astype(np.float64)
+    e = ellipticity(rows["SHAPE_E1"], rows["SHAPE_E2"])
+    ring, edge, blue, large = (
+        config.ring_proxy,
+        config.edge_on_proxy,
+        config.blue_clumpy,
+        config.large_galaxy,
+    )
+    early = is_one_of(rows, ring.types) | (is_one_of(rows, ring.sersic_types) & (sersic >= ring.sersic_min))
+    return {
+        "ring_proxy": early & (flux_r >= ring.flux_r_min),
+        "edge_on_proxy": (
+            is_one_of(rows, edge.types) & (e >= edge.ellipticity_min) & (shape_r >= edge.shape_r_min)
+        ),
+        "blue_clumpy": (g_minus_r <= blue.g_minus_r_max) & (mag_r <= blue.mag_r_max),
+        "large_galaxy": (shape_r >= large.shape_r_min) & (flux_r >= large.flux_r_min),
+    }
+
+
+def classify(rows: Rows, config: PoolsConfig) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
+    """Put each source in a pool.
+
+    Parameters
+    ----------
+    rows : Rows
+        As for :func:`confuser_criteria`.
+    config : PoolsConfig
+
+    Returns
+    -------
+    pool : ndarray of int8, shape (n,)
+        Index into :data:`POOLS`; -1 in neither pool. A source that meets any confuser criterion is
+        in N2 and not in N1, whatever its type.
+    category : ndarray of int8, shape (n,)
+        Index into ``CONFUSER_CATEGORIES`` of the first criterion met; -1 for none.
+    """
+    criteria = confuser_criteria(rows, config.n2)
+    category = np.full(len(rows), -1, dtype=np.int8)
+    for i, name in reversed(list(enumerate(CONFUSER_CATEGORIES))):
+        category[criteria[name]] = i
+    pool = np.where(is_one_of(rows, config.n1.types), 0, -1).astype(np.int8)
+    pool[category >= 0] = 1
+    return pool, category

@@ -1,0 +1,122 @@
+"""Quotas: how many negatives each stratum gets from each pool, and below which priority they lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from lensneg.rules.pools import POOLS
+from lensneg.rules.priority import PRIORITY_MAX, PRIORITY_MIN
+from lensneg.rules.strata import Stratum, strata_of
+from lensneg.schema.config import Config
+from lensneg.schema.quotas import PoolQuota, StratumQuota
+
+#: How many standard deviations a threshold leaves above the quota. At 6 one threshold in 10^9 is too
+#: low; the draw notices and widens it, so this is a matter of cost and never of correctness.
+THRESHOLD_SIGMAS = 6.0
+
+
+def largest_remainder(total: int, weights: tuple[int, ...]) -> tuple[int, ...]:
+    """Split a whole number in proportion to weights, by the method of largest remainders.
+
+    Parameters
+    ----------
+    total : int
+        At least 0.
+    weights : tuple of int
+        At least one above 0.
+
+    Returns
+    -------
+    tuple of int
+        Adds up to ``total``; each part differs from its exact share by less than 1. Between equal
+        remainders the earlier part takes the unit.
+
+    Examples
+    --------
+    >>> largest_remainder(10, (85, 15))
+    (9, 1)
+    """
+    whole = sum(weights)
+    parts = [total * weight // whole for weight in weights]
+    remainders = [total * weight % whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-remainders[i], i))
+    for i in by_remainder[: total - sum(parts)]:
+        parts[i] += 1
+    return tuple(parts)
+
+
+def priority_threshold(quota: int, available: int) -> int:
+    """Return a priority at or below which ``quota`` of ``available`` uniform priorities lie.
+
+    Their number is binomial; the threshold puts its mean :data:`THRESHOLD_SIGMAS` standard deviations
+    above the quota.
+    """
+    if quota <= 0:
+        return PRIORITY_MIN
+    expected = quota + THRESHOLD_SIGMAS * math.sqrt(quota) + THRESHOLD_SIGMAS**2
+    if expected >= available:
+        return PRIORITY_MAX
+    return PRIORITY_MIN + int(expected / available * 2.0**64)
+
+
+def _fill(target: tuple[int, ...], available: tuple[int, ...], backfill: bool) -> list[int]:
+    """Return the rows to draw from each pool: its target, or all it has, then what the other lacks."""
+    quota = [min(t, a) for t, a in zip(target, available, strict=True)]
+    if backfill:
+        for i, room in enumerate([a - q for a, q in zip(available, quota, strict=True)]):
+            quota[i] += min(room, sum(target) - sum(quota))
+    return quota
+
+
+def compute_quotas(
+    positives: Mapping[Stratum, int], available: Mapping[tuple[Stratum, str], int], config: Config
+) -> list[StratumQuota]:
+    """Compute the quotas of all strata.
+
+    Parameters
+    ----------
+    positives : mapping of Stratum to int
+        Positives in each stratum; a stratum left out has none.
+    available : mapping of (Stratum, pool) to int
+        Rows of the pool files in each stratum and pool; left out means none.
+    config : Config
+
+    Returns
+    -------
+    list of StratumQuota
+        All strata of the config, in its order.
+    """
+    quotas = []
+    for stratum in strata_of(config.strata):
+        count = positives.get(stratum, 0)
+        total = config.sampling.neg_pos_ratio * count
+        target = largest_remainder(total, config.sampling.n1_n2_ratio)
+        have = tuple(available.get((stratum, pool), 0) for pool in POOLS)
+        drawn = _fill(target, have, config.sampling.backfill)
+        quotas.append(
+            StratumQuota(
+                nobs_z_bin=stratum.nobs_z_bin,
+                type_bin=stratum.type_bin,
+                positives=count,
+                target=total,
+                shortfall=total - sum(drawn),
+                reachable=stratum_is_reachable(stratum, config),
+                pools=tuple(
+                    PoolQuota(pool, a, t, max(0, q - t), q, priority_threshold(q, a))
+                    for pool, a, t, q in zip(POOLS, have, target, drawn, strict=True)
+                ),
+            )
+        )
+    return quotas
+
+
+def stratum_is_reachable(stratum: Stratum, config: Config) -> bool:
+    """Return whether the cuts allow any source in a stratum.
+
+    ``paper_iv_parity`` asks for three exposures, so no source can be in its bin 1-2: a positive there
+    has a shortfall by construction, which is reported but is no fault of the sky.
+    """
+    high = config.strata.bin_limits[config.strata.nobs_z_bins.index(stratum.nobs_z_bin)][1]
+    enough = high is None or high >= config.selection.nobs_min.get("z", 0)
+    return enough and stratum.type_bin in config.selection.types

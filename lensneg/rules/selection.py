@@ -1,0 +1,124 @@
+"""The cuts: which sources may be negatives, and under which rule each of the others falls.
+
+The rules are tried in the order of :data:`RULES`, cheapest and most selective first, and a source is
+counted under the first that it fails; so rows in = rows kept + the sum of the counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from lensneg.rules.photometry import faintest_flux
+from lensneg.rules.rows import Rows
+from lensneg.schema.arrays import BoolArray, IntArray
+from lensneg.schema.config import SelectionConfig
+from lensneg.schema.sweep_columns import SOURCE_TYPES
+
+
+class Rule(NamedTuple):
+    """A cut: the name it is counted under, and which rows pass it."""
+
+    reason: str
+    passes: Callable[[Rows, SelectionConfig], BoolArray]
+
+
+def _bright(rows: Rows, config: SelectionConfig) -> BoolArray:
+    # NaN, zero and negative fluxes fail: they have no magnitude.
+    return np.asarray(rows["FLUX_Z"] >= faintest_flux(config.mag_z_max))
+
+
+def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:
+    """Return which rows are of one of some types."""
+    return _allowed(tuple(types)).take(rows.source_type())  # any other type, -1, finds the last entry
+
+
+@lru_cache(maxsize=64)
+def _allowed(types: tuple[str, ...]) -> BoolArray:
+    """Return for each of ``SOURCE_TYPES``, and for any other, whether it is one of some types."""
+    allowed = np.zeros(len(SOURCE_TYPES) + 1, dtype=bool)
+    allowed[[SOURCE_TYPES.index(name) for name in types]] = True
+    return allowed
+
+
+def _of_type(rows: Rows, config: SelectionConfig) -> BoolArray:
+    return is_one_of(rows, config.types)
+
+
+def _observed(rows: Rows, config: SelectionConfig) -> BoolArray:
+    passes = rows["NOBS_Z"] >= config.nobs_min.get("z", 0)
+    for band, least in config.nobs_min.items():
+        passes &= rows[f"NOBS_{band.upper()}"] >= least
+    return np.asarray(passes)
+
+
+def _in_footprint(rows: Rows, config: SelectionConfig) -> BoolArray:
+    dec = rows["DEC"]
+    passes = np.isfinite(dec) & np.isfinite(rows["RA"])
+    if config.dec_range is not None:
+        passes &= (dec > config.dec_range[0]) & (dec < config.dec_range[1])
+    return np.asarray(passes)
+
+
+def _unmasked(rows: Rows, config: SelectionConfig) -> BoolArray:
+    return np.asarray((rows["MASKBITS"] & config.maskbits_value) == 0)
+
+
+#: The cuts that look at one source alone, in order.
+RULES: Final[tuple[Rule, ...]] = (
+    Rule("faint", _bright),
+    Rule("type", _of_type),
+    Rule("nobs", _observed),
+    Rule("footprint", _in_footprint),
+    Rule("maskbits", _unmasked),
+)
+
+#: Every reason for which a row is not in the pool, in order. The last two need more than a source:
+#: its pool (see :mod:`lensneg.rules.pools`) and the lens catalogues (see :mod:`lensneg.stages.filter_sweep`).
+CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_pool", "near_lens")
+
+#: The first cuts, which leave a twentieth of all sources: worth applying before anything is gathered.
+SIEVE: Final[tuple[Rule, ...]] = RULES[:2]
+
+
+def select(
+    rows: Rows, config: SelectionConfig, rules: tuple[Rule, ...] = RULES
+) -> tuple[IntArray, dict[str, int]]:
+    """Apply the cuts that look at one source alone.
+
+    Parameters
+    ----------
+    rows : Rows
+        Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS.
+    config : SelectionConfig
+    rules : tuple of Rule
+        Some of :data:`RULES`, in their order.
+
+    Returns
+    -------
+    kept : ndarray of int64
+        Indices of the rows that pass all rules, ascending.
+    cut : dict of str to int
+        Rows cut, by the first rule that each fails.
+    """
+    kept: IntArray | None = None
+    cut: dict[str, int] = {}
+    for rule in rules:
+        left = rows if kept is None else rows.take(kept)
+        (passed,) = rule.passes(left, config).nonzero()
+        cut[rule.reason] = len(left) - len(passed)
+        kept = passed if kept is None else kept[passed]
+    assert kept is not None
+    return kept, cut
+
+
+def first_failed_rule(rows: Rows, config: SelectionConfig) -> list[str | None]:
+    """Return for each of a few rows the first rule that it fails, or None."""
+    reasons: list[str | None] = [None] * len(rows)
+    for rule in reversed(RULES):
+        for i in np.flatnonzero(~rule.passes(rows, config)):
+            reasons[i] = rule.reason
+    return reasons

@@ -1,0 +1,57 @@
+"""The split by HEALPix pixel."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import accumulate
+
+import numpy as np
+import numpy.typing as npt
+
+from lensneg.schema.arrays import IntArray
+from lensneg.schema.config import SPLIT_ORDER, SplitConfig
+
+
+def split_of_pixel(pixels: IntArray, config: SplitConfig) -> npt.NDArray[np.str_]:
+    """Return the split of each pixel.
+
+    The rule: u is the first four bytes, big-endian, of the SHA-256 of ``"{pixel}_{seed}"``, divided
+    by 2^32; the fractions are cumulated in the order train, val, test.
+
+    Parameters
+    ----------
+    pixels : ndarray of int, shape (n,)
+        NESTED pixels at ``config.nside``.
+    config : SplitConfig
+
+    Returns
+    -------
+    ndarray of str, shape (n,)
+
+    Examples
+    --------
+    >>> from lensneg.schema.config import SplitConfig
+    >>> thirds = {"train": 0.70, "val": 0.15, "test": 0.15}
+    >>> rule = SplitConfig.model_validate({"nside": 128, "seed": 42, "fractions": thirds})
+    >>> split_of_pixel(np.array([107657, 114444]), rule)
+    array(['train', 'test'], dtype='<U5')
+    """
+    unique, inverse = np.unique(pixels, return_inverse=True)
+    u = np.array(
+        [
+            int.from_bytes(hashlib.sha256(f"{pixel}_{config.seed}".encode("ascii")).digest()[:4])
+            for pixel in unique.tolist()
+        ],
+        dtype=np.float64,
+    ) / float(1 << 32)
+    names = np.array(SPLIT_ORDER)
+    return names[np.searchsorted(split_edges(config), u, side="right")][inverse]
+
+
+def split_edges(config: SplitConfig) -> list[float]:
+    """Return the values of u at which all splits but the first begin.
+
+    The last split takes all that is left, so that fractions that add up to just below 1 lose no pixel.
+    """
+    fractions = [getattr(config.fractions, name) for name in SPLIT_ORDER]
+    return list(accumulate(fractions))[:-1]

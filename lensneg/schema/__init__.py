@@ -1,0 +1,1 @@
+"""What files hold: columns, records, checks. Each is declared once, as a type."""

@@ -1,0 +1,181 @@
+"""The manifest's columns, declared once: names, types, units, meaning, and the step that fills each.
+
+The pool files that the map writes carry the columns of stage ``map``; the draw adds those of stage
+``draw``, which depend on the whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
+
+import pyarrow as pa
+
+Stage = Literal["map", "draw"]
+
+
+class ManifestColumn(NamedTuple):
+    """A column of the manifest."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    unit: str = ""
+    nullable: bool = True
+    stage: Stage = "map"
+    #: The sweep column that it is copied from, if it is.
+    sweep: str | None = None
+
+
+_S, _I16, _I32, _I64 = pa.string(), pa.int16(), pa.int32(), pa.int64()
+
+_F32, _F64 = pa.float32(), pa.float64()
+
+
+def _by_band(name: str, text: str, unit: str = "", bands: str = "grz") -> list[ManifestColumn]:
+    return [
+        ManifestColumn(f"{name}_{b}", _F32, f"{text}, {b} band", unit, sweep=f"{name}_{b}".upper())
+        for b in bands
+    ]
+
+
+#: All columns of the manifest, in order: the 48 of the plan, then four of ours.
+COLUMNS: Final[tuple[ManifestColumn, ...]] = (
+    ManifestColumn("galaxy_id", _S, "brickname_objid; unique within a release", nullable=False, stage="draw"),
+    ManifestColumn("brickname", _S, "brick name", nullable=False, sweep="BRICKNAME"),
+    ManifestColumn("objid", _I32, "object number in its brick", nullable=False, sweep="OBJID"),
+    ManifestColumn("ra", _F64, "right ascension, ICRS", "deg", nullable=False, sweep="RA"),
+    ManifestColumn("dec", _F64, "declination, ICRS", "deg", nullable=False, sweep="DEC"),
+    ManifestColumn("type", _S, "Tractor morphological type", nullable=False, sweep="TYPE"),
+    ManifestColumn("nobs_z", _I16, "exposures in z at the source", nullable=False, sweep="NOBS_Z"),
+    ManifestColumn("nobs_z_bin", _S, "stratum: bin of nobs_z", nullable=False),
+    ManifestColumn("type_bin", _S, "stratum: bin of type", nullable=False),
+    *_by_band("flux", "total flux", "nanomaggy"),
+    ManifestColumn("flux_w1", _F32, "WISE W1 flux", "nanomaggy", sweep="FLUX_W1"),
+    ManifestColumn("mag_g", _F64, "observed AB magnitude, g; null without positive flux", "mag"),
+    ManifestColumn("mag_r", _F64, "observed AB magnitude, r; null without positive flux", "mag"),
+    ManifestColumn("mag_z", _F64, "observed AB magnitude, z; null without positive flux", "mag"),
+    ManifestColumn("g_minus_r", _F64, "observed colour g - r", "mag"),
+    ManifestColumn("r_minus_z", _F64, "observed colour r - z", "mag"),
+    ManifestColumn("z_minus_w1", _F64, "observed colour z - W1", "mag"),
+    *_by_band("psfsize", "PSF FWHM", "arcsec"),
+    *_by_band("psfdepth", "inverse variance of a point source's flux", "1/nanomaggy^2"),
+    *_by_band("galdepth", "inverse variance of a 0.45 arcsec galaxy's flux", "1/nanomaggy^2"),
+    ManifestColumn("ebv", _F32, "Galactic extinction E(B-V), SFD98", "mag", sweep="EBV"),
+    ManifestColumn("maskbits", _I32, "DR10 MASKBITS", nullable=False, sweep="MASKBITS"),
+    ManifestColumn("fitbits", _I16, "DR10 FITBITS", sweep="FITBITS"),
+    *_by_band("mw_transmission", "Galactic transmission"),
+    ManifestColumn("shape_r", _F32, "half-light radius", "arcsec", sweep="SHAPE_R"),
+    ManifestColumn("shape_e1", _F32, "ellipticity component 1", sweep="SHAPE_E1"),
+    ManifestColumn("shape_e2", _F32, "ellipticity component 2", sweep="SHAPE_E2"),
+    ManifestColumn("sersic", _F32, "Sersic index; fitted for SER only", sweep="SERSIC"),
+    ManifestColumn("healpix_64", _I32, "HEALPix pixel, nside 64, NESTED", nullable=False),
+    ManifestColumn("healpix_128", _I32, "HEALPix pixel, nside 128, NESTED", nullable=False),
+    ManifestColumn("split", _S, "train, val or test, by healpix_128", nullable=False, stage="draw"),
+    ManifestColumn("pool", _S, "N1, N2 or positive", nullable=False),
+    ManifestColumn("confuser_category", _S, "the N2 criterion that matched; null in N1"),
+    ManifestColumn("sweep_file", _S, "name of the sweep file", nullable=False),
+    ManifestColumn("row_index", _I64, "row in the sweep file, from 0", nullable=False),
+    ManifestColumn("pipeline_version", _S, "lensneg version", nullable=False, stage="draw"),
+    ManifestColumn("git_commit", _S, "commit of the code", nullable=False, stage="draw"),
+    ManifestColumn(
+        "extraction_timestamp",
+        pa.timestamp("us", tz="UTC"),
+        "when the run started",
+        nullable=False,
+        stage="draw",
+    ),
+    ManifestColumn("targetid", _I64, "desitarget TARGETID: the unique key", nullable=False),
+    ManifestColumn("release", _I32, "DR10 RELEASE", nullable=False, sweep="RELEASE"),
+    ManifestColumn("sampling_priority", _I64, "the lowest of a stratum are drawn", nullable=False),
+    ManifestColumn(
+        "sampling_weight",
+        _F64,
+        "available / drawn in the row's stratum and pool; 1 for a positive",
+        nullable=False,
+        stage="draw",
+    ),
+)
+
+#: What a manifest consists of.
+PARTS: Final = ("negatives", "positives")
+
+#: What identifies the run rather than the sample; see :func:`content_sha256`.
+RUN_COLUMNS: Final = ("pipeline_version", "git_commit", "extraction_timestamp")
+
+#: Columns of few values, or of runs of one value: in Parquet a dictionary pays. Elsewhere it only costs time.
+REPETITIVE: Final = frozenset(
+    {
+        "brickname",
+        "type",
+        "nobs_z",
+        "nobs_z_bin",
+        "type_bin",
+        "maskbits",
+        "fitbits",
+        "healpix_64",
+        "healpix_128",
+        "split",
+        "pool",
+        "confuser_category",
+        "sweep_file",
+        *RUN_COLUMNS,
+        "release",
+        "sampling_weight",
+    }
+)
+
+#: Columns that are null, not NaN, where a source has no magnitude.
+NULL_FOR_NAN: Final = ("mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1")
+
+#: The columns in which a value can be missing at all. Readers are promised less: see the column's own word.
+MAY_BE_NULL: Final = frozenset({*NULL_FOR_NAN, "confuser_category"})
+
+#: The order of rows in every pool and manifest file, after the strata's own order.
+ROW_ORDER: Final = ("pool", "sampling_priority", "targetid")
+
+
+def arrow_schema(columns: Iterable[ManifestColumn]) -> pa.Schema:
+    """Return the Arrow schema of some columns, with unit and description as field metadata."""
+    return pa.schema(
+        [
+            pa.field(
+                c.name,
+                c.type,
+                nullable=c.nullable,
+                metadata={"description": c.description, **({"unit": c.unit} if c.unit else {})},
+            )
+            for c in columns
+        ]
+    )
+
+
+#: Schema of the published manifest.
+MANIFEST_SCHEMA: Final = arrow_schema(COLUMNS)
+
+#: The same without promises about nulls: Spark writes every column as one that may hold them.
+WRITTEN_SCHEMA: Final = pa.schema([f.with_nullable(True).remove_metadata() for f in MANIFEST_SCHEMA])
+
+#: The same with units and descriptions: what the published files carry.
+ANNOTATED_SCHEMA: Final = pa.schema([f.with_nullable(True) for f in MANIFEST_SCHEMA])
+
+#: Schema of the pool files that the map writes.
+POOL_SCHEMA: Final = arrow_schema(c for c in COLUMNS if c.stage == "map")
+
+#: Schema of the positives files that the map writes: each candidate match, with its catalogue entry.
+POSITIVES_SCHEMA: Final = pa.schema(
+    [
+        *POOL_SCHEMA,
+        pa.field("catalog_row", pa.int64(), nullable=False),
+        pa.field("separation_arcsec", pa.float64(), nullable=False),
+        pa.field("cut", pa.string()),
+    ]
+)
+
+#: The columns that selection, pools and the manifest need, by upper-case name.
+NEEDED_COLUMNS: Final[tuple[str, ...]] = tuple(
+    dict.fromkeys(["RELEASE", "BRICKID", "NOBS_G", "NOBS_R", *(c.sweep for c in COLUMNS if c.sweep)])
+)
+
+#: What stands in the ``pool`` column of a positive.
+POSITIVE: Final = "positive"

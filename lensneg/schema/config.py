@@ -1,0 +1,288 @@
+"""The science's configuration: schema, loading, validation.
+
+A config file is the only source of numbers. It is immutable: its name and version stand for its bytes,
+whose SHA-256 goes into every file that a run writes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from lensneg.schema.sweep_columns import MASKBITS
+
+#: The types of galaxies: PSF and DUP are never in a pool, so a config cannot name them.
+SourceType = Literal["REX", "EXP", "DEV", "SER"]
+
+Band = Literal["g", "r", "i", "z"]
+
+SplitName = Literal["train", "val", "test"]
+
+#: The order in which the split's fractions are cumulated. It is part of the split rule.
+SPLIT_ORDER: tuple[SplitName, ...] = ("train", "val", "test")
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SweepsConfig(_Section):
+    """Which releases of the sweeps a run takes."""
+
+    releases: tuple[int, ...] = Field(min_length=1)
+
+
+class SelectionConfig(_Section):
+    """The cuts that a source must pass to be in the pool."""
+
+    types: tuple[SourceType, ...] = Field(min_length=1)
+    mag_z_max: Finite
+    nobs_min: dict[Band, Annotated[int, Field(ge=0)]]
+    dec_range: tuple[Finite, Finite] | None
+    maskbits_excluded: tuple[str, ...]
+
+    @field_validator("maskbits_excluded")
+    @classmethod
+    def _known_bits(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in MASKBITS:
+                raise ValueError(f"{name!r} is not a DR10 mask bit: one of {', '.join(MASKBITS)}")
+        return names
+
+    @field_validator("nobs_min")
+    @classmethod
+    def _observed_in_z(cls, value: dict[Band, int]) -> dict[Band, int]:
+        if value.get("z", 0) < 1:
+            raise ValueError("z: at least 1 is needed, as a source without exposures has no nobs_z bin")
+        return value
+
+    @field_validator("dec_range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError("the lower limit must be below the upper one")
+        return value
+
+    @property
+    def maskbits_value(self) -> int:
+        """The excluded bits as one integer to test MASKBITS with."""
+        return sum(1 << MASKBITS[name] for name in set(self.maskbits_excluded))
+
+
+class LensesConfig(_Section):
+    """The surroundings of known lenses."""
+
+    exclusion_radius_arcsec: Annotated[float, Field(gt=0, le=3600)]
+
+
+class PositivesConfig(_Section):
+    """How catalogue positions are matched to sources."""
+
+    match_radius_arcsec: Annotated[float, Field(gt=0, le=60)]
+    apply_cuts: bool
+
+
+class N1Config(_Section):
+    """Pool N1: what a finder meets when deployed."""
+
+    types: tuple[SourceType, ...] = Field(min_length=1)
+
+
+class RingProxy(_Section):
+    """Early types, whose smooth light a ring around a lens resembles."""
+
+    types: tuple[SourceType, ...]
+    sersic_types: tuple[SourceType, ...]
+    sersic_min: NonNegative
+    flux_r_min: Finite
+
+
+class EdgeOnProxy(_Section):
+    """Edge-on disks, which look like arcs."""
+
+    types: tuple[SourceType, ...]
+    ellipticity_min: Fraction
+    shape_r_min: NonNegative
+
+
+class BlueClumpy(_Section):
+    """Blue and bright galaxies, whose clumps look like lensed images."""
+
+    g_minus_r_max: Finite
+    mag_r_max: Finite
+
+
+class LargeGalaxy(_Section):
+    """Large galaxies, whose arms look like arcs."""
+
+    shape_r_min: NonNegative
+    flux_r_min: Finite
+
+
+class N2Config(_Section):
+    """Pool N2: hard confusers. The first criterion that holds, in this order, names the category."""
+
+    ring_proxy: RingProxy
+    edge_on_proxy: EdgeOnProxy
+    blue_clumpy: BlueClumpy
+    large_galaxy: LargeGalaxy
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_order(cls, value: Any) -> Any:
+        # A file in another order would promise another "first match" than the one that is made.
+        expected = list(cls.model_fields)
+        if isinstance(value, dict) and set(value) == set(expected) and list(value) != expected:
+            raise ValueError(f"the criteria are tried in the order {', '.join(expected)}: write them so")
+        return value
+
+
+#: The confuser categories, in the order in which they are tried.
+CONFUSER_CATEGORIES: tuple[str, ...] = tuple(N2Config.model_fields)
+
+
+class PoolsConfig(_Section):
+    """The two pools of negatives."""
+
+    n1: N1Config
+    n2: N2Config
+
+
+class StrataConfig(_Section):
+    """The (nobs_z, type) bins in which negatives are drawn for positives."""
+
+    nobs_z_bins: tuple[str, ...] = Field(min_length=1)
+    types: tuple[SourceType, ...] = Field(min_length=1)
+
+    @field_validator("types")
+    @classmethod
+    def _unique(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(types)) != len(types):
+            raise ValueError("a type is named twice")
+        return types
+
+    @field_validator("nobs_z_bins")
+    @classmethod
+    def _bins_ascend(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        expected: int | None = 1
+        for label in labels:
+            low, high = _bin_limits(label)
+            if low != expected or (high is not None and high < low):
+                raise ValueError(f"bin {label!r}: the bins must cover 1 and above without a gap")
+            expected = None if high is None else high + 1
+        if expected is not None:
+            raise ValueError(f"the last bin must be open, e.g. '{expected}+'")
+        return labels
+
+    @property
+    def bin_limits(self) -> tuple[tuple[int, int | None], ...]:
+        """Inclusive limits of each bin; None for an open end."""
+        return tuple(_bin_limits(label) for label in self.nobs_z_bins)
+
+
+def _bin_limits(label: str) -> tuple[int, int | None]:
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5})|\+)", label, re.ASCII)
+    if match is None:
+        raise ValueError(f"bin {label!r}: expected 'low-high' or 'low+', e.g. '3-5' or '11+'")
+    return int(match[1]), int(match[2]) if match[2] else None
+
+
+class SamplingConfig(_Section):
+    """How many negatives are drawn, and from which pool."""
+
+    seed: Seed
+    neg_pos_ratio: Annotated[int, Field(ge=1)]
+    n1_n2_ratio: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    backfill: bool
+
+    @field_validator("n1_n2_ratio")
+    @classmethod
+    def _not_both_zero(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if sum(value) == 0:
+            raise ValueError("both parts are 0")
+        return value
+
+
+class SplitFractions(_Section):
+    """Fractions of the sky for training, validation and test."""
+
+    train: Fraction
+    val: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        if abs(self.train + self.val + self.test - 1) > 1e-9:
+            raise ValueError(f"train, val and test add up to {self.train + self.val + self.test}, not 1")
+        return self
+
+
+class SplitConfig(_Section):
+    """The split by HEALPix pixel."""
+
+    nside: Literal[32, 64, 128, 256, 512]
+    seed: Seed
+    fractions: SplitFractions
+
+    @field_validator("nside")
+    @classmethod
+    def _manifest_column(cls, nside: int) -> int:
+        if nside != 128:
+            raise ValueError("the manifest carries healpix_128, so the split needs nside 128")
+        return nside
+
+
+class GatesConfig(_Section):
+    """What the gates tolerate. A share's tolerance is widened by ``chance_sigmas`` (see ``chance.py``)."""
+
+    chance_sigmas: Annotated[float, Field(ge=0, le=10)]
+    matched_fraction_min: Fraction
+    n2_fraction_range: tuple[Fraction, Fraction]
+    stratum_shortfall_max: Fraction
+    n1_n2_tolerance_points: Annotated[float, Field(gt=0, le=100)]
+    split_tolerance_points: Annotated[float, Field(gt=0, le=100)]
+    split_warning_points: Annotated[float, Field(gt=0, le=100)]
+    rows_found_again: Annotated[int, Field(ge=1, le=100_000)]
+
+    @field_validator("n2_fraction_range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("the lower limit must not be above the upper one")
+        return value
+
+
+class ExecutionConfig(_Section):
+    """How the work is cut up. Nothing here changes a row of the manifest."""
+
+    target_item_bytes: Annotated[int, Field(ge=1 << 20)]
+    tolerated_failures: Annotated[int, Field(ge=0)]
+    mini_test_files: Annotated[int, Field(ge=1)]
+    rows_per_manifest_file: Annotated[int, Field(ge=1000)]
+
+
+class Config(_Section):
+    """A whole config file. See ``configs/negative_sampling_v1.yaml``, which comments every key."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    version: str = Field(pattern=r"^\d{1,4}\.\d{1,4}\.\d{1,4}$")
+    sweeps: SweepsConfig
+    selection: SelectionConfig
+    lenses: LensesConfig
+    positives: PositivesConfig
+    pools: PoolsConfig
+    strata: StrataConfig
+    sampling: SamplingConfig
+    split: SplitConfig
+    gates: GatesConfig
+    execution: ExecutionConfig

@@ -1,0 +1,146 @@
+"""Reading a config file: YAML without its surprises, then the schema."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lensneg.errors import ConfigError
+from lensneg.schema.config import Config
+
+#: A config of more characters is not read: it would only take time and memory.
+_LARGEST_TEXT = 256 << 10
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader that refuses a key given twice, and aliases, which a config never needs."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+#: Numbers as a config writes them. YAML 1.1 also reads 042 as 34, 1:30 as 90 and 1_0 as 10.
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?(0|[1-9]\d*)(\.\d*)?([eE][-+]?\d+)?|[-+]?\.inf|\.nan", re.ASCII | re.IGNORECASE
+)
+
+
+def _plain_number(loader: _StrictLoader, node: yaml.ScalarNode) -> int | float:
+    if not _PLAIN_NUMBER.fullmatch(node.value):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{node.value:.40}: write it as a plain decimal number", node.start_mark
+        )
+    if node.tag.endswith(":int"):
+        return loader.construct_yaml_int(node)
+    return float(loader.construct_yaml_float(node))
+
+
+for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+    _StrictLoader.add_constructor(_tag, _plain_number)
+
+
+def config_sha256(text: str) -> str:
+    """Return the SHA-256 of a config file's text, as ``sha256sum`` prints it for the file."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse_config(text: str, source: str = "config") -> Config:
+    """Parse and validate the text of a config file.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    source : str
+        Where the text comes from; named in errors.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ConfigError
+        If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
+        fault is named with its key, its value and what was expected.
+    """
+    data = load_yaml(text, source)
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{source}: expected a mapping of sections (name, version, sweeps, …), "
+            f"got {type(data).__name__}; start from configs/negative_sampling_v1.yaml"
+        )
+    try:
+        # Sequences in YAML are lists; the models hold tuples, so that a config cannot be changed.
+        return Config.model_validate(_tuples(data))
+    except ValidationError as error:
+        faults = [_describe(fault) for fault in error.errors(include_url=False)]
+        raise ConfigError(
+            f"{source}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults)
+        ) from error
+
+
+def load_yaml(text: str, source: str) -> Any:
+    if len(text) > _LARGEST_TEXT:
+        raise ConfigError(
+            f"{source}: {len(text):,} characters; a config has a few thousand: start from "
+            "configs/negative_sampling_v1.yaml"
+        )
+    try:
+        # _StrictLoader is a SafeLoader: it constructs plain values only.
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+    except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
+        raise ConfigError(f"{source}: not a readable YAML file: {error}; correct it there") from error
+
+
+def config_version(text: str) -> tuple[str, str]:
+    """Return name and version of a config's text, of whatever schema.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, or has no name and version.
+    """
+    data = load_yaml(text, "config")
+    if not isinstance(data, dict) or not {"name", "version"} <= set(data):
+        raise ConfigError("config: no name and version")
+    return str(data["name"]), str(data["version"])
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+def _describe(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it, or check its spelling"
+    if fault["type"] == "missing":
+        return f"{key}: missing; see configs/negative_sampling_v1.yaml"
+    value = repr(fault["input"])
+    if len(value) > 80:
+        value = value[:77] + "..."
+    return f"{key}: got {value}; {fault['msg'].removeprefix('Value error, ')}"

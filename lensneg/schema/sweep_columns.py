@@ -1,0 +1,232 @@
+"""The DR10 data model: the columns of a sweep table, mask bits and source types.
+
+Source: the DR10 documentation (files and bitmasks pages of legacysurvey.org) and legacypipe's sweep
+writer at tag DR10.1.3. Code looks up a column or a bit by name, never by number.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+import numpy as np
+
+
+class SweepColumn(NamedTuple):
+    """A column of a sweep table: its name, FITS binary format (TFORM) and unit."""
+
+    name: str
+    tform: str
+    unit: str = ""
+
+
+#: All 130 columns of a DR10 sweep file, in file order. A row has 505 bytes.
+SWEEP_COLUMNS: Final[tuple[SweepColumn, ...]] = (
+    SweepColumn("RELEASE", "I"),
+    SweepColumn("BRICKID", "J"),
+    SweepColumn("BRICKNAME", "8A"),
+    SweepColumn("OBJID", "J"),
+    SweepColumn("TYPE", "3A"),
+    SweepColumn("RA", "D", "deg"),
+    SweepColumn("DEC", "D", "deg"),
+    SweepColumn("RA_IVAR", "E", "1/deg^2"),
+    SweepColumn("DEC_IVAR", "E", "1/deg^2"),
+    SweepColumn("DCHISQ", "5E"),
+    SweepColumn("EBV", "E", "mag"),
+    SweepColumn("FLUX_G", "E", "nanomaggy"),
+    SweepColumn("FLUX_R", "E", "nanomaggy"),
+    SweepColumn("FLUX_I", "E", "nanomaggy"),
+    SweepColumn("FLUX_Z", "E", "nanomaggy"),
+    SweepColumn("FLUX_W1", "E", "nanomaggy"),
+    SweepColumn("FLUX_W2", "E", "nanomaggy"),
+    SweepColumn("FLUX_W3", "E", "nanomaggy"),
+    SweepColumn("FLUX_W4", "E", "nanomaggy"),
+    SweepColumn("FLUX_IVAR_G", "E", "1/nanomaggy^2"),
+    SweepColumn("FLUX_IVAR_R", "E", "1/nanomaggy^2"),
+    SweepColumn("FLUX_IVAR_I", "E", "1/nanomaggy^2"),
+    SweepColumn("FLUX_IVAR_Z", "E", "1/nanomaggy^2"),
+    SweepColumn("FLUX_IVAR_W1", "E", "1/nanomaggy^2"),
+    SweepColumn("FLUX_IVAR_W2", "E", "1/nanomaggy^2"),
+    SweepColumn("FLUX_IVAR_W3", "E", "1/nanomaggy^2"),
+    SweepColumn("FLUX_IVAR_W4", "E", "1/nanomaggy^2"),
+    SweepColumn("MW_TRANSMISSION_G", "E"),
+    SweepColumn("MW_TRANSMISSION_R", "E"),
+    SweepColumn("MW_TRANSMISSION_I", "E"),
+    SweepColumn("MW_TRANSMISSION_Z", "E"),
+    SweepColumn("MW_TRANSMISSION_W1", "E"),
+    SweepColumn("MW_TRANSMISSION_W2", "E"),
+    SweepColumn("MW_TRANSMISSION_W3", "E"),
+    SweepColumn("MW_TRANSMISSION_W4", "E"),
+    SweepColumn("NOBS_G", "I"),
+    SweepColumn("NOBS_R", "I"),
+    SweepColumn("NOBS_I", "I"),
+    SweepColumn("NOBS_Z", "I"),
+    SweepColumn("NOBS_W1", "I"),
+    SweepColumn("NOBS_W2", "I"),
+    SweepColumn("NOBS_W3", "I"),
+    SweepColumn("NOBS_W4", "I"),
+    SweepColumn("RCHISQ_G", "E"),
+    SweepColumn("RCHISQ_R", "E"),
+    SweepColumn("RCHISQ_I", "E"),
+    SweepColumn("RCHISQ_Z", "E"),
+    SweepColumn("RCHISQ_W1", "E"),
+    SweepColumn("RCHISQ_W2", "E"),
+    SweepColumn("RCHISQ_W3", "E"),
+    SweepColumn("RCHISQ_W4", "E"),
+    SweepColumn("FRACFLUX_G", "E"),
+    SweepColumn("FRACFLUX_R", "E"),
+    SweepColumn("FRACFLUX_I", "E"),
+    SweepColumn("FRACFLUX_Z", "E"),
+    SweepColumn("FRACFLUX_W1", "E"),
+    SweepColumn("FRACFLUX_W2", "E"),
+    SweepColumn("FRACFLUX_W3", "E"),
+    SweepColumn("FRACFLUX_W4", "E"),
+    SweepColumn("FRACMASKED_G", "E"),
+    SweepColumn("FRACMASKED_R", "E"),
+    SweepColumn("FRACMASKED_I", "E"),
+    SweepColumn("FRACMASKED_Z", "E"),
+    SweepColumn("FRACIN_G", "E"),
+    SweepColumn("FRACIN_R", "E"),
+    SweepColumn("FRACIN_I", "E"),
+    SweepColumn("FRACIN_Z", "E"),
+    SweepColumn("ANYMASK_G", "I"),
+    SweepColumn("ANYMASK_R", "I"),
+    SweepColumn("ANYMASK_I", "I"),
+    SweepColumn("ANYMASK_Z", "I"),
+    SweepColumn("ALLMASK_G", "I"),
+    SweepColumn("ALLMASK_R", "I"),
+    SweepColumn("ALLMASK_I", "I"),
+    SweepColumn("ALLMASK_Z", "I"),
+    SweepColumn("WISEMASK_W1", "B"),
+    SweepColumn("WISEMASK_W2", "B"),
+    SweepColumn("PSFSIZE_G", "E", "arcsec"),
+    SweepColumn("PSFSIZE_R", "E", "arcsec"),
+    SweepColumn("PSFSIZE_I", "E", "arcsec"),
+    SweepColumn("PSFSIZE_Z", "E", "arcsec"),
+    SweepColumn("PSFDEPTH_G", "E", "1/nanomaggy^2"),
+    SweepColumn("PSFDEPTH_R", "E", "1/nanomaggy^2"),
+    SweepColumn("PSFDEPTH_I", "E", "1/nanomaggy^2"),
+    SweepColumn("PSFDEPTH_Z", "E", "1/nanomaggy^2"),
+    SweepColumn("GALDEPTH_G", "E", "1/nanomaggy^2"),
+    SweepColumn("GALDEPTH_R", "E", "1/nanomaggy^2"),
+    SweepColumn("GALDEPTH_I", "E", "1/nanomaggy^2"),
+    SweepColumn("GALDEPTH_Z", "E", "1/nanomaggy^2"),
+    SweepColumn("PSFDEPTH_W1", "E", "1/nanomaggy^2"),
+    SweepColumn("PSFDEPTH_W2", "E", "1/nanomaggy^2"),
+    SweepColumn("WISE_COADD_ID", "8A"),
+    SweepColumn("SHAPE_R", "E", "arcsec"),
+    SweepColumn("SHAPE_R_IVAR", "E", "1/arcsec^2"),
+    SweepColumn("SHAPE_E1", "E"),
+    SweepColumn("SHAPE_E1_IVAR", "E"),
+    SweepColumn("SHAPE_E2", "E"),
+    SweepColumn("SHAPE_E2_IVAR", "E"),
+    SweepColumn("FIBERFLUX_G", "E", "nanomaggy"),
+    SweepColumn("FIBERFLUX_R", "E", "nanomaggy"),
+    SweepColumn("FIBERFLUX_I", "E", "nanomaggy"),
+    SweepColumn("FIBERFLUX_Z", "E", "nanomaggy"),
+    SweepColumn("FIBERTOTFLUX_G", "E", "nanomaggy"),
+    SweepColumn("FIBERTOTFLUX_R", "E", "nanomaggy"),
+    SweepColumn("FIBERTOTFLUX_I", "E", "nanomaggy"),
+    SweepColumn("FIBERTOTFLUX_Z", "E", "nanomaggy"),
+    SweepColumn("REF_CAT", "2A"),
+    SweepColumn("REF_ID", "K"),
+    SweepColumn("REF_EPOCH", "E", "yr"),
+    SweepColumn("GAIA_PHOT_G_MEAN_MAG", "E", "mag"),
+    SweepColumn("GAIA_PHOT_G_MEAN_FLUX_OVER_ERROR", "E"),
+    SweepColumn("GAIA_PHOT_BP_MEAN_MAG", "E", "mag"),
+    SweepColumn("GAIA_PHOT_BP_MEAN_FLUX_OVER_ERROR", "E"),
+    SweepColumn("GAIA_PHOT_RP_MEAN_MAG", "E", "mag"),
+    SweepColumn("GAIA_PHOT_RP_MEAN_FLUX_OVER_ERROR", "E"),
+    SweepColumn("GAIA_ASTROMETRIC_EXCESS_NOISE", "E"),
+    SweepColumn("GAIA_DUPLICATED_SOURCE", "L"),
+    SweepColumn("GAIA_PHOT_BP_RP_EXCESS_FACTOR", "E"),
+    SweepColumn("GAIA_ASTROMETRIC_SIGMA5D_MAX", "E", "mas"),
+    SweepColumn("GAIA_ASTROMETRIC_PARAMS_SOLVED", "B"),
+    SweepColumn("PARALLAX", "E", "mas"),
+    SweepColumn("PARALLAX_IVAR", "E", "1/mas^2"),
+    SweepColumn("PMRA", "E", "mas/yr"),
+    SweepColumn("PMRA_IVAR", "E", "1/(mas/yr)^2"),
+    SweepColumn("PMDEC", "E", "mas/yr"),
+    SweepColumn("PMDEC_IVAR", "E", "1/(mas/yr)^2"),
+    SweepColumn("MASKBITS", "J"),
+    SweepColumn("FITBITS", "I"),
+    SweepColumn("SERSIC", "E"),
+    SweepColumn("SERSIC_IVAR", "E"),
+)
+
+#: EXTNAME of the table's HDU.
+SWEEP_EXTNAME: Final = "SWEEP"
+
+#: NumPy's big-endian dtype for each FITS binary format code that sweep files use.
+_DTYPE_OF_CODE: Final = {
+    "L": "S1",
+    "B": "u1",
+    "I": ">i2",
+    "J": ">i4",
+    "K": ">i8",
+    "E": ">f4",
+    "D": ">f8",
+}
+
+
+def tform_dtype(tform: str) -> np.dtype:
+    """Return the dtype of one table cell in a FITS binary format.
+
+    Parameters
+    ----------
+    tform : str
+        A fixed-width FITS ``TFORMn`` value such as ``E``, ``5E`` or ``8A``.
+
+    Returns
+    -------
+    numpy.dtype
+        Big-endian; a sub-array dtype where the repeat count is above 1, bytes for ``A``.
+
+    Raises
+    ------
+    ValueError
+        If the format is not one of those that sweep files use.
+
+    Examples
+    --------
+    >>> tform_dtype("8A"), tform_dtype("E").itemsize
+    (dtype('S8'), 4)
+    """
+    match = re.fullmatch(r"(\d*)([LBIJKEDA])", tform.strip())
+    if match is None:
+        raise ValueError(f"TFORM {tform!r} is not a format of sweep files")
+    repeat = int(match[1] or 1)
+    if match[2] == "A":
+        return np.dtype(f"S{repeat}")
+    base = np.dtype(_DTYPE_OF_CODE[match[2]])
+    return base if repeat == 1 else np.dtype((base, (repeat,)))
+
+
+def sweep_dtype() -> np.dtype:
+    """Return the packed big-endian dtype of one row of a DR10 sweep file (505 bytes)."""
+    return np.dtype([(column.name, tform_dtype(column.tform)) for column in SWEEP_COLUMNS])
+
+
+#: MASKBITS by name (DR10 bitmasks page).
+MASKBITS: Final = {
+    "NPRIMARY": 0,
+    "BRIGHT": 1,
+    "SATUR_G": 2,
+    "SATUR_R": 3,
+    "SATUR_Z": 4,
+    "ALLMASK_G": 5,
+    "ALLMASK_R": 6,
+    "ALLMASK_Z": 7,
+    "WISEM1": 8,
+    "WISEM2": 9,
+    "BAILOUT": 10,
+    "MEDIUM": 11,
+    "GALAXY": 12,
+    "CLUSTER": 13,
+    "SATUR_I": 14,
+    "ALLMASK_I": 15,
+    "SUB_BLOB": 16,
+}
+
+#: The morphological types that Tractor assigns. DUP marks a Gaia duplicate without optical flux.
+SOURCE_TYPES: Final = ("PSF", "REX", "EXP", "DEV", "SER", "DUP")

@@ -1,0 +1,199 @@
+"""The map: a sweep file's rows in; survivors, candidate matches and counts out.
+
+One item is worked on at a time, chunk by chunk, so memory is bounded by the item's survivors and not by
+its file. The stats file is written last: it is the commit mark that says the item is done.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from lensneg import storage
+from lensneg.errors import SweepError
+from lensneg.rules.matching import best_matches
+from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, select
+from lensneg.schema.columns import POSITIVES_SCHEMA
+from lensneg.schema.config import CONFUSER_CATEGORIES
+from lensneg.schema.item import Item, ItemStats, StratumCount
+from lensneg.schema.pool import write_pool
+from lensneg.schema.run import Run
+from lensneg.schema.tables import write_table
+from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
+from lensneg.stages.filter_sweep.pool_table import candidate_matches, pool_table
+from lensneg.survey.fits_layout import SweepFile
+from lensneg.survey.fits_rows import iter_rows, probe_sweep
+from lensneg.survey.sweep_rows import GatheredRows, KeptRows
+
+#: Sources in the positives' bands of declination are compared with them this many at a time.
+_MATCHED_AT_ONCE: Final = 50_000
+
+#: Room is made for one row in so many to pass the sieve: two or three times as many as do.
+_ROWS_FOR_ONE_SIEVED: Final = 8
+
+
+def filter_item(run: Run, item: Item) -> ItemStats:
+    """Work on one item, or find it done.
+
+    Parameters
+    ----------
+    run : Run
+    item : Item
+
+    Returns
+    -------
+    ItemStats
+        As written to the item's stats file.
+
+    Raises
+    ------
+    SweepError
+        If the sweep file is broken, of another release, or not the one that was planned.
+    """
+    done = finished(run, item)
+    if done is not None:
+        return done
+    started = time.perf_counter()
+    info, file = _planned_file(item)
+    near = NearbyLenses(run, file.cell)
+    gathered, matches, cut = _read_rows(run, item, info, file, near)
+    pool = pool_table(run, item, gathered, near, cut)
+    del gathered
+    written = write_pool(run.files.pool(item.id), pool)
+    best = best_matches(matches)
+    positives_bytes = 0
+    if len(best):  # so few that a codec takes its time and saves nothing
+        positives_bytes = write_table(run.files.positives(item.id), best, durable=False, codec="none")
+    stats = ItemStats(
+        item=item,
+        config_sha256=run.record.config.sha256,
+        code_version=run.record.code.code_version,
+        rows_in=item.n_rows,
+        rows_kept=len(pool),
+        cut=cut,
+        counts=_count(pool),
+        confusers=_value_counts(pool["confuser_category"]),
+        candidate_matches=len(best),
+        row_groups=written.row_groups,
+        bytes_read=item.n_bytes,
+        pool_bytes=written.bytes,
+        positives_bytes=positives_bytes,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    # Not waited for either: what a loss of power leaves of it is not JSON, and the item is done again.
+    storage.write_json(run.files.stats(item.id), stats.model_dump(mode="json"), durable=False)
+    return stats
+
+
+def finished(run: Run, item: Item) -> ItemStats | None:
+    """Return an item's stats if it is done: same bytes of the file, same config, same code.
+
+    Its tables must be there, too, and whole: they are written before the stats, but not waited for.
+    """
+    try:
+        stats = ItemStats.model_validate_json(storage.read_bytes(run.files.stats(item.id)))
+        tables = [(run.files.pool(item.id), stats.pool_bytes)]
+        if stats.positives_bytes:
+            tables.append((run.files.positives(item.id), stats.positives_bytes))
+        if any(storage.stat(uri).size != size for uri, size in tables):
+            return None
+    except (FileNotFoundError, ValueError):
+        return None
+    same = (
+        stats.item == item
+        and stats.config_sha256 == run.record.config.sha256
+        and stats.code_version == run.record.code.code_version
+    )
+    return stats if same else None
+
+
+def _planned_file(item: Item) -> tuple[storage.FileInfo, SweepFile]:
+    """Return the item's sweep file, if it is still the one that was planned."""
+    info = storage.stat(item.sweep)
+    if (info.size, info.etag) != (item.size, item.etag):
+        raise SweepError(
+            f"{item.sweep}: the file changed after the run was planned ({item.size:,} bytes then, "
+            f"{info.size:,} now); start a new run"
+        )
+    file = probe_sweep(info).file
+    if item.first_row + item.n_rows > file.n_rows:
+        raise SweepError(f"{item.sweep}: planned with more than its {file.n_rows:,} rows; start a new run")
+    return info, file
+
+
+def _read_rows(
+    run: Run, item: Item, info: storage.FileInfo, file: SweepFile, near: NearbyLenses
+) -> tuple[KeptRows, pa.Table, dict[str, int]]:
+    """Read an item's rows once.
+
+    Returns
+    -------
+    gathered : KeptRows
+        The rows that pass the cuts that look at one source alone.
+    matches : pyarrow.Table
+        Candidate matches of positives.
+    cut : dict of str to int
+        Rows cut, by rule; without those that the pool and the lenses cut.
+    """
+    config = run.config.selection
+    cut = dict.fromkeys(CUT_REASONS, 0)
+    sieved = GatheredRows(file.dtype, item.n_rows // _ROWS_FOR_ONE_SIEVED)
+    beside_positives = GatheredRows(file.dtype)
+    matches = [POSITIVES_SCHEMA.empty_table()]
+    try:
+        for start, rows in iter_rows(file, info.size, item.first_row, item.n_rows):
+            kept, cut_here = select(rows, config, SIEVE)
+            sieved.append(rows.take(kept), start + kept)
+            for reason, count in cut_here.items():
+                cut[reason] += count
+            beside = near.positives.near(rows.raw("RA"), rows["DEC"])
+            beside_positives.append(rows.take(beside), start + beside)
+            if len(beside_positives) > _MATCHED_AT_ONCE:
+                matches.append(candidate_matches(beside_positives, near, run, item))
+                beside_positives = GatheredRows(file.dtype)
+        matches.append(candidate_matches(beside_positives, near, run, item))
+        kept, cut_here = select(sieved, config, RULES[len(SIEVE) :])
+        cut.update(cut_here)
+    except ValueError as error:
+        raise SweepError(f"{item.sweep}: {error}; fetch the file again") from error
+    gathered = sieved.take(kept)
+    near.check_positions(gathered, item.sweep)
+    _check_releases(gathered, run, item)
+    if storage.stat(item.sweep).etag != item.etag:
+        raise SweepError(f"{item.sweep}: the file changed while it was read; start a new run")
+    return gathered, pa.concat_tables(matches), cut
+
+
+def _check_releases(rows: KeptRows, run: Run, item: Item) -> None:
+    """Refuse a file in which another release hides behind a first row of the right one."""
+    release = rows["RELEASE"]
+    other = np.flatnonzero(~np.isin(release, run.config.sweeps.releases))
+    if len(other):
+        i = int(other[0])
+        raise SweepError(
+            f"{item.sweep}: row {rows.row_index[i]:,} is of RELEASE {release[i]}; the config allows "
+            f"{', '.join(map(str, run.config.sweeps.releases))}: fetch the file again, or allow it "
+            "(sweeps.releases)"
+        )
+
+
+def _count(pool: pa.Table) -> tuple[StratumCount, ...]:
+    """Count the rows by stratum and pool, in the order in which these come first."""
+    keys = ("nobs_z_bin", "type_bin", "pool")
+    columns = [pool[name].combine_chunks() for name in keys]
+    number = np.zeros(len(pool), dtype=np.int64)
+    for column in columns:
+        number = number * len(column.dictionary) + column.indices.to_numpy()
+    _, first, count = np.unique(number, return_index=True, return_counts=True)
+    return tuple(
+        StratumCount(**{key: column[i].as_py() for key, column in zip(keys, columns, strict=True)}, rows=n)
+        for i, n in sorted(zip(first.tolist(), count.tolist(), strict=True))
+    )
+
+
+def _value_counts(column: pa.ChunkedArray) -> dict[str, int]:
+    counted = {entry["values"]: entry["counts"] for entry in column.value_counts().to_pylist()}
+    return {category: counted.get(category, 0) for category in CONFUSER_CATEGORIES}

@@ -1,0 +1,1 @@
+"""The survey's files: names, releases, readers, checksums, fetching."""

@@ -1,0 +1,73 @@
+"""DR10.1 as the survey publishes it: where its sweep files are, and which there are.
+
+Source: the DR10 files page of legacysurvey.org and the release's file listing: 1,436 files of the south.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from lensneg.survey.names import Cell, sweep_name
+
+#: Name of the release.
+RELEASE_NAME: Final = "DR10.1"
+
+#: The folder on the survey's server that holds the sweep files and their checksums.
+BASE_URL: Final = "https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr10/south/sweep/10.1/"
+
+#: The file of checksums in that folder, as in every release: ``SHA-256, two spaces, name``, one a line.
+CHECKSUM_FILE: Final = "legacysurvey_dr10_south_sweep_10.1.sha256sum"
+
+#: Side of a cell, in degrees.
+CELL_DEGREES: Final = 5
+
+#: The cells that have a file: for each lower limit of Dec, the ranges of RA, half-open, in degrees.
+_RA_RANGES: Final = {
+    -90: "0-360",
+    -85: "0-360",
+    -80: "0-160 165-360",
+    -75: "0-135 165-360",
+    -70: "0-125 135-145 245-360",
+    -65: "0-120 135-145 250-360",
+    -60: "0-115 265-360",
+    -55: "0-120 270-360",
+    -50: "0-120 165-180 185-195 200-205 280-360",
+    -45: "0-105 155-220 280-360",
+    -40: "0-105 145-230 280-360",
+    -35: "0-105 145-240 285-360",
+    -30: "0-105 140-245 290-360",
+    -25: "0-105 135-255 290-360",
+    -20: "0-100 130-255 285-360",
+    -15: "0-100 120-255 285-360",
+    -10: "0-90 120-260 265-270 290-360",
+    -5: "0-85 115-270 290-360",
+    0: "0-85 110-265 290-360",
+    5: "0-80 110-270 300-360",
+    10: "0-45 50-75 110-275 305-360",
+    15: "0-45 55-60 105-275 310-360",
+    20: "0-45 50-60 100-275 315-360",
+    25: "0-45 100-280 310-360",
+    30: "0-40 100-280 320-360",
+    35: "20-25 105-110 125-130 135-140 155-160 175-185 200-205 215-225 250-255 350-355",
+}
+
+
+@lru_cache(maxsize=1)
+def release_cells() -> dict[str, Cell]:
+    """Return the release's sweep files: each one's name and its cell of the sky, ordered by name.
+
+    Examples
+    --------
+    >>> len(release_cells())
+    1436
+    >>> release_cells()["sweep-175m005-180p000.fits"].centre
+    (177.5, -2.5)
+    """
+    cells = []
+    for dec, ranges in _RA_RANGES.items():
+        for text in ranges.split():
+            first, last = map(int, text.split("-"))
+            for ra in range(first, last, CELL_DEGREES):
+                cells.append(Cell(float(ra), float(ra + CELL_DEGREES), float(dec), float(dec + CELL_DEGREES)))
+    return dict(sorted((sweep_name(cell), cell) for cell in cells))
