@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 from harness import BenchmarkError
 
-from lensneg.audit.audit import audit
 from lensneg.audit import source_rows as lookup
+from lensneg.audit.audit import audit
 from lensneg.rules.priority import sampling_priority
 from lensneg.rules.split import split_of_pixel
 from lensneg.schema.columns import COLUMNS, WRITTEN_SCHEMA

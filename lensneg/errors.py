@@ -1,4 +1,4 @@
-"""The errors that lensneg raises. Each message says what is wrong, where, and what to do.
+"""The errors that lensneg raises. Each says what is wrong, where, and what to do.
 
 Step Functions matches a Lambda function's error by the exception's class name, so the names here are
 part of the contract with ``statemachine/negative_sampling.asl.json``.
@@ -6,9 +6,42 @@ part of the contract with ``statemachine/negative_sampling.asl.json``.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LensnegError(Exception):
-    """Base of all errors that are worth showing to a user without a traceback."""
+    """Base of all errors that are worth showing to a user without a traceback.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong: what was found and, where that is not plain, what was expected.
+    where : str
+        The file, option, column or row that is at fault.
+    remedy : str
+        What to do about it.
+
+    Examples
+    --------
+    >>> print(LensnegError("no such file", where="--config a.yaml", remedy="check the path"))
+    --config a.yaml: no such file; check the path
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.remedy = what, where, remedy
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return place + self.what + (f"; {self.remedy}" if self.remedy else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process hands its errors on whole.
+        return _rebuilt, (type(self), self.what, self.where, self.remedy)
+
+
+def _rebuilt(kind: type[LensnegError], what: str, where: str, remedy: str) -> LensnegError:
+    return kind(what, where=where, remedy=remedy)
 
 
 class InputError(LensnegError):

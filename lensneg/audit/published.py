@@ -61,8 +61,9 @@ def audit_published(
         }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{storage.join(folder, MANIFEST_NAME)}: not a manifest of this version of lensneg ({error}); "
-            "fetch it again, or audit it with the version that it names"
+            f"not a manifest of this version of lensneg ({error})",
+            where=storage.join(folder, MANIFEST_NAME),
+            remedy="fetch it again, or audit it with the version that it names",
         ) from error
     lenses, missing = _positions(record, exclude)
     at_hand = _sweeps_at_hand(record, sweeps)
@@ -93,11 +94,13 @@ def read_manifest(folder: str) -> dict[str, Any]:
     try:
         described = storage.read_json(uri)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{uri}: no such file; name a manifest's folder, e.g. OUT/manifests/RUN") from error
+        raise InputError(
+            "no such file", where=uri, remedy="name a manifest's folder, e.g. OUT/manifests/RUN"
+        ) from error
     except ValueError as error:
-        raise InputError(f"{uri}: not a JSON file ({error}); fetch it again") from error
+        raise InputError(f"not a JSON file ({error})", where=uri, remedy="fetch it again") from error
     if not isinstance(described, dict):
-        raise InputError(f"{uri}: not a manifest; fetch it again")
+        raise InputError("not a manifest", where=uri, remedy="fetch it again")
     return described
 
 

@@ -77,18 +77,21 @@ def read_original(uri: str) -> Original:
         record = RunRecord.model_validate(data.get("run", data))
     except (AttributeError, ValidationError) as error:
         raise InputError(
-            f"{uri}: not the record of a run; give runs/<run_id>/run.json or manifests/<run_id>/manifest.json"
+            "not the record of a run",
+            where=uri,
+            remedy="give runs/<run_id>/run.json or manifests/<run_id>/manifest.json",
         ) from error
     if record.mode == "test":
-        raise InputError(f"{uri}: a mini-test publishes nothing to compare with; give a full run")
+        raise InputError("a mini-test publishes nothing to compare with", where=uri, remedy="give a full run")
     if "run" in data:
         return Original(record, uri, data)
     for files in _places_of_run(uri, record):
         if storage.exists(files.manifest):
             return Original(record, files.manifest, _read_json(files.manifest))
     raise InputError(
-        f"{uri}: run {record.run_id} has no {record.files.manifest}: it was not published; give the "
-        "manifest.json of a run that was"
+        f"run {record.run_id} has no {record.files.manifest}: it was not published",
+        where=uri,
+        remedy="give the manifest.json of a run that was",
     )
 
 
@@ -103,9 +106,9 @@ def _read_json(uri: str) -> Any:
     try:
         return storage.read_json(uri)
     except FileNotFoundError as error:
-        raise InputError(f"{uri}: no such file; check the path") from error
+        raise InputError("no such file", where=uri, remedy="check the path") from error
     except (ValueError, IsADirectoryError) as error:
-        raise InputError(f"{uri}: not a JSON file; give a run.json or a manifest.json") from error
+        raise InputError("not a JSON file", where=uri, remedy="give a run.json or a manifest.json") from error
 
 
 def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str]) -> Inputs:
@@ -216,7 +219,9 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
     """
     files = RunFiles(storage.normalize(out), record.run_id)
     if storage.exists(files.manifest):
-        raise InputError(f"{files.manifest}: there is one already; name another folder with --out")
+        raise InputError(
+            "there is one already", where=files.manifest, remedy="name another folder with --out"
+        )
     config = storage.join(files.out, "inputs", storage.basename(record.config.uri))
     storage.write_bytes(config, record.config.text.encode())
 
@@ -243,8 +248,8 @@ def _gather(uris: Sequence[str], folder: Path) -> str:
         prefixes = {uri.rpartition("/")[0] for uri in uris}
         if len(prefixes) > 1:
             raise InputError(
-                f"the sweep files are below {len(prefixes)} prefixes of S3; put them below one, and give it "
-                "with --sweeps"
+                f"the sweep files are below {len(prefixes)} prefixes of S3",
+                remedy="put them below one, and give it with --sweeps",
             )
         return prefixes.pop()
     folder.mkdir(parents=True, exist_ok=True)

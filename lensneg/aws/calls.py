@@ -176,10 +176,12 @@ def aws_errors(call: Call) -> Iterator[None]:
         raise _client_error(call, error) from error
     except (boto.ConnectionError, boto.HTTPClientError) as error:
         raise TransientError(
-            f"{call.service}: cannot be reached: {error}; is the network up, and is the Region right?"
+            f"cannot be reached: {error}",
+            where=call.service,
+            remedy="is the network up, and is the Region right?",
         ) from error
     except boto.BotoCoreError as error:
-        raise InputError(f"{call}: {error}") from error
+        raise InputError(str(error), where=str(call)) from error
 
 
 def denied_action(call: Call, message: str) -> str:
@@ -203,12 +205,14 @@ def _client_error(call: Call, error: Any) -> InputError | TransientError:
         return InputError(f"AWS does not accept the credentials ({code}: {message}): {_CREDENTIALS_ADVICE}")
     if code in _DENIED:
         return InputError(
-            f"access denied: these credentials lack {denied_action(call, message)} ({message}); add it to "
-            "the policy of the user or role, or use another profile (AWS_PROFILE)"
+            f"access denied: these credentials lack {denied_action(call, message)} ({message})",
+            remedy="add it to the policy of the user or role, or use another profile (AWS_PROFILE)",
         )
     if code in _THROTTLED:
-        return TransientError(f"{call.service}: throttled ({message}); the same command tries again")
+        return TransientError(
+            f"throttled ({message})", where=call.service, remedy="the same command tries again"
+        )
     if code == "ExecutionDoesNotExist":
         arn = call.parameters.get("executionArn", "")
-        return InputError(f"{arn}: no such execution; lensneg aws status lists them")
+        return InputError("no such execution", where=arn, remedy="lensneg aws status lists them")
     return InputError(f"{call.service} refuses {call.operation.replace('_', '-')}: {message} ({code})")

@@ -85,15 +85,18 @@ def read_stack(name: str, aws: Aws | None = None) -> Stack:
         if error_code(error.__cause__) != "ValidationError":
             raise
         raise InputError(
-            f"stack {name}: no such stack in this account and Region; deploy it with sam build && sam "
-            "deploy, or name another stack (--stack), profile (AWS_PROFILE) or Region (AWS_DEFAULT_REGION)"
+            f"stack {name}: no such stack in this account and Region",
+            remedy=(
+                "deploy it with sam build && sam deploy, or name another stack (--stack), profile "
+                "(AWS_PROFILE) or Region (AWS_DEFAULT_REGION)"
+            ),
         ) from error
     outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack.get("Outputs", [])}
     missing = [output_name(field) for field in OUTPUT_FIELDS if output_name(field) not in outputs]
     if missing:
         raise InputError(
-            f"stack {name} ({stack['StackStatus']}): no output {', '.join(missing)}; is it a stack of "
-            "template.yaml, and has its deployment ended?"
+            f"stack {name} ({stack['StackStatus']}): no output {', '.join(missing)}",
+            remedy="is it a stack of template.yaml, and has its deployment ended?",
         )
     found = {field: outputs[output_name(field)] for field in OUTPUT_FIELDS}
     return Stack(name=name, status=stack["StackStatus"], **found)

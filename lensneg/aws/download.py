@@ -40,7 +40,9 @@ def latest_run(out: str) -> str:
     try:
         return str(storage.read_json(storage.join(out, "latest.json"))["run_id"])
     except FileNotFoundError as error:
-        raise InputError(f"{out}: nothing is published there; lensneg aws status lists the runs") from error
+        raise InputError(
+            "nothing is published there", where=out, remedy="lensneg aws status lists the runs"
+        ) from error
 
 
 def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], None]) -> list[Fetched]:
@@ -70,12 +72,15 @@ def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], N
         text = storage.read_bytes(files.manifest)
     except FileNotFoundError as error:
         raise InputError(
-            f"{files.manifest}: no such file: run {run_id} is not published; lensneg aws status {run_id} "
-            "says how far it is"
+            f"no such file: run {run_id} is not published",
+            where=files.manifest,
+            remedy=f"lensneg aws status {run_id} says how far it is",
         ) from error
     listed = _listed(files.manifest, text)
     if _is_other(folder / "manifest.json", text):
-        raise InputError(f"{folder}: holds another manifest already; name another folder with --to")
+        raise InputError(
+            "holds another manifest already", where=str(folder), remedy="name another folder with --to"
+        )
     fetched = []
     for entry in listed:
         result = _fetch(storage.join(files.manifest_folder, entry["name"]), folder, entry)
@@ -94,11 +99,13 @@ def _listed(uri: str, text: bytes) -> list[dict[str, Any]]:
         names = [PurePosixPath(entry["name"]) for entry in listed if entry["sha256"]]
     except (ValueError, KeyError, TypeError) as error:
         raise RunStateError(
-            f"{uri}: damaged ({error!r}); it never changes, so restore its old version"
+            f"damaged ({error!r})", where=uri, remedy="it never changes, so restore its old version"
         ) from error
     for name in names:
         if name.is_absolute() or ".." in name.parts:
-            raise RunStateError(f"{uri}: names {name}, which is not below its folder; do not trust it")
+            raise RunStateError(
+                f"names {name}, which is not below its folder", where=uri, remedy="do not trust it"
+            )
     return listed
 
 

@@ -113,8 +113,12 @@ def start(aws: Aws, stack: Stack, name: str, execution: dict[str, Any]) -> str:
         if error_code(error.__cause__) != "ExecutionAlreadyExists":
             raise
         raise InputError(
-            f"{name}: there was an execution of this name; lensneg aws resume {execution['run_id']} goes on "
-            "with its run, and another --run-id makes another run"
+            "there was an execution of this name",
+            where=name,
+            remedy=(
+                f"lensneg aws resume {execution['run_id']} goes on with its run, and another "
+                "--run-id makes another run"
+            ),
         ) from error
     return str(started.get("executionArn", ""))
 
@@ -170,8 +174,8 @@ def find_execution(aws: Aws, stack: Stack, run_id: str | None) -> Execution:
     if found is None:
         whose = f"of run {run_id}" if run_id else "at all"
         raise InputError(
-            f"stack {stack.name}: no execution {whose} (Step Functions forgets them after 90 days); "
-            "lensneg aws status lists them, lensneg aws start starts one"
+            f"stack {stack.name}: no execution {whose} (Step Functions forgets them after 90 days)",
+            remedy="lensneg aws status lists them, lensneg aws start starts one",
         )
     return found
 
@@ -202,8 +206,8 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
         )
     if last is not None and last.status == "SUCCEEDED":
         raise InputError(
-            f"run {run_id}: execution {last.name} has succeeded: there is nothing to resume; lensneg aws "
-            f"download {run_id} fetches the manifest"
+            f"run {run_id}: execution {last.name} has succeeded: there is nothing to resume",
+            remedy=f"lensneg aws download {run_id} fetches the manifest",
         )
     names = {execution.name for execution in earlier}
     name = next(name for n in range(2, 10_000) if (name := f"{run_id}-{n}") not in names)
@@ -214,8 +218,8 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
         record = read_record(files.run)
     except FileNotFoundError as error:
         raise InputError(
-            f"run {run_id}: no execution and no {files.run}; is it of this stack? lensneg aws status "
-            "lists runs"
+            f"run {run_id}: no execution and no {files.run}",
+            remedy="is it of this stack? lensneg aws status lists runs",
         ) from error
     catalogs = [(entry.role, catalog_argument(entry.spec)) for entry in record.catalogs]
     execution = {

@@ -50,7 +50,7 @@ def config_upload(stack: Stack, path: str) -> Upload:
         data = storage.read_bytes(path) if storage.is_s3(path) else Path(path).read_bytes()
         parse_config(data.decode("utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(str(error), where=path) from error
     if storage.is_s3(path):
         return _there(path, path, stack.configs_uri)
     target = storage.join(stack.configs_uri, storage.basename(path))
@@ -77,7 +77,9 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
 def _there(uri: str, option: str, folder: str) -> Upload:
     """Return a file that is in the bucket, if it is where the functions may read."""
     if not uri.startswith(f"{folder}/"):
-        raise InputError(f"{uri}: the functions may read only below {folder}/; copy it there (aws s3 cp)")
+        raise InputError(
+            f"the functions may read only below {folder}/", where=uri, remedy="copy it there (aws s3 cp)"
+        )
     return Upload(uri, uri, option)
 
 
@@ -92,7 +94,7 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
     listed = storage.list_sweep_folder(folder)
     sources = [info.uri for info in listed if sweep_cell(storage.basename(info.uri))]
     if not sources:
-        raise InputError(f"{folder}: no sweep files (sweep-AAAcBBB-DDDcEEE.fits or .fits.gz) in it")
+        raise InputError("no sweep files (sweep-AAAcBBB-DDDcEEE.fits or .fits.gz) in it", where=folder)
     targets = [storage.join(stack.sweeps_uri, storage.basename(source)) for source in sources]
     return [Upload(source, target, target) for source, target in zip(sources, targets, strict=True)]
 
@@ -126,8 +128,9 @@ def _send(entry: Upload) -> bool:
         return False
     if there is not None and entry.fixed:
         raise InputError(
-            f"{entry.target}: there already, with other bytes than {entry.source}; a config never changes: "
-            "give the changed one a new version and a new file name"
+            f"there already, with other bytes than {entry.source}",
+            where=entry.target,
+            remedy="a config never changes: give the changed one a new version and a new file name",
         )
     storage.put_file(entry.source, entry.target)
     return True

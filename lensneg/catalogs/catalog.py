@@ -79,7 +79,7 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
         keep &= np.asarray(pc.is_in(_texts(table, column, spec), pa.array(values, pa.string())))
     if not keep.any():
         reason = f"none of its {len(table):,} rows is selected" if spec.where else "it has no rows"
-        raise CatalogError(f"{spec.uri}: {reason}; check the file and its where.COLUMN=VALUE")
+        raise CatalogError(reason, where=spec.uri, remedy="check the file and its where.COLUMN=VALUE")
     row = np.flatnonzero(keep)
     ra = _coordinates(table, ra_column, row, 0.0, 360.0, spec)
     dec = _coordinates(table, dec_column, row, -90.0, 90.0, spec)
@@ -110,20 +110,22 @@ def _find_column(table: pa.Table, spec: CatalogSpec, role: str) -> str | None:
     if role == "name" and not given:
         return None
     raise CatalogError(
-        f"{spec.uri}: no column {' or '.join(repr(name) for name in wanted)} among "
-        f"{', '.join(table.column_names)}; name it: '{spec.uri}?{role}=COLUMN'"
+        f"no column {' or '.join(repr(name) for name in wanted)} among {', '.join(table.column_names)}",
+        where=spec.uri,
+        remedy=f"name it: '{spec.uri}?{role}=COLUMN'",
     )
 
 
 def _check_single(table: pa.Table, column: str, spec: CatalogSpec) -> None:
     if table.column_names.count(column) > 1:
-        raise CatalogError(f"{spec.uri}: there are two columns {column!r}; rename one of them")
+        raise CatalogError(f"there are two columns {column!r}", where=spec.uri, remedy="rename one of them")
 
 
 def _texts(table: pa.Table, column: str, spec: CatalogSpec) -> pa.ChunkedArray:
     if column not in table.column_names:
         raise CatalogError(
-            f"{spec.uri}: no column {column!r} to select by; it has {', '.join(table.column_names)}"
+            f"no column {column!r} to select by; it has {', '.join(table.column_names)}",
+            where=spec.uri,
         )
     _check_single(table, column, spec)
     return pc.utf8_trim_whitespace(pc.fill_null(table[column].cast(pa.string()), ""))
@@ -154,8 +156,9 @@ def _coordinates(
     if outside.any():
         i = int(np.flatnonzero(outside)[0])
         raise CatalogError(
-            f"{spec.uri}: row {row[i] + 1}: {column} is {numbers[i]}; expected degrees from {low:g} "
-            f"to {high:g}; are the columns swapped, or named wrongly?"
+            f"row {row[i] + 1}: {column} is {numbers[i]}; expected degrees from {low:g} to {high:g}",
+            where=spec.uri,
+            remedy="are the columns swapped, or named wrongly?",
         )
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
@@ -165,5 +168,6 @@ def _number(value: Any, row: int, column: str, spec: CatalogSpec) -> float:
         return float("nan") if value is None else float(value)
     except (TypeError, ValueError) as error:
         raise CatalogError(
-            f"{spec.uri}: row {row + 1}: {column} is {value!r}; expected degrees as a decimal number"
+            f"row {row + 1}: {column} is {value!r}; expected degrees as a decimal number",
+            where=spec.uri,
         ) from error

@@ -27,14 +27,14 @@ def read_file(uri: str) -> bytes:
     try:
         size = storage.stat(uri).size
         if size > LARGEST_BYTES:
-            raise CatalogError(f"{uri}: {size:,} bytes; {_TOO_LARGE}")
+            raise CatalogError(f"{size:,} bytes", where=uri, remedy=_TOO_LARGE)
         return storage.read_bytes(uri)
     except FileNotFoundError as error:
         raise CatalogError(
-            f"{uri}: no such file; check the path, or put it there (lensneg aws upload)"
+            "no such file", where=uri, remedy="check the path, or put it there (lensneg aws upload)"
         ) from error
     except IsADirectoryError as error:
-        raise CatalogError(f"{uri}: this is a folder; name a catalogue file in it") from error
+        raise CatalogError("this is a folder", where=uri, remedy="name a catalogue file in it") from error
 
 
 def parse_table(data: bytes, uri: str) -> pa.Table:
@@ -49,8 +49,9 @@ def parse_table(data: bytes, uri: str) -> pa.Table:
         return _read_text(data)
     except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as error:
         raise CatalogError(
-            f"{uri}: cannot be read as CSV, TSV, FITS or Parquet: {error}; text must be UTF-8, with a "
-            "line of column names"
+            f"cannot be read as CSV, TSV, FITS or Parquet: {error}",
+            where=uri,
+            remedy="text must be UTF-8, with a line of column names",
         ) from error
 
 

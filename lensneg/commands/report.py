@@ -24,6 +24,6 @@ def report(run: str, out: str | None) -> None:
         written = write_report(root)
     except RunStateError as error:
         raise InputError(
-            f"{root}: not the folder of a run that was planned ({error}); give OUT/runs/RUN_ID"
+            f"not the folder of a run that was planned ({error})", where=root, remedy="give OUT/runs/RUN_ID"
         ) from error
     click.echo(written["uri"])

@@ -69,7 +69,7 @@ def reproduce(
     if inputs.missing:
         missing = "; ".join(difference.text for difference in inputs.missing[:3])
         more = f"; and {len(inputs.missing) - 3} more" if len(inputs.missing) > 3 else ""
-        raise InputError(f"{record}: inputs are missing: {missing}{more}")
+        raise InputError(f"inputs are missing: {missing}{more}", where=record)
     request = request_again(original.record, inputs, out or f"build/reproduce/{original.record.run_id}")
 
     from lensneg.commands import run_screen as screen

@@ -130,22 +130,33 @@ def _check_door(request: RunRequest) -> None:
         parse_config(storage.read_bytes(request.config).decode(), request.config)
     except FileNotFoundError as error:
         raise InputError(
-            f"--config {request.config}: no such file; start from configs/negative_sampling_v1.yaml"
+            "no such file",
+            where=f"--config {request.config}",
+            remedy="start from configs/negative_sampling_v1.yaml",
         ) from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise InputError(
-            f"--config {request.config}: not a YAML file; configs/negative_sampling_v1.yaml shows its form"
+            "not a YAML file",
+            where=f"--config {request.config}",
+            remedy="configs/negative_sampling_v1.yaml shows its form",
         ) from error
     if storage.is_s3(request.out):
         raise InputError(
-            f"--out {request.out}: a run on this machine writes to a local folder; for a run in S3 deploy "
-            "template.yaml and start an execution there"
+            "a run on this machine writes to a local folder",
+            where=f"--out {request.out}",
+            remedy="for a run in S3 deploy template.yaml and start an execution there",
         )
     if os.path.exists(request.out) and not os.path.isdir(request.out):
-        raise InputError(f"--out {request.out}: a file; name a folder, which need not exist yet")
+        raise InputError(
+            "a file", where=f"--out {request.out}", remedy="name a folder, which need not exist yet"
+        )
     if not storage.is_s3(request.sweeps) and not Path(request.sweeps).is_dir():
-        raise InputError(f"--sweeps {request.sweeps}: no such folder; lensneg mock-sky can make one to try")
+        raise InputError(
+            "no such folder",
+            where=f"--sweeps {request.sweeps}",
+            remedy="lensneg mock-sky can make one to try",
+        )
     for option, specs in (("--positives", request.positives), ("--exclude", request.exclude)):
         for spec in specs:
             if not storage.exists(spec.uri):
-                raise InputError(f"{option} {spec.uri}: no such file; check the path")
+                raise InputError(f"{option} {spec.uri}: no such file", remedy="check the path")

@@ -243,10 +243,12 @@ def _read_list(uri: str) -> str:
     try:
         return storage.read_bytes(storage.normalize(uri)).decode()
     except FileNotFoundError as error:
-        raise InputError(f"--checksums {uri}: no such file; check the path") from error
+        raise InputError("no such file", where=f"--checksums {uri}", remedy="check the path") from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise InputError(
-            f"--checksums {uri}: not a text file; give a list of SHA-256 and name, one file a line"
+            "not a text file",
+            where=f"--checksums {uri}",
+            remedy="give a list of SHA-256 and name, one file a line",
         ) from error
 
 

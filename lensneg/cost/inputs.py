@@ -202,7 +202,7 @@ def read_text(uri: str, option: str) -> str:
     try:
         return storage.read_bytes(storage.normalize(uri)).decode()
     except FileNotFoundError as error:
-        raise InputError(f"{option} {uri}: no such file; check the path") from error
+        raise InputError(f"{option} {uri}: no such file", remedy="check the path") from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise InputError(f"{option} {uri}: not a text file") from error
 
@@ -212,9 +212,11 @@ def _load(model: type[M], uri: str, option: str, example: str) -> M:
     try:
         data = yaml.safe_load(text)
     except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
-        raise InputError(f"{uri}: not a readable YAML file: {error}") from error
+        raise InputError(f"not a readable YAML file: {error}", where=uri) from error
     if not isinstance(data, dict):
-        raise InputError(f"{uri}: expected a mapping, got {type(data).__name__}; start from {example}")
+        raise InputError(
+            f"expected a mapping, got {type(data).__name__}", where=uri, remedy=f"start from {example}"
+        )
     try:
         return model.model_validate(data)
     except ValidationError as error:

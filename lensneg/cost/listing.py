@@ -71,11 +71,12 @@ def parse_listing(text: str, source: str, rates: RatesFile) -> Listing:
             continue
         if len(words) > 2:
             raise InputError(
-                f"{source}: line {number}: got {line.strip()!r:.80}; expected NAME or NAME BYTES"
+                f"line {number}: got {line.strip()!r:.80}; expected NAME or NAME BYTES", where=source
             )
         if len(words) == 2 and not (words[1].isdecimal() and int(words[1]) > 0):
             raise InputError(
-                f"{source}: line {number}: size: got {words[1]!r:.40}; expected bytes, a whole number above 0"
+                f"line {number}: size: got {words[1]!r:.40}; expected bytes, a whole number above 0",
+                where=source,
             )
         entries.append((words[0], int(words[1]) if len(words) == 2 else None))
     return _listing(entries, source, rates)
@@ -115,13 +116,16 @@ def _listing(entries: Iterable[tuple[str, int | None]], source: str, rates: Rate
             ignored += 1
             continue
         if cell in sweeps:
-            raise InputError(f"{source}: {name}: its cell of the sky is listed twice; remove one of the two")
+            raise InputError(
+                f"{name}: its cell of the sky is listed twice", where=source, remedy="remove one of the two"
+            )
         modelled += size is None
         sweeps[cell] = _sweep(name, size, rates)
     if not sweeps:
         raise InputError(
-            f"{source}: no sweep file among {ignored:,} entries; expected names like "
-            "sweep-AAAcBBB-DDDcEEE.fits, one a line or in the folder"
+            f"no sweep file among {ignored:,} entries; expected names like sweep-AAAcBBB-DDDcEEE.fits, one a "
+            "line or in the folder",
+            where=source,
         )
     ordered = sorted(sweeps.values(), key=lambda sweep: sweep.uri)
     return Listing(source, tuple(ordered), modelled, ignored)

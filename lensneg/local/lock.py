@@ -41,8 +41,9 @@ def _locked(files: RunFiles) -> Iterator[None]:
         except BlockingIOError as error:
             holder = os.read(handle, 20).decode(errors="replace").strip()
             raise InputError(
-                f"{files.root}: process {holder or 'unknown'} is at work on this run; wait for its end, or "
-                "choose another run id"
+                f"process {holder or 'unknown'} is at work on this run",
+                where=files.root,
+                remedy="wait for its end, or choose another run id",
             ) from error
         os.ftruncate(handle, 0)
         os.write(handle, b"%d\n" % os.getpid())

@@ -46,18 +46,20 @@ class MockSky(NamedTuple):
 
 def _check_arguments(sweeps: Path, files: int, rows: int, seed: int) -> None:
     if not 1 <= files <= len(grid()):
-        raise InputError(f"files: got {files}; expected 1 to {len(grid())}, the cells up to Dec +40")
+        raise InputError(f"got {files}; expected 1 to {len(grid())}, the cells up to Dec +40", where="files")
     if not MIN_ROWS <= rows <= MAX_ROWS:
         raise InputError(
-            f"rows: got {rows} for each file; expected {MIN_ROWS}, so that the awkward sources fit, to "
-            f"{MAX_ROWS}, as an OBJID has 22 bits"
+            f"got {rows} for each file; expected {MIN_ROWS}, so that the awkward sources fit, to {MAX_ROWS}, "
+            "as an OBJID has 22 bits",
+            where="rows",
         )
     if seed < 0:
-        raise InputError(f"seed: got {seed}; expected 0 or more")
+        raise InputError(f"got {seed}; expected 0 or more", where="seed")
     if sweeps.exists() and (not sweeps.is_dir() or any(sweeps.iterdir())):
         raise InputError(
-            f"{sweeps}: there is something already, and two skies must not mix; name another folder, or "
-            "remove this one first"
+            "there is something already, and two skies must not mix",
+            where=str(sweeps),
+            remedy="name another folder, or remove this one first",
         )
 
 
@@ -128,7 +130,9 @@ def write_mock_sky(
     """
     begun = time.monotonic()
     if storage.is_s3(str(folder)):
-        raise InputError(f"{folder}: a mock sky is written on this machine; copy it to S3 afterwards")
+        raise InputError(
+            "a mock sky is written on this machine", where=str(folder), remedy="copy it to S3 afterwards"
+        )
     root = Path(storage.normalize(str(folder)))
     sweeps, catalog = root / "sweeps", root / "positives.csv"
     _check_arguments(sweeps, files, rows, seed)

@@ -228,7 +228,9 @@ def _read_positions(path: str) -> tuple[bytes, list[Position]]:
     """Return a text catalogue's bytes, and its positions."""
     catalog, data = read_catalog(CatalogSpec(uri=path)), storage.read_bytes(path)
     if data.startswith((b"SIMPLE  =", b"PAR1")):
-        raise InputError(f"{path}: the positives of a mock sky are a CSV file; convert the catalogue")
+        raise InputError(
+            "the positives of a mock sky are a CSV file", where=path, remedy="convert the catalogue"
+        )
     return data, list(zip(catalog.ra.tolist(), catalog.dec.tolist(), strict=True))
 
 
@@ -261,8 +263,10 @@ def plan_files(
         cells = sorted(grid(), key=lambda cell: (-counts[cell], sweep_name(cell)))[:files]
         if counts[cells[0]] == 0:
             raise InputError(
-                f"{positives}: none of its {len(positions):,} positions lies between Dec -90 and +40, "
-                "where sweep files are; check its columns, or give a catalogue of the south"
+                f"none of its {len(positions):,} positions lies between Dec -90 and +40, where sweep "
+                "files are",
+                where=positives,
+                remedy="check its columns, or give a catalogue of the south",
             )
         sky = _catalog_sky(positions, cells, rng)
     lenses: dict[Cell, list[_Lens]] = defaultdict(list)
@@ -279,7 +283,8 @@ def plan_files(
         if len(sources[cell]) > rows:
             raise InputError(
                 f"rows: {rows:,} are too few for {sweep_name(cell)}: {len(lenses[cell]):,} lenses and "
-                f"what comes with them take {len(sources[cell]):,}; ask for more"
+                f"what comes with them take {len(sources[cell]):,}",
+                remedy="ask for more",
             )
     return [
         FilePlan(cell, rows, seed, tuple(sources[cell]), f"{sweeps}/{sweep_name(cell)}{suffix}")

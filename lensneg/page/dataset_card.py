@@ -125,7 +125,7 @@ def _labels(manifest: Mapping[str, Any], folder: str, part: str) -> pa.Table:
             tables.append(read_table(uri).select(wanted).replace_schema_metadata(None))
         except FileNotFoundError as error:
             raise RunStateError(
-                f"{uri}: missing; the card is made once the manifest's files are there"
+                "missing", where=uri, remedy="the card is made once the manifest's files are there"
             ) from error
     return pa.concat_tables(tables, promote_options="permissive")
 

@@ -54,11 +54,15 @@ def open_manifest(uri: str) -> Manifest:
         if "manifest" in content and "columns" not in content:  # latest.json names it
             return open_manifest(content["manifest"])
     except FileNotFoundError as error:
-        raise InputError(f"{uri}: no such file; give a manifests/<run_id>/manifest.json") from error
+        raise InputError(
+            "no such file", where=uri, remedy="give a manifests/<run_id>/manifest.json"
+        ) from error
     except ValueError as error:
-        raise InputError(f"{uri}: not a JSON file; give a manifests/<run_id>/manifest.json") from error
+        raise InputError(
+            "not a JSON file", where=uri, remedy="give a manifests/<run_id>/manifest.json"
+        ) from error
     if not isinstance(content, dict) or not {"run_id", "negatives", "positives"} <= content.keys():
-        raise InputError(f"{uri}: not a manifest; give a manifests/<run_id>/manifest.json")
+        raise InputError("not a manifest", where=uri, remedy="give a manifests/<run_id>/manifest.json")
     return Manifest(uri.rpartition("/")[0], content)
 
 
@@ -82,10 +86,12 @@ def read_part(manifest: Manifest, part: Part) -> pa.Table:
             data = storage.read_bytes(uri)
         except FileNotFoundError as error:
             raise InputError(
-                f"{uri}: missing, though the manifest names it; copy the whole folder"
+                "missing, though the manifest names it", where=uri, remedy="copy the whole folder"
             ) from error
         if hashlib.sha256(data).hexdigest() != file["sha256"]:
-            raise InputError(f"{uri}: its SHA-256 is not the manifest's: it was changed; copy it again")
+            raise InputError(
+                "its SHA-256 is not the manifest's: it was changed", where=uri, remedy="copy it again"
+            )
         tables.append(read_table(uri).cast(MANIFEST_SCHEMA))
     return pa.concat_tables(tables)
 

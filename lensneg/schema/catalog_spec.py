@@ -52,7 +52,8 @@ class CatalogSpec(BaseModel):
                 columns[key] = value
             else:
                 raise InputError(
-                    f"{text!r}: {key!r} is not an option of a catalogue; expected ra=, dec=, name= "
-                    "with a column's name, or where.COLUMN=VALUE,VALUE"
+                    f"{key!r} is not an option of a catalogue; expected ra=, dec=, name= with a column's name, or "
+                    "where.COLUMN=VALUE,VALUE",
+                    where=repr(text),
                 )
         return cls(uri=storage.normalize(uri), where=where, **columns)

@@ -86,8 +86,9 @@ def parse_config(text: str, source: str = "config") -> Config:
     data = load_yaml(text, source)
     if not isinstance(data, dict):
         raise ConfigError(
-            f"{source}: expected a mapping of sections (name, version, sweeps, …), "
-            f"got {type(data).__name__}; start from configs/negative_sampling_v1.yaml"
+            f"expected a mapping of sections (name, version, sweeps, …), got {type(data).__name__}",
+            where=source,
+            remedy="start from configs/negative_sampling_v1.yaml",
         )
     try:
         # Sequences in YAML are lists; the models hold tuples, so that a config cannot be changed.
@@ -102,14 +103,17 @@ def parse_config(text: str, source: str = "config") -> Config:
 def load_yaml(text: str, source: str) -> Any:
     if len(text) > _LARGEST_TEXT:
         raise ConfigError(
-            f"{source}: {len(text):,} characters; a config has a few thousand: start from "
-            "configs/negative_sampling_v1.yaml"
+            f"{len(text):,} characters",
+            where=source,
+            remedy="a config has a few thousand: start from configs/negative_sampling_v1.yaml",
         )
     try:
         # _StrictLoader is a SafeLoader: it constructs plain values only.
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
     except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
-        raise ConfigError(f"{source}: not a readable YAML file: {error}; correct it there") from error
+        raise ConfigError(
+            f"not a readable YAML file: {error}", where=source, remedy="correct it there"
+        ) from error
 
 
 def config_version(text: str) -> tuple[str, str]:

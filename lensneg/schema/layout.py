@@ -41,7 +41,7 @@ class RunFiles:
         """Return the layout of the run whose folder is ``root``."""
         out, _, run_id = root.rpartition("/runs/")
         if not out or not run_id:
-            raise RunStateError(f"{root}: expected …/runs/<run_id>")
+            raise RunStateError("expected …/runs/<run_id>", where=root)
         return cls(out, run_id)
 
     def pool(self, item_id: str) -> str:

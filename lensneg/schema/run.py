@@ -104,7 +104,7 @@ def load_record(root: str) -> RunRecord:
     try:
         return read_record(uri)
     except FileNotFoundError as error:
-        raise RunStateError(f"{uri}: missing; PlanFanOut writes it, so start there") from error
+        raise RunStateError("missing", where=uri, remedy="PlanFanOut writes it, so start there") from error
 
 
 def read_record(uri: str) -> RunRecord:
@@ -122,8 +122,9 @@ def read_record(uri: str) -> RunRecord:
         return RunRecord.model_validate_json(data)
     except ValidationError as error:
         raise RunStateError(
-            f"{uri}: damaged, or of another version of lensneg ({error.error_count()} faults); choose "
-            "another run id, or remove the run's folder"
+            f"damaged, or of another version of lensneg ({error.error_count()} faults)",
+            where=uri,
+            remedy="choose another run id, or remove the run's folder",
         ) from error
 
 
@@ -138,7 +139,7 @@ def load_run(root: str) -> Run:
     try:
         return _load_run(root, storage.stat(uri).etag)
     except FileNotFoundError as error:
-        raise RunStateError(f"{uri}: missing; PlanFanOut writes it, so start there") from error
+        raise RunStateError("missing", where=uri, remedy="PlanFanOut writes it, so start there") from error
 
 
 @lru_cache(maxsize=2)

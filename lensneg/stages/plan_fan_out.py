@@ -58,7 +58,9 @@ def _planned_catalog(source: CatalogInput) -> Catalog:
     catalog = read_catalog(source.spec)
     if catalog.sha256 != source.sha256:
         raise CatalogError(
-            f"{source.spec.uri}: the file changed after gate 1 had read it; restore it, or start a new run"
+            "the file changed after gate 1 had read it",
+            where=source.spec.uri,
+            remedy="restore it, or start a new run",
         )
     return catalog
 

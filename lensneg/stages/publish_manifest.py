@@ -39,7 +39,7 @@ def publish_manifest(root: str) -> dict[str, Any]:
     run = load_run(root)
     gate = storage.read_json(run.files.gate(4))
     if not gate["passed"]:
-        raise RunStateError(f"{run.files.gate(4)}: gate 4 did not pass; nothing is published")
+        raise RunStateError("gate 4 did not pass", where=run.files.gate(4), remedy="nothing is published")
     if run.record.mode == "test":
         return {"kind": "mini_test", "uri": _record_mini_test(run)}
     return {"kind": "manifest", "uri": _publish(run)}
@@ -74,8 +74,9 @@ def _publish(run: Run) -> str:
             return files.manifest
     if storage.read_json(files.manifest) != manifest:
         raise RunStateError(
-            f"{files.manifest}: published already, with other content; a published run never changes: "
-            "choose another run id"
+            "published already, with other content",
+            where=files.manifest,
+            remedy="a published run never changes: choose another run id",
         )
     # Published before, but perhaps ended before the last step.
     if not _is_newer(files.latest, run):
@@ -128,7 +129,9 @@ def _copy_parts(files: RunFiles, audited: dict[str, Any]) -> None:
             source = storage.join(files.sample_folder, part, entry["name"])
             data = storage.read_bytes(source)
             if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-                raise RunStateError(f"{source}: changed after gate 4 audited it; nothing is published")
+                raise RunStateError(
+                    "changed after gate 4 audited it", where=source, remedy="nothing is published"
+                )
             names.add(storage.join(files.manifest_folder, _published_name(part, number)))
             storage.write_bytes(storage.join(files.manifest_folder, _published_name(part, number)), data)
     # What a publication that was interrupted may have left: nobody has seen it.

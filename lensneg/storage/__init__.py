@@ -94,16 +94,16 @@ def normalize(uri: str) -> str:
     if _IN_LAMBDA in os.environ and not is_s3(uri):
         # Its files hold the role's keys, and an error message that quotes a file reaches whoever reads the
         # execution.
-        raise InputError(f"{uri!r}: on AWS every file is in S3; expected s3://bucket/key")
+        raise InputError("on AWS every file is in S3; expected s3://bucket/key", where=repr(uri))
     if is_s3(uri):
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not bucket:
-            raise InputError(f"{uri!r}: expected s3://bucket/prefix")
+            raise InputError("expected s3://bucket/prefix", where=repr(uri))
         return f"s3://{bucket}/{key}".rstrip("/")
     if uri.startswith("file://"):
         uri = uri.removeprefix("file://")
     elif "://" in uri:
-        raise InputError(f"{uri!r}: expected a local path or s3://bucket/prefix")
+        raise InputError("expected a local path or s3://bucket/prefix", where=repr(uri))
     return os.path.abspath(os.path.expanduser(uri))
 
 
@@ -166,16 +166,18 @@ def _s3_errors(uri: str) -> Iterator[None]:
         if code in _MISSING:
             raise FileNotFoundError(uri) from error
         if code in _DENIED:
-            raise InputError(f"{uri}: access denied; grant this role access to it") from error
+            raise InputError("access denied", where=uri, remedy="grant this role access to it") from error
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _WORTH_RETRYING or status >= 500 or status == 429:
-            raise TransientError(f"{uri}: {error}") from error
+            raise TransientError(str(error), where=uri) from error
         hint = "check the bucket's name, its Region and your credentials"
-        raise StorageError(f"{uri}: {error}; {hint}") from error
+        raise StorageError(str(error), where=uri, remedy=hint) from error
     except (HTTPClientError, NoConnectionError) as error:
-        raise TransientError(f"{uri}: {error}") from error
+        raise TransientError(str(error), where=uri) from error
     except BotoCoreError as error:
-        raise StorageError(f"{uri}: {error}; check the bucket's name and your credentials") from error
+        raise StorageError(
+            f"{error}", where=uri, remedy="check the bucket's name and your credentials"
+        ) from error
 
 
 #: What to do where a local file cannot be read or written. Other errors than these speak for themselves.
@@ -205,7 +207,7 @@ def _disk_errors(uri: str) -> Iterator[None]:
         raise
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "check the path and the disk")
-        raise StorageError(f"{uri}: {error.strerror or error}; {remedy}") from error
+        raise StorageError(f"{error.strerror or error}", where=uri, remedy=remedy) from error
 
 
 def _local_info(path: Path) -> FileInfo:
@@ -281,7 +283,9 @@ def list_sweep_folder(folder: str, option: str = "") -> list[FileInfo]:
         return list_files(normalize(folder))
     except FileNotFoundError as error:
         named = f"{option} {folder}".strip()
-        raise InputError(f"{named}: no such folder; name the one that holds the sweep files") from error
+        raise InputError(
+            "no such folder", where=named, remedy="name the one that holds the sweep files"
+        ) from error
 
 
 def list_non_files(uri: str) -> list[str]:
@@ -334,7 +338,9 @@ def _open_local(uri: str, buffering: int) -> Any:
     """Open a file for reading; a pipe or a device could keep us waiting for ever."""
     kind = os.stat(uri).st_mode
     if not stat_module.S_ISREG(kind) and not stat_module.S_ISDIR(kind):
-        raise InputError(f"{uri}: neither a file nor a folder but a pipe or a device; give a file")
+        raise InputError(
+            "neither a file nor a folder but a pipe or a device", where=uri, remedy="give a file"
+        )
     return open(uri, "rb", buffering=buffering)
 
 
@@ -492,7 +498,7 @@ def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
         with _s3_errors(uri):
             s3_client().upload_file(str(path), bucket, key, ExtraArgs={"Metadata": metadata})
     except S3UploadFailedError as error:
-        raise TransientError(f"{error}; the same command tries again") from error
+        raise TransientError(str(error), remedy="the same command tries again") from error
 
 
 def metadata(uri: str) -> dict[str, str]:

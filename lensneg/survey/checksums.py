@@ -41,10 +41,11 @@ def parse_checksums(text: str, source: str) -> dict[str, str]:
         match = _LINE.fullmatch(line.strip())
         if match is None:
             raise InputError(
-                f"{source}: line {number}: got {line.strip()!r:.60}; expected a SHA-256 and a file name, "
-                "as sha256sum writes them"
+                f"line {number}: got {line.strip()!r:.60}; expected a SHA-256 and a file name, as sha256sum "
+                "writes them",
+                where=source,
             )
         name, digest = match[2].rpartition("/")[2], match[1].lower()
         if found.setdefault(name, digest) != digest:
-            raise InputError(f"{source}: line {number}: {name} has another checksum further up")
+            raise InputError(f"line {number}: {name} has another checksum further up", where=source)
     return found

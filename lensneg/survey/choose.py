@@ -47,7 +47,9 @@ def check_box(box: Box) -> Box:
             "the lower one first"
         )
     if box.ra_min == box.ra_max:
-        raise InputError(f"RA {box.ra_min:g} to {box.ra_max:g}: an empty range; give two different values")
+        raise InputError(
+            f"RA {box.ra_min:g} to {box.ra_max:g}: an empty range", remedy="give two different values"
+        )
     return box
 
 
@@ -82,8 +84,9 @@ def choose_sweeps(
     unknown = sorted(set(names) - cells.keys())
     if unknown:
         raise InputError(
-            f"{unknown[0]}: no sweep file of {RELEASE_NAME}; lensneg sweeps list prints the "
-            f"{len(cells):,} that there are"
+            f"no sweep file of {RELEASE_NAME}",
+            where=unknown[0],
+            remedy=f"lensneg sweeps list prints the {len(cells):,} that there are",
         )
     chosen = {name: cell for name, cell in cells.items() if not names or name in names}
     for box in boxes:
@@ -96,7 +99,8 @@ def choose_sweeps(
         chosen = {name: cell for name, cell in chosen.items() if cell.holds(ra, dec).any()}
     if not chosen:
         raise InputError(
-            f"no sweep file of {RELEASE_NAME} meets the conditions: it covers Dec -90 to +35 and little "
-            "beyond, without the Milky Way; lensneg sweeps list prints what there is"
+            f"no sweep file of {RELEASE_NAME} meets the conditions: it covers Dec -90 to +35 and "
+            "little beyond, without the Milky Way",
+            remedy="lensneg sweeps list prints what there is",
         )
     return list(chosen)

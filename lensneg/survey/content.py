@@ -34,7 +34,7 @@ def content_sha256(uri: str, size: int, on_bytes: Callable[[int], None] | None =
             total += len(chunk)
     except (EOFError, zlib.error) as error:
         raise InputError(
-            f"{uri}: the gzip stream is damaged or cut short ({error}); fetch it again"
+            f"the gzip stream is damaged or cut short ({error})", where=uri, remedy="fetch it again"
         ) from error
     return digest.hexdigest(), total
 

@@ -73,6 +73,7 @@ def check_room(
     free = shutil.disk_usage(there).free
     if needed > free:
         raise InputError(
-            f"{folder}: {needed:,} bytes are needed for {len(wanted):,} sweep files, and {free:,} are "
-            f"free there; make room, {remedies}"
+            f"{needed:,} bytes are needed for {len(wanted):,} sweep files, and {free:,} are free there",
+            where=str(folder),
+            remedy=f"make room, {remedies}",
         )

@@ -163,8 +163,9 @@ def _fetch(
         expected = checksums.get(name)
         if expected is None:
             raise InputError(
-                f"{server.url(name)}: not in the list of checksums; is it a file of this folder? "
-                "--unchecked takes it all the same"
+                "not in the list of checksums",
+                where=server.url(name),
+                remedy="is it a file of this folder? --unchecked takes it all the same",
             )
     size = server.size(name)
     stored = target.has(name, size, expected)
@@ -186,8 +187,9 @@ def _fetch(
             on_bytes(-part.stat().st_size)
             part.unlink()
             raise InputError(
-                f"{server.url(name)}: its SHA-256 is {found[:12]}…, the list of checksums says "
-                f"{expected[:12]}…, twice; nothing of it was kept. Fetch it later, or from another server"
+                f"its SHA-256 is {found[:12]}…, the list of checksums says {expected[:12]}…, twice",
+                where=server.url(name),
+                remedy="nothing of it was kept. Fetch it later, or from another server",
             )
     uri, stored_size = _store(part, target, name, found, stop)
     return Fetched(name, "fetched", uri, stored_size)

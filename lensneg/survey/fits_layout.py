@@ -57,7 +57,7 @@ class SweepFile:
         """The part of the sky that the file's name stands for."""
         cell = sweep_cell(self.name)
         if cell is None:
-            raise SweepError(f"{self.uri}: the name is not one of a sweep file")
+            raise SweepError("the name is not one of a sweep file", where=self.uri)
         return cell
 
     @property
@@ -84,18 +84,20 @@ def read_header(stream: storage.Reader, uri: str, hdu: int) -> list[bytes]:
     for _ in range(_MAX_HEADER_BLOCKS):
         if fill(stream, block) < FITS_BLOCK:
             raise SweepError(
-                f"{uri}: the file ends within the header of HDU {hdu}: it is truncated, or not a "
-                "FITS file; fetch it again"
+                f"the file ends within the header of HDU {hdu}: it is truncated, or not a FITS file",
+                where=uri,
+                remedy="fetch it again",
             )
         if not text and not bytes(block).startswith((b"SIMPLE  =", b"XTENSION=")):
             raise SweepError(
-                f"{uri}: HDU {hdu} does not start with a FITS header: this is not a sweep file; "
-                "remove it from the folder, or fetch it again"
+                f"HDU {hdu} does not start with a FITS header: this is not a sweep file",
+                where=uri,
+                remedy="remove it from the folder, or fetch it again",
             )
         text += block
         if b"END" in (bytes(block[i : i + FITS_CARD]).rstrip() for i in range(0, FITS_BLOCK, FITS_CARD)):
             return [bytes(text[i : i + FITS_CARD]) for i in range(0, len(text), FITS_CARD)]
-    raise SweepError(f"{uri}: the header of HDU {hdu} has no END card; fetch the file again")
+    raise SweepError(f"the header of HDU {hdu} has no END card", where=uri, remedy="fetch the file again")
 
 
 def _parse_cards(cards: Iterable[bytes]) -> fits.Header:
@@ -184,7 +186,7 @@ def read_layout(stream: storage.Reader, uri: str) -> SweepFile:
         dtype, n_rows = _table_layout(cards)
     except ValueError as error:
         remedy = "" if "fetch" in str(error) else "; fetch the file again"
-        raise SweepError(f"{uri}: {error}{remedy}") from error
+        raise SweepError(f"{error}{remedy}", where=uri) from error
     return SweepFile(uri, dtype, n_rows, (len(primary) + len(cards)) * FITS_CARD)
 
 

@@ -51,7 +51,7 @@ def probe_sweep(info: storage.FileInfo) -> SweepProbe:
         If the file is not a sweep file, is truncated, or lacks a needed column.
     """
     if info.size == 0:
-        raise SweepError(f"{info.uri}: the file is empty; fetch it again")
+        raise SweepError("the file is empty", where=info.uri, remedy="fetch it again")
     first_bytes = min(info.size, _PROBE_BYTES)
     stream = open_plain(info.uri, first_bytes, 0, first_bytes)
     try:
@@ -59,8 +59,10 @@ def probe_sweep(info: storage.FileInfo) -> SweepProbe:
         needed = file.data_start + file.n_rows * file.dtype.itemsize
         if not file.is_compressed and info.size < needed:
             raise SweepError(
-                f"{info.uri}: truncated: its header promises {file.n_rows:,} rows, so at least "
-                f"{needed:,} bytes, and it has {info.size:,}; fetch it again"
+                f"truncated: its header promises {file.n_rows:,} rows, so at least {needed:,} bytes, "
+                f"and it has {info.size:,}",
+                where=info.uri,
+                remedy="fetch it again",
             )
         if file.n_rows and not file.is_compressed:
             last = needed - file.dtype.itemsize
@@ -74,7 +76,9 @@ def probe_sweep(info: storage.FileInfo) -> SweepProbe:
         else:
             row = bytearray(file.dtype.itemsize)
             if fill(stream, memoryview(row)) < len(row):
-                raise SweepError(f"{info.uri}: the file ends within its first row; fetch it again")
+                raise SweepError(
+                    "the file ends within its first row", where=info.uri, remedy="fetch it again"
+                )
             release = int(np.frombuffer(row, file.dtype)["RELEASE"][0])
     finally:
         stream.close()
@@ -87,8 +91,9 @@ def _check_rest(rest: bytes, file: SweepFile) -> None:
     beyond = rest[padding:]
     if any(rest[:padding]) or (beyond and not beyond.startswith(b"XTENSION=")):
         raise SweepError(
-            f"{file.uri}: there are more data than the {file.n_rows:,} rows that its header (NAXIS2) "
-            "promises; fetch it again"
+            f"there are more data than the {file.n_rows:,} rows that its header (NAXIS2) promises",
+            where=file.uri,
+            remedy="fetch it again",
         )
 
 
@@ -96,8 +101,9 @@ def _check_last_row(row: Any, file: SweepFile) -> None:
     """Refuse a file whose padding would be taken for a row: a higher number in its header does that."""
     if not any(row):
         raise SweepError(
-            f"{file.uri}: the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty; "
-            "fetch it again"
+            f"the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty",
+            where=file.uri,
+            remedy="fetch it again",
         )
 
 
@@ -140,8 +146,10 @@ def iter_rows(
             chunk = buffer[: count * row_bytes]
             if fill(stream, chunk) < len(chunk):
                 raise SweepError(
-                    f"{file.uri}: the file ends between rows {row:,} and {row + count:,} of "
-                    f"{file.n_rows:,}: it is truncated; fetch it again"
+                    f"the file ends between rows {row:,} and {row + count:,} of {file.n_rows:,}: it "
+                    "is truncated",
+                    where=file.uri,
+                    remedy="fetch it again",
                 )
             yield row, SweepRows(np.frombuffer(chunk, dtype=file.dtype))
             row += count

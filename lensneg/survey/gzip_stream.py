@@ -33,7 +33,9 @@ class GzipStream:
             return self._file.read(size)
         except (EOFError, OSError, zlib.error) as error:
             raise SweepError(
-                f"{self._source}: the gzip stream is damaged or cut short ({error}); fetch the file again"
+                f"the gzip stream is damaged or cut short ({error})",
+                where=self._source,
+                remedy="fetch the file again",
             ) from error
 
     def readinto(self, buffer: memoryview, /) -> int:

@@ -62,7 +62,9 @@ class Server:
         self, base_url: str, *, attempts: int = 6, backoff: float = 1.0, connections: int = 4
     ) -> None:
         if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
-            raise InputError(f"--from {base_url}: expected the http:// or https:// address of a folder")
+            raise InputError(
+                "expected the http:// or https:// address of a folder", where=f"--from {base_url}"
+            )
         self.base_url = base_url.rstrip("/") + "/"
         self._attempts, self._backoff = attempts, backoff
         retry = Retry(
@@ -126,8 +128,9 @@ class Server:
             if len(names) != 1:
                 found = f"{len(names)} of them" if names else "none"
                 raise InputError(
-                    f"{self.base_url}: expected one list of checksums (*.sha256sum), found {found}; name one "
-                    "with --checksums, or give --unchecked to do without"
+                    f"expected one list of checksums (*.sha256sum), found {found}",
+                    where=self.base_url,
+                    remedy="name one with --checksums, or give --unchecked to do without",
                 ) from None
             name = names[0]
             text = self.text(self.url(name))
@@ -146,7 +149,9 @@ class Server:
         try:
             response = self._session.request(method, url, timeout=TIMEOUT, allow_redirects=True)
         except requests.RequestException as error:
-            raise TransientError(f"{url}: {_reason(error)}; is the server up? Try again later") from error
+            raise TransientError(
+                f"{_reason(error)}", where=url, remedy="is the server up? Try again later"
+            ) from error
         _check_status(response, url)
         return response
 
@@ -194,8 +199,9 @@ class Server:
                 idle = 0 if file.tell() > before else idle + 1
                 if idle >= self._attempts:
                     raise TransientError(
-                        f"{body.url}: {reason}, {idle} times in a row after {file.tell():,} bytes; the same "
-                        "command goes on from there"
+                        f"{reason}, {idle} times in a row after {file.tell():,} bytes",
+                        where=body.url,
+                        remedy="the same command goes on from there",
                     )
                 pause = min(60.0, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
                 if stop.wait(pause):
@@ -267,8 +273,10 @@ def _check_status(response: requests.Response, url: str) -> None:
     if status < requests.codes.bad_request:
         return
     if status in _BUSY:
-        raise TransientError(f"{url}: the server answers {status} {response.reason}; try again later")
-    raise InputError(f"{url}: the server answers {status} {response.reason}; check the address")
+        raise TransientError(
+            f"the server answers {status} {response.reason}", where=url, remedy="try again later"
+        )
+    raise InputError(f"the server answers {status} {response.reason}", where=url, remedy="check the address")
 
 
 def _reason(error: Exception) -> str:

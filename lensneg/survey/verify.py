@@ -43,10 +43,12 @@ def find_sweeps(uri: str) -> list[storage.FileInfo]:
     try:
         listed = storage.list_files(uri)
     except FileNotFoundError as error:
-        raise InputError(f"{uri}: no such folder; lensneg sweeps fetch makes one") from error
+        raise InputError("no such folder", where=uri, remedy="lensneg sweeps fetch makes one") from error
     found = [info for info in listed if sweep_cell(storage.basename(info.uri))]
     if not found:
-        raise InputError(f"{uri}: no sweep file among {len(listed):,} files; give the folder that holds them")
+        raise InputError(
+            f"no sweep file among {len(listed):,} files", where=uri, remedy="give the folder that holds them"
+        )
     return found
 
 
@@ -60,7 +62,9 @@ def find_checksums(uri: str) -> str:
     """
     lists = [i.uri for i in storage.list_files(storage.normalize(uri)) if i.uri.endswith(".sha256sum")]
     if len(lists) > 1:
-        raise InputError(f"{uri}: {len(lists)} lists of checksums; name one of them with --checksums")
+        raise InputError(
+            f"{len(lists)} lists of checksums", where=uri, remedy="name one of them with --checksums"
+        )
     return lists[0] if lists else ""
 
 

@@ -179,8 +179,12 @@ def _pool_file(
         reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
         item = name.removesuffix(".parquet")
         raise RunStateError(
-            f"{uri}: not the pool file that was counted: {reason}; remove {files.stats(item)} and start "
-            "again with the same run id: that item is then done again"
+            f"not the pool file that was counted: {reason}",
+            where=uri,
+            remedy=(
+                f"remove {files.stats(item)} and start again with the same run id: that item is "
+                "then done again"
+            ),
         ) from error
 
 

@@ -115,12 +115,15 @@ def _planned_file(item: Item) -> tuple[storage.FileInfo, SweepFile]:
     info = storage.stat(item.sweep)
     if (info.size, info.etag) != (item.size, item.etag):
         raise SweepError(
-            f"{item.sweep}: the file changed after the run was planned ({item.size:,} bytes then, "
-            f"{info.size:,} now); start a new run"
+            f"the file changed after the run was planned ({item.size:,} bytes then, {info.size:,} now)",
+            where=item.sweep,
+            remedy="start a new run",
         )
     file = probe_sweep(info).file
     if item.first_row + item.n_rows > file.n_rows:
-        raise SweepError(f"{item.sweep}: planned with more than its {file.n_rows:,} rows; start a new run")
+        raise SweepError(
+            f"planned with more than its {file.n_rows:,} rows", where=item.sweep, remedy="start a new run"
+        )
     return info, file
 
 
@@ -158,12 +161,12 @@ def _read_rows(
         kept, cut_here = select(sieved, config, RULES[len(SIEVE) :])
         cut.update(cut_here)
     except ValueError as error:
-        raise SweepError(f"{item.sweep}: {error}; fetch the file again") from error
+        raise SweepError(str(error), where=item.sweep, remedy="fetch the file again") from error
     gathered = sieved.take(kept)
     near.check_positions(gathered, item.sweep)
     _check_releases(gathered, run, item)
     if storage.stat(item.sweep).etag != item.etag:
-        raise SweepError(f"{item.sweep}: the file changed while it was read; start a new run")
+        raise SweepError("the file changed while it was read", where=item.sweep, remedy="start a new run")
     return gathered, pa.concat_tables(matches), cut
 
 
@@ -174,9 +177,12 @@ def _check_releases(rows: KeptRows, run: Run, item: Item) -> None:
     if len(other):
         i = int(other[0])
         raise SweepError(
-            f"{item.sweep}: row {rows.row_index[i]:,} is of RELEASE {release[i]}; the config allows "
-            f"{', '.join(map(str, run.config.sweeps.releases))}: fetch the file again, or allow it "
-            "(sweeps.releases)"
+            f"row {rows.row_index[i]:,} is of RELEASE {release[i]}",
+            where=item.sweep,
+            remedy=(
+                f"the config allows {', '.join(map(str, run.config.sweeps.releases))}: fetch the "
+                "file again, or allow it (sweeps.releases)"
+            ),
         )
 
 

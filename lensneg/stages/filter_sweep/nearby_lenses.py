@@ -51,6 +51,8 @@ class NearbyLenses:
         if outside.any():
             i = int(np.flatnonzero(outside)[0])
             raise SweepError(
-                f"{uri}: row {rows.row_index[i]:,} is at RA {ra[i]:.4f}, Dec {dec[i]:.4f}, outside the cell "
-                "that the file's name stands for; was it renamed? fetch it again"
+                f"row {rows.row_index[i]:,} is at RA {ra[i]:.4f}, Dec {dec[i]:.4f}, outside the cell "
+                "that the file's name stands for",
+                where=uri,
+                remedy="was it renamed? fetch it again",
             )

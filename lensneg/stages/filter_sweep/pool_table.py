@@ -87,7 +87,9 @@ def _identity(rows: KeptRows, run: Run, item: Item) -> _Identity:
     try:
         ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     except ValueError as error:
-        raise SweepError(f"{item.sweep}: {error}; the file is damaged, fetch it again") from error
+        raise SweepError(
+            f"{error}", where=item.sweep, remedy="the file is damaged, fetch it again"
+        ) from error
     return _Identity(ids, sampling_priority(ids, run.config.sampling.seed))
 
 
@@ -99,8 +101,9 @@ def _describe(
     releases = set(np.unique(rows["RELEASE"]).tolist()) - set(config.sweeps.releases)
     if releases:
         raise SweepError(
-            f"{item.sweep}: holds sources of RELEASE {min(releases)}; the config takes "
-            f"{', '.join(map(str, config.sweeps.releases))} (sweeps.releases)"
+            f"holds sources of RELEASE {min(releases)}",
+            where=item.sweep,
+            remedy=f"the config takes {', '.join(map(str, config.sweeps.releases))} (sweeps.releases)",
         )
     mags = {band: magnitude(rows[f"FLUX_{band.upper()}"]) for band in ("g", "r", "z", "w1")}
     bins = nobs_z_bin(rows["NOBS_Z"], config.strata)
@@ -147,4 +150,6 @@ def _text(values: npt.NDArray[np.bytes_], item: Item) -> pa.Array:
     try:
         return pc.ascii_trim_whitespace(pa.array(values, pa.binary()).cast(pa.string()))
     except pa.ArrowInvalid as error:
-        raise SweepError(f"{item.sweep}: a brick's name is not text; fetch the file again") from error
+        raise SweepError(
+            "a brick's name is not text", where=item.sweep, remedy="fetch the file again"
+        ) from error

@@ -546,7 +546,9 @@ def published_configs(out: str) -> list[tuple[str, str, tuple[str, str]]]:
             found.append((str(run["run_id"]), str(run["config"]["sha256"]), name_and_version))
         except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise RunStateError(
-                f"{uri}: not a manifest of lensneg ({type(error).__name__}); restore it, or move it away"
+                f"not a manifest of lensneg ({type(error).__name__})",
+                where=uri,
+                remedy="restore it, or move it away",
             ) from error
     return found
 
