@@ -28,7 +28,7 @@ from lensneg.audit.audit import audit
 from lensneg.rules.priority import sampling_priority
 from lensneg.rules.split import split_of_pixel
 from lensneg.schema.columns import COLUMNS, WRITTEN_SCHEMA
-from lensneg.schema.config_file import parse_config
+from lensneg.schema.config import Config
 from lensneg.schema.gate import Gate
 from lensneg.schema.manifest import content_sha256
 from lensneg.schema.sweep_columns import sweep_dtype
@@ -36,7 +36,7 @@ from lensneg.stages import validate_manifest as validation
 
 ROWS: Final = 450_000
 LENSES: Final = 16_000
-CONFIG = parse_config(harness.CONFIG.read_text(encoding="utf-8"))
+CONFIG = Config.parse(harness.CONFIG.read_text(encoding="utf-8"))
 
 
 def base_manifest() -> Path:
@@ -153,7 +153,7 @@ def add_lenses(folder: Path, described: dict[str, Any], negatives: pa.Table) -> 
 def audit_it(folder: Path) -> None:
     """Audit the manifest; every check must pass, or the time means nothing."""
     _, found = validation.audit_published(str(folder), str(folder / "sweeps"))
-    record = Gate.of(4, found.checks).record()
+    record = Gate.of(4, found.checks).as_json()
     failed = [check for check in record["checks"] if not check["passed"]]
     if failed:
         raise BenchmarkError(f"the audit found faults: {failed}")

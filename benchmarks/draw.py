@@ -123,10 +123,10 @@ def check_sample_task(root: str) -> dict[str, Any]:
     harness.as_installed()
     pa.set_cpu_count(CORES)
     begun = time.perf_counter()
-    gate = check_sample(root)["gate"]
+    gate = check_sample(root).gate
     seconds = time.perf_counter() - begun
-    if not gate["passed"]:
-        raise BenchmarkError(gate["cause"])
+    if not gate.passed:
+        raise BenchmarkError(gate.cause)
     return {"seconds": seconds}
 
 

@@ -68,7 +68,7 @@ def map_task(sky: str, files: int, workers: int) -> dict[str, Any]:
     out = harness.SCRATCH / "local" / f"{files}-{workers}"
     shutil.rmtree(out, ignore_errors=True)
     config = harness.edited_config(out / "config.yaml", mini_test_files=files)
-    request = RunRequest.parse(
+    request = RunRequest.of_input(
         {
             "run_id": "bench",
             "mode": "test",

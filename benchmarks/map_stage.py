@@ -32,7 +32,7 @@ from harness import BenchmarkError, ratio, say, spread, take_turns, timed
 
 from lensneg import storage
 from lensneg.schema.columns import NEEDED_COLUMNS
-from lensneg.schema.config_file import parse_config
+from lensneg.schema.config import Config
 from lensneg.schema.item import Item
 from lensneg.schema.run import Run, load_run
 from lensneg.stages.filter_sweep.item import filter_item
@@ -46,7 +46,7 @@ QUICK_ROWS = (25_000, 50_000)
 #: Lenses and candidates that are known all over the sky, beside the positives.
 OTHER_LENSES = 38_000
 
-SELECTION = parse_config(harness.CONFIG.read_text(encoding="utf-8")).selection
+SELECTION = Config.parse(harness.CONFIG.read_text(encoding="utf-8")).selection
 BUFFER_BYTES = 8 << 20
 
 
@@ -75,10 +75,10 @@ class Planned:
                 "out": str(out),
             }
         )
-        if not answer["gate"]["passed"]:
-            raise BenchmarkError(answer["gate"]["cause"])
-        plan_fan_out(answer["root"])
-        return cls.load(answer["root"])
+        if not answer.gate.passed:
+            raise BenchmarkError(answer.gate.cause)
+        plan_fan_out(answer.root)
+        return cls.load(answer.root)
 
     @classmethod
     def load(cls, root: str) -> Planned:

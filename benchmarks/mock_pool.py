@@ -31,8 +31,7 @@ from lensneg.schema import columns as manifest
 from lensneg.schema import pool as poolfile
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
-from lensneg.schema.config import CONFUSER_CATEGORIES
-from lensneg.schema.config_file import config_sha256, parse_config
+from lensneg.schema.config import CONFUSER_CATEGORIES, Config, config_sha256
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import LENSES_SCHEMA
@@ -46,7 +45,7 @@ RELEASE = 10002
 RUN_ID = "draw"
 
 CONFIG_TEXT = harness.CONFIG.read_text(encoding="utf-8")
-CONFIG = parse_config(CONFIG_TEXT)
+CONFIG = Config.parse(CONFIG_TEXT)
 STRATA = strata_of(CONFIG.strata)
 
 #: Shares of galaxies with z < 20 by bin of nobs_z and by type, of N2 within a type, and of lenses by type.
@@ -228,9 +227,9 @@ def plan_draw(pool: Path, positives: int) -> str:
             seconds=0.0,
         )
         storage.write_json(files.stats(item.id), stats.model_dump(mode="json"))
-    gate = summarize_fan_out(files.root)["gate"]
+    gate = summarize_fan_out(files.root).gate
     drawn = sum(p["quota"] for s in storage.read_json(files.quotas)["strata"] for p in s["pools"])
-    if not gate["passed"] or drawn != positives * CONFIG.sampling.neg_pos_ratio:
+    if not gate.passed or drawn != positives * CONFIG.sampling.neg_pos_ratio:
         raise BenchmarkError(f"the quotas of the made-up pool draw {drawn:,} rows: {gate['cause']}")
     return files.root
 

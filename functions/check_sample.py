@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from functions.task import Event, metrics, task
-from lensneg import storage
+from functions.task import Json, TaskEvent, metrics, task
+from lensneg.schema.gate import Judged
 from lensneg.schema.layout import RunFiles
-from lensneg.stages.check_sample.gate3 import check_sample
+from lensneg.schema.sample_summary import JobRun, read_sample_summary
+from lensneg.stages.check_sample import check_sample
 
 
 @task
-def handler(event: Event) -> Event:
+def handler(event: TaskEvent) -> Judged:
     """Judge the draw; ``job_error`` is there where the job failed, ``job`` where it ended well."""
-    result = check_sample(event["root"], event.get("job_error"), event.get("job"))
-    if result["gate"]["passed"]:
-        summary = storage.read_json(RunFiles.of_root(event["root"]).sample_summary)
-        metrics.add_metric("DrawSeconds", MetricUnit.Seconds, sum(summary["seconds"].values()))
+    result = check_sample(event.root, event.state.job_error, _job_run(event.state.job))
+    summary = read_sample_summary(RunFiles.of_root(event.root))
+    if result.gate.passed and summary is not None:
+        metrics.add_metric("DrawSeconds", MetricUnit.Seconds, sum(summary.seconds.values()))
     return result
+
+
+def _job_run(job: Json | None) -> JobRun | None:
+    """Return the job run as EMR Serverless describes it, whichever of its APIs the state was told by."""
+    described = (job or {}).get("JobRun", job)
+    return JobRun.of_emr(described) if described else None

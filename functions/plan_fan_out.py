@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functions.task import Event, task
+from functions.task import TaskEvent, task
+from lensneg.schema.states import Plan
 from lensneg.stages.plan_fan_out import plan_fan_out
 
 
 @task
-def handler(event: Event) -> Event:
+def handler(event: TaskEvent) -> Plan:
     """Write run.json, the lens positions and the map's items."""
-    return plan_fan_out(event["root"])
+    return plan_fan_out(event.root)

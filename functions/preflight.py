@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functions.task import Event, task
-from lensneg.stages.preflight.gate1 import preflight
+from functions.task import TaskEvent, task
+from lensneg.schema.states import PreflightResult
+from lensneg.stages.preflight import preflight
 
 
 @task
-def handler(event: Event) -> Event:
+def handler(event: TaskEvent) -> PreflightResult:
     """Check the execution's input and everything it names."""
-    return preflight(event)
+    return preflight(event.input)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functions.task import Event, task
+from functions.task import TaskEvent, task
+from lensneg.schema.states import Published
 from lensneg.stages.publish_manifest import publish_manifest
 
 
 @task
-def handler(event: Event) -> Event:
+def handler(event: TaskEvent) -> Published:
     """Publish the manifest, or record a passed mini-test."""
-    return publish_manifest(event["root"])
+    return publish_manifest(event.root)

@@ -11,7 +11,7 @@ import urllib.request
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.task import Event, logger
+from functions.task import Json, logger
 from lensneg.aws.spark_upload import publish_spark_code
 
 #: What CloudFormation calls the resource until there is code in S3.
@@ -22,7 +22,7 @@ _MAX_REASON = 1000
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: Event, context: LambdaContext) -> None:
+def handler(event: Json, context: LambdaContext) -> None:
     """Publish the code, and tell CloudFormation its URI; whatever happens, answer."""
     answer = {
         "Status": "SUCCESS",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functions.task import Event, task
+from functions.task import TaskEvent, task
+from lensneg.schema.states import Written
 from lensneg.stages.quarantine import quarantine
 from lensneg.stages.report import write_report
 
 
 @task
-def handler(event: Event) -> Event:
+def handler(event: TaskEvent) -> Written:
     """Mark the run's output as unfit, and write the report that shows why."""
-    marked = quarantine(event["root"])
-    write_report(event["root"])
+    marked = quarantine(event.root)
+    write_report(event.root)
     return marked

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functions.task import Event, task
+from functions.task import TaskEvent, task
+from lensneg.schema.states import Written
 from lensneg.stages.report import write_report
 
 
 @task
-def handler(event: Event) -> Event:
+def handler(event: TaskEvent) -> Written:
     """Write validation.json, cost.json and report.html."""
-    return write_report(event["root"])
+    return write_report(event.root)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functions.task import Event, task
-from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
+from functions.task import TaskEvent, task
+from lensneg.schema.gate import Judged
+from lensneg.stages.summarize_fan_out import summarize_fan_out
 
 
 @task
-def handler(event: Event) -> Event:
+def handler(event: TaskEvent) -> Judged:
     """Add up the map's results; ``map_error`` is there where the Map itself failed."""
-    return summarize_fan_out(event["root"], event.get("map_error"))
+    return summarize_fan_out(event.root, event.state.map_error)

@@ -1,21 +1,29 @@
-"""What all handlers share: logs and metrics, and the errors that Step Functions sees.
+"""What all handlers share: the event, logs and metrics, and the errors that Step Functions sees.
 
-Logs carry the run, the item and the request, and never a row of a table. The class
-name of a raised exception is what the state machine's Retry and Catch match.
+Logs carry the run, the execution and the item, and never a row of a table. The class name of a raised
+exception is what the state machine's Retry and Catch match.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel, ConfigDict
 
 from lensneg.errors import LensnegError
+from lensneg.schema.gate import Judged, Verdict
+from lensneg.schema.item import Item
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.record import Record
+from lensneg.schema.states import StateError
 
 #: The stack's name on AWS, so that two stacks in one account are told apart.
 _SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "lensneg")
@@ -25,38 +33,84 @@ _NAMESPACE = "lensneg"
 logger = Logger(service=_SERVICE)
 metrics = Metrics(namespace=_NAMESPACE, service=_SERVICE)
 
-Event = dict[str, Any]
-Handler = Callable[[Event, LambdaContext], Event]
+# The library's own records come out in the same form, with the same keys.
+logging.getLogger("lensneg")
+copy_config_to_registered_loggers(source_logger=logger, include={"lensneg"})
+
+Json = dict[str, Any]
+Handler = Callable[[Json, LambdaContext], Json]
 
 
-def task(function: Callable[[Event], Event]) -> Handler:
+class Caught(BaseModel):
+    """What the graph carries beside the run: how its Map and its job ended."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    map_error: StateError | None = None
+    job_error: StateError | None = None
+    job: Json | None = None
+
+
+class TaskEvent(BaseModel):
+    """What a state of the graph hands to its function.
+
+    Attributes
+    ----------
+    root : str
+        The run's folder; empty where it is not known yet.
+    execution_arn : str
+        The execution that the function works for.
+    item : Item or None
+        Of FilterSweep.
+    input : dict or None
+        The execution's input, of Preflight.
+    state : Caught
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    root: str = ""
+    execution_arn: str = ""
+    item: Item | None = None
+    input: Json | None = None
+    state: Caught = Caught()
+
+
+def task(function: Callable[[TaskEvent], Record]) -> Handler:
     """Make a Lambda handler of a function from an event to a result."""
 
     @logger.inject_lambda_context(clear_state=True)
     @metrics.log_metrics(raise_on_empty_metrics=False)
     @wraps(function)
-    def handler(event: Event, context: LambdaContext) -> Event:
-        logger.append_keys(root=event.get("root", ""))
+    def handler(event: Json, context: LambdaContext) -> Json:
+        parsed = TaskEvent.model_validate(event)
+        logger.append_keys(**_keys(parsed))
         try:
-            result = function(event)
+            result = function(parsed)
         except LensnegError as error:
             logger.error("failed", extra={"error": type(error).__name__, "reason": str(error)})
             raise
-        if "gate" in result:
-            _count_verdict(result["gate"])
-        logger.info("done")
-        return result
+        if isinstance(result, Judged):
+            _count_verdict(result.gate)
+        return result.as_json()
 
     return cast(Handler, handler)
 
 
-def _count_verdict(verdict: Event) -> None:
+def _keys(event: TaskEvent) -> dict[str, str]:
+    """Return what every record of an invocation carries."""
+    run_id = RunFiles.of_root(event.root).run_id if event.root else str((event.input or {}).get("run_id"))
+    item = {"item": event.item.id} if event.item else {}
+    return {"run_id": run_id, "execution_arn": event.execution_arn, **item}
+
+
+def _count_verdict(verdict: Verdict) -> None:
     """Make a gate's verdict a metric, with a dimension that the function's other metrics do not have."""
-    dimensions = {"service": _SERVICE, "gate": verdict["gate"]}
+    dimensions = {"service": _SERVICE, "gate": verdict.gate}
     with single_metric(
         "GatePassed",
         MetricUnit.Count,
-        int(verdict["passed"]),
+        int(verdict.passed),
         namespace=_NAMESPACE,
         default_dimensions=dimensions,
     ):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functions.task import Event, task
+from functions.task import TaskEvent, task
+from lensneg.schema.gate import Judged
 from lensneg.stages.validate_manifest import validate_manifest
 
 
 @task
-def handler(event: Event) -> Event:
+def handler(event: TaskEvent) -> Judged:
     """Audit what the draw wrote."""
-    return validate_manifest(event["root"])
+    return validate_manifest(event.root)

@@ -12,7 +12,6 @@ from moto.backends import get_backend
 
 from lensneg import storage
 from lensneg.schema.config import Config
-from lensneg.schema.config_file import parse_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -36,13 +35,13 @@ def plan_text() -> str:
 @pytest.fixture(scope="session")
 def plan(plan_text: str) -> Config:
     """The config negative_sampling_v1."""
-    return parse_config(plan_text)
+    return Config.parse(plan_text)
 
 
 @pytest.fixture(scope="session")
 def parity() -> Config:
     """The config paper_iv_parity."""
-    return parse_config(config_text("paper_iv_parity"))
+    return Config.parse(config_text("paper_iv_parity"))
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +76,7 @@ def plan_with(plan_dict: dict[str, Any]) -> Callable[[dict[str, Any]], Config]:
     """negative_sampling_v1 with some values changed: ``plan_with({"sampling.seed": 1})``."""
 
     def parse(changes: dict[str, Any]) -> Config:
-        return parse_config(edited(plan_dict, changes))
+        return Config.parse(edited(plan_dict, changes))
 
     return parse
 

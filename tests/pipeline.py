@@ -90,7 +90,7 @@ def make_request(
     sky: Path, config: Path, out: Path, run_id: str, mode: str, exclude: tuple[Path, ...] = ()
 ) -> RunRequest:
     """A request for a run over a mock sky."""
-    return RunRequest.parse(
+    return RunRequest.of_input(
         {
             "run_id": run_id,
             "mode": mode,

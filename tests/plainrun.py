@@ -23,8 +23,8 @@ from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 def run_map(request: RunRequest) -> RunFiles:
     """Gate 1, the plan and the map of a run."""
     files = files_of(request)
-    verdict = preflight(as_input(request))["gate"]
-    assert verdict["passed"], verdict["cause"]
+    verdict = preflight(as_input(request)).gate
+    assert verdict.passed, verdict.cause
     plan_fan_out(files.root)
     run = load_run(files.root)
     for item in json.loads(Path(files.items).read_text()):
@@ -35,11 +35,11 @@ def run_map(request: RunRequest) -> RunFiles:
 def run_to_sample(request: RunRequest) -> RunFiles:
     """A run up to its sample."""
     files = run_map(request)
-    verdict = summarize_fan_out(files.root)["gate"]
-    assert verdict["passed"], verdict["cause"]
+    verdict = summarize_fan_out(files.root).gate
+    assert verdict.passed, verdict.cause
     draw_plainly(Path(files.root))
-    verdict = check_sample(files.root)["gate"]
-    assert verdict["passed"], verdict["cause"]
+    verdict = check_sample(files.root).gate
+    assert verdict.passed, verdict.cause
     return files
 
 

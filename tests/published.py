@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import config_text
@@ -13,13 +14,18 @@ from lensneg import storage
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import ANNOTATED_SCHEMA, WRITTEN_SCHEMA
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.lenses import LENSES_SCHEMA
+from lensneg.schema.lenses import Lenses
 from lensneg.schema.manifest import content_sha256
-from lensneg.schema.tables import write_table
 from lensneg.stages.publish_manifest import publish_manifest
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SPLITS = ("train", "val", "test")
+
+
+def no_lenses() -> Lenses:
+    """The lens positions of a run without catalogues."""
+    empty = np.empty(0)
+    return Lenses(empty, empty, np.empty(0, dtype=bool), [], np.empty(0, dtype=np.int32))
 
 
 def row(i: int, pool: str) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
                           "positions": 1}],
         },
     )  # fmt: skip
-    write_table(files.lenses, LENSES_SCHEMA.empty_table())
+    no_lenses().write(files.lenses)
     storage.write_json(files.gate(4), {"gate": "Gate4OutputValid", "passed": True, "checks": []})
     rows = {
         "negatives": [row(i, "N2" if i >= 9 else "N1") for i in range(12)],
@@ -81,6 +87,6 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
                  "sha256": hashlib.sha256(data).hexdigest()}  # fmt: skip
         audited[part] = {"files": [entry], "content_sha256": content_sha256(table)}
     storage.write_json(files.audited, audited)
-    storage.write_json(files.quotas, {"strata": []})
+    storage.write_json(files.quotas, {"run_id": run_id, "pool_files": [], "row_groups": {}, "strata": []})
     publish_manifest(files.root)
     return files

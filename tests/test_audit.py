@@ -3,7 +3,6 @@
 One small run is made; every test spoils one thing of its manifest, or of what the manifest claims.
 """
 
-import copy
 import dataclasses
 import gzip
 import json
@@ -29,9 +28,11 @@ from lensneg.audit.published import audit_published
 from lensneg.audit.subject import Subject
 from lensneg.errors import InputError, RunStateError
 from lensneg.mocksky import write_mock_sky
-from lensneg.schema.config_file import parse_config
+from lensneg.schema.config import Config
 from lensneg.schema.gate import Gate
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Manifest
+from lensneg.schema.quotas import Quotas, StratumQuota
 from lensneg.schema.run import load_run
 from lensneg.stages import publish_manifest as publish
 from lensneg.stages import validate_manifest as validation
@@ -50,8 +51,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     request = make_request(folder / "sky", config, folder / "out", "one", "test", (folder / "others.csv",))
     made = run_to_sample(request)
-    verdict = validation.validate_manifest(made.root)["gate"]
-    assert verdict["passed"], verdict["cause"]
+    verdict = validation.validate_manifest(made.root).gate
+    assert verdict.passed, verdict.cause
     return made
 
 
@@ -64,7 +65,7 @@ def subject(files: RunFiles) -> Subject:
         run_columns=run.record.columns,
         files={part: tuple(files.sample_parts(part)) for part in ("negatives", "positives")},
         promised={},
-        strata=storage.read_json(files.quotas)["strata"],
+        strata=Quotas.read(files.quotas).strata,
         ra=run.lenses.ra,
         dec=run.lenses.dec,
         sweeps={},
@@ -95,12 +96,12 @@ ALWAYS = {"sweeps_at_hand"}
 
 
 def failed(subject: Subject) -> set[str]:
-    return failing(Gate.of(4, audit(subject).checks).record()) - ALWAYS
+    return failing(Gate.of(4, audit(subject).checks).as_json()) - ALWAYS
 
 
 def with_config(subject: Subject, changes: dict[str, Any]) -> Subject:
     text = edited(subject.config.model_dump(mode="json"), changes)
-    return dataclasses.replace(subject, config=parse_config(text))
+    return dataclasses.replace(subject, config=Config.parse(text))
 
 
 def one(
@@ -226,17 +227,17 @@ def test_chance_widens_what_is_allowed_and_the_bound_is_shown(subject: Subject) 
 
 
 def claims(subject: Subject, change: Callable[[list[dict[str, Any]]], None]) -> Subject:
-    strata = copy.deepcopy(subject.strata)
+    strata = [stratum.as_json() for stratum in subject.strata]
     change(strata)
-    return dataclasses.replace(subject, strata=strata)
+    changed = tuple(StratumQuota.model_validate(stratum) for stratum in strata)
+    return dataclasses.replace(subject, strata=changed)
 
 
 def test_a_row_in_another_stratum_than_claimed(subject: Subject) -> None:
     def change(strata: list[dict[str, Any]]) -> None:
         pools = [pool for stratum in strata for pool in stratum["pools"] if pool["quota"] > 1]
-        for pool, by in ((pools[0], 1), (pools[1], -1)):
-            pool["available"] *= (pool["quota"] + by) / pool["quota"]  # the weight stays what it was
-            pool["quota"] += by
+        pools[0]["quota"] += 1
+        pools[1]["quota"] -= 1
 
     claimed = claims(subject, change)
     assert failed(claimed) - {"weights", "targets"} == {"strata_counts"}
@@ -381,7 +382,7 @@ def published(files: RunFiles, tmp_path_factory: pytest.TempPathFactory) -> Path
         record = json.loads(Path(path).read_text())
         record.update(mode="full", out=str(root))
         Path(path).write_text(json.dumps(record))
-    assert validation.validate_manifest(run.root)["gate"]["passed"]
+    assert validation.validate_manifest(run.root).gate.passed
     publish.publish_manifest(run.root)
     return Path(run.manifest_folder)
 
@@ -392,8 +393,8 @@ def downloaded(published: Path, tmp_path: Path) -> Path:
 
 
 def audited(folder: Path | str, **options: Any) -> dict[str, Any]:
-    _, found = audit_published(str(folder), **options)
-    return Gate.of(4, found.checks).record()
+    found = audit_published(Manifest.open(str(folder)), **options)
+    return Gate.of(4, found.checks).as_json()
 
 
 def test_a_downloaded_folder_is_audited_alone(downloaded: Path) -> None:
@@ -428,10 +429,13 @@ def test_a_manifest_in_s3_is_audited(published: Path, s3: str) -> None:
 
 
 def test_a_folder_without_a_manifest_is_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"manifest.json: no such file; name a manifest's folder"):
+    with pytest.raises(InputError, match="no published manifest there; give an output folder"):
         audited(tmp_path)
     (tmp_path / "manifest.json").write_text('{"run_id": "x"}')
-    with pytest.raises(InputError, match="not a manifest of this version"):
+    with pytest.raises(
+        InputError,
+        match="manifest.json: damaged, or of another version of lensneg: negatives: Field required",
+    ):
         audited(tmp_path)
 
 
@@ -446,13 +450,14 @@ def ready(files: RunFiles, tmp_path: Path) -> RunFiles:
     record = json.loads(Path(run.run).read_text())
     record.update(mode="full", out=str(tmp_path / "out"))
     Path(run.run).write_text(json.dumps(record))
-    assert validation.validate_manifest(run.root)["gate"]["passed"]
+    assert validation.validate_manifest(run.root).gate.passed
     return run
 
 
 def test_nothing_is_published_that_gate_4_did_not_pass(ready: RunFiles) -> None:
     gate = json.loads(Path(ready.gate(4)).read_text())
-    Path(ready.gate(4)).write_text(json.dumps({**gate, "passed": False}))
+    gate["checks"][0]["passed"] = gate["passed"] = False
+    Path(ready.gate(4)).write_text(json.dumps(gate))
     with pytest.raises(RunStateError, match="gate 4 did not pass"):
         publish.publish_manifest(ready.root)
     assert not Path(ready.manifest_folder).exists()
@@ -490,7 +495,7 @@ def test_a_published_run_is_never_overwritten(ready: RunFiles) -> None:
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in Path(ready.manifest_folder).rglob("*.*")}
     publish.publish_manifest(ready.root)  # a task that is tried twice: no error, and nothing is written
     rewrite(Path(ready.sample_folder) / "negatives", lambda t: t.slice(0).replace_schema_metadata({"a": "b"}))
-    assert validation.validate_manifest(ready.root)["gate"]["passed"]
+    assert validation.validate_manifest(ready.root).gate.passed
     with pytest.raises(RunStateError, match="published already, with other content"):
         publish.publish_manifest(ready.root)
     assert before == {

@@ -27,6 +27,7 @@ from lensneg.aws.history import Execution, History, StateVisit, read_history
 from lensneg.aws.readiness import preflight
 from lensneg.cli import cli
 from lensneg.errors import InputError, TransientError
+from lensneg.schema.publication import Latest
 from lensneg.stages.preflight import account as account_module
 
 CONFIG = CONFIGS / "negative_sampling_v1.yaml"
@@ -167,7 +168,9 @@ def test_a_manifest_is_fetched_and_every_byte_of_it_checked(cloud: Cloud, tmp_pa
         if path.is_file():
             name = path.relative_to(files.manifest_folder)
             storage.put_file(str(path), f"s3://sky/out/manifests/shown/{name}")
-    storage.write_json("s3://sky/out/latest.json", {"run_id": "shown"})
+    Latest(run_id="shown", manifest="", config_sha256="", started_at="", published_at="").write(
+        "s3://sky/out/latest.json"
+    )
     part = "negatives/part-00000.parquet"
     good = Path(files.manifest_folder, part).read_bytes()
     storage.write_bytes(f"s3://sky/out/manifests/shown/{part}", good[:-1] + b"x")
@@ -189,7 +192,7 @@ def test_a_manifest_is_fetched_and_every_byte_of_it_checked(cloud: Cloud, tmp_pa
     evil = json.loads(Path(files.manifest).read_text())
     evil["negatives"]["files"][0]["name"] = "../../evil"
     storage.write_json("s3://sky/out/manifests/evil/manifest.json", evil)
-    with pytest.raises(Exception, match="do not trust it"):
+    with pytest.raises(Exception, match=r"negatives.files.0.name: got '../../evil'"):
         aws("download", "evil", "--to", str(tmp_path / "evil"))
 
 
@@ -286,8 +289,8 @@ def test_preflight_names_what_is_missing_with_its_remedy(cloud: Cloud, no_quotas
     assert result["ready"] is False
     for name in ("credentials", "region", "stack", "bucket", "state_machine"):
         assert found[name]["passed"], name
-    assert "lensneg aws upload --sweeps" in found["sweeps"]["hint"]
-    assert "deploy the stack again" in found["role local"]["hint"], "the role of the machine is not there"
+    assert "lensneg aws upload --sweeps" in found["sweeps"]["remedy"]
+    assert "deploy the stack again" in found["role local"]["remedy"], "the role of the machine is not there"
     assert found["function FilterSweep"]["passed"] is False
     assert "failed" in aws("preflight", code=1).stdout
 
@@ -319,7 +322,7 @@ def test_preflight_passes_in_an_account_that_is_in_order(cloud: Cloud) -> None:
 
     role = checks(Aws(make_client=without_iam), published)["role local"]
     assert (role.passed, role.critical) == (False, False)
-    assert "iam:GetRole" in role.hint
+    assert "iam:GetRole" in role.remedy
 
 
 def test_without_credentials_preflight_stops_there() -> None:
@@ -329,7 +332,7 @@ def test_without_credentials_preflight_stops_there() -> None:
 
     found = list(preflight(Aws(make_client=lambda _: NoOne()), "lensneg", 10))
     assert [check.name for check in found] == ["prices", "credentials"]
-    assert "aws sso login" in found[1].hint
+    assert "aws sso login" in found[1].remedy
 
 
 def visit(name: str, start_s: float, end_s: float | None, **more: Any) -> StateVisit:

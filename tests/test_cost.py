@@ -20,7 +20,6 @@ from lensneg.cli import main
 from lensneg.cost import MIB, Graph, Listing, Model, Options, Rates, RatesFile, Work, Workload
 from lensneg.errors import InputError
 from lensneg.schema.config import Config
-from lensneg.schema.config_file import parse_config
 
 RATES = CONFIGS / "rates.yaml"
 PRICES = CONFIGS / "prices.yaml"
@@ -330,7 +329,7 @@ def test_each_rate_moves_the_estimate_in_its_direction(
 @lru_cache
 def published() -> tuple[Config, Model]:
     """The published config, and the model with the published rates and prices."""
-    config = parse_config(config_text("negative_sampling_v1"))
+    config = Config.parse(config_text("negative_sampling_v1"))
     rates, prices = cost.load_rates(str(RATES)).rates, cost.load_prices(str(PRICES))
     return config, Model(rates, prices, cost.read_graph(GRAPH))
 

@@ -257,11 +257,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     latest = json.loads((folder / "build" / "out" / "latest.json").read_text())
     place = Place(folder, latest["run_id"])
     # A record whose catalogue has the name that docs/cli.md gives, and is somewhere else now, like the files.
-    record = json.loads((folder / f"build/out/runs/{place.run_id}/run.json").read_text())
+    manifest = json.loads((folder / f"build/out/manifests/{place.run_id}/manifest.json").read_text())
+    record = manifest["run"]
     record["catalogs"][0]["spec"]["uri"] = str(folder / "gone" / "lenses.csv")
     for sweep in record["sweeps"]:
         sweep["uri"] = str(folder / "gone" / storage.basename(sweep["uri"]))
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     return place
 
 
@@ -290,7 +291,8 @@ def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:
     patch.setattr(runner, "LocalLambda", NearLambda)
     patch.setenv("POWERTOOLS_TRACE_DISABLED", "true")
     if words[0] in ("run", "reproduce"):  # ``lensneg report`` draws them
-        patch.setattr(report, "_figures", lambda *_: {"histograms": defaultdict(str)})
+        patch.setattr(report, "_maps", lambda *_: {})
+        patch.setattr(report, "_histograms", lambda _: defaultdict(str))
     patch.setattr(sys, "argv", ["lensneg", *words])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -25,8 +25,9 @@ from lensneg import storage
 from lensneg.cli import main
 from lensneg.errors import InputError
 from lensneg.page.dataset_card import dataset_card
-from lensneg.page.export import astropy_table, open_manifest, read_part
+from lensneg.page.export import astropy_table
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Manifest
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Of one column of each kind: pandas', Polars', DuckDB's and astropy's type, written down by hand.
@@ -90,7 +91,7 @@ def test_duckdb(negatives: Path) -> None:
 
 
 def test_astropy(files: RunFiles) -> None:
-    table = astropy_table(read_part(open_manifest(files.manifest), "negatives"))
+    table = astropy_table(Manifest.open(files.manifest).table("negatives"))
     assert len(table.colnames) == 52
     for name, (*_, kind) in TYPES.items():
         assert name == "extraction_timestamp" or table[name].dtype.str[1:].startswith(kind), name
@@ -180,12 +181,14 @@ def test_ecsv_reads_back_with_types_and_metadata(exported: Path) -> None:
 
 
 def test_a_manifest_is_found_by_its_folder_and_by_latest(files: RunFiles) -> None:
-    for uri in (files.manifest, files.manifest_folder, files.latest):
-        assert open_manifest(uri).folder == files.manifest_folder
+    for uri in (files.manifest, files.manifest_folder, files.latest, files.out, files.root, files.run):
+        assert Manifest.open(uri).folder == files.manifest_folder
+    with pytest.raises(InputError, match="no published manifest there"):
+        Manifest.open(files.sample_folder)
     with pytest.raises(InputError, match="no such file"):
-        open_manifest(files.out)
-    with pytest.raises(InputError, match="not a manifest"):
-        open_manifest(files.run)
+        Manifest.open(files.sample_folder + "/manifest.json")
+    with pytest.raises(InputError, match="damaged, or of another version"):
+        Manifest.open(files.validation if Path(files.validation).exists() else files.quotas)
 
 
 def test_changed_or_missing_files_are_refused(tmp_path: Path) -> None:
@@ -193,10 +196,10 @@ def test_changed_or_missing_files_are_refused(tmp_path: Path) -> None:
     path = Path(files.manifest_folder) / "negatives" / "part-00000.parquet"
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(InputError, match=r"part-00000.parquet: its SHA-256 is not the manifest's"):
-        read_part(open_manifest(files.manifest), "negatives")
+        Manifest.open(files.manifest).table("negatives")
     path.unlink()
     with pytest.raises(InputError, match="missing, though the manifest names it"):
-        read_part(open_manifest(files.manifest), "negatives")
+        Manifest.open(files.manifest).table("negatives")
 
 
 # The card and the docs.
@@ -204,7 +207,7 @@ def test_changed_or_missing_files_are_refused(tmp_path: Path) -> None:
 
 def test_the_card_says_what_is_there(files: RunFiles) -> None:
     manifest: dict[str, Any] = storage.read_json(files.manifest)
-    card = dataset_card(manifest, files.manifest_folder)
+    card = dataset_card(Manifest.open(files.manifest))
     _, header, text = card.split("---\n", 2)
     front = yaml.safe_load(header)
     assert front["size_categories"] == ["n<1K"]

@@ -26,18 +26,23 @@ from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.strata import Stratum
 from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.columns import POOL_SCHEMA
-from lensneg.schema.config_file import config_sha256
+from lensneg.schema.config import config_sha256
+from lensneg.schema.gate import Verdict
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.publication import ConfigVersion
+from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.request import RunRequest
-from lensneg.schema.rerun_command import run_command
-from lensneg.schema.run import _load_run, load_run
+from lensneg.schema.rerun_command import rerun_command
+from lensneg.schema.run import Run, _load_run, load_run
+from lensneg.schema.sample_summary import JobRun
+from lensneg.schema.states import StateError
 from lensneg.schema.tables import read_table, write_table
 from lensneg.schema.tolerance import binomial
 from lensneg.stages.check_sample.gate3 import check_sample
-from lensneg.stages.preflight import account
+from lensneg.stages.preflight import account, input_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
 from lensneg.stages.quarantine import quarantine
-from lensneg.stages.summarize_fan_out.checks import _stratum_checks
+from lensneg.stages.summarize_fan_out.checks import Findings, _strata
 from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 
 CLEAN = CodeVersion("0.1.0", "a" * 64, "b" * 40)
@@ -94,15 +99,16 @@ class Desk:
     def files(self) -> RunFiles:
         return files_of(self.request)
 
-    def look(self) -> tuple[set[str], dict[str, Any]]:
+    def look(self) -> tuple[set[str], Verdict]:
         """The checks that fail, and the verdict."""
         result = preflight.preflight(as_input(self.request))
-        return failing(self.files.gate(1)), result["gate"]
+        return failing(self.files.gate(1)), result.gate
 
 
 @pytest.fixture
 def desk(sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr(preflight, "code_version", lambda: CLEAN)
+    for module in (input_checks, run_checks):
+        monkeypatch.setattr(module, "code_version", lambda: CLEAN)
     return Desk(sky, tmp_path)
 
 
@@ -196,13 +202,12 @@ def published_record(desk: Desk, run_id: str, more: str) -> dict[str, Any]:
 
 
 def version_used_otherwise(desk: Desk) -> None:
-    path = desk.folder / "out" / "manifests" / "older" / "manifest.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"run": published_record(desk, "older", "# another comment\n")}))
+    uri = desk.files.config_version("negative_sampling_v1", "1.0.0")
+    ConfigVersion(config_sha256="0" * 64, run_id="older").write(uri)
 
 
 def inputs_changed_since(desk: Desk) -> None:
-    assert desk.look()[1]["passed"]
+    assert desk.look()[1].passed
     rewrite_positions(desk.folder / "others.csv", lambda ra, dec: (ra, dec + 1e-5))
 
 
@@ -240,7 +245,7 @@ WARNINGS = {"sweep_names", "sweep_sizes", "catalog_in_footprint:others.csv", "co
 
 
 def test_gate_1_passes(desk: Desk) -> None:
-    assert desk.look() == (set(), {"gate": "Gate1PreSubmission", "passed": True, "cause": ""})
+    assert desk.look() == (set(), Verdict(gate="Gate1PreSubmission", passed=True, cause=""))
 
 
 @pytest.mark.parametrize("how", GATE_1)
@@ -249,28 +254,28 @@ def test_what_gate_1_refuses_fails_one_check(desk: Desk, how: str) -> None:
     spoil(desk)
     failed, verdict = desk.look()
     assert failed == expected
-    assert verdict["passed"] == (expected <= WARNINGS)
-    if not verdict["passed"]:
-        assert next(iter(expected)) in verdict["cause"]
+    assert verdict.passed == (expected <= WARNINGS)
+    if not verdict.passed:
+        assert next(iter(expected)) in verdict.cause
 
 
 def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "code_version", lambda: CLEAN.__class__("0.1.0", "a" * 64, "b-dirty"))
+    monkeypatch.setattr(input_checks, "code_version", lambda: CLEAN.__class__("0.1.0", "a" * 64, "b-dirty"))
     failed, verdict = desk.look()
     assert failed == {"code_version_known"}
-    assert verdict["passed"]
+    assert verdict.passed
 
 
 def test_an_output_that_cannot_be_written_to(desk: Desk) -> None:
     (desk.folder / "out").write_text("a file where the folder should be")
-    verdict = preflight.preflight(as_input(desk.request))["gate"]
-    assert not verdict["passed"]
-    assert verdict["cause"].startswith("output_writable: ")
+    verdict = preflight.preflight(as_input(desk.request)).gate
+    assert not verdict.passed
+    assert verdict.cause.startswith("output_writable: ")
 
 
 def test_a_full_run_is_sent_to_its_mini_test_by_the_command_that_makes_it(desk: Desk) -> None:
     no_mini_test(desk)
-    command = run_command(
+    command = rerun_command(
         config=desk.request.config,
         sweeps=desk.request.sweeps,
         positives=desk.request.positives,
@@ -283,7 +288,7 @@ def test_a_full_run_is_sent_to_its_mini_test_by_the_command_that_makes_it(desk: 
         f"lensneg run --mode test --config {folder}/config.yaml --sweeps {folder}/sweeps "
         f"--positives {folder}/positives.csv --exclude {folder}/others.csv --out {folder}/out"
     )
-    assert command in desk.look()[1]["cause"]
+    assert command in desk.look()[1].cause
 
 
 def whole_sky_catalogue(
@@ -318,7 +323,7 @@ def test_a_catalogue_in_another_unit_than_degrees(desk: Desk, unit: str) -> None
     else:
         assert "catalog_in_degrees:others.csv" in failed
         assert failed <= {"catalog_in_degrees:others.csv", "catalog_in_footprint:others.csv"}
-        assert f"they look like {unit}" in verdict["cause"]
+        assert f"they look like {unit}" in verdict.cause
 
 
 # ---------------------------------------------------------------- gate 1 on AWS
@@ -544,14 +549,14 @@ GATE_2: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
 }
 
 
-def gate_2(files: RunFiles) -> tuple[set[str], dict[str, Any]]:
+def gate_2(files: RunFiles) -> tuple[set[str], Verdict]:
     _load_run.cache_clear()  # the run was changed behind its back
-    verdict = summarize_fan_out(files.root)["gate"]
+    verdict = summarize_fan_out(files.root).gate
     return failing(files.gate(2)), verdict
 
 
 def test_gate_2_passes(spread: RunFiles) -> None:
-    assert gate_2(spread) == (set(), {"gate": "Gate2FanOutComplete", "passed": True, "cause": ""})
+    assert gate_2(spread) == (set(), Verdict(gate="Gate2FanOutComplete", passed=True, cause=""))
 
 
 @pytest.mark.parametrize("how", GATE_2)
@@ -560,8 +565,13 @@ def test_what_gate_2_refuses_fails_one_check(spread: RunFiles, how: str) -> None
     spoil(spread)
     failed, verdict = gate_2(spread)
     assert failed == expected
-    assert not verdict["passed"]
-    assert next(iter(expected)) in verdict["cause"]
+    assert not verdict.passed
+    assert next(iter(expected)) in verdict.cause
+
+
+def found(run: Run, quotas: list[StratumQuota]) -> Findings:
+    """Findings of which only the run and its quotas matter."""
+    return Findings(run, None, None, quotas, None)  # type: ignore[arg-type]
 
 
 def test_a_mini_test_does_not_fail_by_chance_and_a_full_run_is_not_excused(spread: RunFiles) -> None:
@@ -579,7 +589,7 @@ def test_a_mini_test_does_not_fail_by_chance_and_a_full_run_is_not_excused(sprea
         stratum = Stratum("3-5", "SER")
         quotas = compute_quotas({stratum: positives}, {(stratum, "N1"): available}, config)
         told = type(run)(run.record.model_copy(update={"mode": mode}), config, run.files, run.lenses)
-        [check] = [c for c in _stratum_checks(told, quotas) if c.name == "strata_available"]
+        [check] = [c for c in _strata(found(told, quotas)) if c.name == "strata_available"]
         return not check.passed
 
     assert not short("test", 1, 60)
@@ -596,7 +606,7 @@ def test_strata_that_the_cuts_leave_empty_are_a_warning(spread: RunFiles) -> Non
         update={"selection": run.config.selection.model_copy(update={"nobs_min": {"z": 3}})}
     )
     quotas = compute_quotas({Stratum("1-2", "SER"): 4}, {}, changed)
-    checks = _stratum_checks(run, quotas)
+    checks = list(_strata(found(run, quotas)))
     assert [(c.name, c.critical) for c in checks if not c.passed] == [("strata_reachable", False)]
 
 
@@ -619,7 +629,7 @@ def sampled(mapped: RunFiles, tmp_path_factory: pytest.TempPathFactory) -> RunFi
     shutil.copytree(mapped.out, out)
     files = RunFiles(str(out), "one")
     edit_json(files.run, lambda record: record.update(out=files.out))
-    assert gate_2(files)[1]["passed"]
+    assert gate_2(files)[1].passed
     draw_plainly(Path(files.root))
     return files
 
@@ -724,14 +734,14 @@ GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
 
 def test_gate_3_names_an_empty_pool_file_and_what_to_do(draw: RunFiles) -> None:
     empty_pool_file(draw)
-    cause = check_sample(draw.root)["gate"]["cause"]
+    cause = check_sample(draw.root).gate.cause
     name = Path(pool_files(draw)[0]).name
     assert f"{name}: not the pool file that was counted" in cause
     assert f"remove {draw.stats(name.removesuffix('.parquet'))} and start again with the same run id" in cause
 
 
 def test_gate_3_passes(draw: RunFiles) -> None:
-    assert check_sample(draw.root)["gate"]["passed"]
+    assert check_sample(draw.root).gate.passed
     assert failing(draw.gate(3)) == set()
 
 
@@ -739,21 +749,21 @@ def test_gate_3_passes(draw: RunFiles) -> None:
 def test_what_gate_3_refuses_fails_its_check(draw: RunFiles, how: str) -> None:
     spoil, expected = GATE_3[how]
     spoil(draw)
-    verdict = check_sample(draw.root)["gate"]
+    verdict = check_sample(draw.root).gate
     assert failing(draw.gate(3)) == expected
-    assert verdict["passed"] == (expected == {"pool_unique"})
-    assert bool(draw.sample_parts("negatives")) == verdict["passed"]
+    assert verdict.passed == (expected == {"pool_unique"})
+    assert bool(draw.sample_parts("negatives")) == verdict.passed
 
 
 @pytest.mark.parametrize(
     "ended",
     [
-        {"job_error": {"Error": "States.TaskFailed", "Cause": "out of memory"}},
-        {"job": {"JobRun": {"State": "CANCELLED"}}},
+        {"job_error": StateError(Error="States.TaskFailed", Cause="out of memory")},
+        {"job": JobRun.of_emr({"State": "CANCELLED"})},
     ],
 )
 def test_a_job_that_did_not_succeed(draw: RunFiles, ended: dict[str, Any]) -> None:
-    assert not check_sample(draw.root, **ended)["gate"]["passed"]
+    assert not check_sample(draw.root, **ended).gate.passed
     assert failing(draw.gate(3)) == {"job_succeeded"}
 
 
@@ -761,9 +771,9 @@ def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles)
     from lensneg.stages.validate_manifest import validate_manifest
 
     _load_run.cache_clear()
-    assert check_sample(draw.root)["gate"]["passed"]
+    assert check_sample(draw.root).gate.passed
     rewrite(Path(draw.sample_folder) / "negatives", lambda t: t.slice(1))
-    assert not validate_manifest(draw.root)["gate"]["passed"]
+    assert not validate_manifest(draw.root).gate.passed
     quarantine(draw.root)
     mark = json.loads(Path(draw.quarantine).read_text())
     assert [check["name"] for check in mark["failed"]] == ["row_count"]

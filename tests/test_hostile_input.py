@@ -26,7 +26,6 @@ from lensneg.errors import CatalogError, ConfigError, InputError, LensnegError, 
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
-from lensneg.schema.config_file import parse_config
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.request import RunRequest
@@ -71,7 +70,7 @@ def run(plan: Config, plan_text: str, tmp_path_factory: pytest.TempPathFactory) 
         ignored_files=0,
         catalogs=(),
     )
-    lenses = Lenses(np.array([10.0]), np.array([-40.0]), np.array([True]))
+    lenses = Lenses(np.array([10.0]), np.array([-40.0]), np.array([True]), ["L"], np.zeros(1, np.int32))
     return Run(record, plan, RunFiles(out, "one"), lenses)
 
 
@@ -450,7 +449,7 @@ def gate_1(tmp_path: Path, plan_text: str, sky: Path) -> dict[str, Any]:
     config.write_text(plan_text)
     (sky / "positives.csv").write_text("name,ra,dec\na,151.2,2.5\n")
     request = make_request(sky, config, tmp_path / "out", "one", "test")
-    verdict: dict[str, Any] = preflight(request.model_dump(mode="json", exclude_none=True))["gate"]
+    verdict: dict[str, Any] = preflight(request.model_dump(mode="json", exclude_none=True)).gate
     return verdict
 
 
@@ -469,9 +468,9 @@ def test_what_is_no_file_is_not_passed_over(tmp_path: Path, plan_text: str, what
     else:
         odd.symlink_to(odd if "itself" in what else tmp_path / "nowhere")
     gate = gate_1(tmp_path, plan_text, tmp_path / "sky")
-    assert gate["passed"] is False
-    assert odd.name in gate["cause"]
-    assert "sweeps_readable" in gate["cause"]
+    assert gate.passed is False
+    assert odd.name in gate.cause
+    assert "sweeps_readable" in gate.cause
 
 
 # ---------------------------------------------------------------- catalogues
@@ -636,7 +635,7 @@ def test_bad_configs_are_refused(plan_text: str) -> None:
         if text == plan_text or name == "mag_z_max: -1":  # a magnitude may well be negative
             continue
         with pytest.raises(ConfigError) as caught:
-            parse_config(text, "my.yaml")
+            Config.parse(text, "my.yaml")
         message = str(caught.value)
         assert message.startswith("my.yaml: "), name
         assert len(message) < 5000, name
@@ -647,7 +646,7 @@ def test_bad_configs_are_refused(plan_text: str) -> None:
 def test_a_run_id_is_no_path() -> None:
     for run_id in ("../x", "a/b", "..", "", "-x", "a b", "x" * 64, "a\n", "a\0", "$(id)", "é"):
         with pytest.raises(InputError, match="run_id"):
-            RunRequest.parse({"run_id": run_id, "mode": "full", "config": "c", "sweeps": "s",
+            RunRequest.of_input({"run_id": run_id, "mode": "full", "config": "c", "sweeps": "s",
                               "positives": ["p"], "out": "o"})  # fmt: skip
 
 
@@ -669,27 +668,29 @@ def test_names_of_files_are_only_names(tmp_path: Path, plan_text: str, name: str
     config.write_text(plan_text)
     data = {"run_id": "one", "mode": "test", "config": str(config), "sweeps": str(sky / "sweeps"),
             "positives": [{"uri": str(sky / name)}], "out": str(tmp_path / "out[/x]")}  # fmt: skip
-    gate = preflight(data)["gate"]
-    assert name in gate["cause"]
-    request = RunRequest.parse(data)
+    gate = preflight(data).gate
+    assert name in gate.cause
+    request = RunRequest.of_input(data)
     files = RunFiles(request.out, "one")
     screen = Console(record=True, width=200, file=open(os.devnull, "w"))  # noqa: SIM115
-    show_outcome(screen, request, Outcome("FAILED", "Gate1PreSubmission", gate["cause"], files))
+    show_outcome(screen, request, Outcome("FAILED", "Gate1PreSubmission", gate.cause, files))
     assert name in screen.export_text().replace("\n", "")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"run": 1}', '{"run": {"config": {}}}', "\x00\xff"])
-def test_a_manifest_that_is_none_is_named(tmp_path: Path, plan_text: str, text: str) -> None:
+def test_a_record_of_published_configs_that_is_none_is_named(
+    tmp_path: Path, plan_text: str, text: str
+) -> None:
     """In the output folder of another program, say."""
     sweeps = tmp_path / "sky" / "sweeps"
     sweeps.mkdir(parents=True)
     write_sweep(sweeps / NAME, ROWS)
-    other = tmp_path / "out" / "manifests" / "other" / "manifest.json"
+    other = tmp_path / "out" / "configs" / "negative_sampling_v1-1.0.0.json"
     other.parent.mkdir(parents=True)
     other.write_text(text)
     gate = gate_1(tmp_path, plan_text, tmp_path / "sky")
-    assert gate["passed"] is False
-    assert str(other) in gate["cause"]
+    assert gate.passed is False
+    assert str(other) in gate.cause
 
 
 def test_the_table_of_rows_is_the_one_that_was_written() -> None:

@@ -19,7 +19,6 @@ from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.selection import select
 from lensneg.rules.strata import Stratum, nobs_z_bin
 from lensneg.schema.config import Config
-from lensneg.schema.config_file import parse_config
 from lensneg.schema.sweep_columns import MASKBITS, SOURCE_TYPES, sweep_dtype
 from lensneg.survey.names import Cell, sweep_cell, sweep_name
 from lensneg.survey.sweep_rows import SweepRows
@@ -102,7 +101,7 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> MockSky:
 
 @pytest.fixture(scope="module")
 def plan() -> Config:
-    return parse_config((ROOT / "configs" / "negative_sampling_v1.yaml").read_text(encoding="utf-8"), "plan")
+    return Config.parse((ROOT / "configs" / "negative_sampling_v1.yaml").read_text(encoding="utf-8"), "plan")
 
 
 # --- Files

@@ -53,8 +53,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     exclude = (folder / NASTY,)
     made = run_to_sample(make_request(folder / "sky", config, folder / "out", "one", "test", exclude))
-    assert check_sample(made.root)["gate"]["passed"]
-    assert validate_manifest(made.root)["gate"]["passed"]
+    assert check_sample(made.root).gate.passed
+    assert validate_manifest(made.root).gate.passed
     publish_manifest(made.root)
     write_report(made.root)
     return made
@@ -130,7 +130,7 @@ def test_chance_exceeds_its_bound_once_in_a_hundred() -> None:
     for _ in range(2_000):
         a, b = rng.normal(size=300), rng.normal(size=200)
         pair = comparison._pair("a", "b", a, b)
-        beyond += pair["ks"] > pair["ks_chance"]
+        beyond += pair.ks > pair.ks_chance
     assert 5 <= beyond <= 40  # 20 of 2,000
 
 
@@ -162,7 +162,7 @@ def test_a_quarantined_run_has_its_report_whatever_is_wrong_with_it(files: RunFi
     record = json.loads(Path(run.run).read_text())
     Path(run.run).write_text(json.dumps({**record, "out": run.out}))
     rewrite(Path(run.sample_folder) / "negatives", lambda t: t.drop_columns(["mag_r"]))
-    assert not validate_manifest(run.root)["gate"]["passed"]
+    assert not validate_manifest(run.root).gate.passed
     quarantine(run.root)
     write_report(run.root)
     page = Path(run.report).read_text()

@@ -13,13 +13,14 @@ import pytest
 from published import publish, row
 
 from lensneg import storage
-from lensneg.audit.reproduction import compare_manifests, look_at_inputs, read_original, request_again
+from lensneg.audit.reproduction import compare_manifests, look_at_inputs, request_again
 from lensneg.cli import main
 from lensneg.errors import InputError
 from lensneg.local import runner
 from lensneg.local.runner import Outcome
-from lensneg.schema.config_file import config_sha256
+from lensneg.schema.config import config_sha256
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -39,9 +40,9 @@ def inputs_of(files: RunFiles) -> Path:
 
 
 def test_unchanged_inputs_differ_in_nothing(files: RunFiles) -> None:
-    original = read_original(files.run)
-    assert read_original(files.manifest).record == original.record
-    assert look_at_inputs(original.record, None, ()).differences == ()
+    original = Manifest.open(files.run)
+    assert Manifest.open(files.manifest).record == original.record
+    assert look_at_inputs(original.record.run, None, ()).differences == ()
 
 
 def test_each_changed_input_is_named(files: RunFiles) -> None:
@@ -49,7 +50,7 @@ def test_each_changed_input_is_named(files: RunFiles) -> None:
     with open(inputs / "lenses.csv", "a") as catalog:
         catalog.write("b,2,7\n")
     (inputs / "sweeps" / SWEEP).write_bytes(b"more rows")
-    record = read_original(files.run).record
+    record = Manifest.open(files.run).record.run
     older = record.model_copy(
         update={"code": record.code.model_copy(update={"code_version": "0.0.9-abc", "git_commit": "f00"})}
     )
@@ -65,12 +66,12 @@ def test_each_changed_input_is_named(files: RunFiles) -> None:
 
 def test_a_touched_sweep_file_may_have_the_same_bytes(files: RunFiles) -> None:
     os.utime(inputs_of(files) / "sweeps" / SWEEP, (1, 1))
-    (difference,) = look_at_inputs(read_original(files.run).record, None, ()).differences
+    (difference,) = look_at_inputs(Manifest.open(files.run).record.run, None, ()).differences
     assert "its bytes may be the same" in difference.text
 
 
 def test_moved_inputs_are_found_where_they_are_said_to_be(files: RunFiles, tmp_path: Path) -> None:
-    record = read_original(files.run).record
+    record = Manifest.open(files.run).record.run
     moved = tmp_path / "moved"
     shutil.move(inputs_of(files), moved)
     gone = look_at_inputs(record, None, ())
@@ -84,7 +85,7 @@ def test_moved_inputs_are_found_where_they_are_said_to_be(files: RunFiles, tmp_p
 
 
 def test_the_second_request_repeats_the_first(files: RunFiles, tmp_path: Path) -> None:
-    record = read_original(files.run).record
+    record = Manifest.open(files.run).record.run
     stranger = inputs_of(files) / "sweeps" / "sweep-005p005-010p010.fits"
     stranger.write_bytes(b"a file that came later")
     out = tmp_path / "again"
@@ -138,7 +139,7 @@ def test_what_differs_is_counted_and_named(
     files: RunFiles, tmp_path: Path, change: Callable[[Rows], Rows], verdict: tuple[Any, ...]
 ) -> None:
     again = publish(tmp_path / "again", change=change)
-    found = compare_manifests(read_original(files.manifest), read_original(again.manifest))
+    found = compare_manifests(Manifest.open(files.manifest), Manifest.open(again.manifest))
     assert found[0] == ("negatives", *verdict)
     assert found[1].same_content
 
@@ -218,9 +219,10 @@ def test_missing_inputs_and_other_files_end_with_2(command: Command, files: RunF
     assert "inputs are missing" in err
     assert command(tmp_path / "nowhere.json")[0] == 2
     (tmp_path / "list.json").write_text("[1]")
-    assert "not the record of a run" in command(tmp_path / "list.json")[2]
+    assert "damaged, or of another version of lensneg" in command(tmp_path / "list.json")[2]
     record = storage.read_json(files.run)
     storage.write_json(files.run, {**record, "mode": "test"})
+    Path(files.manifest).unlink()
     assert "mini-test" in command(files.run)[2]
 
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.schema.columns import ANNOTATED_SCHEMA, POOL_SCHEMA
-from lensneg.schema.config_file import parse_config
+from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.quotas import DrawKey, Quotas
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_table, write_table
 from lensneg.stages.check_sample import gather as sample
@@ -49,7 +50,7 @@ def source(targetid: int, where: tuple[str, str, str], priority: int, place: tup
 
 
 def run_in(root: str, plan_dict: dict[str, Any], rows_per_file: int = 1000) -> Run:
-    config = parse_config(edited(plan_dict, {"execution.rows_per_manifest_file": rows_per_file}))
+    config = Config.parse(edited(plan_dict, {"execution.rows_per_manifest_file": rows_per_file}))
     record: Any = SimpleNamespace(columns=RUN_COLUMNS)
     lenses: Any = None
     return Run(record, config, RunFiles(root, "one"), lenses)
@@ -66,7 +67,7 @@ def write_pool(run: Run, files: dict[str, list[Row]], rows_per_group: int, **opt
         storage.write_bytes(storage.join(run.files.pool_folder, name), sink.getvalue())
         groups = [rows[i : i + rows_per_group] for i in range(0, len(rows), rows_per_group)]
         row_groups[name] = [[len(g), min(row["sampling_priority"] for row in g)] for g in groups]
-    return {"pool_files": sorted(files), "row_groups": row_groups}
+    return Quotas(run_id="one", pool_files=tuple(sorted(files)), row_groups=row_groups, strata=())
 
 
 def made_up(seed: int, copies: int = 0) -> dict[str, list[Row]]:
@@ -90,7 +91,7 @@ def wanted_of(files: dict[str, list[Row]], draws: list[sample.Draw]) -> list[Row
         by_source: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for rows in files.values():
             for row in rows:
-                if (row["nobs_z_bin"], row["type_bin"], row["pool"]) == draw[:3]:
+                if (row["nobs_z_bin"], row["type_bin"], row["pool"]) == draw.key:
                     by_source[row["sampling_priority"]].append(row)
         for priority in sorted(by_source):
             if priority <= draw.last_priority:
@@ -112,7 +113,7 @@ def draws_of(files: dict[str, list[Row]], seed: int) -> list[sample.Draw]:
             }
             if mine and rng.random() < 0.7:
                 rows = rng.randint(1, len(mine))
-                draws.append(sample.Draw(nobs, type_, pool, len(mine), rows, sorted(mine)[rows - 1]))
+                draws.append(sample.Draw(DrawKey(nobs, type_, pool), len(mine), rows, sorted(mine)[rows - 1]))
     return draws
 
 
@@ -171,7 +172,7 @@ def test_row_groups_above_the_last_priority_are_not_read(
         return real(self, numbers, columns, **options)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
-    found = sample.gather_negatives(run, quotas, [sample.Draw(*where, 100, 15, 140)])
+    found = sample.gather_negatives(run, quotas, [sample.Draw(DrawKey(*where), 100, 15, 140)])
     assert found["targetid"].to_pylist() == list(range(15))
     # Two row groups of each file begin at or below 140; those without a drawn row give only their keys.
     assert sorted(number for number, columns in read if columns == 4) == [0, 0, 1, 1]

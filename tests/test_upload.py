@@ -67,10 +67,10 @@ def test_the_files_are_there_and_the_input_names_them(outputs: dict[str, str], s
     again, _ = upload("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA")
     assert all(line.startswith("there already") for line in again)
     # And preflight finds them there: only the sweeps are still missing.
-    verdict = preflight({"run_id": "one", **execution})["gate"]
-    assert "sweeps_listed" in verdict["cause"]
-    assert "config_valid" not in verdict["cause"]
-    assert "catalog_readable" not in verdict["cause"]
+    verdict = preflight({"run_id": "one", **execution}).gate
+    assert "sweeps_listed" in verdict.cause
+    assert "config_valid" not in verdict.cause
+    assert "catalog_readable" not in verdict.cause
 
 
 def test_preflight_says_exactly_what_is_missing(s3: str) -> None:
@@ -82,7 +82,7 @@ def test_preflight_says_exactly_what_is_missing(s3: str) -> None:
         "positives": [f"{s3}/catalogs/lenses.csv"],
         "out": f"{s3}/out",
     }
-    cause = preflight(request)["gate"]["cause"]
+    cause = preflight(request).gate.cause
     assert f"{s3}/configs/v1.yaml: no such file (put it there" in cause
     assert f"{s3}/catalogs/lenses.csv: no such file" in cause
     assert cause.count("lensneg aws upload") == 2

@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensneg import storage
-from lensneg.audit.subject import AuditedFile, Promised, Subject
+from lensneg.audit.subject import Subject
 from lensneg.schema.check import Check, brief
-from lensneg.schema.columns import MANIFEST_SCHEMA, WRITTEN_SCHEMA
+from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, WRITTEN_SCHEMA
+from lensneg.schema.manifest import PartFile
 
 
 class Files:
-    """Reads the manifest's files, each once, and keeps what is wrong with them."""
+    """The files of a manifest, each read once, and what is wrong with them.
 
-    def __init__(self) -> None:
-        self.audited: dict[str, list[AuditedFile]] = {}
+    Attributes
+    ----------
+    tables : dict of str to pyarrow.Table
+        The rows of each part.
+    audited : dict of str to list of PartFile
+        What was read of each part.
+    problems : list of str
+        Files that cannot be read.
+    altered : list of str
+        Files that are not what was promised.
+    schema_faults : list of str
+        Files that have other columns.
+    """
+
+    def __init__(self, subject: Subject) -> None:
         self.problems: list[str] = []
+        self.altered: list[str] = []
         self.schema_faults: list[str] = []
+        self.audited: dict[str, list[PartFile]] = {part: [] for part in PARTS}
+        self.tables = {part: self._read(subject, part) for part in PARTS}
 
-    def table(self, part: str, uris: Iterable[str]) -> pa.Table:
-        tables = []
-        self.audited[part] = []
-        for uri in uris:
+    def _read(self, subject: Subject, part: str) -> pa.Table:
+        tables = [WRITTEN_SCHEMA.empty_table()]
+        for uri in subject.files.get(part, ()):
+            name = storage.basename(uri)
             try:
                 data = storage.read_bytes(uri)
                 table = pq.ParquetFile(pa.BufferReader(data)).read()
             except (pa.ArrowException, OSError) as error:
                 self.problems.append(f"{uri}: {error}")
                 continue
-            self.audited[part].append(
-                AuditedFile(uri, len(table), len(data), hashlib.sha256(data).hexdigest())
-            )
-            faults = [f"{storage.basename(uri)}: {fault}" for fault in schema_faults(table.schema)]
-            self.schema_faults += [f"{part}/{fault}" for fault in faults]
+            sha256 = hashlib.sha256(data).hexdigest()
+            file = PartFile(name=name, rows=len(table), bytes=len(data), sha256=sha256)
+            self.audited[part].append(file)
+            promised = subject.promised.get(uri)
+            if promised is None or promised.model_copy(update={"name": name}) != file:
+                self.altered.append(name)
+            faults = schema_faults(table.schema)
+            self.schema_faults += [f"{part}/{name}: {fault}" for fault in faults]
             if not faults:
                 tables.append(table.cast(WRITTEN_SCHEMA))
         if not self.audited[part] and not self.problems:
             self.problems.append(f"{part}: no Parquet files")
-        return pa.concat_tables([WRITTEN_SCHEMA.empty_table(), *tables]).combine_chunks()
+        return pa.concat_tables(tables).combine_chunks()
 
 
 def schema_faults(schema: pa.Schema) -> list[str]:
@@ -59,31 +79,29 @@ def schema_faults(schema: pa.Schema) -> list[str]:
 
 
 def file_checks(subject: Subject, read: Files) -> Iterator[Check]:
-    yield Check(
-        name="files_readable",
-        passed=not read.problems,
+    """Yield the checks of the files as such."""
+    yield Check.of_faults(
+        "files_readable",
+        read.problems,
         expected="Parquet files of negatives and of positives",
-        actual=brief(read.problems, 3) if read.problems else f"{sum(map(len, read.audited.values()))} files",
-        hint="read the job's log, or fetch the files again",
+        found=f"{sum(map(len, read.audited.values()))} files",
+        remedy="read the job's log, or fetch the files again",
+        shown=3,
     )
     if subject.promised:
-        wrong = [
-            storage.basename(f.uri)
-            for files in read.audited.values()
-            for f in files
-            if subject.promised.get(f.uri) != Promised(f.bytes, f.sha256, f.rows)
-        ]
-        yield Check(
-            name="files_intact",
-            passed=not wrong,
+        yield Check.of_faults(
+            "files_intact",
+            read.altered,
             expected="every file with the bytes, SHA-256 and rows that manifest.json promises",
-            actual=f"not so: {brief(wrong)}" if wrong else f"{len(subject.promised)} files",
-            hint="the files were changed or damaged after publication: fetch them again",
+            found=f"{len(subject.promised)} files",
+            saying="not so: ",
+            remedy="the files were changed or damaged after publication: fetch them again",
         )
-    yield Check(
-        name="schema",
-        passed=not read.schema_faults,
+    yield Check.of_faults(
+        "schema",
+        read.schema_faults,
         expected=f"the {len(MANIFEST_SCHEMA)} columns of the manifest, in order and typed",
-        actual=brief(read.schema_faults, 3) if read.schema_faults else f"{len(MANIFEST_SCHEMA)} columns",
-        hint="the Spark job and lensneg are of different versions; deploy both together",
+        found=f"{len(MANIFEST_SCHEMA)} columns",
+        remedy="the Spark job and lensneg are of different versions; deploy both together",
+        shown=3,
     )

@@ -7,9 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from lensneg.audit.columns import Rows
 from lensneg.audit.row_checks import none_wrong
-from lensneg.audit.subject import Subject
+from lensneg.audit.subject import Content
 from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.check import Check, brief
 
@@ -60,22 +59,24 @@ def near_any(
     return near
 
 
-def clear_of_lenses(subject: Subject, drawn: Rows, positives: Rows) -> Iterator[Check]:
+def clear_of_lenses(content: Content) -> Iterator[Check]:
+    """Look for negatives near a catalogue position or on a positive."""
+    subject, drawn, positives = content.subject, content.negatives, content.positives
     if subject.missing_catalogs:
         yield Check(
             name="catalogs_at_hand",
             passed=False,
             expected="the lens catalogues of the run",
             actual=f"not there: {brief(subject.missing_catalogs)}; the manifest's own positives stand in",
-            hint="name copies of them, so that every position can be kept clear of",
+            remedy="name copies of them, so that every position can be kept clear of",
             critical=False,
         )
-    radius = subject.config.lenses.exclusion_radius_arcsec
+    radius = content.config.lenses.exclusion_radius_arcsec
     near = near_any(drawn["ra"], drawn["dec"], subject.ra, subject.dec, radius)
     on_positive = np.isin(drawn["targetid"], positives["targetid"])
     if subject.missing_catalogs:
         # A source matched to a positive may lie that much nearer than its catalogue position.
-        match = subject.config.positives.match_radius_arcsec
+        match = content.config.positives.match_radius_arcsec
         near |= near_any(drawn["ra"], drawn["dec"], positives["ra"], positives["dec"], radius - match)
     yield none_wrong(
         "clear_of_lenses",

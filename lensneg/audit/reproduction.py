@@ -8,24 +8,23 @@ With the same code, which rows name, the files have the same bytes as well.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from lensneg import storage
-from lensneg.errors import InputError, RunStateError
-from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.errors import InputError
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
-from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
-from lensneg.schema.tables import read_table
+from lensneg.schema.run import CatalogInput, Role, RunRecord, SweepInput
+from lensneg.survey.listing import list_sweep_folder
 
 Kind = Literal["config", "catalogue", "sweep", "code"]
 
@@ -55,62 +54,6 @@ class Inputs(NamedTuple):
         return [difference for difference in self.differences if difference.missing]
 
 
-class Original(NamedTuple):
-    """A run that was published: its record and its manifest."""
-
-    record: RunRecord
-    uri: str
-    manifest: dict[str, Any]
-
-
-def read_original(uri: str) -> Original:
-    """Read a published run from its ``run.json`` or its ``manifest.json``.
-
-    Raises
-    ------
-    InputError
-        If the file is neither, or the run was a mini-test, or was not published.
-    """
-    uri = storage.normalize(uri)
-    data = _read_json(uri)
-    try:
-        record = RunRecord.model_validate(data.get("run", data))
-    except (AttributeError, ValidationError) as error:
-        raise InputError(
-            "not the record of a run",
-            where=uri,
-            remedy="give runs/<run_id>/run.json or manifests/<run_id>/manifest.json",
-        ) from error
-    if record.mode == "test":
-        raise InputError("a mini-test publishes nothing to compare with", where=uri, remedy="give a full run")
-    if "run" in data:
-        return Original(record, uri, data)
-    for files in _places_of_run(uri, record):
-        if storage.exists(files.manifest):
-            return Original(record, files.manifest, _read_json(files.manifest))
-    raise InputError(
-        f"run {record.run_id} has no {record.files.manifest}: it was not published",
-        where=uri,
-        remedy="give the manifest.json of a run that was",
-    )
-
-
-def _places_of_run(uri: str, record: RunRecord) -> Iterator[RunFiles]:
-    """Yield where a run.json's run may be: beside it, as its folder may have been moved, or as it says."""
-    with suppress(RunStateError):  # a run.json by itself, copied from its run's folder
-        yield RunFiles.of_root(uri.rpartition("/")[0])
-    yield record.files
-
-
-def _read_json(uri: str) -> Any:
-    try:
-        return storage.read_json(uri)
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=uri, remedy="check the path") from error
-    except (ValueError, IsADirectoryError) as error:
-        raise InputError("not a JSON file", where=uri, remedy="give a run.json or a manifest.json") from error
-
-
 def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str]) -> Inputs:
     """Compare a record with its inputs as they are now.
 
@@ -124,15 +67,15 @@ def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str
     """
     differences: list[Difference] = []
     moved = {storage.basename(uri): storage.normalize(uri) for uri in catalogs}
-    unused = moved.keys() - {storage.basename(c.spec.uri) for c in record.catalogs}
+    unused = moved.keys() - {c.name for c in record.catalogs}
     if unused:
         raise InputError(
             f"--catalog {moved[min(unused)]}: the run had no catalogue of this name; it had "
-            + ", ".join(sorted(storage.basename(c.spec.uri) for c in record.catalogs))
+            + ", ".join(sorted(c.name for c in record.catalogs))
         )
     now = []
     for catalog in record.catalogs:
-        name = storage.basename(catalog.spec.uri)
+        name = catalog.name
         uri = moved.get(name, catalog.spec.uri)
         now.append(catalog.model_copy(update={"spec": catalog.spec.model_copy(update={"uri": uri})}))
         differences += _look_at_catalog(catalog, name, uri)
@@ -159,15 +102,12 @@ def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
     """Return where each sweep file is to be looked for, by where it was."""
     if folder is None:
         return {sweep.uri: sweep.uri for sweep in sweeps}
-    listed = {storage.basename(i.uri): i.uri for i in storage.list_sweep_folder(folder, "--sweeps")}
-    return {
-        sweep.uri: listed.get(storage.basename(sweep.uri), storage.join(folder, storage.basename(sweep.uri)))
-        for sweep in sweeps
-    }
+    listed = {storage.basename(i.uri): i.uri for i in list_sweep_folder(folder, "--sweeps")}
+    return {sweep.uri: listed.get(sweep.name, storage.join(folder, sweep.name)) for sweep in sweeps}
 
 
 def _look_at_sweep(sweep: SweepInput, uri: str) -> list[Difference]:
-    name = storage.basename(sweep.uri)
+    name = sweep.name
     try:
         info = storage.stat(uri)
     except FileNotFoundError:
@@ -224,21 +164,16 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
         )
     config = storage.join(files.out, "inputs", storage.basename(record.config.uri))
     storage.write_bytes(config, record.config.text.encode())
-
-    def text(spec: CatalogSpec) -> dict[str, Any]:
-        return spec.model_dump(mode="json")
-
-    return RunRequest.parse(
-        {
-            "run_id": record.run_id,
-            "mode": "test-then-full",
-            "config": config,
-            "sweeps": _gather(inputs.sweeps, Path(files.out) / "inputs" / "sweeps"),
-            "positives": [text(c.spec) for c in inputs.catalogs if c.role == "positives"],
-            "exclude": [text(c.spec) for c in inputs.catalogs if c.role == "exclude"],
-            "out": files.out,
-            "started_at": record.started_at,
-        }
+    catalogs = {role: [c.spec for c in inputs.catalogs if c.role == role] for role in get_args(Role)}
+    return RunRequest(
+        run_id=record.run_id,
+        mode="test-then-full",
+        config=config,
+        sweeps=_gather(inputs.sweeps, Path(files.out) / "inputs" / "sweeps"),
+        positives=tuple(catalogs["positives"]),
+        exclude=tuple(catalogs["exclude"]),
+        out=files.out,
+        started_at=record.started_at,
     )
 
 
@@ -275,32 +210,22 @@ class PartVerdict(NamedTuple):
     columns: tuple[str, ...] = ()
 
 
-def compare_manifests(before: Original, now: Original) -> list[PartVerdict]:
+def compare_manifests(before: Manifest, now: Manifest) -> list[PartVerdict]:
     """Compare two manifests, part by part."""
     verdicts = []
     for part in PARTS:
-        old, new = before.manifest[part], now.manifest[part]
-        same_content = old["content_sha256"] == new["content_sha256"]
-        same_bytes = [f["sha256"] for f in old["files"]] == [f["sha256"] for f in new["files"]]
+        old, new = before.record.part(part), now.record.part(part)
+        same_content = old.content_sha256 == new.content_sha256
+        same_bytes = [f.sha256 for f in old.files] == [f.sha256 for f in new.files]
         details: tuple[int, int, tuple[str, ...]] = (0, 0, ())
         if not same_content:
-            details = _differing(_read_part(before, part), _read_part(now, part))
+            with suppress(InputError):  # files that are not at hand cannot be compared row by row
+                details = _differing(before.dataset(part).to_table(), now.dataset(part).to_table())
         verdicts.append(PartVerdict(part, same_content, same_bytes, *details))
     return verdicts
 
 
-def _read_part(run: Original, part: str) -> pa.Table | None:
-    folder = run.uri.rpartition("/")[0]
-    try:
-        tables = [read_table(storage.join(folder, f["name"])) for f in run.manifest[part]["files"]]
-    except FileNotFoundError:
-        return None
-    return pa.concat_tables(tables) if tables else MANIFEST_SCHEMA.empty_table()
-
-
-def _differing(before: pa.Table | None, now: pa.Table | None) -> tuple[int, int, tuple[str, ...]]:
-    if before is None or now is None:
-        return 0, 0, ()
+def _differing(before: pa.Table, now: pa.Table) -> tuple[int, int, tuple[str, ...]]:
     old, new = before["targetid"].combine_chunks(), now["targetid"].combine_chunks()
     shared_old = before.filter(pc.is_in(old, new)).sort_by("targetid")
     shared_new = now.filter(pc.is_in(new, old)).sort_by("targetid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -10,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.audit.columns import Rows
-from lensneg.audit.subject import Subject
-from lensneg.schema.arrays import BoolArray
-from lensneg.schema.check import Check, brief
+from lensneg.audit.subject import Content
+from lensneg.schema.arrays import BoolArray, IntArray
+from lensneg.schema.check import Check
 from lensneg.schema.columns import MANIFEST_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES, Config
 
@@ -22,7 +23,7 @@ _MAG_TOLERANCE: Final = 1e-9
 FAULT: Final = "this is a fault of lensneg, or the file was changed by hand: please report it"
 
 
-def none_wrong(name: str, wrong: BoolArray, expected: str, hint: str) -> Check:
+def none_wrong(name: str, wrong: BoolArray, expected: str, remedy: str = FAULT) -> Check:
     """Return a check that no row is wrong."""
     count = int(wrong.sum())
     first = f", the first in row {int(np.flatnonzero(wrong)[0]):,}" if count else ""
@@ -31,38 +32,90 @@ def none_wrong(name: str, wrong: BoolArray, expected: str, hint: str) -> Check:
         passed=not count,
         expected=expected,
         actual=f"not in {count:,} of {len(wrong):,} rows{first}" if count else f"all {len(wrong):,} rows",
-        hint=hint,
+        remedy=remedy,
     )
 
 
-def keys_check(rows: Rows) -> Check:
-    """TARGETID and galaxy_id against what they are made of; BRICKID is in the sweep file alone."""
-    ids = rows["targetid"]
+def row_count(content: Content) -> Iterator[Check]:
+    """Count the negatives."""
+    yield Check(
+        name="row_count",
+        passed=len(content.negatives) == content.asked,
+        expected=f"{content.asked:,} negatives, as the quotas ask",
+        actual=f"{len(content.negatives):,}",
+        remedy="the quotas were not met; see gate 3",
+    )
+
+
+def no_nulls(content: Content) -> Iterator[Check]:
+    """Look for nulls in the columns that may hold none."""
+    table = content.both.table
+    yield Check.of_faults(
+        "no_nulls",
+        [f.name for f in MANIFEST_SCHEMA if not f.nullable and table[f.name].null_count],
+        expected="no null in critical columns",
+        found="none",
+        saying="nulls in ",
+        remedy="pool files are damaged; start again with another run id",
+    )
+
+
+def coordinates(content: Content) -> Iterator[Check]:
+    """Look for positions off the sphere."""
+    yield none_wrong(
+        "coordinates",
+        content.off_sphere,
+        "RA in [0, 360) and Dec in [-90, 90] degrees",
+        "a sweep file holds impossible coordinates",
+    )
+
+
+def unique_targetids(content: Content) -> Iterator[Check]:
+    """Look for a source in two rows."""
+    rows = len(content.both)
+    distinct = pc.count_distinct(content.both.table["targetid"]).as_py()
+    yield Check(
+        name="unique_targetids",
+        passed=distinct == rows,
+        expected="each TARGETID in one row",
+        actual=f"{rows - distinct:,} rows too many" if distinct != rows else f"{distinct:,}",
+        remedy="the sweep files hold sources twice",
+    )
+
+
+def keys(content: Content) -> Iterator[Check]:
+    """Compare TARGETID and galaxy_id with what they are made of; BRICKID is in the sweep file alone."""
+    rows = content.both
+    ids, table = rows["targetid"], rows.table
     wrong = (ids >> 42 != rows["release"]) | (ids & ((1 << 22) - 1) != rows["objid"])
-    table = rows.table
-    objid = table["objid"].cast(pa.string())
-    name = pc.binary_join_element_wise(table["brickname"], objid, "_")
+    name = pc.binary_join_element_wise(table["brickname"], table["objid"].cast(pa.string()), "_")
     wrong |= ~np.asarray(pc.equal(name, table["galaxy_id"]))
-    return none_wrong("keys", wrong, "TARGETID and galaxy_id as release, brick and objid say", FAULT)
+    yield none_wrong("keys", wrong, "TARGETID and galaxy_id as release, brick and objid say")
 
 
-def provenance_check(subject: Subject, rows: Rows) -> Check:
-    wrong = []
-    for name, value in subject.run_columns.items():
-        expected = pa.scalar(value).cast(MANIFEST_SCHEMA.field(name).type)
-        if not pc.all(pc.equal(rows.table[name], expected)).as_py():
-            wrong.append(name)
-    return Check(
-        name="provenance",
-        passed=not wrong,
+def provenance(content: Content) -> Iterator[Check]:
+    """Compare the columns that name the run."""
+    expected = content.subject.run_columns
+    wrong = [
+        name
+        for name, value in expected.items()
+        if not pc.all(
+            pc.equal(content.both.table[name], pa.scalar(value).cast(MANIFEST_SCHEMA.field(name).type))
+        ).as_py()
+    ]
+    yield Check.of_faults(
+        "provenance",
+        wrong,
         expected="the run's code, commit and start in every row",
-        actual=f"another {brief(wrong)}" if wrong else ", ".join(subject.run_columns.values()),
-        hint="files of two runs are mixed; start again with another run id",
+        found=", ".join(expected.values()),
+        saying="another ",
+        remedy="files of two runs are mixed; start again with another run id",
     )
 
 
-def wrong_magnitudes(rows: Rows) -> BoolArray:
-    mags = rows.magnitudes
+def magnitudes(content: Content) -> Iterator[Check]:
+    """Compare magnitudes and colours with the fluxes."""
+    rows, mags = content.both, content.both.magnitudes
     expected = {
         "mag_g": mags["g"],
         "mag_r": mags["r"],
@@ -76,12 +129,12 @@ def wrong_magnitudes(rows: Rows) -> BoolArray:
         written = rows[name]
         same = np.abs(written - value) <= _MAG_TOLERANCE
         wrong |= ~(same | (np.isnan(written) & np.isnan(value)))
-    return wrong
+    yield none_wrong("magnitudes", wrong, "magnitudes and colours as the fluxes say")
 
 
-def outside_selection(rows: Rows, config: Config) -> BoolArray:
-    """Return the rows that a cut should have dropped; exposures in bands other than z are not written."""
-    cuts = config.selection
+def selection_rule(content: Content) -> Iterator[Check]:
+    """Look for negatives that a cut should have dropped; exposures in bands other than z are not written."""
+    rows, cuts = content.negatives, content.config.selection
     wrong = ~(rows.magnitudes["z"] < cuts.mag_z_max)
     wrong |= ~rows.is_in("type", cuts.types)
     wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
@@ -89,21 +142,37 @@ def outside_selection(rows: Rows, config: Config) -> BoolArray:
     if cuts.dec_range is not None:
         low, high = cuts.dec_range
         wrong |= ~((rows["dec"] > low) & (rows["dec"] < high))
-    return np.asarray(wrong)
+    yield none_wrong("selection_rule", np.asarray(wrong), "every negative passes the config's cuts")
 
 
-def wrong_stratum(rows: Rows, config: Config) -> BoolArray:
+def stratum_rule(content: Content) -> Iterator[Check]:
+    """Compare the bins with nobs_z and type."""
+    rows, strata = content.both, content.config.strata
     nobs = rows["nobs_z"]
     bins = np.full(len(rows), -2)
-    for i, (low, high) in enumerate(config.strata.bin_limits):
+    for i, (low, high) in enumerate(strata.bin_limits):
         bins[(nobs >= low) & (nobs <= (np.inf if high is None else high))] = i
-    wrong = bins != rows.index_in("nobs_z_bin", config.strata.nobs_z_bins)
-    wrong |= ~rows.is_in("type_bin", config.strata.types)
+    wrong = bins != rows.index_in("nobs_z_bin", strata.nobs_z_bins)
+    wrong |= ~rows.is_in("type_bin", strata.types)
     wrong |= ~np.asarray(pc.equal(rows.table["type"], rows.table["type_bin"]))
-    return np.asarray(wrong)
+    yield none_wrong(
+        "stratum_rule",
+        np.asarray(wrong),
+        "bins as nobs_z and type of every row say, and of the config's strata",
+    )
 
 
-def wrong_pool(rows: Rows, config: Config) -> BoolArray:
+def pool_rule(content: Content) -> Iterator[Check]:
+    """Compare pool and confuser category with the row's columns."""
+    not_positive = ~content.positives.is_in("pool", ["positive"])
+    yield none_wrong(
+        "pool_rule",
+        np.concatenate([_wrong_pool(content.negatives, content.config), not_positive]),
+        "pool and confuser category as the columns of every row say",
+    )
+
+
+def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
     n2 = config.pools.n2
     flux_r, shape_r = rows["flux_r"], rows["shape_r"]
     e = np.hypot(rows["shape_e1"], rows["shape_e2"])
@@ -128,8 +197,15 @@ def wrong_pool(rows: Rows, config: Config) -> BoolArray:
     return doubtful
 
 
-def priorities(ids: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-    """SplitMix64 of TARGETID plus SplitMix64 of the seed, as docs/science.md states it."""
+def priority_rule(content: Content) -> Iterator[Check]:
+    """Compare the sampling priority with TARGETID and seed."""
+    rows = content.both
+    wrong = _priorities(rows["targetid"], content.config.sampling.seed) != rows["sampling_priority"]
+    yield none_wrong("priority_rule", wrong, "sampling priority as TARGETID and seed say")
+
+
+def _priorities(ids: IntArray, seed: int) -> IntArray:
+    """Return SplitMix64 of TARGETID plus SplitMix64 of the seed, as docs/science.md states it."""
 
     def mix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         z = state + np.uint64(0x9E3779B97F4A7C15)

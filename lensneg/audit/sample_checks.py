@@ -8,23 +8,23 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from lensneg.audit.columns import Rows
 from lensneg.audit.row_checks import FAULT, none_wrong
-from lensneg.audit.subject import Subject
-from lensneg.schema.check import Check, brief
-from lensneg.schema.config import SPLIT_ORDER, Config
+from lensneg.audit.subject import Content
+from lensneg.schema.check import Check
+from lensneg.schema.config import SPLIT_ORDER
+from lensneg.schema.quotas import DrawKey, draws_of
 from lensneg.schema.tolerance import binomial
 
 
-def split_checks(config: Config, rows: Rows) -> Iterator[Check]:
+def split_checks(content: Content) -> Iterator[Check]:
+    """Compare pixels and splits with the positions, and the splits' shares with the config."""
+    if content.off_sphere.any():
+        return
+    config, rows = content.config, content.both
     fractions = [getattr(config.split.fractions, name) for name in SPLIT_ORDER]
     pixels, inverse = np.unique(rows.pixels, return_inverse=True)
-    u = np.array(
-        [
-            int(hashlib.sha256(f"{p}_{config.split.seed}".encode()).hexdigest()[:8], 16)
-            for p in pixels.tolist()
-        ]
-    )
+    digests = (hashlib.sha256(f"{p}_{config.split.seed}".encode()).hexdigest() for p in pixels.tolist())
+    u = np.array([int(digest[:8], 16) for digest in digests])
     split = np.digitize(u / 2.0**32, np.cumsum(fractions)[:-1])[inverse]
     written = rows.index_in("split", SPLIT_ORDER)
     wrong = (
@@ -58,23 +58,23 @@ def split_checks(config: Config, rows: Rows) -> Iterator[Check]:
             expected=f"within {points:g} points of the config's fractions, and what chance does to "
             f"{len(pixels):,} pixels",
             actual="; ".join(faults or found),
-            hint="a small sky has few pixels: add sweep files, or set the split points in a new config",
+            remedy="a small sky has few pixels: add sweep files, or set the split points in a new config",
             critical=critical,
         )
 
 
-def pool_ratio(config: Config, drawn: Rows) -> Check:
-    ratio = config.sampling.n1_n2_ratio
+def n1_n2_ratio(content: Content) -> Iterator[Check]:
+    """Compare the share of N1 with the config's."""
+    drawn, gates, ratio = content.negatives, content.config.gates, content.config.sampling.n1_n2_ratio
     expected = ratio[0] / sum(ratio)
     actual = float(drawn.is_in("pool", ["N1"]).mean()) if len(drawn) else 0.0
-    gates = config.gates
     allowed = binomial(gates.n1_n2_tolerance_points / 100, expected, len(drawn), gates.chance_sigmas)
-    return Check(
+    yield Check(
         name="n1_n2_ratio",
         passed=abs(actual - expected) <= allowed.total,
         expected=f"N1 {expected:.0%} {allowed}",
         actual=f"N1 {actual:.1%} of {len(drawn):,} negatives",
-        hint="one pool is short and was filled from the other: see the strata's backfill",
+        remedy="one pool is short and was filled from the other: see the strata's backfill",
     )
 
 
@@ -83,71 +83,68 @@ def _counts(table: pa.Table, *keys: str) -> dict[tuple[str, ...], int]:
     return {tuple(group[key] for key in keys): group["count_all"] for group in groups}
 
 
-def strata_checks(subject: Subject, negatives: pa.Table, positives: pa.Table) -> Iterator[Check]:
-    drawn = _counts(negatives, "nobs_z_bin", "type_bin", "pool")
-    lenses = _counts(positives, "nobs_z_bin", "type_bin")
-    ratio = subject.config.sampling.neg_pos_ratio
+def strata_checks(content: Content) -> Iterator[Check]:
+    """Compare the rows of each stratum and pool with the quotas, and these with the positives."""
+    if len(content.negatives) != content.asked:
+        return
+    drawn = _counts(content.negatives.table, *DrawKey._fields)
+    lenses = _counts(content.positives.table, "nobs_z_bin", "type_bin")
+    ratio, strata = content.config.sampling.neg_pos_ratio, content.subject.strata
     unlike, empty, unmet = [], [], []
-    for stratum in subject.strata:
-        key = (stratum["nobs_z_bin"], stratum["type_bin"])
-        name = "/".join(key)
-        found = {pool["pool"]: drawn.pop((*key, pool["pool"]), 0) for pool in stratum["pools"]}
+    for stratum in strata:
+        key = (stratum.nobs_z_bin, stratum.type_bin)
+        found = {pool.pool: drawn.pop((*key, pool.pool), 0) for pool in stratum.pools}
         unlike += [
-            f"{name}/{pool['pool']}: {found[pool['pool']]:,} of {pool['quota']:,}"
-            for pool in stratum["pools"]
-            if found[pool["pool"]] != pool["quota"]
+            f"{stratum.name}/{pool.pool}: {found[pool.pool]:,} of {pool.quota:,}"
+            for pool in stratum.pools
+            if found[pool.pool] != pool.quota
         ]
         count = lenses.pop(key, 0)
-        if count and stratum["reachable"] and not sum(found.values()):
-            empty.append(name)
-        missing = ratio * count - sum(pool["quota"] for pool in stratum["pools"])
-        if (count, missing) != (stratum["positives"], stratum["shortfall"]):
-            unmet.append(f"{name}: {count:,} positives, {missing:,} negatives missing")
+        if count and stratum.reachable and not sum(found.values()):
+            empty.append(stratum.name)
+        missing = ratio * count - stratum.quota
+        if (count, missing) != (stratum.positives, stratum.shortfall):
+            unmet.append(f"{stratum.name}: {count:,} positives, {missing:,} negatives missing")
     unlike += [f"{'/'.join(key)} is not of the config's strata" for key in drawn]
     unmet += [f"{'/'.join(key)}: {n:,} positives in no stratum of the config" for key, n in lenses.items()]
-    yield Check(
-        name="strata_counts",
-        passed=not unlike,
+    yield Check.of_faults(
+        "strata_counts",
+        unlike,
         expected="each stratum and pool with the rows of its quota, and no other",
-        actual=brief(unlike) if unlike else f"{len(subject.strata)} strata",
-        hint="the files do not belong to this run's quotas; start again with another run id",
+        found=f"{len(strata)} strata",
+        remedy="the files do not belong to this run's quotas; start again with another run id",
     )
-    yield Check(
-        name="strata_represented",
-        passed=not empty,
+    yield Check.of_faults(
+        "strata_represented",
+        empty,
         expected="negatives in every stratum that has positives",
-        actual=f"none in {brief(empty)}" if empty else f"{len(subject.strata)} strata",
-        hint="add sweep files, or merge bins in a new config",
+        found=f"{len(strata)} strata",
+        saying="none in ",
+        remedy="add sweep files, or merge bins in a new config",
     )
-    yield Check(
-        name="targets",
-        passed=not unmet,
+    yield Check.of_faults(
+        "targets",
+        unmet,
         expected=f"{ratio:,} negatives for each positive of each stratum, but for the shortfall reported",
-        actual=brief(unmet) if unmet else f"{len(positives):,} positives",
-        hint="positives and quotas do not belong together; start again with another run id",
+        found=f"{len(content.positives):,} positives",
+        remedy="positives and quotas do not belong together; start again with another run id",
     )
-    yield _weights(subject, negatives)
+    yield _weights(content)
 
 
-def _weights(subject: Subject, negatives: pa.Table) -> Check:
-    expected = {
-        (s["nobs_z_bin"], s["type_bin"], p["pool"]): p["available"] / p["quota"]
-        for s in subject.strata
-        for p in s["pools"]
-        if p["quota"]
-    }
-    keys = ["nobs_z_bin", "type_bin", "pool"]
-    extremes = negatives.group_by(keys).aggregate([("sampling_weight", "min"), ("sampling_weight", "max")])
-    wrong = [
-        "/".join(group[key] for key in keys)
+def _weights(content: Content) -> Check:
+    expected = {k: pool.available / pool.quota for k, pool in draws_of(content.subject.strata) if pool.quota}
+    keys, weight = list(DrawKey._fields), "sampling_weight"
+    extremes = content.negatives.table.group_by(keys).aggregate([(weight, "min"), (weight, "max")])
+    found = {
+        DrawKey(*(group[key] for key in keys)): {group[f"{weight}_min"], group[f"{weight}_max"]}
         for group in extremes.to_pylist()
-        for weight in (expected.get(tuple(group[key] for key in keys)),)
-        if weight is None or {group["sampling_weight_min"], group["sampling_weight_max"]} != {weight}
-    ]
-    return Check(
-        name="weights",
-        passed=not wrong,
+    }
+    return Check.of_faults(
+        "weights",
+        [str(key) for key, weights in found.items() if weights != {expected.get(key)}],
         expected="sampling weight available / drawn in every stratum and pool",
-        actual=f"not in {brief(wrong)}" if wrong else f"{len(extremes):,} strata and pools",
-        hint=FAULT,
+        found=f"{len(found):,} strata and pools",
+        saying="not in ",
+        remedy=FAULT,
     )

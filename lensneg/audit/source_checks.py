@@ -11,15 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.audit.source_rows import unlike_sweep
-from lensneg.audit.subject import Subject
+from lensneg.audit.subject import Content
 from lensneg.schema.check import Check, brief
 
 #: Rows of sweep files are fetched by this many threads: on S3 each costs a round trip.
 _FETCH_THREADS: Final = 32
 
 
-def found_again(subject: Subject, table: pa.Table) -> Iterator[Check]:
+def found_again(content: Content) -> Iterator[Check]:
     """Look up a random sample of rows in the sweep files."""
+    subject, table = content.subject, content.both.table
     wanted = min(subject.config.gates.rows_found_again, len(table))
     rng = np.random.default_rng(subject.config.sampling.seed)
     chosen = table.take(pa.array(np.sort(rng.choice(len(table), wanted, replace=False))))
@@ -31,7 +32,7 @@ def found_again(subject: Subject, table: pa.Table) -> Iterator[Check]:
             passed=not missing,
             expected=f"the sweep files of {wanted:,} random rows",
             actual=f"not there: {brief(missing, 3)}" if missing else f"{int(at_hand.sum()):,} rows' files",
-            hint="name their folder or prefix, so that rows can be looked up in them",
+            remedy="name their folder or prefix, so that rows can be looked up in them",
             critical=subject.all_at_hand,
         )
     rows = chosen.filter(pa.array(at_hand))
@@ -52,5 +53,5 @@ def found_again(subject: Subject, table: pa.Table) -> Iterator[Check]:
         actual=f"{len(wrong):,} not: {brief(wrong, 3)}"
         if wrong
         else f"{len(rows):,} in {len(groups):,} files",
-        hint="the sweep files are not those of this run, or rows were changed; fetch them again",
+        remedy="the sweep files are not those of this run, or rows were changed; fetch them again",
     )

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
-from lensneg import storage
-from lensneg.schema.arrays import FloatArray
+import numpy as np
+import pyarrow as pa
+
+from lensneg.audit.columns import Rows
+from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.check import Check
 from lensneg.schema.config import Config
-
-
-@dataclass(frozen=True)
-class Promised:
-    """What a manifest.json says of one of its files."""
-
-    bytes: int
-    sha256: str
-    rows: int
+from lensneg.schema.manifest import PartFile, Parts
+from lensneg.schema.quotas import StratumQuota
+from lensneg.storage import FileInfo
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,11 @@ class Subject:
     run_columns : mapping of str to str
         What stands in each of the columns that name the run.
     files : mapping of str to tuple of str
-        URIs of the Parquet files of each of :data:`PARTS`, in order.
-    promised : mapping of str to Promised
-        By URI; empty where nothing was promised yet.
-    strata : list of dict
-        As in quotas.json: positives, target, shortfall, and by pool what is available and asked.
+        URIs of the Parquet files of each of ``PARTS``, in order.
+    promised : mapping of str to PartFile
+        What manifest.json says of each file, by URI; empty where nothing was promised yet.
+    strata : tuple of StratumQuota
+        As in quotas.json.
     ra, dec : ndarray of float64, shape (n,)
         Positions in degrees of all lenses to keep clear of.
     sweeps : mapping of str to FileInfo
@@ -49,23 +46,33 @@ class Subject:
     config: Config
     run_columns: Mapping[str, str]
     files: Mapping[str, tuple[str, ...]]
-    promised: Mapping[str, Promised]
-    strata: list[dict[str, Any]]
+    promised: Mapping[str, PartFile]
+    strata: tuple[StratumQuota, ...]
     ra: FloatArray
     dec: FloatArray
-    sweeps: Mapping[str, storage.FileInfo]
+    sweeps: Mapping[str, FileInfo]
     all_at_hand: bool = True
     missing_catalogs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class AuditedFile:
-    """A file of the manifest as it was audited."""
+class Content:
+    """The rows of a manifest, with what they are to be compared with."""
 
-    uri: str
-    rows: int
-    bytes: int
-    sha256: str
+    def __init__(self, subject: Subject, negatives: pa.Table, positives: pa.Table) -> None:
+        self.subject, self.config = subject, subject.config
+        self.negatives, self.positives = Rows(negatives), Rows(positives)
+        self.both = Rows(pa.concat_tables([negatives, positives]).combine_chunks())
+
+    @property
+    def asked(self) -> int:
+        """Negatives that the quotas ask for."""
+        return sum(stratum.quota for stratum in self.subject.strata)
+
+    @cached_property
+    def off_sphere(self) -> BoolArray:
+        """Which rows, negatives first, have impossible coordinates."""
+        ra, dec = self.both["ra"], self.both["dec"]
+        return np.asarray(~((ra >= 0) & (ra < 360) & (dec >= -90) & (dec <= 90)))
 
 
 @dataclass(frozen=True)
@@ -73,18 +80,4 @@ class Audit:
     """The checks, and of what bytes they were made."""
 
     checks: tuple[Check, ...]
-    files: dict[str, list[AuditedFile]]
-    content_sha256: dict[str, str]
-
-    def record(self) -> dict[str, Any]:
-        """Return the audited bytes as they stand in audited.json."""
-        return {
-            part: {
-                "files": [
-                    {"name": storage.basename(f.uri), "rows": f.rows, "bytes": f.bytes, "sha256": f.sha256}
-                    for f in files
-                ],
-                "content_sha256": self.content_sha256.get(part, ""),
-            }
-            for part, files in self.files.items()
-        }
+    parts: Parts

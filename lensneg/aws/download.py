@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 from lensneg import storage
-from lensneg.errors import InputError, RunStateError
+from lensneg.errors import InputError
 from lensneg.schema.columns import PARTS
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import MANIFEST_NAME, Manifest, PartFile
+from lensneg.schema.publication import Latest
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,10 @@ def latest_run(out: str) -> str:
     InputError
         If none was.
     """
-    try:
-        return str(storage.read_json(storage.join(out, "latest.json"))["run_id"])
-    except FileNotFoundError as error:
-        raise InputError(
-            "nothing is published there", where=out, remedy="lensneg aws status lists the runs"
-        ) from error
+    latest = Latest.read_if_there(storage.join(out, "latest.json"))
+    if latest is None:
+        raise InputError("nothing is published there", where=out, remedy="lensneg aws status lists the runs")
+    return latest.run_id
 
 
 def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], None]) -> list[Fetched]:
@@ -63,67 +61,42 @@ def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], N
     Raises
     ------
     InputError
-        If the run is not published.
-    RunStateError
-        If manifest.json is damaged.
+        If the run is not published, its manifest.json is damaged, or the folder holds another manifest.
     """
-    files = RunFiles(out, run_id)
-    try:
-        text = storage.read_bytes(files.manifest)
-    except FileNotFoundError as error:
+    uri = RunFiles(out, run_id).manifest
+    if not storage.exists(uri):
         raise InputError(
             f"no such file: run {run_id} is not published",
-            where=files.manifest,
+            where=uri,
             remedy=f"lensneg aws status {run_id} says how far it is",
-        ) from error
-    listed = _listed(files.manifest, text)
-    if _is_other(folder / "manifest.json", text):
+        )
+    manifest, text = Manifest.open(uri), storage.read_bytes(uri)
+    target = folder / MANIFEST_NAME
+    if target.exists() and target.read_bytes() != text:
         raise InputError(
             "holds another manifest already", where=str(folder), remedy="name another folder with --to"
         )
     fetched = []
-    for entry in listed:
-        result = _fetch(storage.join(files.manifest_folder, entry["name"]), folder, entry)
-        fetched.append(result)
-        on_file(result)
+    for part in PARTS:
+        for file in manifest.record.part(part).files:
+            fetched.append(_fetch(storage.join(manifest.folder, file.name), folder, file))
+            on_file(fetched[-1])
     if all(result.good for result in fetched):
-        storage.write_bytes(str(folder / "manifest.json"), text)
+        storage.write_bytes(str(target), text)
     return fetched
 
 
-def _listed(uri: str, text: bytes) -> list[dict[str, Any]]:
-    """Return the files that manifest.json lists."""
-    try:
-        manifest = json.loads(text)
-        listed = [dict(entry) for part in PARTS for entry in manifest[part]["files"]]
-        names = [PurePosixPath(entry["name"]) for entry in listed if entry["sha256"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunStateError(
-            f"damaged ({error!r})", where=uri, remedy="it never changes, so restore its old version"
-        ) from error
-    for name in names:
-        if name.is_absolute() or ".." in name.parts:
-            raise RunStateError(
-                f"names {name}, which is not below its folder", where=uri, remedy="do not trust it"
-            )
-    return listed
-
-
-def _is_other(path: Path, text: bytes) -> bool:
-    return path.exists() and path.read_bytes() != text
-
-
-def _fetch(uri: str, folder: Path, entry: dict[str, Any]) -> Fetched:
-    path = folder / entry["name"]
+def _fetch(uri: str, folder: Path, file: PartFile) -> Fetched:
+    path = folder / file.name
     if path.is_file():
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == entry["sha256"]:
-                return Fetched(entry["name"], path.stat().st_size, "there already")
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256:
+                return Fetched(file.name, path.stat().st_size, "there already")
     try:
         data = storage.read_bytes(uri)
     except FileNotFoundError:
-        return Fetched(entry["name"], 0, "WRONG")
-    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        return Fetched(entry["name"], len(data), "WRONG")
+        return Fetched(file.name, 0, "WRONG")
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        return Fetched(file.name, len(data), "WRONG")
     storage.write_bytes(str(path), data)
-    return Fetched(entry["name"], len(data), "fetched")
+    return Fetched(file.name, len(data), "fetched")

@@ -16,8 +16,7 @@ from lensneg.aws.uploads import Upload, catalog_upload, config_upload, sweep_upl
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
-from lensneg.schema.rerun_command import catalog_argument
-from lensneg.schema.run import read_record
+from lensneg.schema.run import RunRecord
 
 #: What the state machine adds to an execution's name for that of its mini-test.
 MINI_TEST_SUFFIX: Final = "-mini-test"
@@ -100,7 +99,7 @@ def start(aws: Aws, stack: Stack, name: str, execution: dict[str, Any]) -> str:
     InputError
         If the input is wrong, or there was an execution of this name.
     """
-    RunRequest.parse(execution)
+    RunRequest.of_input(execution)
     try:
         started = aws.change(
             "stepfunctions",
@@ -215,20 +214,19 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
         return Resumption(name, last.input, f"execution {last.name}")
     files = RunFiles(stack.out_uri, run_id)
     try:
-        record = read_record(files.run)
+        record = RunRecord.read(files.run)
     except FileNotFoundError as error:
         raise InputError(
             f"run {run_id}: no execution and no {files.run}",
             remedy="is it of this stack? lensneg aws status lists runs",
         ) from error
-    catalogs = [(entry.role, catalog_argument(entry.spec)) for entry in record.catalogs]
     execution = {
         "run_id": run_id,
         "mode": record.mode,
         "config": record.config.uri,
         "sweeps": storage.common_folder([entry.uri for entry in record.sweeps]),
-        "positives": [text for role, text in catalogs if role == "positives"],
-        "exclude": [text for role, text in catalogs if role == "exclude"],
+        "positives": [spec.text for spec in record.specs("positives")],
+        "exclude": [spec.text for spec in record.specs("exclude")],
         "out": record.out,
     }
     # Its executions are forgotten, but their names may not be free yet.

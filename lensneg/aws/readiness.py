@@ -54,7 +54,7 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
         stack = read_stack(name, aws)
     except LensnegError as error:
         yield Check(
-            name="stack", passed=False, expected="a stack of template.yaml", actual="", hint=str(error)
+            name="stack", passed=False, expected="a stack of template.yaml", actual="", remedy=str(error)
         )
         return
     yield _stack(stack)
@@ -84,8 +84,8 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
         account.FILTER_VARIABLE: str(mapped[0]) if mapped else "",
     }
     for check in account.account_checks(max_concurrency, environment, lambda service: _Noting(aws, service)):
-        hint = check.hint.replace("grant Preflight's role", "add to your own permissions")
-        yield check.model_copy(update={"hint": hint})
+        remedy = check.remedy.replace("grant Preflight's role", "add to your own permissions")
+        yield check.model_copy(update={"remedy": remedy})
 
 
 class _Noting:
@@ -116,7 +116,7 @@ def _unknown(name: str, error: Exception) -> Check:
         passed=False,
         expected="to find it" if allowed else "to be allowed to look",
         actual="not found, or not in order" if allowed else "not known",
-        hint=str(error),
+        remedy=str(error),
         critical=allowed,
     )
 
@@ -145,13 +145,13 @@ def _credentials(aws: Aws) -> Check:
         passed=True,
         expected="credentials that AWS accepts",
         actual=f"{found['Arn']} (account {found['Account']})",
-        hint="",
+        remedy="",
     )
 
 
 def _region(aws: Aws) -> Check:
     region = aws.client("cloudformation").meta.region_name
-    return Check(name="region", passed=True, expected="a Region", actual=region, hint="")
+    return Check(name="region", passed=True, expected="a Region", actual=region, remedy="")
 
 
 def _prices(today: date) -> Check:
@@ -162,7 +162,7 @@ def _prices(today: date) -> Check:
         passed=age <= PRICES_GOOD_FOR,
         expected=f"a table of prices of the last {PRICES_GOOD_FOR} days",
         actual=f"{prices.date} ({prices.region}), {max(0, age)} days old",
-        hint="compare configs/prices.yaml with the pages that it names, and correct its date",
+        remedy="compare configs/prices.yaml with the pages that it names, and correct its date",
         critical=False,
     )
 
@@ -173,7 +173,7 @@ def _stack(stack: Stack) -> Check:
         passed=stack.status in COMPLETE,
         expected="a deployment that has ended well",
         actual=f"{stack.name} is {stack.status}",
-        hint="wait until it has ended, or deploy it again: a run would meet functions old and new",
+        remedy="wait until it has ended, or deploy it again: a run would meet functions old and new",
     )
 
 
@@ -185,7 +185,7 @@ def _bucket(aws: Aws, stack: Stack) -> Check:
         passed=found == stack.region,
         expected=f"a bucket in {stack.region}: Step Functions reads the map's items in its own Region only",
         actual=f"{bucket} is in {found}",
-        hint="deploy the stack in the bucket's Region, or with another bucket",
+        remedy="deploy the stack in the bucket's Region, or with another bucket",
     )
 
 
@@ -197,7 +197,7 @@ def _spark_code(aws: Aws, stack: Stack) -> Check:
         passed=there,
         expected="the Spark job of this deployment",
         actual=stack.spark_code_uri if there else f"{stack.spark_code_uri} is not there",
-        hint="deploy the stack again with another image: PublishSparkCode puts it there",
+        remedy="deploy the stack again with another image: PublishSparkCode puts it there",
     )
 
 
@@ -213,7 +213,7 @@ def _sweeps(aws: Aws, stack: Stack) -> Check:
         passed=bool(found),
         expected="sweep files",
         actual=f"{len(found):,} files, {sum(i.size for i in found) / 1e9:,.1f} GB below {stack.sweeps_uri}",
-        hint=f"lensneg sweeps fetch --to {stack.sweeps_uri}, or lensneg aws upload --sweeps DIR",
+        remedy=f"lensneg sweeps fetch --to {stack.sweeps_uri}, or lensneg aws upload --sweeps DIR",
     )
 
 
@@ -223,7 +223,7 @@ def _machine(machine: dict[str, Any]) -> Check:
         passed=machine["status"] == "ACTIVE",
         expected="a state machine that takes executions",
         actual=f"{machine['name']} is {machine['status']}",
-        hint="deploy the stack again",
+        remedy="deploy the stack again",
     )
 
 
@@ -235,7 +235,7 @@ def _function(aws: Aws, arn: str) -> Check:
         passed=state in ("Active", "Inactive") and update == "Successful",
         expected="a function that can be called",
         actual=f"{state}, last update {update}" + _because(found),
-        hint="wait if it is pending or in progress; else deploy the stack again",
+        remedy="wait if it is pending or in progress; else deploy the stack again",
     )
 
 
@@ -256,6 +256,6 @@ def _role(aws: Aws, arn: str) -> Check:
             passed=False,
             expected="the role that the stack made",
             actual="there is none of this name",
-            hint="deploy the stack again: someone has deleted the role",
+            remedy="deploy the stack again: someone has deleted the role",
         )
-    return Check(name=f"role {name}", passed=True, expected="the role", actual="there", hint="")
+    return Check(name=f"role {name}", passed=True, expected="the role", actual="there", remedy="")

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from lensneg import cost, storage
 from lensneg.aws.history import History
+from lensneg.schema.fan_out import FanOutSummary
+from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles
 
 #: MB of the FilterSweep function in template.yaml.
@@ -41,16 +43,15 @@ class Cost:
 
 def item_seconds(files: RunFiles, done: int) -> float:
     """Return the seconds of the items that are done: their sum if it is written, else some, scaled."""
-    try:
-        return float(storage.read_json(files.summary)["task_seconds"])
-    except FileNotFoundError:
-        pass
+    summary = FanOutSummary.read_if_there(files.summary)
+    if summary is not None:
+        return summary.task_seconds
     try:
         listed = storage.list_files(files.stats_folder)
     except FileNotFoundError:
         return 0.0
     step = max(1, len(listed) // _STATS_READ)
-    some = [float(storage.read_json(info.uri)["seconds"]) for info in listed[::step][:_STATS_READ]]
+    some = [ItemStats.read(info.uri).seconds for info in listed[::step][:_STATS_READ]]
     return sum(some) / len(some) * done if some else 0.0
 
 

@@ -12,7 +12,8 @@ from lensneg.aws.deployment import Stack
 from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
-from lensneg.schema.config_file import parse_config
+from lensneg.schema.config import Config
+from lensneg.survey.listing import list_sweep_folder
 from lensneg.survey.names import sweep_cell
 
 
@@ -48,7 +49,7 @@ def config_upload(stack: Stack, path: str) -> Upload:
     """
     try:
         data = storage.read_bytes(path) if storage.is_s3(path) else Path(path).read_bytes()
-        parse_config(data.decode("utf-8"), path)
+        Config.parse(data.decode("utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(str(error), where=path) from error
     if storage.is_s3(path):
@@ -91,7 +92,7 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
     InputError
         If there is none.
     """
-    listed = storage.list_sweep_folder(folder)
+    listed = list_sweep_folder(folder)
     sources = [info.uri for info in listed if sweep_cell(storage.basename(info.uri))]
     if not sources:
         raise InputError("no sweep files (sweep-AAAcBBB-DDDcEEE.fits or .fits.gz) in it", where=folder)

@@ -14,7 +14,15 @@ import pyarrow.compute as pc
 from lensneg import storage
 from lensneg.catalogs.formats import parse_table, read_file
 from lensneg.errors import CatalogError
-from lensneg.schema.catalog_spec import COLUMN_ALIASES, CatalogSpec
+from lensneg.schema.catalog_spec import CatalogSpec, ColumnRole
+
+#: Names under which catalogues carry right ascension, declination and a name, without case. The first
+#: that is there is taken; a catalogue that has none needs a mapping.
+COLUMN_ALIASES: Final[dict[ColumnRole, tuple[str, ...]]] = {
+    "ra": ("ra", "ra [deg]", "target_ra", "ra_deg", "raj2000", "ra_j2000", "_raj2000"),
+    "dec": ("dec", "dec [deg]", "target_dec", "dec_deg", "dej2000", "dec_j2000", "_dej2000"),
+    "name": ("name", "id", "targetid", "object", "lens_name"),
+}
 
 #: What stands for a missing value in text catalogues.
 _MISSING: Final = frozenset({"", "-", "--", "nan", "null", "none", "n/a"})
@@ -98,7 +106,7 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     )
 
 
-def _find_column(table: pa.Table, spec: CatalogSpec, role: str) -> str | None:
+def _find_column(table: pa.Table, spec: CatalogSpec, role: ColumnRole) -> str | None:
     given = getattr(spec, role)
     wanted = (given,) if given else COLUMN_ALIASES[role]
     by_name: dict[str, str] = {name.strip().lower(): name for name in reversed(table.column_names)}

@@ -190,7 +190,7 @@ def preflight(name: str, max_concurrency: int, as_json: bool, explain: bool) -> 
     """
     from lensneg.aws.calls import Aws
     from lensneg.aws.readiness import preflight as look
-    from lensneg.commands.aws_screen import readiness_table
+    from lensneg.commands.checks_table import checks_table
 
     calls = Aws(dry=explain)
     checks = list(look(calls, name, max_concurrency))
@@ -199,9 +199,9 @@ def preflight(name: str, max_concurrency: int, as_json: bool, explain: bool) -> 
         _print_calls(calls)
         return
     if as_json:
-        print_json({"ready": ready, "checks": [check.model_dump() for check in checks]})
+        print_json({"ready": ready, "checks": [check.as_json() for check in checks]})
     else:
-        console.print(readiness_table(checks))
+        console.print(checks_table(checks))
     if not ready:
         sys.exit(EXIT_GATE_FAILED)
 

@@ -14,21 +14,8 @@ from rich.text import Text
 
 from lensneg.aws.progress import Snapshot, attempts_text, changes, job_text, map_text
 from lensneg.errors import TransientError
-from lensneg.schema.check import Check
 
 _STYLES = {"RUNNING": "bold cyan", "SUCCEEDED": "bold green"}
-
-
-def readiness_table(checks: list[Check]) -> Table:
-    """Return preflight's table: a row for each check, with its remedy where it did not pass."""
-    table = Table(show_edge=False)
-    for heading in ("check", "verdict", "found", "what to do"):
-        table.add_column(heading, overflow="fold")
-    for check in checks:
-        verdict = "[green]ok" if check.passed else "[red]failed" if check.critical else "[yellow]warning"
-        found = check.actual if check.passed else f"{check.actual} (expected: {check.expected})"
-        table.add_row(check.name, verdict, escape(found), "" if check.passed else escape(check.hint))
-    return table
 
 
 def _duration(begun: datetime, ended: datetime) -> str:

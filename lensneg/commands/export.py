@@ -26,17 +26,19 @@ _FORMATS = ("fits", "votable", "csv", "ecsv")
 def export(manifest: str, form: str, part: str, out: str, as_json: bool) -> None:
     """Write a published manifest as FITS, VOTable, CSV or ECSV, with units and descriptions.
 
-    MANIFEST is a manifest.json, its folder, or a latest.json. FITS has units in TUNITn and descriptions in
-    TCOMMn, where TOPCAT looks for them; CSV holds no metadata, so a second file describes its columns.
+    MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. FITS has units in
+    TUNITn and descriptions in TCOMMn, where TOPCAT looks for them; CSV holds no metadata, so a second file
+    describes its columns.
 
-    Example: lensneg export build/out/latest.json --to fits --out tables
+    Example: lensneg export build/out --to fits --out tables
     """
     from typing import cast
 
     from lensneg import storage
-    from lensneg.page.export import Format, Part, export_part, open_manifest
+    from lensneg.page.export import Format, export_part
+    from lensneg.schema.manifest import Manifest, Part
 
-    opened = open_manifest(manifest)
+    opened = Manifest.open(manifest)
     folder = storage.normalize(out)
     parts = ("negatives", "positives") if part == "both" else (part,)
     written = []
@@ -46,7 +48,7 @@ def export(manifest: str, form: str, part: str, out: str, as_json: bool) -> None
             storage.write_bytes(uri, data)
             written.append({"uri": uri, "bytes": len(data)})
     if as_json:
-        print_json({"run_id": opened.content["run_id"], "files": written})
+        print_json({"run_id": opened.run_id, "files": written})
         return
     for file in written:
         show(f"{file['uri']}  {file['bytes']:,} bytes")

@@ -26,4 +26,4 @@ def report(run: str, out: str | None) -> None:
         raise InputError(
             f"not the folder of a run that was planned ({error})", where=root, remedy="give OUT/runs/RUN_ID"
         ) from error
-    click.echo(written["uri"])
+    click.echo(written.uri)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("record", metavar="RUN_JSON")
+@click.argument("manifest")
 @click.option("--out", metavar="DIR", help="Folder of the second run; by default build/reproduce/<run_id>.")
 @click.option("--sweeps", metavar="URI", help="Where the sweep files are now, if they were moved.")
 @click.option(
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default one a core.")
 @json_option
 def reproduce(
-    record: str,
+    manifest: str,
     out: str | None,
     sweeps: str | None,
     catalogs: tuple[str, ...],
@@ -45,21 +45,22 @@ def reproduce(
 ) -> None:
     """Run again from a run's record, and say whether the manifest is identical.
 
-    RUN_JSON is the run.json of a published run, or its manifest.json. Where an input is not the recorded
-    one (config, catalogue, sweep file, code), it is named. Ends with 0 if the content is identical, with 1
-    if not.
+    MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. Where an input is not the
+    recorded one (config, catalogue, sweep file, code), it is named. Ends with 0 if the content is
+    identical, with 1 if not.
 
     Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json
     """
     from lensneg.audit.reproduction import (
         compare_manifests,
         look_at_inputs,
-        read_original,
         request_again,
     )
+    from lensneg.schema.manifest import Manifest
 
-    original = read_original(record)
-    inputs = look_at_inputs(original.record, sweeps, catalogs)
+    original = Manifest.open(manifest)
+    record = original.record.run
+    inputs = look_at_inputs(record, sweeps, catalogs)
     if not as_json:
         _show_differences(inputs.differences)
     if inputs_only:
@@ -69,8 +70,8 @@ def reproduce(
     if inputs.missing:
         missing = "; ".join(difference.text for difference in inputs.missing[:3])
         more = f"; and {len(inputs.missing) - 3} more" if len(inputs.missing) > 3 else ""
-        raise InputError(f"inputs are missing: {missing}{more}", where=record)
-    request = request_again(original.record, inputs, out or f"build/reproduce/{original.record.run_id}")
+        raise InputError(f"inputs are missing: {missing}{more}", where=manifest)
+    request = request_again(record, inputs, out or f"build/reproduce/{record.run_id}")
 
     from lensneg.commands import run_screen as screen
     from lensneg.local.runner import run_locally
@@ -81,7 +82,7 @@ def reproduce(
     if outcome.status != "SUCCEEDED":
         screen.show_outcome(notes if as_json else console, request, outcome)
         sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
-    again = read_original(outcome.files.manifest)
+    again = Manifest.open(outcome.files.manifest)
     verdicts = compare_manifests(original, again)
     if as_json:
         print_json(

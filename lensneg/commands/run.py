@@ -23,7 +23,7 @@ from lensneg.commands.common import (
     print_json,
 )
 from lensneg.errors import InputError
-from lensneg.schema.config_file import parse_config
+from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.request import RunRequest
 
@@ -80,7 +80,7 @@ def run(
     build/sky/positives.csv --out build/out
     """
     workers = workers or cores()
-    request = RunRequest.parse(
+    request = RunRequest.of_input(
         {
             "run_id": run_id or datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ"),
             "mode": mode,
@@ -127,7 +127,7 @@ def _heed_signals() -> None:
 def _check_door(request: RunRequest) -> None:
     """Refuse at once what can be seen to be wrong; gate 1 looks closer."""
     try:
-        parse_config(storage.read_bytes(request.config).decode(), request.config)
+        Config.parse(storage.read_bytes(request.config).decode(), request.config)
     except FileNotFoundError as error:
         raise InputError(
             "no such file",

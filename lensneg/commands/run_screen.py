@@ -14,9 +14,11 @@ from rich.table import Table
 
 from lensneg import storage
 from lensneg.local.runner import Outcome
-from lensneg.page.summary import read_gates, strata_table
+from lensneg.page.summary import strata_table
+from lensneg.schema.gate import read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
+from lensneg.schema.validation import StratumResult
 
 
 class Progress:
@@ -106,8 +108,7 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
         mini_test = RunFiles(files.out, mini_test_id(files.run_id))
         _show_gates(console, f"mini-test {mini_test.run_id}", mini_test)
     _show_gates(console, f"run {files.run_id}", files)
-    if storage.exists(files.quotas):
-        _show_strata(console, files)
+    _show_strata(console, strata_table(files))
     paths = {
         "manifest": files.manifest,
         "report": files.report,
@@ -133,7 +134,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "error": outcome.error,
         "cause": outcome.cause,
-        "gates": read_gates(files),
+        "gates": [gate.as_json() for gate in read_gates(files)],
         "manifest": files.manifest if storage.exists(files.manifest) else None,
         "report": files.report if storage.exists(files.report) else None,
         "run": files.root,
@@ -145,25 +146,26 @@ def _show_gates(console: Console, title: str, files: RunFiles) -> None:
     for heading in ("gate", "verdict", "checks", "failed"):
         table.add_column(heading, overflow="fold")
     for gate in read_gates(files):
-        failed = [check for check in gate["checks"] if not check["passed"]]
+        failed = [check for check in gate.checks if not check.passed]
         table.add_row(
-            gate["gate"],
-            "[green]passed" if gate["passed"] else "[red]failed",
-            str(len(gate["checks"])),
-            escape(", ".join(c["name"] + ("" if c["critical"] else " (warning)") for c in failed)),
+            gate.gate,
+            "[green]passed" if gate.passed else "[red]failed",
+            str(len(gate.checks)),
+            escape(", ".join(c.name + ("" if c.critical else " (warning)") for c in failed)),
         )
     console.print(table)
 
 
-def _show_strata(console: Console, files: RunFiles) -> None:
+def _show_strata(console: Console, strata: tuple[StratumResult, ...]) -> None:
+    if not strata:
+        return
     table = Table(title="strata", title_justify="left", show_edge=False, show_footer=True)
-    strata = strata_table(files)
-    columns: dict[str, list[int]] = {
-        "positives": [s["positives"] for s in strata],
-        "target": [s["target"] for s in strata],
-        "N1": [s["pools"][0]["drawn"] for s in strata],
-        "N2": [s["pools"][1]["drawn"] for s in strata],
-        "shortfall": [s["shortfall"] for s in strata],
+    columns = {
+        "positives": [s.positives for s in strata],
+        "target": [s.target for s in strata],
+        "N1": [s.pools[0].drawn for s in strata],
+        "N2": [s.pools[1].drawn for s in strata],
+        "shortfall": [s.shortfall for s in strata],
     }
     table.add_column("nobs_z", "all")
     table.add_column("type")
@@ -171,5 +173,5 @@ def _show_strata(console: Console, files: RunFiles) -> None:
         table.add_column(name, f"{sum(values):,}", justify="right")
     for i, stratum in enumerate(strata):
         numbers = [f"{values[i]:,}" for values in columns.values()]
-        table.add_row(stratum["nobs_z_bin"], stratum["type_bin"], *numbers)
+        table.add_row(stratum.nobs_z_bin, stratum.type_bin, *numbers)
     console.print(table)

@@ -12,6 +12,7 @@ from lensneg.errors import InputError
 from lensneg.schema.config import ExecutionConfig
 from lensneg.schema.run import SweepInput
 from lensneg.survey.items import slices
+from lensneg.survey.listing import list_sweep_folder
 from lensneg.survey.names import sweep_cell
 from lensneg.survey.releases import RELEASE_NAME, release_cells
 
@@ -102,7 +103,7 @@ def list_release(rates: RatesFile) -> Listing:
 def list_sweeps(uri: str, rates: RatesFile) -> Listing:
     """List the sweep files below a folder or an s3:// prefix, with their sizes."""
     uri = storage.normalize(uri)
-    found = storage.list_sweep_folder(uri, "--sweeps")
+    found = list_sweep_folder(uri, "--sweeps")
     return _listing([(info.uri, info.size) for info in found], uri, rates)
 
 

@@ -12,7 +12,7 @@ from lensneg.cost.inputs import load_prices, load_rates, read_text
 from lensneg.cost.listing import list_release, list_sweeps, read_listing
 from lensneg.cost.model import GIB, LAMBDA_LIMIT_SECONDS, MIB, Estimate, Model, Options, Part
 from lensneg.errors import InputError
-from lensneg.schema.config_file import parse_config
+from lensneg.schema.config import Config
 from lensneg.schema.resources import CONFIGS
 from lensneg.survey.releases import RELEASE_NAME
 
@@ -46,7 +46,7 @@ def make_report(
         raise InputError(f"give either --listing FILE or --sweeps URI; neither means all of {RELEASE_NAME}")
     known = load_rates(rates)
     table = load_prices(prices)
-    config = parse_config(read_text(CONFIG_FILE, "config"), CONFIG_FILE)
+    config = Config.parse(read_text(CONFIG_FILE, "config"), CONFIG_FILE)
     graph = read_graph(json.loads(read_text(GRAPH_FILE, "state machine")))
     options = Options.of_config(
         config, concurrency=concurrency, memory=memory, positives=positives, item_bytes=item_bytes

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from lensneg import cost, storage
 from lensneg.errors import InputError
+from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.run import Run
-from lensneg.schema.sample_summary import read_sample_summary
+from lensneg.schema.run_cost import Billed, DrawCost, RunCost
+from lensneg.schema.sample_summary import JobRun, read_sample_summary
 
 #: The options of ``lensneg cost``, by default: map items at a time, and MB of the FilterSweep function.
 _CONCURRENCY: Final = 1000
@@ -17,7 +19,7 @@ _CONCURRENCY: Final = 1000
 _MEMORY_MB: Final = 1769
 
 
-def make_bill(run: Run) -> dict[str, Any]:
+def run_cost(run: Run) -> RunCost:
     """Return cost.json.
 
     Parameters
@@ -32,55 +34,54 @@ def make_bill(run: Run) -> dict[str, Any]:
         ``billed``: what EMR Serverless billed, null on one machine. ``map_usd``: the measured seconds of the
         map at the model's memory and price.
     """
-    fan_out = storage.read_json(run.files.summary)
+    fan_out = FanOutSummary.read(run.files.summary).as_json()
     estimate, reason = _estimate(run, fan_out["positives"]["sources"])
     seconds = fan_out["task_seconds"]
-    return {
-        "map": {
-            "items": fan_out["items_done"],
-            "task_seconds": seconds,
-            "rows": fan_out["rows_in"],
-            "bytes_read": fan_out["bytes_read"],
-            "bytes_written": fan_out["bytes_written"],
-            "megabytes_per_task_second": _rate(fan_out["bytes_read"] / 1e6, seconds),
-            "rows_per_task_second": _rate(fan_out["rows_in"], seconds),
-        },
-        "draw": _draw(run.files),
-        "billed": _billed(run.files),
-        "estimate": estimate,
-        "estimate_missing": reason,
-        "map_usd": round(seconds * estimate["lambda_usd_per_second"], 6) if estimate else None,
-    }
+    return RunCost.model_validate(
+        {
+            "map": {
+                "items": fan_out["items_done"],
+                "task_seconds": seconds,
+                "rows": fan_out["rows_in"],
+                "bytes_read": fan_out["bytes_read"],
+                "bytes_written": fan_out["bytes_written"],
+                "megabytes_per_task_second": _rate(fan_out["bytes_read"] / 1e6, seconds),
+                "rows_per_task_second": _rate(fan_out["rows_in"], seconds),
+            },
+            "draw": _draw(run.files),
+            "billed": _billed(run.files),
+            "estimate": estimate,
+            "estimate_missing": reason,
+            "map_usd": round(seconds * estimate["lambda_usd_per_second"], 6) if estimate else None,
+        }
+    )
 
 
 def _rate(amount: float, seconds: float) -> float | None:
     return round(amount / seconds, 1) if seconds else None
 
 
-def _draw(files: RunFiles) -> dict[str, Any] | None:
+def _draw(files: RunFiles) -> DrawCost | None:
     summary = read_sample_summary(files)
     if summary is None:
         return None
-    steps = summary.get("seconds", {})
-    return {
-        "seconds": round(sum(steps.values()), 3),
-        "steps": steps,
-        "candidates": summary.get("candidates"),
-        "row_groups_read": summary.get("row_groups_read"),
-        "row_groups_total": summary.get("row_groups_total"),
-    }
+    return DrawCost(
+        seconds=round(sum(summary.seconds.values()), 3),
+        steps=summary.seconds,
+        candidates=summary.candidates,
+        row_groups_read=summary.row_groups_read,
+        row_groups_total=summary.row_groups_total,
+    )
 
 
-def _billed(files: RunFiles) -> dict[str, float] | None:
-    """Return what EMR Serverless billed, if job.json says so: its names differ in case between APIs."""
-    try:
-        job = storage.read_json(files.job)
-    except FileNotFoundError:
+def _billed(files: RunFiles) -> Billed | None:
+    """Return what EMR Serverless billed, if job.json says so."""
+    job = JobRun.read_if_there(files.job)
+    if job is None or job.vcpu_hours is None:
         return None
-    used = {k.lower(): v for k, v in (job.get("BilledResourceUtilization") or {}).items()}
-    names = {"vcpu_hours": "vcpuhour", "memory_gb_hours": "memorygbhour", "storage_gb_hours": "storagegbhour"}
-    found = {name: float(used[key]) for name, key in names.items() if key in used}
-    return found or None
+    return Billed(
+        vcpu_hours=job.vcpu_hours, memory_gb_hours=job.memory_gb_hours, storage_gb_hours=job.storage_gb_hours
+    )
 
 
 def _estimate(run: Run, positives: int) -> tuple[dict[str, Any] | None, str | None]:

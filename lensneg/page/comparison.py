@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from lensneg.schema.arrays import FloatArray
+from lensneg.schema.validation import PairStatistics, QuantityResult, SampleStatistics
 
 Columns = Mapping[str, FloatArray]
 
@@ -135,7 +136,7 @@ def auc(a: FloatArray, b: FloatArray) -> float:
     return float(below.sum() / (2 * len(a) * len(b)))
 
 
-def compare(samples: Samples) -> list[dict[str, Any]]:
+def compare(samples: Samples) -> tuple[QuantityResult, ...]:
     """Return the statistics of each quantity.
 
     Parameters
@@ -145,38 +146,38 @@ def compare(samples: Samples) -> list[dict[str, Any]]:
 
     Returns
     -------
-    list of dict
-        By quantity: each sample's rows and median, and for each of :data:`PAIRS` ``ks``, ``ks_chance`` (what
-        chance alone exceeds once in a hundred) and ``auc``. A pair of which one sample is empty is left out.
+    tuple of QuantityResult
+        Each sample's rows and median, and for each of :data:`PAIRS` ``ks``, ``ks_chance`` (what chance alone
+        exceeds once in a hundred) and ``auc``. A pair of which one sample is empty is left out.
     """
-    return [
-        {
-            "name": quantity.name,
-            "label": quantity.label,
-            "unit": quantity.unit,
-            "samples": {
-                sample: {
-                    "rows": len(values),
-                    "median": round(float(np.median(values)), 4) if len(values) else None,
-                }
-                for sample, values in samples[quantity.name].items()
-            },
-            "pairs": [
-                _pair(a, b, samples[quantity.name][a], samples[quantity.name][b])
-                for a, b in PAIRS
-                if len(samples[quantity.name][a]) and len(samples[quantity.name][b])
-            ],
-        }
-        for quantity in QUANTITIES
-    ]
+    return tuple(_result(quantity, samples[quantity.name]) for quantity in QUANTITIES)
 
 
-def _pair(a: str, b: str, values_a: FloatArray, values_b: FloatArray) -> dict[str, Any]:
+def _result(quantity: Quantity, of_sample: Mapping[str, FloatArray]) -> QuantityResult:
+    return QuantityResult(
+        name=quantity.name,
+        label=quantity.label,
+        unit=quantity.unit,
+        samples={
+            sample: SampleStatistics(
+                rows=len(values), median=round(float(np.median(values)), 4) if len(values) else None
+            )
+            for sample, values in of_sample.items()
+        },
+        pairs=tuple(
+            _pair(a, b, of_sample[a], of_sample[b])
+            for a, b in PAIRS
+            if len(of_sample[a]) and len(of_sample[b])
+        ),
+    )
+
+
+def _pair(a: str, b: str, values_a: FloatArray, values_b: FloatArray) -> PairStatistics:
     n, m = len(values_a), len(values_b)
-    return {
-        "a": a,
-        "b": b,
-        "ks": round(ks_distance(values_a, values_b), 4),
-        "ks_chance": round(_KOLMOGOROV_1_PERCENT * math.sqrt((n + m) / (n * m)), 4),
-        "auc": round(auc(values_a, values_b), 4),
-    }
+    return PairStatistics(
+        a=a,
+        b=b,
+        ks=round(ks_distance(values_a, values_b), 4),
+        ks_chance=round(_KOLMOGOROV_1_PERCENT * math.sqrt((n + m) / (n * m)), 4),
+        auc=round(auc(values_a, values_b), 4),
+    )

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files as package_files
 from typing import Any, Final
 
-import pyarrow as pa
 from jinja2 import Environment, StrictUndefined
 
-from lensneg import storage
-from lensneg.errors import RunStateError
+from lensneg.schema.columns import PARTS
 from lensneg.schema.config import SPLIT_ORDER
-from lensneg.schema.config_file import parse_config
-from lensneg.schema.run import RunRecord
-from lensneg.schema.tables import read_table
+from lensneg.schema.manifest import Manifest, Part
 
 #: Name of the card, beside manifest.json.
 CARD_NAME: Final = "README.md"
@@ -39,17 +34,15 @@ _SIZES: Final = (
 )
 
 
-def dataset_card(manifest: Mapping[str, Any], folder: str) -> str:
+def dataset_card(manifest: Manifest) -> str:
     """Return the card of a manifest.
 
     It depends on the manifest alone: the same manifest has the same card.
 
     Parameters
     ----------
-    manifest : dict
-        What ``manifest.json`` holds, or is going to hold.
-    folder : str
-        Where the manifest's Parquet files are.
+    manifest : Manifest
+        Its files must be there; its manifest.json may still be to be written.
 
     Returns
     -------
@@ -58,80 +51,51 @@ def dataset_card(manifest: Mapping[str, Any], folder: str) -> str:
 
     Raises
     ------
-    RunStateError
+    InputError
         If a file that the manifest names is not there.
 
     Notes
     -----
     The header's keys are those of the Hugging Face hub's dataset cards.
     """
-    record = RunRecord.model_validate(manifest["run"])
-    config = parse_config(record.config.text, record.config.uri)
-    negatives, positives = (_labels(manifest, folder, part) for part in ("negatives", "positives"))
-    counts = Counter(zip(*_columns(negatives, "pool", "split"), strict=True))
-    counts += Counter(("positive", split) for (split,) in zip(*_columns(positives, "split"), strict=True))
-    by_stratum = [
-        Counter(zip(*_columns(table, "nobs_z_bin", "type_bin"), strict=True))
-        for table in (negatives, positives)
-    ]
-    rows = manifest["rows"]
+    record, run, config = manifest.record, manifest.record.run, manifest.config
+    rows = [row for part in PARTS for row in _labels(manifest, part)]
+    in_pool = Counter((row["pool"], row["split"]) for row in rows)
+    in_stratum = Counter((row["nobs_z_bin"], row["type_bin"], row["pool"] == "positive") for row in rows)
     card: str = _template().render(
-        run=record.model_dump(mode="json")
-        | {
-            "catalogs": [
-                {
-                    "name": storage.basename(catalog.spec.uri),
-                    "role": catalog.role,
-                    "positions": catalog.positions,
-                    "sha256": catalog.sha256,
-                }
-                for catalog in record.catalogs
-            ]
-        },
+        run=run,
         config=config,
-        rows=rows,
-        size_category=_size_category(sum(rows.values())),
+        rows=manifest.counts,
+        size_category=_size_category(manifest.counts.total),
         splits=SPLIT_ORDER,
         pools=[
-            {"name": pool, "text": text, "counts": [counts[pool, split] for split in SPLIT_ORDER]}
+            {"name": pool, "text": text, "counts": [in_pool[pool, split] for split in SPLIT_ORDER]}
             for pool, text in _POOLS.items()
         ],
         strata=[
             {
                 "nobs_z_bin": nobs,
                 "type_bin": kind,
-                "negatives": by_stratum[0][nobs, kind],
-                "positives": by_stratum[1][nobs, kind],
+                "negatives": in_stratum[nobs, kind, False],
+                "positives": in_stratum[nobs, kind, True],
             }
             for nobs in config.strata.nobs_z_bins
             for kind in config.strata.types
         ],
         sweeps={
-            "rows": sum(sweep.rows for sweep in record.sweeps),
-            "releases": sorted({sweep.release for sweep in record.sweeps if sweep.rows}),
+            "rows": sum(sweep.rows for sweep in run.sweeps),
+            "releases": sorted({sweep.release for sweep in run.sweeps if sweep.rows}),
         },
-        content={part: manifest[part]["content_sha256"] for part in ("negatives", "positives")},
-        columns=manifest["columns"],
+        content={part: record.part(part).content_sha256 for part in PARTS},
+        columns=record.columns,
     )
     return card
 
 
-def _labels(manifest: Mapping[str, Any], folder: str, part: str) -> pa.Table:
-    wanted = ["pool", "split", "nobs_z_bin", "type_bin"]
-    tables = [pa.table({name: pa.array([], pa.string()) for name in wanted})]
-    for file in manifest[part]["files"]:
-        uri = storage.join(folder, file["name"])
-        try:
-            tables.append(read_table(uri).select(wanted).replace_schema_metadata(None))
-        except FileNotFoundError as error:
-            raise RunStateError(
-                "missing", where=uri, remedy="the card is made once the manifest's files are there"
-            ) from error
-    return pa.concat_tables(tables, promote_options="permissive")
-
-
-def _columns(table: pa.Table, *names: str) -> list[list[str]]:
-    return [table[name].to_pylist() for name in names]
+def _labels(manifest: Manifest, part: Part) -> list[dict[str, str]]:
+    table = manifest.dataset(part).to_table(columns=["pool", "split", "nobs_z_bin", "type_bin"])
+    labels: list[dict[str, str]] = table.to_pylist()
+    return labels
 
 
 def _size_category(rows: int) -> str:

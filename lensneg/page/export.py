@@ -5,10 +5,9 @@ Names, units and descriptions are those of :data:`lensneg.schema.columns.COLUMNS
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,82 +17,13 @@ from astropy.io import fits, votable
 from astropy.table import MaskedColumn, Table
 from astropy.units import UnitsWarning, UnrecognizedUnit
 
-from lensneg import storage
-from lensneg.errors import InputError
-from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
-from lensneg.schema.tables import read_table
-
-Part = Literal["negatives", "positives"]
+from lensneg.schema.columns import COLUMNS
+from lensneg.schema.manifest import Manifest, Part
 
 Format = Literal["fits", "votable", "csv", "ecsv"]
 
 #: What a file of each format is called.
 SUFFIXES: Final[dict[Format, str]] = {"fits": "fits", "votable": "vot", "csv": "csv", "ecsv": "ecsv"}
-
-
-class Manifest(NamedTuple):
-    """A published manifest: where it is, and what its ``manifest.json`` says."""
-
-    folder: str
-    content: dict[str, Any]
-
-
-def open_manifest(uri: str) -> Manifest:
-    """Open a published manifest by its ``manifest.json``, its folder, or a ``latest.json``.
-
-    Raises
-    ------
-    InputError
-        If there is no manifest there.
-    """
-    uri = storage.normalize(uri)
-    if not uri.endswith(".json"):
-        uri = storage.join(uri, "manifest.json")
-    try:
-        content = storage.read_json(uri)
-        if "manifest" in content and "columns" not in content:  # latest.json names it
-            return open_manifest(content["manifest"])
-    except FileNotFoundError as error:
-        raise InputError(
-            "no such file", where=uri, remedy="give a manifests/<run_id>/manifest.json"
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            "not a JSON file", where=uri, remedy="give a manifests/<run_id>/manifest.json"
-        ) from error
-    if not isinstance(content, dict) or not {"run_id", "negatives", "positives"} <= content.keys():
-        raise InputError("not a manifest", where=uri, remedy="give a manifests/<run_id>/manifest.json")
-    return Manifest(uri.rpartition("/")[0], content)
-
-
-def read_part(manifest: Manifest, part: Part) -> pa.Table:
-    """Read the rows of a part, and check them against their SHA-256.
-
-    Returns
-    -------
-    pyarrow.Table
-        With :data:`lensneg.schema.columns.MANIFEST_SCHEMA`, units and descriptions in the fields' metadata.
-
-    Raises
-    ------
-    InputError
-        If a file is missing or has other bytes than were published.
-    """
-    tables = [MANIFEST_SCHEMA.empty_table()]
-    for file in manifest.content[part]["files"]:
-        uri = storage.join(manifest.folder, file["name"])
-        try:
-            data = storage.read_bytes(uri)
-        except FileNotFoundError as error:
-            raise InputError(
-                "missing, though the manifest names it", where=uri, remedy="copy the whole folder"
-            ) from error
-        if hashlib.sha256(data).hexdigest() != file["sha256"]:
-            raise InputError(
-                "its SHA-256 is not the manifest's: it was changed", where=uri, remedy="copy it again"
-            )
-        tables.append(read_table(uri).cast(MANIFEST_SCHEMA))
-    return pa.concat_tables(tables)
 
 
 def astropy_table(rows: pa.Table, meta: dict[str, Any] | None = None, *, text: Any = str) -> Table:
@@ -143,8 +73,8 @@ def export_part(manifest: Manifest, part: Part, to: Format) -> dict[str, bytes]:
     dict
         File names and their bytes; beside a CSV file, which holds no metadata, a second one of the columns.
     """
-    rows = read_part(manifest, part)
-    meta = {"RUN_ID": manifest.content["run_id"], "CONTENT": manifest.content[part]["content_sha256"]}
+    rows = manifest.table(part)
+    meta = {"RUN_ID": manifest.run_id, "CONTENT": manifest.record.part(part).content_sha256}
     name = f"{part}.{SUFFIXES[to]}"
     if to == "fits":
         return {name: _fits(astropy_table(rows, text=bytes), meta, part)}

@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING
+
+from lensneg.schema.run import RunRecord
+from lensneg.schema.run_cost import RunCost
+from lensneg.schema.validation import ValidationRecord
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 
+@dataclass(frozen=True)
+class PageContent:
+    """What the page shows.
+
+    Attributes
+    ----------
+    validation : ValidationRecord
+    cost : RunCost or None
+    figures, histograms : mapping of str to str
+        SVG by name; histograms by quantity.
+    run : RunRecord
+    published : str
+        URI of manifest.json; empty where the run is not published.
+    quarantined : bool
+    """
+
+    validation: ValidationRecord
+    cost: RunCost | None
+    figures: Mapping[str, str]
+    histograms: Mapping[str, str]
+    run: RunRecord
+    published: str
+    quarantined: bool
+
+
+def render_page(content: PageContent) -> str:
+    """Return the report's HTML: one file that refers to nothing outside it."""
+    return _template().render(vars(content))
+
+
 @lru_cache(maxsize=1)
-def template() -> Template:
+def _template() -> Template:
     from jinja2 import Environment
 
     source = package_files("lensneg.page").joinpath("report.html.j2").read_text(encoding="utf-8")

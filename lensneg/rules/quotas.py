@@ -103,7 +103,14 @@ def compute_quotas(
                 shortfall=total - sum(drawn),
                 reachable=stratum_is_reachable(stratum, config),
                 pools=tuple(
-                    PoolQuota(pool, a, t, max(0, q - t), q, priority_threshold(q, a))
+                    PoolQuota(
+                        pool=pool,
+                        available=a,
+                        target=t,
+                        backfill=max(0, q - t),
+                        quota=q,
+                        threshold=priority_threshold(q, a),
+                    )
                     for pool, a, t, q in zip(POOLS, have, target, drawn, strict=True)
                 ),
             )

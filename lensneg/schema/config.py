@@ -6,11 +6,16 @@ whose SHA-256 goes into every file that a run writes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from lensneg import storage
+from lensneg.errors import ConfigError
+from lensneg.schema.record import faults_of
+from lensneg.schema.strict_yaml import EXAMPLE, load_yaml
 from lensneg.schema.sweep_columns import MASKBITS
 
 #: The types of galaxies: PSF and DUP are never in a pool, so a config cannot name them.
@@ -286,3 +291,79 @@ class Config(_Section):
     split: SplitConfig
     gates: GatesConfig
     execution: ExecutionConfig
+
+    @classmethod
+    def load(cls, uri: str) -> Config:
+        """Read a config file.
+
+        Parameters
+        ----------
+        uri : str
+            A path, or ``s3://bucket/key``.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such file, or it does not fit the schema.
+
+        Examples
+        --------
+        >>> from lensneg.schema.resources import CONFIGS
+        >>> Config.load(str(CONFIGS / "negative_sampling_v1.yaml")).sampling.n1_n2_ratio
+        (85, 15)
+        """
+        return cls.load_with_text(uri)[0]
+
+    @classmethod
+    def load_with_text(cls, uri: str) -> tuple[Config, str]:
+        """Read a config file; return the config and its text, which a run keeps."""
+        try:
+            text = storage.read_bytes(storage.normalize(uri)).decode()
+        except FileNotFoundError as error:
+            raise ConfigError(
+                "no such file",
+                where=uri,
+                remedy="put it there (into a stack's bucket with lensneg aws upload), correct its address, "
+                f"or start from {EXAMPLE}",
+            ) from error
+        except (IsADirectoryError, UnicodeDecodeError) as error:
+            raise ConfigError("not a YAML file", where=uri, remedy=f"{EXAMPLE} shows its form") from error
+        return cls.parse(text, uri), text
+
+    @classmethod
+    def parse(cls, text: str, source: str = "config") -> Config:
+        """Parse and validate the text of a config file.
+
+        Parameters
+        ----------
+        text : str
+            YAML.
+        source : str
+            Where the text comes from; named in errors.
+
+        Raises
+        ------
+        ConfigError
+            If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
+            fault is named with its key, its value and what was expected.
+        """
+        data = load_yaml(text, source)
+        if not isinstance(data, dict):
+            raise ConfigError(
+                f"expected a mapping of sections (name, version, sweeps, …), got {type(data).__name__}",
+                where=source,
+                remedy=f"start from {EXAMPLE}",
+            )
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            faults = faults_of(error, EXAMPLE)
+            raise ConfigError(
+                f"{len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults),
+                where=source,
+            ) from error
+
+
+def config_sha256(text: str) -> str:
+    """Return the SHA-256 of a config file's text, as ``sha256sum`` prints it for the file."""
+    return hashlib.sha256(text.encode()).hexdigest()

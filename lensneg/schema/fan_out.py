@@ -1,35 +1,46 @@
-"""The map's results, added up."""
+"""fan_out.json: the map's numbers, added up."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from lensneg.schema.record import Record
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class PositiveCounts:
-    """What became of the entries of the positives' catalogues.
+class PositiveCounts(Record):
+    """What became of the entries of the catalogues of positives."""
 
-    Attributes
-    ----------
-    entries : int
-        Entries of all catalogues of positives.
-    inside : int
-        Of these, inside the cells of the run's sweep files.
-    matched, unmatched : int
-        Of those inside, with and without a source within the match radius.
-    outside_strata : int
-        Of the matched, those whose source has no stratum: another type, or no exposure in z.
-    failing_cuts : int
-        Of the matched, those whose source fails the selection; they count unless
-        ``positives.apply_cuts`` says otherwise.
-    sources : int
-        Positives: distinct sources that have a stratum (and pass the cuts, where asked).
-    """
+    entries: Count = Field(description="Entries of all catalogues of positives.")
+    inside: Count = Field(description="Of these, inside the cells of the sweep files.")
+    matched: Count = Field(description="Of those inside, with a source within the match radius.")
+    unmatched: Count
+    outside_strata: Count = Field(
+        description="Of the matched, those whose source has no stratum: another type, or no exposure in z."
+    )
+    failing_cuts: Count = Field(
+        description="Of the matched in a stratum, those whose source fails the selection; they count unless "
+        "positives.apply_cuts says otherwise."
+    )
+    sources: Count = Field(description="Positives: distinct sources that count.")
 
-    entries: int
-    inside: int
-    matched: int
-    unmatched: int
-    outside_strata: int
-    failing_cuts: int
-    sources: int
+
+class FanOutSummary(Record):
+    """What the map found, added up over its items."""
+
+    items: Count
+    items_done: Count
+    missing: dict[str, str] = Field(description="Why, by item that is not done.")
+    rows_in: Count
+    rows_kept: Count
+    cut: dict[str, Count] = Field(description="Rows by the first rule that each failed, in order.")
+    n2_fraction: Share
+    confusers: dict[str, Count] = Field(description="Sources of the pool by category.")
+    positives: PositiveCounts
+    bytes_read: Count
+    bytes_written: Count
+    task_seconds: float

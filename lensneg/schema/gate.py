@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import model_validator
 
-from lensneg import storage
 from lensneg.schema.check import Check
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.record import Record
 
 #: The gates, by number, under the names of their Choice states.
 GATE_NAMES: Final = {
@@ -22,46 +23,73 @@ GATE_NAMES: Final = {
 _MAX_CAUSE: Final = 4000
 
 
-class Gate(BaseModel):
-    """A gate's checks. It passes when every critical check does."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Verdict(Record):
+    """What the state machine carries on of a gate: small, whatever the number of checks."""
 
     gate: str
+    passed: bool
+    cause: str
+
+
+class Judged(Record):
+    """What a state hands on whose checks a Choice state reads."""
+
+    gate: Verdict
+
+
+class Gate(Record):
+    """gates/gateN.json: a gate's checks. It passes when every critical check does."""
+
+    gate: str
+    passed: bool
     checks: tuple[Check, ...]
+
+    @model_validator(mode="after")
+    def _verdict_follows(self) -> Self:
+        if self.passed == bool(self.failed):
+            raise ValueError("passed does not follow from the checks")
+        return self
 
     @classmethod
     def of(cls, number: int, checks: Iterable[Check]) -> Gate:
         """Make the gate of a number from its checks."""
-        return cls(gate=GATE_NAMES[number], checks=tuple(checks))
+        checks = tuple(checks)
+        return cls(gate=GATE_NAMES[number], passed=not _failed(checks), checks=checks)
 
     @property
-    def passed(self) -> bool:
-        """Whether no critical check failed."""
-        return all(check.passed for check in self.checks if check.critical)
+    def failed(self) -> list[Check]:
+        """The critical checks that did not pass."""
+        return _failed(self.checks)
 
     @property
-    def warnings(self) -> tuple[Check, ...]:
-        """The checks that failed without being critical."""
-        return tuple(c for c in self.checks if not c.passed and not c.critical)
-
-    def record(self) -> dict[str, Any]:
-        """Return the gate as it stands in gates/gateN.json."""
-        return {
-            "gate": self.gate,
-            "passed": self.passed,
-            "checks": [check.model_dump() for check in self.checks],
-        }
-
-    def verdict(self) -> dict[str, Any]:
-        """Return what the state machine carries on: small, whatever the number of checks."""
-        failed = [check for check in self.checks if check.critical and not check.passed]
-        cause = "; ".join(f"{c.name}: expected {c.expected}, got {c.actual} ({c.hint})" for c in failed)
+    def verdict(self) -> Verdict:
+        """What the state machine carries on."""
+        cause = "; ".join(check.sentence for check in self.failed)
         if len(cause) > _MAX_CAUSE:
             cause = cause[: _MAX_CAUSE - 1] + "…"
-        return {"gate": self.gate, "passed": self.passed, "cause": cause}
+        return Verdict(gate=self.gate, passed=self.passed, cause=cause)
 
-    def write(self, uri: str) -> dict[str, Any]:
-        """Write the gate's record, and return its verdict."""
-        storage.write_json(uri, self.record())
-        return self.verdict()
+    def judged(self, uri: str) -> Judged:
+        """Write the gate to its file, and return its verdict as a state hands it on."""
+        self.write(uri)
+        return Judged(gate=self.verdict)
+
+
+def _failed(checks: Iterable[Check]) -> list[Check]:
+    return [check for check in checks if check.critical and not check.passed]
+
+
+def all_passed(checks: Iterable[Check]) -> bool:
+    """Return whether no critical check failed."""
+    return not _failed(checks)
+
+
+def read_gates(files: RunFiles) -> list[Gate]:
+    """Return the gates that a run has reached, in order."""
+    gates = []
+    for number in GATE_NAMES:
+        gate = Gate.read_if_there(files.gate(number))
+        if gate is None:
+            break
+        gates.append(gate)
+    return gates

@@ -77,6 +77,10 @@ class RunFiles:
         """Return where a gate's checks are."""
         return storage.join(self.root, "gates", f"gate{number}.json")
 
+    def config_version(self, name: str, version: str) -> str:
+        """Return where the content that a config's name and version stand for is recorded."""
+        return storage.join(self.out, "configs", f"{name}-{version}.json")
+
     def mini_test(self, config_sha256: str, code_version: str) -> str:
         """Return the record of a passed mini-test of this config and this code."""
         return storage.join(self.out, "minitests", f"{config_sha256}-{code_version}.json")

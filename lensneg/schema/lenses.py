@@ -1,44 +1,18 @@
-"""The positions of all lens catalogues of a run."""
+"""lenses.parquet: the positions of all lens catalogues of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lensneg.catalogs.catalog import Catalog
-from lensneg.rules.sky import unit_vectors
+from lensneg.schema.arrays import BoolArray, FloatArray
+from lensneg.schema.tables import read_table, write_table
 
-
-@dataclass(frozen=True)
-class Lenses:
-    """The positions of all catalogues of a run.
-
-    Attributes
-    ----------
-    ra, dec : ndarray of float64, shape (n,)
-        Degrees.
-    is_positive : ndarray of bool, shape (n,)
-        Whether the catalogue is one of positives.
-    """
-
-    ra: npt.NDArray[np.float64]
-    dec: npt.NDArray[np.float64]
-    is_positive: npt.NDArray[np.bool_]
-
-    @cached_property
-    def vectors(self) -> npt.NDArray[np.float64]:
-        """Unit vectors of the positions, shape (n, 3)."""
-        return unit_vectors(self.ra, self.dec)
-
-
-#: Catalogue positions of a run: all lenses to keep clear of, and which of them are positives.
-LENSES_SCHEMA: Final = pa.schema(
+_SCHEMA: Final = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),
         pa.field("ra", pa.float64(), nullable=False),
@@ -49,16 +23,49 @@ LENSES_SCHEMA: Final = pa.schema(
 )
 
 
-def lens_table(catalogs: Sequence[tuple[str, Catalog]]) -> pa.Table:
-    positions = [catalog for _, catalog in catalogs]
-    lengths = [len(catalog.ra) for catalog in positions]
-    return pa.table(
-        {
-            "name": [name for catalog in positions for name in catalog.names],
-            "ra": np.concatenate([catalog.ra for catalog in positions]),
-            "dec": np.concatenate([catalog.dec for catalog in positions]),
-            "is_positive": np.repeat([role == "positives" for role, _ in catalogs], lengths),
-            "catalog": np.repeat(np.arange(len(catalogs), dtype=np.int32), lengths),
-        },
-        schema=LENSES_SCHEMA,
-    )
+@dataclass(frozen=True)
+class Lenses:
+    """The positions of all catalogues of a run: what negatives keep clear of, and the positives.
+
+    Attributes
+    ----------
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees.
+    is_positive : ndarray of bool, shape (n,)
+        Whether the catalogue is one of positives.
+    names : list of str, length n
+    catalog : ndarray of int32, shape (n,)
+        Which of the run's catalogues each is of.
+    """
+
+    ra: FloatArray
+    dec: FloatArray
+    is_positive: BoolArray
+    names: list[str] = field(repr=False)
+    catalog: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
+    @classmethod
+    def read(cls, uri: str) -> Lenses:
+        """Read the positions that PlanFanOut wrote.
+
+        Raises
+        ------
+        RunStateError
+            If the file is truncated, or has other columns.
+        """
+        table = read_table(uri, _SCHEMA)
+        return cls(
+            table["ra"].to_numpy(),
+            table["dec"].to_numpy(),
+            np.asarray(table["is_positive"]),
+            table["name"].to_pylist(),
+            table["catalog"].to_numpy(),
+        )
+
+    def write(self, uri: str) -> None:
+        """Write the positions to their file."""
+        columns = [self.names, self.ra, self.dec, self.is_positive, self.catalog]
+        write_table(uri, pa.table(columns, schema=_SCHEMA))

@@ -1,14 +1,329 @@
-"""A published manifest."""
+"""manifest.json, and the published manifest that it describes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pydantic import Field
 
-from lensneg.schema.columns import MANIFEST_SCHEMA, RUN_COLUMNS
+from lensneg import storage
+from lensneg.errors import InputError
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
+from lensneg.schema.config import Config
+from lensneg.schema.publication import Latest
+from lensneg.schema.quotas import StratumQuota
+from lensneg.schema.record import Record
+from lensneg.schema.run import RunRecord
+
+#: The file that a published manifest is known by.
+MANIFEST_NAME: Final = "manifest.json"
+
+Part = Literal["negatives", "positives"]
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class PartFile(Record):
+    """A Parquet file of a manifest; ``name`` is its path below the folder that lists it."""
+
+    name: Annotated[str, Field(pattern=r"^((negatives|positives)/)?[A-Za-z0-9_][A-Za-z0-9_.=-]*$")]
+    rows: int
+    bytes: int
+    sha256: Sha256
+
+
+class ManifestPart(Record):
+    """The files of the negatives or of the positives, in order, and a hash of their rows."""
+
+    files: tuple[PartFile, ...]
+    content_sha256: str
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files."""
+        return sum(file.rows for file in self.files)
+
+
+class Parts(Record):
+    """audited.json: of which bytes an audit was made."""
+
+    negatives: ManifestPart
+    positives: ManifestPart
+
+    def part(self, part: Part) -> ManifestPart:
+        """Return the files of a part."""
+        found: ManifestPart = getattr(self, part)
+        return found
+
+
+class RowCounts(Record):
+    """Rows of the two tables."""
+
+    negatives: Annotated[int, Field(ge=0)]
+    positives: Annotated[int, Field(ge=0)]
+
+    @property
+    def total(self) -> int:
+        """Rows of both."""
+        return self.negatives + self.positives
+
+
+class ColumnRecord(Record):
+    """A column of the manifest, as manifest.json describes it."""
+
+    name: str
+    type: str
+    unit: str
+    nullable: bool
+    description: str
+
+
+class ManifestRecord(Parts):
+    """manifest.json: all that is needed to read a manifest, to audit it, and to make it again."""
+
+    damaged_remedy: ClassVar[str] = "fetch it again, or use the version of lensneg that it names"
+
+    run_id: str
+    rows: RowCounts
+    columns: tuple[ColumnRecord, ...]
+    content_excludes: tuple[str, ...]
+    strata: tuple[StratumQuota, ...]
+    run: RunRecord
+
+    @classmethod
+    def of(cls, run: RunRecord, parts: Parts, strata: tuple[StratumQuota, ...]) -> ManifestRecord:
+        """Describe a manifest whose files are known."""
+        return cls(
+            run_id=run.run_id,
+            rows=RowCounts(negatives=parts.negatives.rows, positives=parts.positives.rows),
+            negatives=parts.negatives,
+            positives=parts.positives,
+            columns=tuple(
+                ColumnRecord(
+                    name=c.name,
+                    type=str(c.type),
+                    unit=c.unit,
+                    nullable=c.nullable,
+                    description=c.description,
+                )
+                for c in COLUMNS
+            ),
+            content_excludes=RUN_COLUMNS,
+            strata=strata,
+            run=run,
+        )
+
+
+_WHAT_TO_GIVE: Final = "give an output folder, a run, a manifest's folder or its manifest.json"
+
+
+class Manifest:
+    """A published manifest.
+
+    Open one with :meth:`open`.
+
+    Examples
+    --------
+    >>> import lensneg
+    >>> manifest = lensneg.Manifest.open("build/out")            # doctest: +SKIP
+    >>> manifest.counts.negatives                                # doctest: +SKIP
+    4600
+    >>> train = manifest.negatives(split="train").to_table()     # doctest: +SKIP
+    >>> train.to_pandas(), polars.from_arrow(train)              # doctest: +SKIP
+    """
+
+    def __init__(self, uri: str, record: ManifestRecord) -> None:
+        self.uri, self.record = uri, record
+        self.folder = uri.rpartition("/")[0]
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return f"Manifest({self.uri!r}: {counts.negatives:,} negatives, {counts.positives:,} positives)"
+
+    @classmethod
+    def open(cls, uri: str) -> Manifest:
+        """Open a published manifest.
+
+        Parameters
+        ----------
+        uri : str
+            An output folder (its latest manifest is opened), a run's folder, a manifest's folder, or one of
+            their files latest.json, run.json and manifest.json; a path, or ``s3://``.
+
+        Raises
+        ------
+        InputError
+            If there is no published manifest, or its manifest.json is damaged.
+        """
+        named = storage.normalize(uri)
+        for candidate in _candidates(named):
+            try:
+                return cls(candidate, ManifestRecord.read(candidate, InputError))
+            except FileNotFoundError:
+                continue
+        raise InputError(_why_none(named), where=named, remedy=_WHAT_TO_GIVE)
+
+    @property
+    def run_id(self) -> str:
+        """The run that made the manifest."""
+        return self.record.run_id
+
+    @cached_property
+    def config(self) -> Config:
+        """The config that the manifest was made with."""
+        return self.record.run.parsed_config()
+
+    @property
+    def counts(self) -> RowCounts:
+        """Rows of negatives and positives."""
+        return self.record.rows
+
+    def files(self, part: Part) -> list[str]:
+        """Return the URIs of a part's Parquet files, in order."""
+        return [storage.join(self.folder, file.name) for file in self.record.part(part).files]
+
+    def dataset(self, part: Part) -> ds.Dataset:
+        """Return the rows of ``negatives`` or ``positives`` as an Arrow dataset, which reads when asked.
+
+        The files are those that manifest.json lists, and no others that may lie beside them.
+
+        Raises
+        ------
+        InputError
+            If a file is missing.
+        """
+        form = ds.ParquetFileFormat()
+        fragments = []
+        for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
+            try:
+                stream = storage.open_file(uri, file.bytes)
+            except FileNotFoundError as error:
+                raise _missing(uri) from error
+            fragments.append(form.make_fragment(pa.PythonFile(stream, mode="r")))
+        return ds.FileSystemDataset(fragments, MANIFEST_SCHEMA, form)
+
+    def negatives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> ds.Scanner:
+        """Return the negatives, of one split or of all.
+
+        Parameters
+        ----------
+        split : str, optional
+            ``train``, ``val`` or ``test``.
+        columns : collection of str, optional
+            All by default.
+
+        Returns
+        -------
+        pyarrow.dataset.Scanner
+            ``to_table()`` reads it whole, ``to_reader()`` in batches; DuckDB queries it by its name.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, or there is no such split or column.
+        """
+        return self._scan("negatives", split, columns)
+
+    def positives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> ds.Scanner:
+        """Return the positives, as :meth:`negatives` does."""
+        return self._scan("positives", split, columns)
+
+    def _scan(self, part: Part, split: str | None, columns: Collection[str] | None) -> ds.Scanner:
+        for kind, name, known in (
+            (
+                "split",
+                [split] if split is not None else [],
+                list(type(self.config.split.fractions).model_fields),
+            ),
+            ("column", list(columns or ()), MANIFEST_SCHEMA.names),
+        ):
+            unknown = [one for one in name if one not in known]
+            if unknown:
+                raise InputError(f"no {kind} {unknown[0]!r}; there are {', '.join(known)}", where=self.uri)
+        chosen = None if split is None else ds.field("split") == split
+        return self.dataset(part).scanner(columns=list(columns) if columns else None, filter=chosen)
+
+    def table(self, part: Part) -> pa.Table:
+        """Return all rows of a part, with units and descriptions in the fields' metadata.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, or has other bytes than were published.
+        """
+        tables = [table for _, table in self._verified(part)]
+        return pa.concat_tables([MANIFEST_SCHEMA.empty_table(), *(t.cast(MANIFEST_SCHEMA) for t in tables)])
+
+    def verify(self) -> None:
+        """Compare the files with what manifest.json says of them: bytes, SHA-256, rows and content.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or differs, or the rows are not those of ``content_sha256``.
+        """
+        for part in PARTS:
+            if content_sha256(self.table(part)) != self.record.part(part).content_sha256:
+                raise InputError(
+                    f"the rows of {part} are not those of its content_sha256",
+                    where=self.uri,
+                    remedy="copy it again",
+                )
+
+    def _verified(self, part: Part) -> Iterator[tuple[str, pa.Table]]:
+        for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
+            try:
+                data = storage.read_bytes(uri)
+            except FileNotFoundError as error:
+                raise _missing(uri) from error
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                raise InputError(
+                    "its SHA-256 is not the manifest's: it was changed", where=uri, remedy="copy it again"
+                )
+            yield uri, pq.ParquetFile(pa.BufferReader(data)).read()
+
+
+def _missing(uri: str) -> InputError:
+    return InputError("missing, though the manifest names it", where=uri, remedy="copy the whole folder")
+
+
+def _candidates(uri: str) -> Iterator[str]:
+    """Yield where the manifest.json of what a person named may be."""
+    folder, _, name = uri.rpartition("/")
+    if name in ("latest.json", "run.json"):
+        uri = folder
+    elif name.endswith(".json") or storage.is_file(uri):
+        yield uri
+        return
+    yield storage.join(uri, MANIFEST_NAME)
+    out, _, run_id = uri.rpartition("/runs/")
+    if out:
+        yield storage.join(out, "manifests", run_id, MANIFEST_NAME)
+    try:
+        latest = Latest.read(storage.join(uri, "latest.json"), InputError)
+    except FileNotFoundError:
+        return
+    # The folder may have been moved or copied, so what latest.json says of its place does not count.
+    yield storage.join(uri, "manifests", latest.run_id, MANIFEST_NAME)
+
+
+def _why_none(uri: str) -> str:
+    """Return why there is no manifest at what a person named."""
+    run = None
+    if not uri.endswith(".json") or uri.endswith("/run.json"):
+        run = RunRecord.read_if_there(storage.join(uri.removesuffix("/run.json"), "run.json"))
+    if run is None:
+        return "no such file" if uri.endswith(".json") else "no published manifest there"
+    what = "a mini-test publishes nothing" if run.mode == "test" else "it was not published"
+    return f"run {run.run_id} has no manifest: {what}"
 
 
 def content_sha256(table: pa.Table) -> str:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
 
 from lensneg import storage
 from lensneg.schema.columns import MAY_BE_NULL, REPETITIVE
+from lensneg.schema.record import Record
 
 #: A tier is not made smaller than this: opening a row group costs as much as reading some rows.
 _SMALLEST_TIER: Final = 1_000
@@ -36,10 +36,8 @@ _DELTAS: Final = ("objid", "row_index", "targetid")
 _STATISTICS: Final = ("nobs_z_bin", "type_bin", "pool", "sampling_priority")
 
 
-class RowGroup(BaseModel):
+class RowGroup(Record):
     """A row group of a pool file: its rows, and the lowest priority among them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rows: int
     priority_min: int

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
-from lensneg.schema.run import Record
+from lensneg.schema.record import Record, faults_of
 
 Mode = Literal["test", "full", "test-then-full"]
 
@@ -50,7 +50,7 @@ class RunRequest(Record):
     started_at: Annotated[str, Field(pattern=TIMESTAMP_PATTERN)] | None = None
 
     @classmethod
-    def parse(cls, data: Any) -> RunRequest:
+    def of_input(cls, data: Any) -> RunRequest:
         """Read an execution's input.
 
         The nested execution that makes the mini-test of a ``test-then-full`` run gets
@@ -69,11 +69,7 @@ class RunRequest(Record):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            faults = [
-                f"{'.'.join(map(str, fault['loc'])) or 'input'}: {fault['msg']}, got {fault['input']!r:.60}"
-                for fault in error.errors(include_url=False)
-            ]
-            raise InputError("the execution's input is wrong: " + "; ".join(faults)) from error
+            raise InputError("the execution's input is wrong: " + "; ".join(faults_of(error))) from error
 
 
 def mini_test_id(run_id: str) -> str:

@@ -1,4 +1,4 @@
-"""A run: what it is made of, as run.json records it."""
+"""run.json: what a run is made of. Written once, before any item is worked on."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.columns import RUN_COLUMNS
 from lensneg.schema.config import Config
-from lensneg.schema.config_file import parse_config
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
-from lensneg.schema.tables import read_table
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from lensneg.schema.record import Record
 
 
 class SweepInput(Record):
@@ -34,17 +26,35 @@ class SweepInput(Record):
     release: int
     row_bytes: int
 
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return storage.basename(self.uri)
+
+    @property
+    def info(self) -> storage.FileInfo:
+        """The file as the storage knows it."""
+        return storage.FileInfo(self.uri, self.size, self.etag)
+
+
+Role = Literal["positives", "exclude"]
+
 
 class CatalogInput(Record):
     """A lens catalogue as the run found it."""
 
     spec: CatalogSpec
-    role: Literal["positives", "exclude"]
+    role: Role
     size: int
     etag: str
     sha256: str
     rows: int
     positions: int
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return storage.basename(self.spec.uri)
 
 
 class ConfigInput(Record):
@@ -64,7 +74,7 @@ class CodeInput(Record):
 
 
 class RunRecord(Record):
-    """run.json: what the run is made of. Written once, before any item is worked on."""
+    """run.json and inventory.json: every input of a run."""
 
     run_id: str
     mode: Literal["test", "full"]
@@ -87,6 +97,14 @@ class RunRecord(Record):
         values = (self.code.pipeline_version, self.code.git_commit, self.started_at)
         return dict(zip(RUN_COLUMNS, values, strict=True))
 
+    def parsed_config(self) -> Config:
+        """Return the config, parsed."""
+        return Config.parse(self.config.text, self.config.uri)
+
+    def specs(self, role: Role) -> list[CatalogSpec]:
+        """Return the catalogues of a role as they were given."""
+        return [catalog.spec for catalog in self.catalogs if catalog.role == role]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -98,42 +116,17 @@ class Run:
     lenses: Lenses
 
 
-def load_record(root: str) -> RunRecord:
-    """Read run.json of the run whose folder is ``root``."""
-    uri = RunFiles.of_root(root).run
-    try:
-        return read_record(uri)
-    except FileNotFoundError as error:
-        raise RunStateError("missing", where=uri, remedy="PlanFanOut writes it, so start there") from error
-
-
-def read_record(uri: str) -> RunRecord:
-    """Read run.json or inventory.json.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    RunStateError
-        If it is not what lensneg of this version wrote.
-    """
-    data = storage.read_bytes(uri)
-    try:
-        return RunRecord.model_validate_json(data)
-    except ValidationError as error:
-        raise RunStateError(
-            f"damaged, or of another version of lensneg ({error.error_count()} faults)",
-            where=uri,
-            remedy="choose another run id, or remove the run's folder",
-        ) from error
-
-
 def load_run(root: str) -> Run:
     """Load a planned run: its record, config and lens positions.
 
     Kept for the next item, as a Lambda function or a worker process meets the same run again and again. A
     function may outlive a run whose folder was deleted and that was then started anew under the same id, so
     what is kept is that of the very file that is there.
+
+    Raises
+    ------
+    RunStateError
+        If the run was not planned, or a file of the plan is damaged.
     """
     uri = RunFiles.of_root(root).run
     try:
@@ -144,8 +137,5 @@ def load_run(root: str) -> Run:
 
 @lru_cache(maxsize=2)
 def _load_run(root: str, _etag: str) -> Run:
-    record = load_record(root)
-    table = read_table(record.files.lenses)
-    lenses = Lenses(table["ra"].to_numpy(), table["dec"].to_numpy(), np.asarray(table["is_positive"]))
-    config = parse_config(record.config.text, record.config.uri)
-    return Run(record, config, record.files, lenses)
+    record = RunRecord.read(RunFiles.of_root(root).run)
+    return Run(record, record.parsed_config(), record.files, Lenses.read(record.files.lenses))

@@ -8,11 +8,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensneg import storage
+from lensneg.errors import RunStateError
+from lensneg.schema.record import Record
 
 
-def read_table(uri: str) -> pa.Table:
-    """Read a Parquet file whole."""
-    return pq.ParquetFile(pa.BufferReader(storage.read_bytes(uri))).read()
+def read_table(uri: str, schema: pa.Schema | None = None) -> pa.Table:
+    """Read a Parquet file whole.
+
+    Parameters
+    ----------
+    uri : str
+    schema : pyarrow.Schema, optional
+        The columns that the file must have, by name and type.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    RunStateError
+        If the file is truncated or no Parquet file, or a column is missing or of another type.
+    """
+    data = storage.read_bytes(uri)
+    try:
+        table = pq.ParquetFile(pa.BufferReader(data)).read()
+    except (pa.ArrowException, OSError) as error:
+        raise RunStateError(
+            f"not a readable Parquet file: {error}", where=uri, remedy=Record.damaged_remedy
+        ) from error
+    for field in schema or ():
+        found = table.schema.field(field.name).type if field.name in table.column_names else None
+        if found != field.type:
+            raise RunStateError(
+                f"column {field.name} is {found or 'missing'}; expected {field.type}",
+                where=uri,
+                remedy=Record.damaged_remedy,
+            )
+    return table
 
 
 def write_table(

@@ -8,42 +8,19 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from lensneg.schema.fan_out import Count, FanOutSummary, Share
+from lensneg.schema.gate import Gate
+from lensneg.schema.manifest import RowCounts, Sha256
+from lensneg.schema.record import Record
+from lensneg.schema.run import CodeInput
 
 #: Counts up with each change that a reader could stumble over.
-SCHEMA_VERSION: Final = 1
-
-Count = Annotated[int, Field(ge=0)]
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SCHEMA_VERSION: Final = 2
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CheckResult(_Part):
-    """A check of a gate."""
-
-    name: str
-    passed: bool
-    expected: str
-    actual: str
-    hint: str = Field(description="What to do where it failed.")
-    critical: bool = Field(description="Whether its failure fails the gate.")
-
-
-class GateResult(_Part):
-    """A gate: it passed if every critical check did."""
-
-    gate: str
-    passed: bool
-    checks: list[CheckResult]
-
-
-class PoolResult(_Part):
+class PoolResult(Record):
     """What a stratum took from one pool."""
 
     pool: str
@@ -52,7 +29,7 @@ class PoolResult(_Part):
     drawn: Count
 
 
-class StratumResult(_Part):
+class StratumResult(Record):
     """A stratum: what it asked for and got."""
 
     nobs_z_bin: str
@@ -61,10 +38,10 @@ class StratumResult(_Part):
     target: Count
     drawn: Count
     shortfall: Count
-    pools: list[PoolResult]
+    pools: tuple[PoolResult, ...]
 
 
-class SplitResult(_Part):
+class SplitResult(Record):
     """A split's rows."""
 
     split: str
@@ -75,7 +52,7 @@ class SplitResult(_Part):
     pixels: Count = Field(description="HEALPix pixels, nside 128, that hold rows.")
 
 
-class ConfuserResult(_Part):
+class ConfuserResult(Record):
     """A category of N2."""
 
     category: str
@@ -83,14 +60,14 @@ class ConfuserResult(_Part):
     drawn: Count
 
 
-class SampleStatistics(_Part):
+class SampleStatistics(Record):
     """One sample's values of a quantity."""
 
     rows: Count
     median: float | None
 
 
-class PairStatistics(_Part):
+class PairStatistics(Record):
     """Two samples' values of a quantity, compared."""
 
     a: str
@@ -100,46 +77,17 @@ class PairStatistics(_Part):
     auc: Share = Field(description="Probability that a value of a is above one of b.")
 
 
-class QuantityResult(_Part):
+class QuantityResult(Record):
     """A quantity's distribution in the samples N1, N2 and positive."""
 
     name: str
     label: str
     unit: str
     samples: dict[str, SampleStatistics]
-    pairs: list[PairStatistics]
+    pairs: tuple[PairStatistics, ...]
 
 
-class PositivesResult(_Part):
-    """What became of the entries of the catalogues of positives."""
-
-    entries: Count
-    inside: Count = Field(description="Inside the cells of the sweep files.")
-    matched: Count
-    unmatched: Count
-    outside_strata: Count
-    failing_cuts: Count
-    sources: Count = Field(description="Distinct sources that count as positives.")
-
-
-class FanOutResult(_Part):
-    """What the map found, added up."""
-
-    items: Count
-    items_done: Count
-    missing: dict[str, str] = Field(description="Why, by item that is not done.")
-    rows_in: Count
-    rows_kept: Count
-    cut: dict[str, Count] = Field(description="Rows by the first rule that each failed, in order.")
-    n2_fraction: Share
-    confusers: dict[str, Count]
-    positives: PositivesResult
-    bytes_read: Count
-    bytes_written: Count
-    task_seconds: float
-
-
-class CatalogResult(_Part):
+class CatalogResult(Record):
     """A lens catalogue."""
 
     uri: str
@@ -148,17 +96,17 @@ class CatalogResult(_Part):
     positions: Count
 
 
-class InputsResult(_Part):
+class InputsResult(Record):
     """What the run was made from."""
 
     sweeps: Count
     sweep_rows: Count
     sweep_bytes: Count
     sweeps_sha256: Sha256 = Field(description="Of the lines 'name size etag', ordered by name.")
-    catalogs: list[CatalogResult]
+    catalogs: tuple[CatalogResult, ...]
 
 
-class ConfigResult(_Part):
+class ConfigResult(Record):
     """The config."""
 
     name: str
@@ -166,47 +114,32 @@ class ConfigResult(_Part):
     sha256: Sha256
 
 
-class CodeResult(_Part):
-    """The code."""
-
-    pipeline_version: str
-    git_commit: str
-    code_version: str
-
-
-class RowCounts(_Part):
-    """Rows of the two tables."""
-
-    negatives: Count
-    positives: Count
-
-
-class ValidationRecord(_Part):
+class ValidationRecord(Record):
     """A run of lensneg: its gates, and the numbers of its report."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2] = SCHEMA_VERSION
     run_id: str
     mode: Literal["test", "full"]
     started_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     passed: bool = Field(description="Whether all four gates passed.")
-    gates: list[GateResult] = Field(description="Those that the run reached, in order.")
+    gates: tuple[Gate, ...] = Field(description="Those that the run reached, in order.")
     rows: RowCounts | None = Field(description="Null where there is no manifest that can be read.")
-    splits: list[SplitResult]
-    strata: list[StratumResult]
-    confusers: list[ConfuserResult]
-    quantities: list[QuantityResult]
-    fan_out: FanOutResult | None
+    splits: tuple[SplitResult, ...]
+    strata: tuple[StratumResult, ...]
+    confusers: tuple[ConfuserResult, ...]
+    quantities: tuple[QuantityResult, ...]
+    fan_out: FanOutSummary | None
     config: ConfigResult
-    code: CodeResult
+    code: CodeInput
     inputs: InputsResult
-    reproduce: list[str] = Field(description="Commands that make the run again.")
+    reproduce: tuple[str, ...] = Field(description="Commands that make the run again.")
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of validation.json."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:lensneg:validation:1",
+        "$id": "urn:lensneg:validation:2",
         **ValidationRecord.model_json_schema(mode="serialization"),
     }
 

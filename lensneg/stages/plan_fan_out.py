@@ -1,23 +1,23 @@
-"""The plan: run.json, the lens positions, and the map's items."""
+"""PlanFanOut: run.json, the lens positions, and the map's items."""
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from lensneg import storage
 from lensneg.catalogs.catalog import Catalog, read_catalog
 from lensneg.catalogs.footprint import inside_cells
 from lensneg.errors import CatalogError
-from lensneg.schema.config_file import parse_config
+from lensneg.schema.item import write_items
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.lenses import lens_table
+from lensneg.schema.lenses import Lenses
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
-from lensneg.schema.tables import write_table
+from lensneg.schema.states import Plan
 from lensneg.survey.items import slices
-from lensneg.survey.names import sweep_cell
+from lensneg.survey.names import cell_of
 
 
-def plan_fan_out(root: str) -> dict[str, Any]:
+def plan_fan_out(root: str) -> Plan:
     """Write what the map works from.
 
     Parameters
@@ -27,30 +27,29 @@ def plan_fan_out(root: str) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        Where Step Functions finds the items (``bucket``, ``key``), their ``count``, and how many of
-        them the Map may lose: all, as gate 2 is the judge of that.
+    Plan
+        The Map may lose every item, as gate 2 is the judge of that.
+
+    Raises
+    ------
+    CatalogError
+        If a catalogue changed after gate 1 had read it.
     """
     files = RunFiles.of_root(root)
-    record = RunRecord.model_validate(storage.read_json(files.inventory))
-    execution = parse_config(record.config.text, record.config.uri).execution
-    catalogs = [(source.role, _planned_catalog(source)) for source in record.catalogs]
+    record = RunRecord.read(files.inventory)
+    execution = record.parsed_config().execution
+    catalogs = [_planned_catalog(source) for source in record.catalogs]
+    lenses = _lenses(record, catalogs)
     if record.mode == "test":
-        positives = [catalog for role, catalog in catalogs if role == "positives"]
-        chosen = mini_test_sweeps(record.sweeps, positives, execution.mini_test_files)
+        chosen = mini_test_sweeps(record.sweeps, lenses, execution.mini_test_files)
         record = record.model_copy(update={"sweeps": chosen})
     items = [item for sweep in record.sweeps for item in slices(sweep, execution)]
     items.sort(key=lambda item: (-item.n_bytes, item.id))
-    write_table(files.lenses, lens_table(catalogs))
-    storage.write_json(files.items, [item.model_dump(mode="json") for item in items])
-    storage.write_json(files.run, record.model_dump(mode="json"))
+    lenses.write(files.lenses)
+    write_items(files.items, items)
+    record.write(files.run)
     bucket, key = storage.bucket_and_key(files.items)
-    return {
-        "bucket": bucket,
-        "key": key,
-        "count": len(items),
-        "tolerated_failure_percentage": 100,
-    }
+    return Plan(bucket=bucket, key=key, count=len(items), tolerated_failure_percentage=100)
 
 
 def _planned_catalog(source: CatalogInput) -> Catalog:
@@ -65,16 +64,24 @@ def _planned_catalog(source: CatalogInput) -> Catalog:
     return catalog
 
 
-def mini_test_sweeps(
-    sweeps: tuple[SweepInput, ...], positives: list[Catalog], count: int
-) -> tuple[SweepInput, ...]:
+def _lenses(record: RunRecord, catalogs: list[Catalog]) -> Lenses:
+    lengths = [len(catalog.ra) for catalog in catalogs]
+    return Lenses(
+        ra=np.concatenate([catalog.ra for catalog in catalogs]),
+        dec=np.concatenate([catalog.dec for catalog in catalogs]),
+        is_positive=np.repeat([source.role == "positives" for source in record.catalogs], lengths),
+        names=[name for catalog in catalogs for name in catalog.names],
+        catalog=np.repeat(np.arange(len(catalogs), dtype=np.int32), lengths),
+    )
+
+
+def mini_test_sweeps(sweeps: tuple[SweepInput, ...], lenses: Lenses, count: int) -> tuple[SweepInput, ...]:
     """Return the files of a mini-test: the smallest that hold positives, then the smallest others."""
+    ra, dec = lenses.ra[lenses.is_positive], lenses.dec[lenses.is_positive]
 
     def rank(sweep: SweepInput) -> tuple[bool, int, str]:
-        cell = sweep_cell(storage.basename(sweep.uri))
-        assert cell is not None  # gate 1 listed it by its name
-        empty = not any(inside_cells(c.ra, c.dec, [cell]).any() for c in positives)
-        return empty or sweep.rows == 0, sweep.size, storage.basename(sweep.uri)
+        empty = not inside_cells(ra, dec, [cell_of(sweep.name)]).any()
+        return empty or sweep.rows == 0, sweep.size, sweep.name
 
     chosen = sorted(sweeps, key=rank)[:count]
     return tuple(sweep for sweep in sweeps if sweep in chosen)

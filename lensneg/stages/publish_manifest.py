@@ -1,4 +1,4 @@
-"""Publication: what passed gate 4 moves into view; what failed is set aside.
+"""PublishManifest: what passed gate 4 moves into view.
 
 A reader looks for ``manifest.json``, which is written last, and finds it with all its files or not at all.
 Only the bytes that were audited are published, and a published run never changes.
@@ -7,18 +7,21 @@ Only the bytes that were audited are published, and a published run never change
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
-from typing import Any
 
 from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.page.dataset_card import CARD_NAME, dataset_card
-from lensneg.schema.columns import COLUMNS, PARTS, RUN_COLUMNS
+from lensneg.schema.columns import PARTS
+from lensneg.schema.gate import Gate
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Manifest, ManifestPart, ManifestRecord, Part, Parts
+from lensneg.schema.publication import ConfigVersion, Latest, MiniTestRecord, utc_now
+from lensneg.schema.quotas import Quotas
 from lensneg.schema.run import Run, load_run
+from lensneg.schema.states import Published
 
 
-def publish_manifest(root: str) -> dict[str, Any]:
+def publish_manifest(root: str) -> Published:
     """Publish a run that passed gate 4; of a mini-test, write the record that it passed.
 
     Parameters
@@ -26,53 +29,43 @@ def publish_manifest(root: str) -> dict[str, Any]:
     root : str
         The run's folder, ``OUT/runs/RUN_ID``.
 
-    Returns
-    -------
-    dict
-        ``kind`` (manifest or mini_test) and its ``uri``.
-
     Raises
     ------
     RunStateError
         If gate 4 has not passed, the files changed after it, or the run is published with other content.
     """
     run = load_run(root)
-    gate = storage.read_json(run.files.gate(4))
-    if not gate["passed"]:
+    if not Gate.read(run.files.gate(4)).passed:
         raise RunStateError("gate 4 did not pass", where=run.files.gate(4), remedy="nothing is published")
     if run.record.mode == "test":
-        return {"kind": "mini_test", "uri": _record_mini_test(run)}
-    return {"kind": "manifest", "uri": _publish(run)}
+        return Published(kind="mini_test", uri=_record_mini_test(run))
+    return Published(kind="manifest", uri=_publish(run))
 
 
 def _record_mini_test(run: Run) -> str:
-    record = run.record
-    uri = run.files.mini_test(record.config.sha256, record.code.code_version)
-    storage.write_json(
-        uri,
-        {
-            "run_id": record.run_id,
-            "config_sha256": record.config.sha256,
-            "code_version": record.code.code_version,
-            "passed_at": utc_now(),
-        },
-    )
+    sha256, code = run.record.config.sha256, run.record.code.code_version
+    uri = run.files.mini_test(sha256, code)
+    MiniTestRecord(
+        run_id=run.record.run_id, config_sha256=sha256, code_version=code, passed_at=utc_now()
+    ).write(uri)
     return uri
 
 
 def _publish(run: Run) -> str:
     files = run.files
-    audited = storage.read_json(files.audited)
-    manifest = _manifest(run, audited)
+    audited = Parts.read(files.audited)
+    published = Parts(**{part: _renamed(part, audited.part(part)) for part in PARTS})
+    manifest = ManifestRecord.of(run.record, published, Quotas.read(files.quotas).strata)
+    _claim_config_version(run)
     # Looked for first: what is published must not be touched, not even by the same bytes.
     if not storage.exists(files.manifest):
-        _copy_parts(files, audited)
-        card = dataset_card(manifest, files.manifest_folder)
+        _copy_parts(files, audited, published)
+        card = dataset_card(Manifest(files.manifest, manifest))
         storage.write_bytes(storage.join(files.manifest_folder, CARD_NAME), card.encode())
-        if storage.write_json(files.manifest, manifest, if_absent=True):
+        if manifest.write(files.manifest, if_absent=True):
             _point_to(run)
             return files.manifest
-    if storage.read_json(files.manifest) != manifest:
+    if ManifestRecord.read(files.manifest) != manifest:
         raise RunStateError(
             "published already, with other content",
             where=files.manifest,
@@ -84,56 +77,44 @@ def _publish(run: Run) -> str:
     return files.manifest
 
 
-def _manifest(run: Run, audited: dict[str, Any]) -> dict[str, Any]:
-    """Return manifest.json: all that is needed to read the manifest, to audit it, and to make it again."""
-    parts = {
-        part: {
-            "files": [
-                {**entry, "name": _published_name(part, number)}
-                for number, entry in enumerate(audited[part]["files"])
-            ],
-            "content_sha256": audited[part]["content_sha256"],
-        }
-        for part in PARTS
-    }
-    return {
-        "run_id": run.record.run_id,
-        "rows": {part: sum(f["rows"] for f in described["files"]) for part, described in parts.items()},
-        **parts,
-        "columns": [
-            {
-                "name": c.name,
-                "type": str(c.type),
-                "unit": c.unit,
-                "nullable": c.nullable,
-                "description": c.description,
-            }
-            for c in COLUMNS
-        ],
-        "content_excludes": list(RUN_COLUMNS),
-        "strata": storage.read_json(run.files.quotas)["strata"],
-        "run": run.record.model_dump(mode="json"),
-    }
+def _renamed(part: Part, audited: ManifestPart) -> ManifestPart:
+    """Return the audited files under names that do not change from run to run, as Spark's do."""
+    named = [
+        file.model_copy(update={"name": f"{part}/part-{number:05d}.parquet"})
+        for number, file in enumerate(audited.files)
+    ]
+    return audited.model_copy(update={"files": tuple(named)})
 
 
-def _published_name(part: str, number: int) -> str:
-    """Return a name that does not change from run to run, as Spark's do."""
-    return f"{part}/part-{number:05d}.parquet"
+def _claim_config_version(run: Run) -> None:
+    """Record what the config's name and version stand for; the first publication decides that."""
+    uri = run.files.config_version(run.config.name, run.config.version)
+    claim = ConfigVersion(config_sha256=run.record.config.sha256, run_id=run.record.run_id)
+    if claim.write(uri, if_absent=True):
+        return
+    known = ConfigVersion.read(uri)
+    if known.config_sha256 != claim.config_sha256:
+        raise RunStateError(
+            f"{run.config.name} {run.config.version} was published with other content by {known.run_id}",
+            where=uri,
+            remedy="give the changed config a new version",
+        )
 
 
-def _copy_parts(files: RunFiles, audited: dict[str, Any]) -> None:
+def _copy_parts(files: RunFiles, audited: Parts, published: Parts) -> None:
     """Copy the draw's files, if they are the ones that were audited."""
-    names = set()
+    names = {storage.join(files.manifest_folder, CARD_NAME)}
     for part in PARTS:
-        for number, entry in enumerate(audited[part]["files"]):
-            source = storage.join(files.sample_folder, part, entry["name"])
+        for before, now in zip(audited.part(part).files, published.part(part).files, strict=True):
+            source = storage.join(files.sample_folder, part, before.name)
             data = storage.read_bytes(source)
-            if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            if hashlib.sha256(data).hexdigest() != before.sha256:
                 raise RunStateError(
                     "changed after gate 4 audited it", where=source, remedy="nothing is published"
                 )
-            names.add(storage.join(files.manifest_folder, _published_name(part, number)))
-            storage.write_bytes(storage.join(files.manifest_folder, _published_name(part, number)), data)
+            target = storage.join(files.manifest_folder, now.name)
+            names.add(target)
+            storage.write_bytes(target, data)
     # What a publication that was interrupted may have left: nobody has seen it.
     try:
         for left in storage.list_files(files.manifest_folder):
@@ -145,24 +126,15 @@ def _copy_parts(files: RunFiles, audited: dict[str, Any]) -> None:
 
 def _is_newer(latest: str, run: Run) -> bool:
     """Return whether latest.json names this run, or one that started later."""
-    try:
-        return bool(storage.read_json(latest)["started_at"] >= run.record.started_at)
-    except FileNotFoundError:
-        return False
+    known = Latest.read_if_there(latest)
+    return known is not None and known.started_at >= run.record.started_at
 
 
 def _point_to(run: Run) -> None:
-    storage.write_json(
-        run.files.latest,
-        {
-            "run_id": run.record.run_id,
-            "manifest": run.files.manifest,
-            "config_sha256": run.record.config.sha256,
-            "started_at": run.record.started_at,
-            "published_at": utc_now(),
-        },
-    )
-
-
-def utc_now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    Latest(
+        run_id=run.record.run_id,
+        manifest=run.files.manifest,
+        config_sha256=run.record.config.sha256,
+        started_at=run.record.started_at,
+        published_at=utc_now(),
+    ).write(run.files.latest)

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from lensneg import storage
+from lensneg.schema.gate import Gate
 from lensneg.schema.layout import RunFiles
-from lensneg.stages.publish_manifest import utc_now
+from lensneg.schema.publication import QuarantineRecord, utc_now
+from lensneg.schema.states import Written
 
 
-def quarantine(root: str) -> dict[str, Any]:
-    """Set aside a run that failed gate 4: its files stay where they are, marked as unfit.
+def quarantine(root: str) -> Written:
+    """Mark a run that failed gate 4 as unfit: its files stay where they are.
 
-    Returns
-    -------
-    dict
-        ``uri`` of the mark.
+    Parameters
+    ----------
+    root : str
+        The run's folder, ``OUT/runs/RUN_ID``.
     """
     files = RunFiles.of_root(root)
-    gate = storage.read_json(files.gate(4))
-    failed = [c for c in gate["checks"] if c["critical"] and not c["passed"]]
-    storage.write_json(
-        files.quarantine,
-        {
-            "run_id": files.run_id,
-            "gate": gate["gate"],
-            "failed": failed,
-            "sample": files.sample_folder,
-            "quarantined_at": utc_now(),
-        },
-    )
-    return {"uri": files.quarantine}
+    gate = Gate.read(files.gate(4))
+    QuarantineRecord(
+        run_id=files.run_id,
+        gate=gate.gate,
+        failed=tuple(gate.failed),
+        sample=files.sample_folder,
+        quarantined_at=utc_now(),
+    ).write(files.quarantine)
+    return Written(uri=files.quarantine)

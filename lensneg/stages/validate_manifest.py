@@ -1,21 +1,16 @@
-"""Gate 4: a manifest is audited, where the draw left it or wherever it was published.
-
-What is checked is in :mod:`lensneg.audit.audit`; here is where a manifest to audit is found.
-"""
+"""ValidateManifest: the audit of what the draw wrote; gate 4."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from lensneg import storage
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Subject
 from lensneg.schema.columns import PARTS
-from lensneg.schema.gate import Gate
+from lensneg.schema.gate import Gate, Judged
+from lensneg.schema.quotas import Quotas
 from lensneg.schema.run import load_run
 
 
-def validate_manifest(root: str) -> dict[str, Any]:
+def validate_manifest(root: str) -> Judged:
     """Audit what the draw wrote: gate 4.
 
     Besides the gate's record, ``audited.json`` says of which bytes it was made, so that no others can be
@@ -25,24 +20,19 @@ def validate_manifest(root: str) -> dict[str, Any]:
     ----------
     root : str
         The run's folder, ``OUT/runs/RUN_ID``.
-
-    Returns
-    -------
-    dict
-        The ``gate``'s verdict.
     """
     run = load_run(root)
-    record = run.record
-    subject = Subject(
-        config=run.config,
-        run_columns=record.columns,
-        files={part: tuple(run.files.sample_parts(part)) for part in PARTS},
-        promised={},
-        strata=storage.read_json(run.files.quotas)["strata"],
-        ra=run.lenses.ra,
-        dec=run.lenses.dec,
-        sweeps={storage.basename(s.uri): storage.FileInfo(s.uri, s.size, s.etag) for s in record.sweeps},
+    found = audit(
+        Subject(
+            config=run.config,
+            run_columns=run.record.columns,
+            files={part: tuple(run.files.sample_parts(part)) for part in PARTS},
+            promised={},
+            strata=Quotas.read(run.files.quotas).strata,
+            ra=run.lenses.ra,
+            dec=run.lenses.dec,
+            sweeps={sweep.name: sweep.info for sweep in run.record.sweeps},
+        )
     )
-    found = audit(subject)
-    storage.write_json(run.files.audited, found.record())
-    return {"gate": Gate.of(4, found.checks).write(run.files.gate(4))}
+    found.parts.write(run.files.audited)
+    return Gate.of(4, found.checks).judged(run.files.gate(4))

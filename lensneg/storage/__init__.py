@@ -241,6 +241,11 @@ def exists(uri: str) -> bool:
     return True
 
 
+def is_file(uri: str) -> bool:
+    """Return whether a local path is a file; of S3, where a key may be a prefix too, never."""
+    return not is_s3(uri) and os.path.isfile(uri)
+
+
 def list_files(uri: str) -> list[FileInfo]:
     """Return all files below a folder or prefix, at any depth, ordered by URI.
 
@@ -269,23 +274,6 @@ def list_files(uri: str) -> list[FileInfo]:
                 object_uri = f"s3://{bucket}/{entry['Key']}"
                 infos.append(FileInfo(object_uri, entry["Size"], entry["ETag"].strip('"')))
     return sorted(infos)
-
-
-def list_sweep_folder(folder: str, option: str = "") -> list[FileInfo]:
-    """Return all files below a folder or prefix that a person named, in an option, as that of the sweeps.
-
-    Raises
-    ------
-    InputError
-        If a local folder does not exist.
-    """
-    try:
-        return list_files(normalize(folder))
-    except FileNotFoundError as error:
-        named = f"{option} {folder}".strip()
-        raise InputError(
-            "no such folder", where=named, remedy="name the one that holds the sweep files"
-        ) from error
 
 
 def list_non_files(uri: str) -> list[str]:

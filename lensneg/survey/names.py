@@ -61,6 +61,20 @@ def sweep_cell(name: str) -> Cell | None:
     return Cell(ra_min, ra_max, dec_min, dec_max)
 
 
+def cell_of(name: str) -> Cell:
+    """Return the cell of a file that is known to be a sweep file.
+
+    Raises
+    ------
+    ValueError
+        If the name is not one of a sweep file.
+    """
+    cell = sweep_cell(name)
+    if cell is None:
+        raise ValueError(f"{name}: the name is not one of a sweep file")
+    return cell
+
+
 def sweep_name(cell: Cell) -> str:
     """Return the file name of a cell, the inverse of :func:`sweep_cell`."""
 
@@ -68,3 +82,16 @@ def sweep_name(cell: Cell) -> str:
         return f"{ra:03.0f}{'m' if dec < 0 else 'p'}{abs(dec):03.0f}"
 
     return f"sweep-{corner(cell.ra_min, cell.dec_min)}-{corner(cell.ra_max, cell.dec_max)}.fits"
+
+
+def is_gzipped(uri: str) -> bool:
+    """Return whether a sweep file is gzipped, and so can only be read from its start."""
+    return uri.endswith(".gz")
+
+
+def looks_like_a_sweep(name: str) -> bool:
+    """Return whether a file that is no sweep file is named almost like one; companions are not meant."""
+    stem = name.lower().removesuffix(".gz").removesuffix(".fits")
+    fits_file = name.lower().endswith((".fits", ".fits.gz"))
+    companion = stem.endswith(("-lc", "-ex", "-pz"))
+    return fits_file and stem.startswith("sweep") and not companion and sweep_cell(name) is None

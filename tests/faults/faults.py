@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -78,13 +79,16 @@ def walk(data: dict[str, Any], draw: Callable[[str], None], read_items: Callable
     """
     for folder in (f"{data['out']}/runs/{data['run_id']}", f"{data['out']}/manifests/{data['run_id']}"):
         storage.remove_temporary_files(folder)  # as the one-machine run does first
-    answer = call("Preflight", data)
+    answer = call("Preflight", {"input": data})
     _passed(answer)
     root: str = answer["root"]
     if not answer["published"]:
         _sample(root, draw, read_items)
     call("PublishManifest", {"root": root})
-    with patch.object(report, "_figures", lambda *_: {"histograms": {}}):
+    with (
+        patch.object(report, "_maps", lambda *_: {}),
+        patch.object(report, "_histograms", lambda _: defaultdict(str)),
+    ):
         call("Report", {"root": root})
     return root
 

@@ -112,7 +112,7 @@ def test_a_run_does_not_go_on_with_other_inputs(world: World, tmp_path: Path, wh
     shutil.copy(world.config, config)
     here = World(sky, config, world.template, world.out, {})
     request = {**here.request(), "run_id": "two"}
-    in_child(lambda: call("Preflight", request))
+    in_child(lambda: call("Preflight", {"input": request}))
     before = {
         p: p.read_bytes() for p in (world.out / "runs" / "two").rglob("*.json") if "gates" not in p.parts
     }
@@ -131,7 +131,7 @@ def test_a_run_does_not_go_on_with_other_inputs(world: World, tmp_path: Path, wh
     else:
         request = {**request, "mode": "test"}
         told = "mode was full"
-    gate = in_child(lambda: call("Preflight", request))["gate"]
+    gate = in_child(lambda: call("Preflight", {"input": request}))["gate"]
     assert gate["passed"] is False
     assert told in gate["cause"]
     assert "choose another run id" in gate["cause"]

@@ -185,7 +185,7 @@ def run_chain(
 def test_killed_processes(world: World, tmp_path: Path) -> None:
     reset(world.template, world.out)
     # The start of the run is kept with the run; so that all runs have the same one, it is given beforehand.
-    in_child(lambda: call("Preflight", world.request()))
+    in_child(lambda: call("Preflight", {"input": world.request()}))
     seeded = tmp_path / "seeded"
     shutil.copytree(world.out, seeded)
     usual, chains, expected = {}, SHORT, world.expected

@@ -13,7 +13,7 @@ from faults import call, in_child, reset, tell
 from world import World, make_world
 
 from lensneg import storage
-from lensneg.cost.run_cost import make_bill
+from lensneg.cost.run_cost import run_cost
 from lensneg.errors import CatalogError, TransientError
 from lensneg.local.engine import local_machine
 from lensneg.local.lambdas import Invocation
@@ -21,9 +21,11 @@ from lensneg.page.summary import strata_table
 from lensneg.schema.item import Item
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.run import load_run
-from lensneg.stages.filter_sweep.item import finished
+from lensneg.stages.commit_mark import finished
 from lensneg.stages.plan_fan_out import plan_fan_out
 from lensneg.stages.preflight import gate1 as preflight
+from lensneg.stages.preflight import input_checks
+from lensneg.stages.preflight.inspection import Inspection
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_a_catalogue_that_changed_after_gate_1_is_refused(world: World, tmp_path
     sky = tmp_path / "sky"
     shutil.copytree(world.sky, sky)
     here = World(sky, world.config, world.template, world.out, {})
-    root = in_child(lambda: call("Preflight", here.request()))["root"]
+    root = in_child(lambda: call("Preflight", {"input": here.request()}))["root"]
     with (sky / "positives.csv").open("a") as file:
         file.write("\n")
     with pytest.raises(CatalogError, match=r"positives\.csv: the file changed after gate 1"):
@@ -103,7 +105,7 @@ def test_s3_that_is_busy_is_no_fault_of_a_file(world: World, monkeypatch: pytest
 
     for name in ("probe_sweep", "read_catalog"):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(preflight, name, busy)
+            patch.setattr(input_checks, name, busy)
             with pytest.raises(TransientError, match="SlowDown"):
                 preflight.preflight(world.request())
 
@@ -111,17 +113,17 @@ def test_s3_that_is_busy_is_no_fault_of_a_file(world: World, monkeypatch: pytest
 def test_two_starts_at_once_with_other_inputs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them writes the inventory; the other sees that, and what is different."""
     reset(world.template, world.out)
-    check = preflight._Inspection._not_published
 
-    def meanwhile(self: Any, record: Any) -> None:
-        other = record.model_copy(update={"mode": "test"})
-        storage.write_json(self.files.inventory, other.model_dump(mode="json"))
-        check(self, record)
+    def meanwhile(self: Inspection) -> bool:
+        assert self.record is not None
+        self.record.model_copy(update={"mode": "test"}).write(self.files.inventory)
+        return keep(self)
 
-    monkeypatch.setattr(preflight._Inspection, "_not_published", meanwhile)
-    gate = preflight.preflight(world.request())["gate"]
-    assert gate["passed"] is False
-    assert "mode was test" in gate["cause"]
+    keep = Inspection.keep_record
+    monkeypatch.setattr(Inspection, "keep_record", meanwhile)
+    gate = preflight.preflight(world.request()).gate
+    assert gate.passed is False
+    assert "mode was test" in gate.cause
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"run_id": 1}', "\x00"])
@@ -130,10 +132,10 @@ def test_an_inventory_that_is_none_is_named(world: World, text: str) -> None:
     path = world.out / "runs" / "one" / "inventory.json"
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    gate = preflight.preflight(world.request())["gate"]
-    assert gate["passed"] is False
-    assert str(path) in gate["cause"]
-    assert "choose another run id" in gate["cause"]
+    gate = preflight.preflight(world.request()).gate
+    assert gate.passed is False
+    assert str(path) in gate.cause
+    assert "choose another run id" in gate.cause
 
 
 def test_the_local_run_does_not_touch_someones_own_s3(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,10 +156,10 @@ def test_a_summary_that_is_half_written_is_none(root: str, text: str) -> None:
     """A job that was killed leaves it so; what shows a failed run must not stumble over it."""
     files = RunFiles.of_root(root)
     whole = strata_table(files)
-    assert sum(stratum["drawn"] for stratum in whole) > 0
+    assert sum(stratum.drawn for stratum in whole) > 0
     Path(files.sample_summary).write_text(text)
-    assert sum(stratum["drawn"] for stratum in strata_table(files)) == 0
-    assert make_bill(load_run(root))["draw"] is None
+    assert sum(stratum.drawn for stratum in strata_table(files)) == 0
+    assert run_cost(load_run(root)).draw is None
 
 
 @pytest.mark.parametrize("by", ["Python", "NumPy", "Arrow"])

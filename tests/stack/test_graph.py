@@ -20,7 +20,7 @@ from deployed import BUCKET, ROOT, deployed
 from lensneg.local.emr import local_submit_parameters, spark_submit_line
 from lensneg.local.engine import render, substitutions
 from lensneg.schema.check import Check, brief
-from lensneg.schema.config_file import config_sha256
+from lensneg.schema.config import config_sha256
 from lensneg.schema.gate import Gate
 from lensneg.schema.layout import RunFiles
 from lensneg.stages.plan_fan_out import plan_fan_out
@@ -200,7 +200,7 @@ class Plan:
         self.files = RunFiles(str(folder), "r" * 63)
         Path(self.files.root).mkdir(parents=True)
         Path(self.files.inventory).write_text(json.dumps(record))
-        self.output = plan_fan_out(self.files.root)
+        self.output = plan_fan_out(self.files.root).as_json()
         self.items = json.loads(Path(self.files.items).read_text())
 
 
@@ -213,10 +213,10 @@ def worst_verdict(items: list[dict[str, Any]]) -> dict[str, Any]:
     """The verdict of a gate whose every check failed, each naming every item."""
     reasons = brief([f"{item['id']}: {'é' * 500}" for item in items], 3)
     checks = [
-        Check(name="n" * 40, passed=False, expected="x" * 200, actual=reasons, hint="h" * 200)
+        Check(name="n" * 40, passed=False, expected="x" * 200, actual=reasons, remedy="h" * 200)
         for _ in range(20)
     ]
-    return Gate.of(2, checks).verdict()
+    return Gate.of(2, checks).verdict.as_json()
 
 
 def test_no_payload_comes_near_the_limit(planned: Plan) -> None:
@@ -233,7 +233,7 @@ def test_no_payload_comes_near_the_limit(planned: Plan) -> None:
     verdict = worst_verdict(planned.items)
     sizes: dict[str, int] = {"MiniTest": size({"mini_test_of": request}) + 500}
     failed_mini_test = {**request, "mini_test": ERROR_OUTPUT}
-    sizes["Preflight"] = size(failed_mini_test)
+    sizes["Preflight"] = size({"input": failed_mini_test, "execution_arn": "a" * 300})
     data = {
         "root": planned.files.root + "o" * 1000,
         "mode": "full",
@@ -245,11 +245,11 @@ def test_no_payload_comes_near_the_limit(planned: Plan) -> None:
     sizes["FilterSweep"] = max(size({"root": data["root"], "item": item}) for item in planned.items)
     data["map_run"] = {"MapRunArn": "a" * 300, "ResultWriterDetails": {"Bucket": "b" * 63, "Key": "k" * 1024}}
     data["map_error"] = ERROR_OUTPUT
-    sizes["SummarizeFanOut"] = size(data)
+    sizes["SummarizeFanOut"] = size({"root": data["root"], "execution_arn": "a" * 300, "state": data})
     submit = job_parameters(deployed().definition(), data["root"])
     data["job"] = {"JobRun": {**submit, "StateDetails": "d" * 256}}
     data["job_error"] = ERROR_OUTPUT
-    sizes["CheckSample"] = size(data)
+    sizes["CheckSample"] = size({"root": data["root"], "execution_arn": "a" * 300, "state": data})
     assert max(sizes.values()) < MAX_PAYLOAD / 2, sizes
     # Neither grows with the number of files.
     assert sizes["FilterSweep"] < 4_000

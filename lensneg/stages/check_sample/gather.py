@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,9 @@ from lensneg.rules.split import split_of_pixel
 from lensneg.schema.arrays import IntArray
 from lensneg.schema.columns import ANNOTATED_SCHEMA, POOL_SCHEMA, REPETITIVE
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.quotas import DrawKey, Quotas, draws_of
 from lensneg.schema.run import Run
+from lensneg.schema.sample_summary import SampleSummary
 from lensneg.schema.tables import read_table, write_table
 
 #: What decides whether a row was drawn.
@@ -46,37 +48,33 @@ _SMALL_ROW_GROUP: Final = 2 << 20
 _S3_THREADS: Final = 16
 
 
+#: Rows of each row group of a pool file, and the lowest priority among them.
+RowGroups = tuple[tuple[int, int], ...]
+
+
 class Draw(NamedTuple):
     """What was drawn from one stratum and pool: all its sources up to ``last_priority``."""
 
-    nobs_z_bin: str
-    type_bin: str
-    pool: str
+    key: DrawKey
     available: int
     rows: int
     last_priority: int
 
 
-def settled_draws(quotas: dict[str, Any], summary: dict[str, Any]) -> list[Draw]:
+def settled_draws(quotas: Quotas, summary: SampleSummary) -> list[Draw]:
     """Return the draws of a run, in the manifest's order.
 
     Parameters
     ----------
-    quotas : dict
-        quotas.json.
-    summary : dict
-        The Spark job's summary.json.
+    quotas : Quotas
+    summary : SampleSummary
+        What the Spark job wrote.
     """
-    last = {(r["nobs_z_bin"], r["type_bin"], r["pool"]): r for r in summary["rows"]}
-    keys = [
-        (stratum["nobs_z_bin"], stratum["type_bin"], pool["pool"], pool["available"])
-        for stratum in quotas["strata"]
-        for pool in stratum["pools"]
-    ]
+    drawn = summary.drawn
     return [
-        Draw(*key, last[key[:3]]["rows"], last[key[:3]]["last_priority"])
-        for key in keys
-        if key[:3] in last and last[key[:3]]["rows"]
+        Draw(key, pool.available, drawn[key].rows, drawn[key].last_priority)
+        for key, pool in draws_of(quotas.strata)
+        if key in drawn and drawn[key].rows
     ]
 
 
@@ -92,8 +90,8 @@ class _Membership:
 
     def __init__(self, draws: list[Draw]) -> None:
         self._bins = [
-            sorted({draw.nobs_z_bin for draw in draws}),
-            sorted({draw.type_bin for draw in draws}),
+            sorted({draw.key.nobs_z_bin for draw in draws}),
+            sorted({draw.key.type_bin for draw in draws}),
             list(POOLS),
         ]
         # One place more on each axis: a bin that nothing is drawn from has index -1.
@@ -101,7 +99,7 @@ class _Membership:
         self._draw = np.full(shape, -1, dtype=np.int64)
         self._last = np.full(shape, PRIORITY_MIN, dtype=np.int64)
         for number, draw in enumerate(draws):
-            place = tuple(values.index(key) for values, key in zip(self._bins, draw[:3], strict=True))
+            place = tuple(values.index(key) for values, key in zip(self._bins, draw.key, strict=True))
             self._draw[place], self._last[place] = number, draw.last_priority
 
     def of(self, keys: pa.Table) -> tuple[IntArray, IntArray]:
@@ -120,7 +118,7 @@ def _codes(column: pa.ChunkedArray, values: list[str]) -> npt.NDArray[np.int32]:
     return rows
 
 
-def gather_negatives(run: Run, quotas: dict[str, Any], draws: list[Draw]) -> pa.Table:
+def gather_negatives(run: Run, quotas: Quotas, draws: list[Draw]) -> pa.Table:
     """Return the rows of some draws from the pool files, as they stand in the manifest.
 
     Of a source that stands in several rows of one stratum and pool, the first by sweep file and row is
@@ -129,8 +127,8 @@ def gather_negatives(run: Run, quotas: dict[str, Any], draws: list[Draw]) -> pa.
     Parameters
     ----------
     run : Run
-    quotas : dict
-        quotas.json: the pool files and their row groups.
+    quotas : Quotas
+        The pool files and their row groups.
     draws : list of Draw
 
     Returns
@@ -149,11 +147,11 @@ def gather_negatives(run: Run, quotas: dict[str, Any], draws: list[Draw]) -> pa.
     sizes = _sizes(run.files)
 
     def gather(name: str) -> _Drawn:
-        groups = quotas["row_groups"][name]
+        groups = quotas.row_groups[name]
         return _drawn_of_file(run.files, name, sizes.get(name), groups, highest, membership)
 
     with _readers(run.files) as threads:
-        found = _together(list(threads.map(gather, quotas["pool_files"])) if draws else [])
+        found = _together(list(threads.map(gather, quotas.pool_files)) if draws else [])
     rows = found.rows.unify_dictionaries().combine_chunks()
     order = _manifest_order(rows, found.draw)
     weight = np.array([d.available / d.rows for d in draws], dtype=np.float64)
@@ -162,7 +160,7 @@ def gather_negatives(run: Run, quotas: dict[str, Any], draws: list[Draw]) -> pa.
 
 @contextmanager
 def _pool_file(
-    files: RunFiles, name: str, size: int | None, row_groups: list[list[int]]
+    files: RunFiles, name: str, size: int | None, row_groups: RowGroups
 ) -> Iterator[pq.ParquetFile]:
     """Open a pool file; whatever proves that it is not the one that was counted is a RunStateError."""
     uri = storage.join(files.pool_folder, name)
@@ -196,26 +194,26 @@ def _readers(files: RunFiles) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_S3_THREADS if storage.is_s3(files.root) else os.cpu_count())
 
 
-def other_pool_files(files: RunFiles, quotas: dict[str, Any]) -> list[str]:
+def other_pool_files(files: RunFiles, quotas: Quotas) -> list[str]:
     """Return what is wrong with pool files that are not those that were counted, as far as footers tell."""
     sizes = _sizes(files)
 
     def reason(name: str) -> str:
         try:
-            with _pool_file(files, name, sizes.get(name), quotas["row_groups"][name]):
+            with _pool_file(files, name, sizes.get(name), quotas.row_groups[name]):
                 return ""
         except RunStateError as error:
             return str(error)
 
     with _readers(files) as threads:
-        return [text for text in threads.map(reason, quotas["pool_files"]) if text]
+        return [text for text in threads.map(reason, quotas.pool_files) if text]
 
 
 def _drawn_of_file(
     files: RunFiles,
     name: str,
     size: int | None,
-    row_groups: list[list[int]],
+    row_groups: RowGroups,
     highest: int,
     membership: _Membership,
 ) -> _Drawn:
@@ -275,7 +273,7 @@ def _manifest_order(rows: pa.Table, draw: IntArray) -> IntArray:
 
 def read_positives(run: Run) -> pa.Table:
     """Return the run's positives as they stand in the manifest: SummarizeFanOut has put them in order."""
-    rows = read_table(run.files.matched_positives)
+    rows = read_table(run.files.matched_positives, POOL_SCHEMA)
     return _annotate(rows, np.ones(len(rows)), run)
 
 

@@ -22,6 +22,7 @@ from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.pool import write_pool
 from lensneg.schema.run import Run
 from lensneg.schema.tables import write_table
+from lensneg.stages.commit_mark import finished
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, pool_table
 from lensneg.survey.fits_layout import SweepFile
@@ -84,30 +85,8 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         seconds=round(time.perf_counter() - started, 3),
     )
     # Not waited for either: what a loss of power leaves of it is not JSON, and the item is done again.
-    storage.write_json(run.files.stats(item.id), stats.model_dump(mode="json"), durable=False)
+    stats.write(run.files.stats(item.id), durable=False)
     return stats
-
-
-def finished(run: Run, item: Item) -> ItemStats | None:
-    """Return an item's stats if it is done: same bytes of the file, same config, same code.
-
-    Its tables must be there, too, and whole: they are written before the stats, but not waited for.
-    """
-    try:
-        stats = ItemStats.model_validate_json(storage.read_bytes(run.files.stats(item.id)))
-        tables = [(run.files.pool(item.id), stats.pool_bytes)]
-        if stats.positives_bytes:
-            tables.append((run.files.positives(item.id), stats.positives_bytes))
-        if any(storage.stat(uri).size != size for uri, size in tables):
-            return None
-    except (FileNotFoundError, ValueError):
-        return None
-    same = (
-        stats.item == item
-        and stats.config_sha256 == run.record.config.sha256
-        and stats.code_version == run.record.code.code_version
-    )
-    return stats if same else None
 
 
 def _planned_file(item: Item) -> tuple[storage.FileInfo, SweepFile]:

@@ -29,7 +29,7 @@ class NearbyLenses:
         # A box of 5 by 5 degrees reaches farthest in its corners; a degree more holds its margin.
         radius = np.arccos((corners @ centre).min()) + np.radians(1.0)
         config, lenses = run.config, run.lenses
-        near = lenses.vectors @ centre >= np.cos(radius)
+        near = unit_vectors(lenses.ra, lenses.dec) @ centre >= np.cos(radius)
         self.positive_rows = np.flatnonzero(near & lenses.is_positive)
         self.lenses = PositionIndex(lenses.ra[near], lenses.dec[near], config.lenses.exclusion_radius_arcsec)
         self.positives = PositionIndex(

@@ -81,7 +81,7 @@ def account_checks(
                 passed=False,
                 expected="to be allowed to look",
                 actual=str(error),
-                hint="grant Preflight's role emr-serverless:GetApplication, servicequotas:GetServiceQuota, "
+                remedy="grant Preflight's role emr-serverless:GetApplication, servicequotas:GetServiceQuota, "
                 "lambda:GetAccountSettings and lambda:GetFunctionConcurrency",
                 critical=False,
             )
@@ -96,7 +96,7 @@ def _application(emr: Any, application_id: str) -> Check:
         passed=state in _READY_STATES and (starts or state not in _AT_REST),
         expected="an EMR Serverless application that is started, or starts by itself",
         actual=f"{application_id} is {state}" + ("" if starts else " and does not start by itself"),
-        hint="start the application, or deploy the stack again",
+        remedy="start the application, or deploy the stack again",
     )
 
 
@@ -111,7 +111,7 @@ def _vcpu_quota(client: Client, application_id: str) -> Check:
         passed=quota >= needed,
         expected=f"a quota of at least {needed:g} vCPUs, the application's maximum capacity",
         actual=f"{quota:g} vCPUs in this account and Region",
-        hint=f"ask Service Quotas for more ({code}), or deploy with a smaller maximum capacity: a job that "
+        remedy=f"ask Service Quotas for more ({code}), or deploy with a smaller maximum capacity: a job that "
         "goes beyond the quota fails",
     )
 
@@ -129,6 +129,6 @@ def _concurrency(client: Any, environment: Mapping[str, str], max_concurrency: i
         passed=free >= max_concurrency,
         expected=f"room for {max_concurrency:,} FilterSweep functions at a time (max_concurrency)",
         actual=f"{free:,} {where}",
-        hint="give a smaller max_concurrency in the input, or ask Service Quotas for more: "
+        remedy="give a smaller max_concurrency in the input, or ask Service Quotas for more: "
         "items that are throttled too often fail",
     )

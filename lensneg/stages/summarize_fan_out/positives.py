@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lensneg import storage
 from lensneg.rules.matching import best_matches
 from lensneg.rules.strata import Stratum, strata_of, type_order
 from lensneg.schema.columns import POOL_SCHEMA, POSITIVES_SCHEMA, ROW_ORDER
@@ -18,7 +17,7 @@ from lensneg.schema.item import ItemStats
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_table
 from lensneg.stages.summarize_fan_out.results import each
-from lensneg.survey.names import sweep_cell
+from lensneg.survey.names import cell_of
 
 
 def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Table, PositiveCounts]:
@@ -33,7 +32,7 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
     counts : PositiveCounts
     """
     candidates = [s.item.id for s in stats if s.candidate_matches]
-    tables = each(lambda id_: read_table(run.files.positives(id_)), candidates)
+    tables = each(lambda id_: read_table(run.files.positives(id_), POSITIVES_SCHEMA), candidates)
     best = best_matches(pa.concat_tables([POSITIVES_SCHEMA.empty_table(), *tables]))
     entry = best["catalog_row"].to_numpy()
     in_strata = _in_strata(best, run)
@@ -54,7 +53,7 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
     source = pa.array(row_of[shown], mask=row_of[shown] < 0)
     matches = pa.table(
         {
-            "name": read_table(run.files.lenses)["name"].take(pa.array(shown)),
+            "name": [lenses.names[i] for i in shown.tolist()],
             "ra": lenses.ra[shown],
             "dec": lenses.dec[shown],
             "inside": inside[shown],
@@ -94,10 +93,8 @@ def _inside_done(run: Run, stats: list[ItemStats]) -> npt.NDArray[np.bool_]:
         rows[entry.item.sweep] += entry.rows_in
     inside = np.zeros(len(run.lenses.ra), dtype=bool)
     for sweep in run.record.sweeps:
-        cell = sweep_cell(storage.basename(sweep.uri))
-        assert cell is not None  # gate 1 listed it by its name
         if rows[sweep.uri] == sweep.rows:
-            inside |= cell.holds(run.lenses.ra, run.lenses.dec)
+            inside |= cell_of(sweep.name).holds(run.lenses.ra, run.lenses.dec)
     return inside
 
 

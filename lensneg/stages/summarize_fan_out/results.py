@@ -8,17 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lensneg import storage
+from lensneg.errors import RunStateError
 from lensneg.rules.pools import POOLS
 from lensneg.rules.selection import CUT_REASONS
 from lensneg.rules.strata import Stratum
-from lensneg.schema.item import Item, ItemStats
+from lensneg.schema.item import Item, ItemError, ItemStats
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.run import Run
-from lensneg.stages.filter_sweep.item import finished
+from lensneg.stages.commit_mark import finished
 
 T = TypeVar("T")
-
 U = TypeVar("U")
 
 #: Small files are read by this many threads: on S3 each costs a round trip.
@@ -27,8 +26,26 @@ _READ_THREADS = 32
 
 @dataclass(frozen=True)
 class FanOut:
-    """The map's results, added up."""
+    """The map's results, added up.
 
+    Attributes
+    ----------
+    items : list of Item
+        All that were planned.
+    stats : list of ItemStats
+        Of those that are done.
+    missing : dict of str to str
+        Why, by item that is not done.
+    rows_in, rows_kept : int
+    cut : dict of str to int
+        Rows by the first rule that each failed.
+    available : dict of (Stratum, str) to int
+        Rows of the pool by stratum and pool.
+    confusers : dict of str to int
+        Rows of the pool by confuser category.
+    """
+
+    items: list[Item]
     stats: list[ItemStats]
     missing: dict[str, str]
     rows_in: int
@@ -45,6 +62,7 @@ class FanOut:
 
 
 def each(function: Callable[[T], U], values: Iterable[T]) -> list[U]:
+    """Return a function's results for many small files, several at a time."""
     with ThreadPoolExecutor(_READ_THREADS) as threads:
         return list(threads.map(function, values))
 
@@ -63,6 +81,7 @@ def add_up(run: Run, items: list[Item]) -> FanOut:
         for count in entry.counts:
             available[Stratum(count.nobs_z_bin, count.type_bin), count.pool] += count.rows
     return FanOut(
+        items=items,
         stats=stats,
         missing=dict(zip(missing, each(lambda id_: _why(run.files, id_), missing), strict=True)),
         rows_in=sum(entry.rows_in for entry in stats),
@@ -76,6 +95,6 @@ def add_up(run: Run, items: list[Item]) -> FanOut:
 def _why(files: RunFiles, item_id: str) -> str:
     """Return why an item has no stats, as its task said."""
     try:
-        return str(storage.read_json(files.error(item_id))["message"])
-    except FileNotFoundError:
+        return ItemError.read(files.error(item_id)).message
+    except (FileNotFoundError, RunStateError):
         return "its task ended without a word: out of time or memory, or never started"

@@ -1,17 +1,17 @@
-"""Reading a config file: YAML without its surprises, then the schema."""
+"""YAML as a config writes it: PyYAML's safe loader, without its surprises."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Final
 
 import yaml
-from pydantic import ValidationError
 
 from lensneg.errors import ConfigError
-from lensneg.schema.config import Config
+
+#: A file that has every key, with comments.
+EXAMPLE: Final = "configs/negative_sampling_v1.yaml"
 
 #: A config of more characters is not read: it would only take time and memory.
 _LARGEST_TEXT = 256 << 10
@@ -58,76 +58,33 @@ for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
     _StrictLoader.add_constructor(_tag, _plain_number)
 
 
-def config_sha256(text: str) -> str:
-    """Return the SHA-256 of a config file's text, as ``sha256sum`` prints it for the file."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def parse_config(text: str, source: str = "config") -> Config:
-    """Parse and validate the text of a config file.
+def load_yaml(text: str, source: str) -> Any:
+    """Return the value of a YAML text, with sequences as tuples, so that nothing of it can be changed.
 
     Parameters
     ----------
     text : str
-        YAML.
     source : str
         Where the text comes from; named in errors.
-
-    Returns
-    -------
-    Config
 
     Raises
     ------
     ConfigError
-        If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
-        fault is named with its key, its value and what was expected.
+        If the text is not YAML, gives a key twice, or is far larger than a config.
     """
-    data = load_yaml(text, source)
-    if not isinstance(data, dict):
-        raise ConfigError(
-            f"expected a mapping of sections (name, version, sweeps, …), got {type(data).__name__}",
-            where=source,
-            remedy="start from configs/negative_sampling_v1.yaml",
-        )
-    try:
-        # Sequences in YAML are lists; the models hold tuples, so that a config cannot be changed.
-        return Config.model_validate(_tuples(data))
-    except ValidationError as error:
-        faults = [_describe(fault) for fault in error.errors(include_url=False)]
-        raise ConfigError(
-            f"{source}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults)
-        ) from error
-
-
-def load_yaml(text: str, source: str) -> Any:
     if len(text) > _LARGEST_TEXT:
         raise ConfigError(
             f"{len(text):,} characters",
             where=source,
-            remedy="a config has a few thousand: start from configs/negative_sampling_v1.yaml",
+            remedy=f"a config has a few thousand: start from {EXAMPLE}",
         )
     try:
         # _StrictLoader is a SafeLoader: it constructs plain values only.
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+        return _tuples(yaml.load(text, Loader=_StrictLoader))  # noqa: S506
     except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
         raise ConfigError(
             f"not a readable YAML file: {error}", where=source, remedy="correct it there"
         ) from error
-
-
-def config_version(text: str) -> tuple[str, str]:
-    """Return name and version of a config's text, of whatever schema.
-
-    Raises
-    ------
-    ConfigError
-        If it is not YAML, or has no name and version.
-    """
-    data = load_yaml(text, "config")
-    if not isinstance(data, dict) or not {"name", "version"} <= set(data):
-        raise ConfigError("config: no name and version")
-    return str(data["name"]), str(data["version"])
 
 
 def _tuples(value: Any) -> Any:
@@ -136,15 +93,3 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_tuples(item) for item in value)
     return value
-
-
-def _describe(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
-    if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it, or check its spelling"
-    if fault["type"] == "missing":
-        return f"{key}: missing; see configs/negative_sampling_v1.yaml"
-    value = repr(fault["input"])
-    if len(value) > 80:
-        value = value[:77] + "..."
-    return f"{key}: got {value}; {fault['msg'].removeprefix('Value error, ')}"
