@@ -21,14 +21,15 @@ from published import publish
 
 from lensneg import storage
 from lensneg.aws import progress, run_cost_so_far
-from lensneg.aws.calls import Aws, Call, aws_errors
+from lensneg.aws.calls import Aws, Call
 from lensneg.aws.deployment import read_stack, require_complete
-from lensneg.aws.history import Execution, History, StateVisit, read_history
+from lensneg.aws.history import Execution, History, StateVisit, describe, read_history
 from lensneg.aws.readiness import preflight
 from lensneg.cli import cli
 from lensneg.errors import InputError, TransientError
 from lensneg.schema.publication import Latest
 from lensneg.stages.preflight import account as account_module
+from lensneg.storage.errors import aws_errors
 
 CONFIG = CONFIGS / "negative_sampling_v1.yaml"
 
@@ -243,19 +244,28 @@ def refusal(code: str, message: str) -> ClientError:
             refusal("AccessDenied", "User: x is not authorized to perform: iam:PassRole on resource: y"),
             "lack iam:PassRole",
         ),
-        (refusal("ExecutionDoesNotExist", "no"), "arn:x: no such execution; lensneg aws status"),
+        (refusal("ExecutionDoesNotExist", "gone"), "stepfunctions: refuses states:StartExecution: gone"),
     ],
 )
 def test_errors_say_what_to_do(error: Exception, expected: str) -> None:
     with (
         pytest.raises(InputError, match=expected),
-        aws_errors(Call("stepfunctions", "start_execution", {"executionArn": "arn:x"})),
+        aws_errors("stepfunctions", Call("stepfunctions", "start_execution").iam_action),
     ):
         raise error
 
 
+def test_an_execution_that_is_not_there_is_named() -> None:
+    class Forgetful:
+        def describe_execution(self, executionArn: str) -> None:  # noqa: N803 (boto3's name)
+            raise refusal("ExecutionDoesNotExist", "gone")
+
+    with pytest.raises(InputError, match="arn:x: no such execution; lensneg aws status"):
+        describe(Aws(make_client=lambda _: Forgetful()), "arn:x")
+
+
 def test_throttling_may_be_tried_again() -> None:
-    with pytest.raises(TransientError, match="tries again"), aws_errors(Call("lambda", "x")):
+    with pytest.raises(TransientError, match="tries again"), aws_errors("lambda", "lambda:X"):
         raise refusal("ThrottlingException", "slow")
 
 

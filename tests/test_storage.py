@@ -404,7 +404,7 @@ def test_parts_of_uris() -> None:
 
 
 def test_an_object_in_many_parts_is_read_in_order(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "_PART_BYTES", 1000)
+    monkeypatch.setattr(storage.s3, "PART_BYTES", 1000)
     data = bytes(range(256)) * 100
     storage.write_bytes(f"{s3}/many", data)
     reader = storage.open_range(f"{s3}/many", 37, 20_011)
@@ -449,7 +449,7 @@ def test_a_body_that_always_breaks_off_is_an_error(s3: str, no_waiting: list[flo
         ("SlowDown", 503, TransientError, 8),
         ("InternalError", 500, TransientError, 8),
         ("AccessDenied", 403, InputError, 1),
-        ("InvalidAccessKeyId", 403, StorageError, 1),
+        ("InvalidAccessKeyId", 403, InputError, 1),
         ("InvalidRequest", 400, StorageError, 1),
         ("NoSuchKey", 404, FileNotFoundError, 1),
     ],

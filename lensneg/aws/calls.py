@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from lensneg.errors import InputError, TransientError
+from lensneg.storage.errors import aws_errors
 
 #: IAM's prefix of a service's actions, where it is not boto3's name of the service.
 _IAM_PREFIXES: Final = {"stepfunctions": "states", "service-quotas": "servicequotas"}
 
 #: The aws command's name of a service, where it is another.
 _CLI_NAMES: Final = {"s3": "s3api"}
-
-_CREDENTIALS_ADVICE: Final = (
-    "name a profile (AWS_PROFILE), sign in (aws sso login), or give AWS_ACCESS_KEY_ID and "
-    "AWS_SECRET_ACCESS_KEY"
-)
-
-_BAD_CREDENTIALS: Final = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-        "InvalidSignatureException",
-        "AuthFailure",
-    }
-)
-
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
-
-_THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown"})
 
 
 @dataclass(frozen=True)
@@ -61,6 +37,18 @@ class Call:
     operation: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def iam_action(self) -> str:
+        """The IAM action that the call needs.
+
+        Examples
+        --------
+        >>> Call("stepfunctions", "start_execution").iam_action
+        'states:StartExecution'
+        """
+        prefix = _IAM_PREFIXES.get(self.service, self.service)
+        return f"{prefix}:{''.join(word.capitalize() for word in self.operation.split('_'))}"
+
     def __str__(self) -> str:
         from botocore import xform_name
 
@@ -78,7 +66,7 @@ def _make_client(service: str) -> Any:
     import boto3  # a command that asks nothing of AWS should not wait for it
 
     make: Any = boto3.client  # its stubs know a name only as a literal
-    with aws_errors(Call(service, "client")):
+    with aws_errors(service, "a client"):
         return make(service)
 
 
@@ -127,14 +115,14 @@ class Aws:
         """
         call = Call(service, operation, parameters)
         self.note(str(call))
-        with aws_errors(call):
+        with aws_errors(call.service, call.iam_action):
             return dict(getattr(self.client(service), operation)(**parameters))
 
     def pages(self, service: str, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Yield what a call lists under ``key``, page after page, as the ``aws`` command does by itself."""
         call = Call(service, operation, parameters)
         self.note(str(call))
-        with aws_errors(call):
+        with aws_errors(call.service, call.iam_action):
             for page in self.client(service).get_paginator(operation).paginate(**parameters):
                 yield from page[key]
 
@@ -144,75 +132,3 @@ class Aws:
             self.note(str(Call(service, operation, parameters)))
             return {}
         return self.read(service, operation, **parameters)
-
-
-def error_code(error: BaseException | None) -> str:
-    """Return the code that AWS gave with an error, if it gave one."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-
-
-@contextmanager
-def aws_errors(call: Call) -> Iterator[None]:
-    """Turn botocore's errors into ones that say what is wrong and what to do."""
-    from botocore import exceptions as boto
-
-    no_credentials = (
-        boto.NoCredentialsError,
-        boto.PartialCredentialsError,
-        boto.CredentialRetrievalError,
-        boto.ProfileNotFound,
-        boto.SSOError,
-        boto.TokenRetrievalError,
-    )
-    try:
-        yield
-    except no_credentials as error:
-        raise InputError(f"no AWS credentials ({error}): {_CREDENTIALS_ADVICE}") from error
-    except boto.NoRegionError as error:
-        raise InputError(
-            "no AWS Region: set AWS_DEFAULT_REGION, or a region in the profile (aws configure)"
-        ) from error
-    except boto.ClientError as error:
-        raise _client_error(call, error) from error
-    except (boto.ConnectionError, boto.HTTPClientError) as error:
-        raise TransientError(
-            f"cannot be reached: {error}",
-            where=call.service,
-            remedy="is the network up, and is the Region right?",
-        ) from error
-    except boto.BotoCoreError as error:
-        raise InputError(str(error), where=str(call)) from error
-
-
-def denied_action(call: Call, message: str) -> str:
-    """Return the IAM action that was denied.
-
-    Examples
-    --------
-    >>> denied_action(Call("stepfunctions", "start_execution"), "no")
-    'states:StartExecution'
-    """
-    named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
-    if named:
-        return named[1]
-    prefix = _IAM_PREFIXES.get(call.service, call.service)
-    return f"{prefix}:{''.join(word.capitalize() for word in call.operation.split('_'))}"
-
-
-def _client_error(call: Call, error: Any) -> InputError | TransientError:
-    code, message = error_code(error), str(error.response.get("Error", {}).get("Message", error))
-    if code in _BAD_CREDENTIALS:
-        return InputError(f"AWS does not accept the credentials ({code}: {message}): {_CREDENTIALS_ADVICE}")
-    if code in _DENIED:
-        return InputError(
-            f"access denied: these credentials lack {denied_action(call, message)} ({message})",
-            remedy="add it to the policy of the user or role, or use another profile (AWS_PROFILE)",
-        )
-    if code in _THROTTLED:
-        return TransientError(
-            f"throttled ({message})", where=call.service, remedy="the same command tries again"
-        )
-    if code == "ExecutionDoesNotExist":
-        arn = call.parameters.get("executionArn", "")
-        return InputError("no such execution", where=arn, remedy="lensneg aws status lists them")
-    return InputError(f"{call.service} refuses {call.operation.replace('_', '-')}: {message} ({code})")

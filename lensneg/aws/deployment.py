@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from lensneg.aws.calls import Aws, error_code
+from lensneg.aws.calls import Aws
 from lensneg.errors import InputError
+from lensneg.storage.errors import error_code
 
 
 @dataclass(frozen=True)

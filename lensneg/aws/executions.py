@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from lensneg import storage
-from lensneg.aws.calls import Aws, error_code
+from lensneg.aws.calls import Aws
 from lensneg.aws.deployment import Stack
 from lensneg.aws.history import Execution, describe
 from lensneg.aws.uploads import Upload, catalog_upload, config_upload, sweep_uploads
@@ -17,6 +17,7 @@ from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import RunRecord
+from lensneg.storage.errors import error_code
 
 #: What the state machine adds to an execution's name for that of its mini-test.
 MINI_TEST_SUFFIX: Final = "-mini-test"

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from lensneg.aws.calls import Aws
+from lensneg.errors import InputError
+from lensneg.storage.errors import error_code
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,13 @@ def describe(aws: Aws, arn: str) -> Execution:
     InputError
         If there is no such execution.
     """
-    found = aws.read("stepfunctions", "describe_execution", executionArn=arn)
+    try:
+        found = aws.read("stepfunctions", "describe_execution", executionArn=arn)
+    except InputError as error:
+        if error_code(error.__cause__) != "ExecutionDoesNotExist":
+            raise
+        remedy = "lensneg aws status lists them"
+        raise InputError("no such execution", where=arn, remedy=remedy) from error.__cause__
     try:
         data = json.loads(found.get("input") or "{}")
     except ValueError:

@@ -8,18 +8,16 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from lensneg import cost, storage
-from lensneg.aws.calls import Aws, Call, error_code
+from lensneg.aws.calls import Aws, Call
 from lensneg.aws.deployment import COMPLETE, Stack, read_stack
 from lensneg.errors import InputError, LensnegError
 from lensneg.schema.check import Check
 from lensneg.stages.preflight import account
+from lensneg.storage.errors import error_code, is_denied
 from lensneg.survey.names import sweep_cell
 
 #: Days after which a table of prices should be compared with AWS's pages again.
 PRICES_GOOD_FOR: Final = 180
-
-#: Codes by which AWS says that something may not be looked at: whether it is there is then not known.
-_NOT_ALLOWED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
 
 
 def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = None) -> Iterator[Check]:
@@ -110,7 +108,7 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
 
 
 def _unknown(name: str, error: Exception) -> Check:
-    allowed = error_code(error.__cause__) not in _NOT_ALLOWED
+    allowed = not is_denied(error.__cause__)
     return Check(
         name=name,
         passed=False,

@@ -130,7 +130,7 @@ def test_a_run_in_bad_weather(
 ) -> None:
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.001)))
-    monkeypatch.setattr(storage, "_PART_BYTES", 128 << 10)  # so that a small file has many parts
+    monkeypatch.setattr(storage.s3, "PART_BYTES", 128 << 10)  # so that a small file has many parts
     expected = {uri: data for uri, data in fair.items() if "/manifests/" in uri}
     with through(f"http://{server}"):
         fill(world)

@@ -1,0 +1,165 @@
+"""What can go wrong with AWS and with a disk, in one vocabulary: each error says what to do."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from lensneg.errors import InputError, LensnegError, StorageError, TransientError
+
+_MISSING: Final = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+
+#: Codes by which AWS says that something is not allowed.
+_DENIED: Final = frozenset(
+    {"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation"}
+)
+
+#: What AWS answers when it was busy, slow or met with another writer: the same request may work a moment
+#: later. Every answer of 500 and above, and 429, is of this kind, too; anything else would fail again.
+_BUSY: Final = frozenset(
+    {
+        "BadDigest",
+        "ConditionalRequestConflict",
+        "IncompleteBody",
+        "OperationAborted",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
+
+_BAD_CREDENTIALS: Final = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+
+_CREDENTIALS_ADVICE: Final = (
+    "name a profile (AWS_PROFILE), sign in (aws sso login), or give AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY"
+)
+
+#: What to do where a local file cannot be read or written. Other errors than these speak for themselves.
+_DISK_REMEDIES: Final = {
+    errno.ENOSPC: "free some space there, and start again with the same run id",
+    errno.EDQUOT: "your quota there is used up: free some space, and start again with the same run id",
+    errno.EROFS: "it is mounted read-only: give another folder",
+    errno.EACCES: "give yourself the permission, or another folder",
+    errno.EPERM: "give yourself the permission, or another folder",
+    errno.EIO: "the disk or the network file system is at fault: try again, or use another",
+    errno.ESTALE: "the network file system has lost it: try again",
+    errno.ENOTDIR: "something on the way there is not a folder: check the path",
+    errno.ELOOP: "its symbolic links lead in a circle: check the path",
+    errno.ENAMETOOLONG: "the name is too long: check the path",
+}
+
+
+def error_code(error: BaseException | None) -> str:
+    """Return the code that AWS gave with an error, if it gave one."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+
+
+def is_denied(error: BaseException | None) -> bool:
+    """Return whether AWS said that something is not allowed."""
+    return error_code(error) in _DENIED
+
+
+@contextmanager
+def aws_errors(where: str, action: str = "") -> Iterator[None]:
+    """Turn botocore's errors into ones that say what to do.
+
+    Parameters
+    ----------
+    where : str
+        The object's URI, or the service.
+    action : str
+        The IAM action that the call needs; empty where S3 is only read or written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If an object or bucket is not there.
+    InputError
+        If credentials, Region or permissions are lacking.
+    TransientError
+        If AWS cannot be reached, or is busy.
+    StorageError
+        If AWS refuses for another reason.
+    """
+    from botocore import exceptions as boto
+
+    no_credentials = (
+        boto.NoCredentialsError,
+        boto.PartialCredentialsError,
+        boto.CredentialRetrievalError,
+        boto.ProfileNotFound,
+        boto.SSOError,
+        boto.TokenRetrievalError,
+    )
+    try:
+        yield
+    except no_credentials as error:
+        raise InputError(f"no AWS credentials ({error}): {_CREDENTIALS_ADVICE}") from error
+    except boto.NoRegionError as error:
+        raise InputError(
+            "no AWS Region: set AWS_DEFAULT_REGION, or a region in the profile (aws configure)"
+        ) from error
+    except boto.ClientError as error:
+        if error_code(error) in _MISSING:
+            raise FileNotFoundError(where) from error
+        raise _refused(error, where, action) from error
+    except (boto.ConnectionError, boto.HTTPClientError) as error:
+        remedy = "is the network up, and is the Region right?"
+        raise TransientError(f"cannot be reached: {error}", where=where, remedy=remedy) from error
+    except boto.BotoCoreError as error:
+        remedy = "check the bucket's name and your credentials" if not action else ""
+        raise StorageError(str(error), where=where, remedy=remedy) from error
+
+
+def _refused(error: Any, where: str, action: str) -> LensnegError:
+    code, message = error_code(error), str(error.response.get("Error", {}).get("Message", error))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _BAD_CREDENTIALS:
+        return InputError(f"AWS does not accept the credentials ({code}: {message}): {_CREDENTIALS_ADVICE}")
+    if code in _DENIED and not action:
+        return InputError("access denied", where=where, remedy="grant this role access to it")
+    if code in _DENIED:
+        named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
+        return InputError(
+            f"access denied: these credentials lack {named[1] if named else action} ({message})",
+            remedy="add it to the policy of the user or role, or use another profile (AWS_PROFILE)",
+        )
+    if code in _BUSY or status >= 500 or status == 429:
+        return TransientError(f"busy ({message}, {code})", where=where, remedy="the same command tries again")
+    if action:
+        return InputError(f"refuses {action}: {message} ({code})", where=where)
+    hint = "check the bucket's name, its Region and your credentials"
+    return StorageError(str(error), where=where, remedy=hint)
+
+
+@contextmanager
+def disk_errors(uri: str) -> Iterator[None]:
+    """Turn the operating system's errors into ones that say what to do.
+
+    A file that is not there, or is a folder, stays the error that it is: callers expect these.
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, FileExistsError):
+        raise
+    except OSError as error:
+        remedy = _DISK_REMEDIES.get(error.errno or 0, "check the path and the disk")
+        raise StorageError(error.strerror or str(error), where=uri, remedy=remedy) from error

@@ -1,0 +1,129 @@
+"""Files on this machine. Every write is atomic: a reader sees the old bytes or the new ones."""
+
+from __future__ import annotations
+
+import os
+import stat as stat_module
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from lensneg.errors import InputError
+from lensneg.storage.errors import disk_errors
+from lensneg.storage.uri import Buffer, FileInfo
+
+#: How the name of a file begins until it is whole. Hidden, so that nobody takes it for one.
+_TEMPORARY: Final = ".writing-"
+
+
+def info(path: Path) -> FileInfo:
+    with disk_errors(str(path)):
+        status = path.stat()
+    return FileInfo(str(path), status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Iterate over a folder and all below it, links included, each once even where links make a circle."""
+    seen = set()
+    with disk_errors(str(root)):
+        for folder, below, names in os.walk(root, followlinks=True):
+            status = os.stat(folder)
+            place = (status.st_dev, status.st_ino)
+            if place in seen:
+                below.clear()
+                continue
+            seen.add(place)
+            yield Path(folder), below, names
+
+
+def is_broken_link(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def open_plain(uri: str, buffering: int) -> Any:
+    """Open a file for reading; a pipe or a device could keep us waiting for ever."""
+    kind = os.stat(uri).st_mode
+    if not stat_module.S_ISREG(kind) and not stat_module.S_ISDIR(kind):
+        raise InputError(
+            "neither a file nor a folder but a pipe or a device", where=uri, remedy="give a file"
+        )
+    return open(uri, "rb", buffering=buffering)
+
+
+def write(path: Path, data: Buffer, if_absent: bool, durable: bool) -> bool:
+    with disk_errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{_TEMPORARY}{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            if not if_absent:
+                os.replace(temporary, path)
+                return True
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            return True
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+class LocalReader:
+    """A range of a local file, read without a buffer between the kernel and the caller's."""
+
+    def __init__(self, path: str, start: int, size: int) -> None:
+        self._path, self._left = path, size
+        with disk_errors(path):
+            self._file = open_plain(path, 0)
+            self._file.seek(start)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        with disk_errors(self._path):
+            count = self._file.readinto(buffer[: self._left]) or 0
+        self._left -= count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def list_files(folder: str) -> list[FileInfo]:
+    """Return all files below a folder, hidden ones and broken links aside, ordered by path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(folder)
+    return sorted(
+        info(path)
+        for place, _, names in walk(Path(folder))
+        for name in names
+        if not name.startswith(".") and not is_broken_link(path := place / name)
+    )
+
+
+def list_non_files(folder: str) -> list[str]:
+    """Return all folders and broken links below a folder, ordered."""
+    return sorted(
+        str(place / name)
+        for place, below, names in walk(Path(folder))
+        for name in (*below, *names)
+        if name in below or is_broken_link(place / name)
+    )
+
+
+def remove_temporary_files(folder: str) -> None:
+    """Remove what writers that were killed left below a folder. None may be at work there."""
+    for place, _, names in walk(Path(folder)):
+        for name in names:
+            if name.startswith(_TEMPORARY):
+                (place / name).unlink(missing_ok=True)
