@@ -112,7 +112,7 @@ def aws_errors(where: str, action: str = "") -> Iterator[None]:
     try:
         yield
     except no_credentials as error:
-        raise InputError(f"no AWS credentials ({error}): {_CREDENTIALS_ADVICE}") from error
+        raise InputError(f"no AWS credentials ({error})", where=where, remedy=_CREDENTIALS_ADVICE) from error
     except boto.NoRegionError as error:
         raise InputError(
             "no AWS Region: set AWS_DEFAULT_REGION, or a region in the profile (aws configure)"
@@ -133,7 +133,9 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
     code, message = error_code(error), str(error.response.get("Error", {}).get("Message", error))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _BAD_CREDENTIALS:
-        return InputError(f"AWS does not accept the credentials ({code}: {message}): {_CREDENTIALS_ADVICE}")
+        return InputError(
+            f"AWS does not accept the credentials ({code}: {message})", where=where, remedy=_CREDENTIALS_ADVICE
+        )
     if code in _DENIED and not action:
         return InputError("access denied", where=where, remedy="grant this role access to it")
     if code in _DENIED:
