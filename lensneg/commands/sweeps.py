@@ -19,7 +19,6 @@ from lensneg.commands.common import (
     say,
     show,
 )
-from lensneg.errors import InputError
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 
 if TYPE_CHECKING:
@@ -229,27 +228,12 @@ def _checksums_of(server: Any, given: str | None) -> tuple[str, str, dict[str, s
     if given is None:
         found: tuple[str, str, dict[str, str]] = server.checksums()
         return found
-    text = server.text(given) if given.startswith(("http://", "https://")) else _read_list(given)
+    text = server.text(given) if given.startswith(("http://", "https://")) else storage.read_text(given, "--checksums")
     return (
         f"{storage.basename(given).removesuffix('.sha256sum')}.sha256sum",
         text,
         parse_checksums(text, given),
     )
-
-
-def _read_list(uri: str) -> str:
-    from lensneg import storage
-
-    try:
-        return storage.read_bytes(storage.normalize(uri)).decode()
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=f"--checksums {uri}", remedy="check the path") from error
-    except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise InputError(
-            "not a text file",
-            where=f"--checksums {uri}",
-            remedy="give a list of SHA-256 and name, one file a line",
-        ) from error
 
 
 @sweeps.command()
@@ -280,7 +264,7 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_js
 
             known = parse_checksums(Server(given.rpartition("/")[0]).text(given), given)
         elif given:
-            known = parse_checksums(_read_list(given), given)
+            known = parse_checksums(storage.read_text(given, "--checksums"), given)
         else:
             say(f"{uri}: no *.sha256sum file: headers, sizes and rows are checked, checksums are not")
     with bytes_bar(notes) as bar:

@@ -288,6 +288,32 @@ def list_sweep_folder(folder: str, option: str = "") -> list[FileInfo]:
         ) from error
 
 
+def read_text(uri: str, option: str) -> str:
+    """Return the text of a file that a person named in an option.
+
+    Parameters
+    ----------
+    uri : str
+    option : str
+        For example ``--listing``; named in errors.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not text.
+    """
+    try:
+        return read_bytes(normalize(uri)).decode()
+    except FileNotFoundError as error:
+        raise InputError("no such file", where=f"{option} {uri}", remedy="check the path") from error
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise InputError("not a text file", where=f"{option} {uri}", remedy="name a text file") from error
+
+
 def list_non_files(uri: str) -> list[str]:
     """Return all folders and broken links below a folder, or folders below a prefix, ordered."""
     if not is_s3(uri):
