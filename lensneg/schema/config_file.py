@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lensneg.errors import ConfigError
 from lensneg.schema.config import Config
 
 #: A config of more characters is not read: it would only take time and memory.
 _LARGEST_TEXT = 256 << 10
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -80,24 +82,50 @@ def parse_config(text: str, source: str = "config") -> Config:
     Raises
     ------
     ConfigError
+        As of :func:`parse_yaml`.
+    """
+    return parse_yaml(Config, text, source, "configs/negative_sampling_v1.yaml")
+
+
+def parse_yaml(model: type[M], text: str, source: str, example: str) -> M:
+    """Parse and validate the text of a YAML file.
+
+    Parameters
+    ----------
+    model : type of pydantic model
+        The schema.
+    text : str
+        YAML.
+    source : str
+        Where the text comes from; named in errors.
+    example : str
+        A file that has every key; named in errors.
+
+    Returns
+    -------
+    model
+
+    Raises
+    ------
+    ConfigError
         If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
         fault is named with its key, its value and what was expected.
     """
     data = load_yaml(text, source)
     if not isinstance(data, dict):
+        sections = ", ".join(list(model.model_fields)[:3])
         raise ConfigError(
-            f"expected a mapping of sections (name, version, sweeps, …), got {type(data).__name__}",
+            f"expected a mapping of sections ({sections}, …), got {type(data).__name__}",
             where=source,
-            remedy="start from configs/negative_sampling_v1.yaml",
+            remedy=f"start from {example}",
         )
     try:
         # Sequences in YAML are lists; the models hold tuples, so that a config cannot be changed.
-        return Config.model_validate(_tuples(data))
+        return model.model_validate(_tuples(data))
     except ValidationError as error:
-        faults = [_describe(fault) for fault in error.errors(include_url=False)]
-        raise ConfigError(
-            f"{source}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults)
-        ) from error
+        faults = [_describe(fault, example) for fault in error.errors(include_url=False)]
+        head = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}:"
+        raise ConfigError("\n  ".join([head, *faults]), where=source) from error
 
 
 def load_yaml(text: str, source: str) -> Any:
@@ -105,7 +133,7 @@ def load_yaml(text: str, source: str) -> Any:
         raise ConfigError(
             f"{len(text):,} characters",
             where=source,
-            remedy="a config has a few thousand: start from configs/negative_sampling_v1.yaml",
+            remedy="a config has a few thousand: start from one of configs/",
         )
     try:
         # _StrictLoader is a SafeLoader: it constructs plain values only.
@@ -138,12 +166,12 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def _describe(fault: Any) -> str:
+def _describe(fault: Any, example: str) -> str:
     key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
     if fault["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it, or check its spelling"
     if fault["type"] == "missing":
-        return f"{key}: missing; see configs/negative_sampling_v1.yaml"
+        return f"{key}: missing; see {example}"
     value = repr(fault["input"])
     if len(value) > 80:
         value = value[:77] + "..."
