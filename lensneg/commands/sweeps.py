@@ -111,10 +111,11 @@ def list_(
 
     Example: lensneg sweeps list --dec -18 32
     """
-    from lensneg.cost import RATES_FILE, load_rates, parse_listing
+    from lensneg.cost.listing import parse_listing
+    from lensneg.cost.rates import load_rates
 
     chosen = _chosen(names, near, box, dec)
-    rates = load_rates(RATES_FILE)
+    rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
     if ask:
         from concurrent.futures import ThreadPoolExecutor
@@ -188,7 +189,7 @@ def fetch(
     """
     from lensneg import storage
     from lensneg.commands.progress import FetchProgress
-    from lensneg.cost import RATES_FILE, load_rates
+    from lensneg.cost.rates import load_rates
     from lensneg.survey.disk_space import check_room
     from lensneg.survey.fetch import Target, fetch_sweeps
     from lensneg.survey.server import Server
@@ -199,7 +200,7 @@ def fetch(
     server = Server(base_url, connections=jobs)
     target = Target(uri, gzip, folder)
     name, text, expected = ("", "", None) if unchecked else _checksums_of(server, checksums)
-    ratio = load_rates(RATES_FILE).rates.gzip_ratio.value
+    ratio = load_rates().rates.gzip_ratio
     check_room(server, chosen, target, checksums=expected, jobs=jobs, gzip_ratio=ratio)
     if expected is not None:
         storage.write_bytes(storage.join(uri, name), text.encode())
@@ -228,7 +229,11 @@ def _checksums_of(server: Any, given: str | None) -> tuple[str, str, dict[str, s
     if given is None:
         found: tuple[str, str, dict[str, str]] = server.checksums()
         return found
-    text = server.text(given) if given.startswith(("http://", "https://")) else storage.read_text(given, "--checksums")
+    text = (
+        server.text(given)
+        if given.startswith(("http://", "https://"))
+        else storage.read_text(given, "--checksums")
+    )
     return (
         f"{storage.basename(given).removesuffix('.sha256sum')}.sha256sum",
         text,

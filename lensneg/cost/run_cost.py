@@ -1,23 +1,23 @@
-"""What a run took, beside what the model of ``cost.py`` says of a run like it on AWS: cost.json."""
+"""What a run took, beside what the model says of the same files on AWS: cost.json."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Any
 
-from lensneg import cost, storage
+from lensneg import storage
+from lensneg.cost.graph import load_graph
+from lensneg.cost.listing import Listing
+from lensneg.cost.model import estimate
+from lensneg.cost.planned_run import PlannedRun
+from lensneg.cost.prices import load_prices
+from lensneg.cost.rates import load_rates
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import read_sample_summary
 
-#: The options of ``lensneg cost``, by default: map items at a time, and MB of the FilterSweep function.
-_CONCURRENCY: Final = 1000
 
-_MEMORY_MB: Final = 1769
-
-
-def make_bill(run: Run) -> dict[str, Any]:
+def run_cost(run: Run) -> dict[str, Any]:
     """Return cost.json.
 
     Parameters
@@ -33,8 +33,12 @@ def make_bill(run: Run) -> dict[str, Any]:
         map at the model's memory and price.
     """
     fan_out = storage.read_json(run.files.summary)
-    estimate, reason = _estimate(run, fan_out["positives"]["sources"])
     seconds = fan_out["task_seconds"]
+    model, missing = None, None
+    try:
+        model = _estimate(run, max(1, fan_out["positives"]["sources"]))
+    except (InputError, OSError) as error:
+        missing = str(error)
     return {
         "map": {
             "items": fan_out["items_done"],
@@ -47,9 +51,9 @@ def make_bill(run: Run) -> dict[str, Any]:
         },
         "draw": _draw(run.files),
         "billed": _billed(run.files),
-        "estimate": estimate,
-        "estimate_missing": reason,
-        "map_usd": round(seconds * estimate["lambda_usd_per_second"], 6) if estimate else None,
+        "estimate": model,
+        "estimate_missing": missing,
+        "map_usd": round(seconds * model["lambda_usd_per_second"], 6) if model else None,
     }
 
 
@@ -62,50 +66,32 @@ def _draw(files: RunFiles) -> dict[str, Any] | None:
     if summary is None:
         return None
     steps = summary.get("seconds", {})
-    return {
-        "seconds": round(sum(steps.values()), 3),
-        "steps": steps,
-        "candidates": summary.get("candidates"),
-        "row_groups_read": summary.get("row_groups_read"),
-        "row_groups_total": summary.get("row_groups_total"),
-    }
+    found = {name: summary.get(name) for name in ("candidates", "row_groups_read", "row_groups_total")}
+    return {"seconds": round(sum(steps.values()), 3), "steps": steps, **found}
 
 
 def _billed(files: RunFiles) -> dict[str, float] | None:
     """Return what EMR Serverless billed, if job.json says so: its names differ in case between APIs."""
-    try:
-        job = storage.read_json(files.job)
-    except FileNotFoundError:
-        return None
+    job = storage.read_json(files.job) if storage.exists(files.job) else {}
     used = {k.lower(): v for k, v in (job.get("BilledResourceUtilization") or {}).items()}
     names = {"vcpu_hours": "vcpuhour", "memory_gb_hours": "memorygbhour", "storage_gb_hours": "storagegbhour"}
-    found = {name: float(used[key]) for name, key in names.items() if key in used}
-    return found or None
+    return {name: float(used[key]) for name, key in names.items() if key in used} or None
 
 
-def _estimate(run: Run, positives: int) -> tuple[dict[str, Any] | None, str | None]:
-    try:
-        rates, prices = cost.load_rates(cost.RATES_FILE), cost.load_prices(cost.PRICES_FILE)
-        graph = cost.read_graph(json.loads(storage.read_bytes(cost.GRAPH_FILE)))
-    except (InputError, OSError) as error:
-        return None, str(error)
-    options = cost.Options.of_config(
-        run.config, concurrency=_CONCURRENCY, memory=_MEMORY_MB, positives=max(1, positives)
-    )
-    work = cost.workload(run.record.sweeps, run.config.execution)
-    result = cost.estimate(work, options, cost.Model(rates.rates, prices, graph))
+def _estimate(run: Run, positives: int) -> dict[str, Any]:
+    prices, listing = load_prices(), Listing(run.record.run_id, run.record.sweeps)
+    planned = PlannedRun(listing, run.config, positives, load_rates().rates, prices, load_graph())
+    result = estimate(planned)
+    parts = [{"name": p.name, "usd": round(p.usd, 6), "seconds": round(p.seconds, 2)} for p in result.parts]
     map_usd = result.part("Map: Lambda").usd
     return {
-        "concurrency": _CONCURRENCY,
-        "memory_mb": _MEMORY_MB,
+        "concurrency": planned.concurrency,
+        "memory_mb": planned.memory,
         "prices": prices.date.isoformat(),
         "seconds": round(result.seconds, 1),
         "usd": round(result.usd, 4),
         "map_task_seconds": round(result.map_billed_seconds, 1),
         "map_usd": round(map_usd, 6),
-        "lambda_usd_per_second": map_usd / result.map_billed_seconds if result.map_billed_seconds else 0.0,
-        "parts": [
-            {"name": part.name, "usd": round(part.usd, 6), "seconds": round(part.seconds, 2)}
-            for part in result.parts
-        ],
-    }, None
+        "lambda_usd_per_second": map_usd / result.map_billed_seconds,
+        "parts": parts,
+    }

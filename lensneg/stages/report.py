@@ -40,13 +40,13 @@ def write_report(root: str) -> dict[str, Any]:
     RunStateError
         If the run was never planned.
     """
-    from lensneg.cost.run_cost import make_bill
+    from lensneg.cost.run_cost import run_cost
 
     run = load_run(root)
     rows = read_rows(run.files)
     samples = comparison.samples_of(rows) if rows is not None else {}
     validation = summarize(run, rows, samples)
-    cost = make_bill(run) if validation["fan_out"] else None
+    cost = run_cost(run) if validation["fan_out"] else None
     storage.write_json(run.files.validation, validation)
     if cost is not None:
         storage.write_json(run.files.cost, cost)

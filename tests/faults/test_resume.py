@@ -13,7 +13,7 @@ from faults import call, in_child, reset, tell
 from world import World, make_world
 
 from lensneg import storage
-from lensneg.cost.run_cost import make_bill
+from lensneg.cost.run_cost import run_cost
 from lensneg.errors import CatalogError, TransientError
 from lensneg.local.engine import local_machine
 from lensneg.local.lambdas import Invocation
@@ -157,7 +157,7 @@ def test_a_summary_that_is_half_written_is_none(root: str, text: str) -> None:
     assert sum(stratum["drawn"] for stratum in whole) > 0
     Path(files.sample_summary).write_text(text)
     assert sum(stratum["drawn"] for stratum in strata_table(files)) == 0
-    assert make_bill(load_run(root))["draw"] is None
+    assert run_cost(load_run(root))["draw"] is None
 
 
 @pytest.mark.parametrize("by", ["Python", "NumPy", "Arrow"])
