@@ -434,7 +434,7 @@ def test_a_folder_without_a_manifest_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"run_id": "x"}')
     with pytest.raises(
         InputError,
-        match="manifest.json: damaged, or of another version of lensneg: negatives: Field required",
+        match=r"manifest\.json: damaged, or of another version of lensneg: negatives: Field required",
     ):
         audited(tmp_path)
 

@@ -20,12 +20,13 @@ from conftest import CONFIGS
 from published import publish
 
 from lensneg import storage
-from lensneg.aws import progress, run_cost_so_far
+from lensneg.aws import progress
 from lensneg.aws.calls import Aws, Call
 from lensneg.aws.deployment import read_stack, require_complete
 from lensneg.aws.history import Execution, History, StateVisit, describe, read_history
 from lensneg.aws.readiness import preflight
 from lensneg.cli import cli
+from lensneg.cost.planned_run import FILTER_MEMORY_MB
 from lensneg.errors import InputError, TransientError
 from lensneg.schema.publication import Latest
 from lensneg.stages.preflight import account as account_module
@@ -364,7 +365,7 @@ def test_cost_is_what_a_pocket_calculator_says() -> None:
 
 def test_the_map_function_has_the_memory_that_its_cost_assumes() -> None:
     text = (CONFIGS.parent / "template.yaml").read_text().partition("  FilterSweepFunction:\n")[2]
-    assert f"MemorySize: {run_cost_so_far.FILTER_MEMORY_MB}\n" in text[:400]
+    assert f"MemorySize: {FILTER_MEMORY_MB}\n" in text[:400]
 
 
 def test_only_what_is_new_is_told() -> None:

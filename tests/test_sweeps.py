@@ -18,7 +18,7 @@ from survey import Survey, serving, with_checksums
 
 from lensneg import storage
 from lensneg.cli import main
-from lensneg.cost import RATES_FILE, load_rates
+from lensneg.cost.rates import load_rates
 from lensneg.errors import InputError, LensnegError, TransientError
 from lensneg.mocksky import write_mock_sky
 from lensneg.survey.checksums import parse_checksums
@@ -75,9 +75,7 @@ def fetch(survey: Survey, folder: Path | str, *names: str, compress: bool = Fals
 def test_the_release_is_the_published_list(shared_data: Callable[[str], Path]) -> None:
     names = shared_data("dr10.1_sweep_names.txt").read_text().split()
     assert list(release_cells()) == sorted(names)
-    facts = load_rates(RATES_FILE).sweeps
-    assert facts.files == len(names)
-    assert set(facts.known_bytes) <= set(names)
+    assert set(load_rates().sweeps.known_bytes) <= set(names)
 
 
 def test_the_parity_band_has_641_files() -> None:

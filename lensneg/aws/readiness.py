@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from lensneg import cost, storage
+from lensneg import storage
 from lensneg.aws.calls import Aws, Call
 from lensneg.aws.deployment import COMPLETE, Stack, read_stack
+from lensneg.cost.prices import load_prices
 from lensneg.errors import InputError, LensnegError
 from lensneg.schema.check import Check
 from lensneg.stages.preflight import account
@@ -153,7 +154,7 @@ def _region(aws: Aws) -> Check:
 
 
 def _prices(today: date) -> Check:
-    prices = cost.load_prices(cost.PRICES_FILE)
+    prices = load_prices()
     age = (today - prices.date).days
     return Check(
         name="prices",

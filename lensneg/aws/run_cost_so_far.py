@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from lensneg import cost, storage
+from lensneg import storage
 from lensneg.aws.history import History
+from lensneg.cost.graph import load_graph
+from lensneg.cost.planned_run import FILTER_MEMORY_MB
+from lensneg.cost.prices import load_prices
+from lensneg.cost.rates import load_rates
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles
-
-#: MB of the FilterSweep function in template.yaml.
-FILTER_MEMORY_MB: Final = 1769
 
 #: Stats files that are read to learn how long an item takes, while the map goes on.
 _STATS_READ: Final = 16
@@ -80,15 +80,13 @@ def cost_so_far(
     at : datetime
         Now, for what has not ended.
     """
-    prices, rates = cost.load_prices(cost.PRICES_FILE), cost.load_rates(cost.RATES_FILE).rates
-    graph = json.loads(storage.read_bytes(cost.GRAPH_FILE))["States"].values()
-    child_states = sum(len(state["ItemProcessor"]["States"]) for state in graph if state["Type"] == "Map")
+    prices, rates = load_prices(), load_rates().rates
     began = sum(c["total"] - c["pending"] for c in maps)
     tasks = [visit for visit in history.visits if visit.is_task]
     seconds = sum(((visit.exited or at) - visit.entered).total_seconds() for visit in tasks)
-    gigabyte_seconds = item_seconds * FILTER_MEMORY_MB / 1024 + seconds * rates.task_memory.value / 1024
+    gigabyte_seconds = item_seconds * FILTER_MEMORY_MB / 1024 + seconds * rates.task_memory / 1024
     attempts = began + sum(1 + visit.failures for visit in tasks)
-    of_child = child_states + rates.child_start_transitions.value
+    of_child = len(load_graph().child_states) + rates.child_start_transitions
     transitions = len(history.visits) + sum(v.failures for v in history.visits) + began * of_child
     emr = 0.0
     for job in jobs:
@@ -98,9 +96,7 @@ def cost_so_far(
         else:
             begun = job.get("startedAt")
             hours = ((job.get("endedAt") or at) - begun).total_seconds() / 3600 if begun else 0.0
-            workers = rates.executors.value
-            cores = hours * (rates.driver_vcpu.value + workers * rates.executor_vcpu.value)
-            memory = hours * (rates.driver_memory.value + workers * rates.executor_memory.value)
+            cores, memory = hours * rates.job_vcpu, hours * rates.job_memory
         emr += cores * prices.emr_vcpu_hour.each + memory * prices.emr_gb_hour.each
     return Cost(
         lambda_usd=gigabyte_seconds * prices.lambda_gb_second.each + attempts * prices.lambda_request.each,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from lensneg.commands.common import console, json_option, print_json
+from lensneg.errors import InputError
+from lensneg.schema.resources import CONFIGS
 
 
 @click.command()
@@ -37,10 +37,32 @@ from lensneg.commands.common import console, json_option, print_json
     help="Size of a map item; by default that of configs/negative_sampling_v1.yaml.",
 )
 @click.option("--positives", type=click.IntRange(1), default=5000, show_default=True, help="Known lenses.")
-@click.option("--prices", metavar="FILE", help="Table of prices; by default configs/prices.yaml.")
-@click.option("--rates", metavar="FILE", help="Assumptions; by default configs/rates.yaml.")
+@click.option(
+    "--prices",
+    metavar="FILE",
+    default=str(CONFIGS / "prices.yaml"),
+    help="Table of prices; by default configs/prices.yaml.",
+)
+@click.option(
+    "--rates",
+    metavar="FILE",
+    default=str(CONFIGS / "rates.yaml"),
+    help="Assumptions; by default configs/rates.yaml.",
+)
+@click.option("--details", is_flag=True, help="Print the assumptions of each part and the options, too.")
 @json_option
-def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -> None:
+def cost(
+    listing: str | None,
+    sweeps: str | None,
+    concurrency: int,
+    memory: int,
+    item_bytes: int | None,
+    positives: int,
+    prices: str,
+    rates: str,
+    details: bool,
+    as_json: bool,
+) -> None:
     """Model what a run on AWS costs and how long it takes, from measured rates and a table of prices.
 
     Without --listing and --sweeps it is a run over all of DR10.1. Runs nothing and needs no account.
@@ -49,10 +71,34 @@ def cost(as_json: bool, prices: str | None, rates: str | None, **options: Any) -
     Example: lensneg cost
              lensneg cost --listing sweeps.txt --concurrency 500 --memory 1769
     """  # noqa: D301 (\b is click's mark of a paragraph whose breaks stay)
-    from lensneg import cost as model
+    from lensneg import storage
+    from lensneg.commands import cost_screen
+    from lensneg.cost.graph import load_graph
+    from lensneg.cost.listing import list_release, list_sweeps, parse_listing
+    from lensneg.cost.planned_run import PlannedRun
+    from lensneg.cost.prices import load_prices
+    from lensneg.cost.rates import load_rates
+    from lensneg.schema.config import Config
 
-    report = model.make_report(prices=prices or model.PRICES_FILE, rates=rates or model.RATES_FILE, **options)
-    if as_json:
-        print_json(model.as_json(report))
+    if listing is not None and sweeps is not None:
+        raise InputError(
+            "both are given", where="--listing and --sweeps", remedy="give one, or neither for all of DR10.1"
+        )
+    known = load_rates(rates)
+    config = Config.parse((CONFIGS / "negative_sampling_v1.yaml").read_text())
+    if item_bytes is not None:
+        execution = config.execution.model_copy(update={"target_item_bytes": item_bytes})
+        config = config.model_copy(update={"execution": execution})
+    if listing is not None:
+        files = parse_listing(storage.read_text(listing, "--listing"), listing, known)
+    elif sweeps is not None:
+        files = list_sweeps(sweeps, known)
     else:
-        model.show(console, report)
+        files = list_release(known)
+    run = PlannedRun(
+        files, config, positives, known.rates, load_prices(prices), load_graph(), concurrency, memory
+    )
+    if as_json:
+        print_json(cost_screen.as_json(run))
+    else:
+        cost_screen.show(console, run, details=details)

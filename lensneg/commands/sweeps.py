@@ -19,7 +19,6 @@ from lensneg.commands.common import (
     say,
     show,
 )
-from lensneg.errors import InputError
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 
 if TYPE_CHECKING:
@@ -112,10 +111,11 @@ def list_(
 
     Example: lensneg sweeps list --dec -18 32
     """
-    from lensneg.cost import RATES_FILE, load_rates, parse_listing
+    from lensneg.cost.listing import parse_listing
+    from lensneg.cost.rates import load_rates
 
     chosen = _chosen(names, near, box, dec)
-    rates = load_rates(RATES_FILE)
+    rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
     if ask:
         from concurrent.futures import ThreadPoolExecutor
@@ -189,7 +189,7 @@ def fetch(
     """
     from lensneg import storage
     from lensneg.commands.progress import FetchProgress
-    from lensneg.cost import RATES_FILE, load_rates
+    from lensneg.cost.rates import load_rates
     from lensneg.survey.disk_space import check_room
     from lensneg.survey.fetch import Target, fetch_sweeps
     from lensneg.survey.server import Server
@@ -200,7 +200,7 @@ def fetch(
     server = Server(base_url, connections=jobs)
     target = Target(uri, gzip, folder)
     name, text, expected = ("", "", None) if unchecked else _checksums_of(server, checksums)
-    ratio = load_rates(RATES_FILE).rates.gzip_ratio.value
+    ratio = load_rates().rates.gzip_ratio
     check_room(server, chosen, target, checksums=expected, jobs=jobs, gzip_ratio=ratio)
     if expected is not None:
         storage.write_bytes(storage.join(uri, name), text.encode())
@@ -229,27 +229,16 @@ def _checksums_of(server: Any, given: str | None) -> tuple[str, str, dict[str, s
     if given is None:
         found: tuple[str, str, dict[str, str]] = server.checksums()
         return found
-    text = server.text(given) if given.startswith(("http://", "https://")) else _read_list(given)
+    text = (
+        server.text(given)
+        if given.startswith(("http://", "https://"))
+        else storage.read_text(given, "--checksums")
+    )
     return (
         f"{storage.basename(given).removesuffix('.sha256sum')}.sha256sum",
         text,
         parse_checksums(text, given),
     )
-
-
-def _read_list(uri: str) -> str:
-    from lensneg import storage
-
-    try:
-        return storage.read_bytes(storage.normalize(uri)).decode()
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=f"--checksums {uri}", remedy="check the path") from error
-    except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise InputError(
-            "not a text file",
-            where=f"--checksums {uri}",
-            remedy="give a list of SHA-256 and name, one file a line",
-        ) from error
 
 
 @sweeps.command()
@@ -280,7 +269,7 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_js
 
             known = parse_checksums(Server(given.rpartition("/")[0]).text(given), given)
         elif given:
-            known = parse_checksums(_read_list(given), given)
+            known = parse_checksums(storage.read_text(given, "--checksums"), given)
         else:
             say(f"{uri}: no *.sha256sum file: headers, sizes and rows are checked, checksums are not")
     with bytes_bar(notes) as bar:

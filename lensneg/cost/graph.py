@@ -1,37 +1,46 @@
-"""The state machine: what a run that passes every gate goes through."""
+"""The state machine: which states a run that passes every gate goes through."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, NamedTuple
 
+from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.resources import STATE_MACHINE
 
-#: The graph that runs.
-GRAPH_FILE: Final = str(STATE_MACHINE)
 
-
-@dataclass(frozen=True)
-class Graph:
-    """States on the way of a run that passes, of the execution itself and of one child of its map."""
+class Graph(NamedTuple):
+    """States of a run that passes: all, those that invoke a function, and those of one child of the map."""
 
     states: tuple[str, ...]
     tasks: tuple[str, ...]
     child_states: tuple[str, ...]
 
 
-def read_graph(definition: Mapping[str, Any]) -> Graph:
-    """Count what a state machine goes through.
+def load_graph() -> Graph:
+    """Read the state machine that runs."""
+    return read_graph(storage.read_json(str(STATE_MACHINE)))
 
-    The shortest way from the first state to an end that is no Fail, through the Map where there is one:
-    through no mini-test, retry or catch, and not past the work as for what was published before.
+
+def read_graph(definition: Mapping[str, Any]) -> Graph:
+    """List the states that a run passes.
 
     Parameters
     ----------
     definition : dict
-        Amazon States Language with one distributed Map on the way.
+        Amazon States Language.
+
+    Returns
+    -------
+    Graph
+        The shortest route from the first state to an end that is no Fail, through a Map where there is one.
+        So it has no mini-test, retry or catch, and does not skip the work as for what is published already.
+
+    Raises
+    ------
+    InputError
+        If every route ends in a Fail.
 
     Examples
     --------
@@ -40,26 +49,22 @@ def read_graph(definition: Mapping[str, Any]) -> Graph:
     ...     "B": {"Type": "Succeed"}, "C": {"Type": "Fail"}}}).states
     ('A', 'B')
     """
-    states = _way(definition)
-    bodies = [definition["States"][name] for name in states]
-    children = [body["ItemProcessor"] for body in bodies if body["Type"] == "Map"]
-    tasks = tuple(
-        name
-        for name, body in zip(states, bodies, strict=True)
-        if body["Type"] == "Task" and "lambda:invoke" in body["Resource"]
-    )
-    return Graph(states, tasks, tuple(name for child in children for name in _way(child)))
+    route = _route(definition)
+    bodies = {name: definition["States"][name] for name in route}
+    tasks = (name for name, body in bodies.items() if "lambda:invoke" in body.get("Resource", ""))
+    children = (_route(body["ItemProcessor"]) for body in bodies.values() if body["Type"] == "Map")
+    return Graph(route, tuple(tasks), tuple(name for child in children for name in child))
 
 
-def _way(machine: Mapping[str, Any]) -> tuple[str, ...]:
-    has_map = any(state["Type"] == "Map" for state in machine["States"].values())
-    ways: list[tuple[str, ...]] = [(machine["StartAt"],)]
-    for way in ways:
-        state = machine["States"][way[-1]]
-        if state.get("End") or state["Type"] == "Succeed":
-            if not has_map or any(machine["States"][name]["Type"] == "Map" for name in way):
-                return way
-            continue
+def _route(machine: Mapping[str, Any]) -> tuple[str, ...]:
+    states = machine["States"]
+    maps = {name for name, state in states.items() if state["Type"] == "Map"}
+    routes: list[tuple[str, ...]] = [(machine["StartAt"],)]
+    for route in routes:  # the list grows meanwhile, by longer routes
+        state = states[route[-1]]
+        if (state.get("End") or state["Type"] == "Succeed") and (not maps or maps & set(route)):
+            return route
         nexts = [state.get("Next"), state.get("Default"), *(c["Next"] for c in state.get("Choices", ()))]
-        ways += [(*way, name) for name in dict.fromkeys(nexts) if name is not None and name not in way]
-    raise InputError("the state machine has no way to an end that is not a Fail state")
+        routes += [(*route, name) for name in dict.fromkeys(nexts) if name is not None and name not in route]
+    fault = "every route ends in a Fail state"
+    raise InputError(fault, where="the state machine", remedy="add an end that is none")

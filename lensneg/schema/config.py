@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lensneg import storage
 from lensneg.errors import ConfigError
-from lensneg.schema.record import faults_of
-from lensneg.schema.strict_yaml import EXAMPLE, load_yaml
+from lensneg.schema.strict_yaml import parse_yaml
 from lensneg.schema.sweep_columns import MASKBITS
+
+#: A file that has every key, with comments.
+_EXAMPLE: Final = "configs/negative_sampling_v1.yaml"
 
 #: The types of galaxies: PSF and DUP are never in a pool, so a config cannot name them.
 SourceType = Literal["REX", "EXP", "DEV", "SER"]
@@ -324,10 +326,10 @@ class Config(_Section):
                 "no such file",
                 where=uri,
                 remedy="put it there (into a stack's bucket with lensneg aws upload), correct its address, "
-                f"or start from {EXAMPLE}",
+                f"or start from {_EXAMPLE}",
             ) from error
         except (IsADirectoryError, UnicodeDecodeError) as error:
-            raise ConfigError("not a YAML file", where=uri, remedy=f"{EXAMPLE} shows its form") from error
+            raise ConfigError("not a YAML file", where=uri, remedy=f"{_EXAMPLE} shows its form") from error
         return cls.parse(text, uri), text
 
     @classmethod
@@ -347,21 +349,7 @@ class Config(_Section):
             If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
             fault is named with its key, its value and what was expected.
         """
-        data = load_yaml(text, source)
-        if not isinstance(data, dict):
-            raise ConfigError(
-                f"expected a mapping of sections (name, version, sweeps, …), got {type(data).__name__}",
-                where=source,
-                remedy=f"start from {EXAMPLE}",
-            )
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            faults = faults_of(error, EXAMPLE)
-            raise ConfigError(
-                f"{len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults),
-                where=source,
-            ) from error
+        return parse_yaml(cls, text, source, _EXAMPLE)
 
 
 def config_sha256(text: str) -> str:

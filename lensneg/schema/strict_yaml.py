@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from typing import Any, Final
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from lensneg.errors import ConfigError
-
-#: A file that has every key, with comments.
-EXAMPLE: Final = "configs/negative_sampling_v1.yaml"
+from lensneg.schema.record import faults_of
 
 #: A config of more characters is not read: it would only take time and memory.
 _LARGEST_TEXT = 256 << 10
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -58,28 +59,56 @@ for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
     _StrictLoader.add_constructor(_tag, _plain_number)
 
 
-def load_yaml(text: str, source: str) -> Any:
-    """Return the value of a YAML text, with sequences as tuples, so that nothing of it can be changed.
+def parse_yaml(model: type[M], text: str, source: str, example: str) -> M:
+    """Parse and validate the text of a YAML file.
 
     Parameters
     ----------
+    model : type of pydantic model
+        The schema.
     text : str
+        YAML.
     source : str
         Where the text comes from; named in errors.
+    example : str
+        A file that has every key; named in errors.
+
+    Returns
+    -------
+    model
 
     Raises
     ------
     ConfigError
-        If the text is not YAML, gives a key twice, or is far larger than a config.
+        If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
+        fault is named with its key, its value and what was expected.
     """
+    data = _load(text, source, example)
+    if not isinstance(data, dict):
+        sections = ", ".join(list(model.model_fields)[:3])
+        raise ConfigError(
+            f"expected a mapping of sections ({sections}, …), got {type(data).__name__}",
+            where=source,
+            remedy=f"start from {example}",
+        )
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = faults_of(error, example)
+        head = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}:"
+        raise ConfigError("\n  ".join([head, *faults]), where=source) from error
+
+
+def _load(text: str, source: str, example: str) -> Any:
     if len(text) > _LARGEST_TEXT:
         raise ConfigError(
             f"{len(text):,} characters",
             where=source,
-            remedy=f"a config has a few thousand: start from {EXAMPLE}",
+            remedy=f"a config has a few thousand: start from {example}",
         )
     try:
-        # _StrictLoader is a SafeLoader: it constructs plain values only.
+        # _StrictLoader is a SafeLoader: it constructs plain values only. Sequences become tuples, so that
+        # nothing of a config can be changed.
         return _tuples(yaml.load(text, Loader=_StrictLoader))  # noqa: S506
     except Exception as error:  # PyYAML raises many kinds on a value that does not fit its tag
         raise ConfigError(

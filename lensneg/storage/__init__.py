@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from lensneg.errors import InputError
 from lensneg.storage import local
 from lensneg.storage.errors import disk_errors
 from lensneg.storage.s3 import (
@@ -87,6 +88,32 @@ def list_files(uri: str) -> list[FileInfo]:
         If a local folder does not exist.
     """
     return list_objects(uri) if is_s3(uri) else local.list_files(uri)
+
+
+def read_text(uri: str, option: str) -> str:
+    """Return the text of a file that a person named in an option.
+
+    Parameters
+    ----------
+    uri : str
+    option : str
+        For example ``--listing``; named in errors.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not text.
+    """
+    try:
+        return read_bytes(normalize(uri)).decode()
+    except FileNotFoundError as error:
+        raise InputError("no such file", where=f"{option} {uri}", remedy="check the path") from error
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise InputError("not a text file", where=f"{option} {uri}", remedy="name a text file") from error
 
 
 def list_non_files(uri: str) -> list[str]:

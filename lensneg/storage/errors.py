@@ -134,7 +134,9 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _BAD_CREDENTIALS:
         return InputError(
-            f"AWS does not accept the credentials ({code}: {message})", where=where, remedy=_CREDENTIALS_ADVICE
+            f"AWS does not accept the credentials ({code}: {message})",
+            where=where,
+            remedy=_CREDENTIALS_ADVICE,
         )
     if code in _DENIED and not action:
         return InputError("access denied", where=where, remedy="grant this role access to it")
