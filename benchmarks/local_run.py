@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,8 @@ def map_task(sky: str, files: int, workers: int) -> dict[str, Any]:
     run = RunFiles(request.out, request.run_id)
     functions = TimedLambda(workers, Path(run.root) / "logs")
     try:
-        wait(functions.warm_up())
+        for ready in functions.warm_up():
+            ready.wait()
         with local_machine(functions, FailingJob(), "") as machine:
             machine.execute(request.run_id, request.model_dump(mode="json", exclude_none=True))
     finally:

@@ -11,16 +11,18 @@ from lensneg.version import __version__
 
 if TYPE_CHECKING:
     from lensneg.errors import LensnegError
+    from lensneg.local.run import run
     from lensneg.schema.config import Config
     from lensneg.schema.manifest import Manifest
 
-__all__ = ["Config", "LensnegError", "Manifest", "__version__"]
+__all__ = ["Config", "LensnegError", "Manifest", "__version__", "run"]
 
 #: Where each public name is.
 _PLACES = {
     "Config": "lensneg.schema.config",
     "LensnegError": "lensneg.errors",
     "Manifest": "lensneg.schema.manifest",
+    "run": "lensneg.local.run",
 }
 
 

@@ -64,6 +64,10 @@ class RunStateError(LensnegError):
     """The run's own files contradict each other, or what is asked of them."""
 
 
+class GateFailedError(LensnegError):
+    """A gate of a run did not pass."""
+
+
 class TransientError(LensnegError):
     """Something that may work when tried again. The state machine retries it."""
 

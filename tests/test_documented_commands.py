@@ -17,9 +17,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,8 +39,9 @@ from usage import parses
 
 from lensneg import storage
 from lensneg.cli import cli, main
-from lensneg.local import runner
-from lensneg.local.lambdas import LocalLambda
+from lensneg.local import run as local_run
+from lensneg.local import runner, worker
+from lensneg.local.lambdas import Invocation, LocalLambda, Worker
 from lensneg.mocksky import write_mock_sky
 from lensneg.stages import report
 from lensneg.survey import choose
@@ -275,20 +276,18 @@ def stand_in_job(_log_folder: Path, _on_step: Any) -> Any:
 class NearLambda(LocalLambda):
     """Handlers in this process: to start another takes longer than all that they do here."""
 
-    def __init__(self, _workers: int, *more: Any) -> None:
-        super().__init__(1, *more)
+    def _run(self, _: Worker, function_name: str, body: str) -> Invocation:
+        return Invocation(**worker.invoke(function_name, body))
 
-    def _new_sandbox(self) -> Any:
-        return ThreadPoolExecutor(1)
-
-    def stop(self) -> None:
-        self._free.get().shutdown()
+    def warm_up(self) -> list[threading.Event]:
+        return []
 
 
 def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:
     """Run lensneg's command line in this process."""
     patch.setattr(runner, "LocalEmrServerless", stand_in_job)
     patch.setattr(runner, "LocalLambda", NearLambda)
+    patch.setattr(local_run, "run_in_process", runner.run_locally)
     patch.setenv("POWERTOOLS_TRACE_DISABLED", "true")
     if words[0] in ("run", "reproduce"):  # ``lensneg report`` draws them
         patch.setattr(report, "_maps", lambda *_: {})

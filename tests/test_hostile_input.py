@@ -658,7 +658,7 @@ def test_names_of_files_are_only_names(tmp_path: Path, plan_text: str, name: str
     from rich.console import Console
 
     from lensneg.commands.run_screen import show_outcome
-    from lensneg.local.runner import Outcome
+    from lensneg.local.watcher import Outcome
 
     sky = tmp_path / "sky"
     (sky / "sweeps").mkdir(parents=True)

@@ -16,8 +16,8 @@ from lensneg import storage
 from lensneg.audit.reproduction import compare_manifests, look_at_inputs, request_again
 from lensneg.cli import main
 from lensneg.errors import InputError
-from lensneg.local import runner
-from lensneg.local.runner import Outcome
+from lensneg.local import run as local_run
+from lensneg.local.watcher import Outcome
 from lensneg.schema.config import config_sha256
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
@@ -155,7 +155,7 @@ class Command:
         self.change: Callable[[Rows], Rows] = lambda rows: rows
         self.outcome: tuple[str, str] = ("SUCCEEDED", "")
         self.requests: list[RunRequest] = []
-        patch.setattr(runner, "run_locally", self.run)
+        patch.setattr(local_run, "execute", self.run)
 
     def run(self, request: RunRequest, workers: int, watcher: object) -> Outcome:
         self.requests.append(request)

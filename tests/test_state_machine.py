@@ -8,7 +8,7 @@ import json
 import os
 import re
 import signal
-import sys
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +32,8 @@ from pipeline import (
 from plainrun import draw_plainly
 
 from lensneg.local.engine import SPARK_JOB, STATE_MACHINE, Machine, render, substitutions
-from lensneg.local.lambdas import LocalLambda, handler_module
+from lensneg.local.lambdas import LocalLambda
+from lensneg.local.worker import handler_module
 from lensneg.mocksky import write_mock_sky
 from lensneg.schema.layout import RunFiles
 
@@ -334,13 +335,11 @@ def test_every_token_of_the_graph_has_a_value() -> None:
     assert "${" not in render(values)
 
 
-def process_of(functions: LocalLambda) -> Any:
+def process_of(functions: LocalLambda) -> subprocess.Popen[str]:
     """The process that the next invocation goes to."""
-    sandbox = functions._free.get()
-    sandbox.submit(int).result()
-    functions._free.put(sandbox)
-    [process] = sandbox._processes.values()
-    return process
+    mine = functions._free.get()
+    functions._free.put(mine)
+    return mine.start()
 
 
 def test_a_worker_process_that_dies_is_an_error_and_not_the_end(tmp_path: Path) -> None:
@@ -348,7 +347,7 @@ def test_a_worker_process_that_dies_is_an_error_and_not_the_end(tmp_path: Path) 
     try:
         process = process_of(functions)
         process.kill()
-        process.join()
+        process.wait()
         died = functions.invoke("Preflight", "{}")
         assert died.error is not None
         assert died.error["errorType"] == "Runtime.ExitError"
@@ -359,20 +358,14 @@ def test_a_worker_process_that_dies_is_an_error_and_not_the_end(tmp_path: Path) 
 
 
 def test_workers_that_were_warmed_up_have_what_the_map_needs(tmp_path: Path) -> None:
-    functions = LocalLambda(2, tmp_path)
+    functions = LocalLambda(2, tmp_path, environment={**os.environ, "PYTHONVERBOSE": "1"})
     try:
-        for ready in functions.warm_up():
-            ready.result(60)
-        processes = {process for sandbox in functions._sandboxes for process in sandbox._processes}
-        assert len(processes) == 2
-        modules = [sandbox.submit(_modules).result(60) for sandbox in functions._sandboxes]
-        assert all("functions.filter_sweep" in found for found in modules)
+        assert all(ready.wait(60) for ready in functions.warm_up())
+        logs = [path.read_text(errors="replace") for path in tmp_path.glob("worker-*.log")]
+        assert len(logs) == 2
+        assert all("import 'functions.filter_sweep'" in log for log in logs)
     finally:
         functions.stop()
-
-
-def _modules() -> set[str]:
-    return set(sys.modules)
 
 
 def test_a_worker_process_that_hangs_is_ended_and_its_neighbour_is_not(tmp_path: Path) -> None:
@@ -389,8 +382,19 @@ def test_a_worker_process_that_hangs_is_ended_and_its_neighbour_is_not(tmp_path:
             "errorType": "Sandbox.Timedout",
             "errorMessage": "Preflight took more than 1 s and was ended",
         }
-        assert process.exitcode == -signal.SIGKILL
-        assert other.is_alive()
+        assert process.returncode == -signal.SIGKILL
+        assert other.poll() is None
     finally:
         functions.stop()
-    assert not other.is_alive()
+    assert other.returncode == -signal.SIGKILL
+
+
+def test_a_worker_process_ends_with_its_starter(tmp_path: Path) -> None:
+    """In whatever way the starter ends: its end of the pipe is closed."""
+    functions = LocalLambda(1, tmp_path)
+    [ready] = functions.warm_up()
+    assert ready.wait(60)
+    process = process_of(functions)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(10) == 1

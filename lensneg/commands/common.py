@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from typing import Any, Final
 
 import click
@@ -56,11 +55,6 @@ def complain(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print a value for a program."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def cores() -> int:
-    """Return the cores that this process may use: on a cluster node, often not all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for scripts.")

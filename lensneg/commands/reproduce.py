@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lensneg.commands.common import (
-    EXIT_BROKEN,
     EXIT_GATE_FAILED,
     console,
-    cores,
     json_option,
     notes,
     print_json,
@@ -74,14 +72,13 @@ def reproduce(
     request = request_again(record, inputs, out or f"build/reproduce/{record.run_id}")
 
     from lensneg.commands import run_screen as screen
-    from lensneg.local.runner import run_locally
-    from lensneg.schema.gate import GATE_NAMES
+    from lensneg.commands.run import end_as, watched
+    from lensneg.local.run import execute
 
-    with screen.Progress(notes, request.mode) as watcher:
-        outcome = run_locally(request, workers or cores(), watcher)
+    outcome = watched(request, lambda watcher: execute(request, workers, watcher))
     if outcome.status != "SUCCEEDED":
         screen.show_outcome(notes if as_json else console, request, outcome)
-        sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
+    end_as(outcome)
     again = Manifest.open(outcome.files.manifest)
     verdicts = compare_manifests(original, again)
     if as_json:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from lensneg import storage
 from lensneg.commands.common import (
     EXIT_BROKEN,
     EXIT_GATE_FAILED,
     console,
-    cores,
     errors,
     json_option,
     notes,
     print_json,
 )
-from lensneg.errors import InputError
-from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
-from lensneg.schema.request import RunRequest
+from lensneg.schema.request import Mode, RunRequest
+
+if TYPE_CHECKING:
+    from lensneg.local.watcher import Outcome, Watcher
 
 
 @click.command()
@@ -69,7 +67,7 @@ def run(
     positives: tuple[str, ...],
     exclude: tuple[str, ...],
     out: str,
-    mode: Any,
+    mode: Mode,
     workers: int | None,
     run_id: str | None,
     as_json: bool,
@@ -79,84 +77,48 @@ def run(
     Example: lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
-    workers = workers or cores()
-    request = RunRequest.of_input(
-        {
-            "run_id": run_id or datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ"),
-            "mode": mode,
-            "config": config,
-            "sweeps": sweeps,
-            "positives": positives,
-            "exclude": exclude,
-            "out": out,
-        }
-    )
-    _check_door(request)
     from lensneg.commands import run_screen as screen
-    from lensneg.local.runner import run_locally
+    from lensneg.local.run import execute, make_request
 
-    _heed_signals()
+    request = make_request(
+        config=config,
+        sweeps=sweeps,
+        positives=positives,
+        exclude=exclude,
+        out=out,
+        mode=mode,
+        run_id=run_id,
+    )
+    outcome = watched(request, lambda watcher: execute(request, workers, watcher))
+    if as_json:
+        print_json(screen.outcome_json(outcome))
+    else:
+        screen.show_outcome(console, request, outcome)
+    end_as(outcome)
+
+
+def watched(request: RunRequest, execute: Callable[[Watcher], Outcome]) -> Outcome:
+    """Execute a run under its bars; a request to end from outside unwinds it as Ctrl-C does."""
+    from lensneg.commands import run_screen as screen
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _interrupt)
     try:
         with screen.Progress(notes, request.mode) as watcher:
-            outcome = run_locally(request, workers, watcher)
+            return execute(watcher)
     except KeyboardInterrupt as error:
         errors.print(
             f"interrupted; the same command with --run-id {request.run_id} continues the run", highlight=False
         )
         sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
-    if as_json:
-        print_json(screen.outcome_json(outcome))
-    else:
-        screen.show_outcome(console, request, outcome)
-    if outcome.status == "SUCCEEDED":
-        return
-    sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
 
 
-def _heed_signals() -> None:
-    """Let a request to end from outside unwind the run as Ctrl-C does, so that all its processes end."""
-
-    def interrupt(number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt(number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, interrupt)
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
-def _check_door(request: RunRequest) -> None:
-    """Refuse at once what can be seen to be wrong; gate 1 looks closer."""
-    try:
-        Config.parse(storage.read_bytes(request.config).decode(), request.config)
-    except FileNotFoundError as error:
-        raise InputError(
-            "no such file",
-            where=f"--config {request.config}",
-            remedy="start from configs/negative_sampling_v1.yaml",
-        ) from error
-    except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise InputError(
-            "not a YAML file",
-            where=f"--config {request.config}",
-            remedy="configs/negative_sampling_v1.yaml shows its form",
-        ) from error
-    if storage.is_s3(request.out):
-        raise InputError(
-            "a run on this machine writes to a local folder",
-            where=f"--out {request.out}",
-            remedy="for a run in S3 deploy template.yaml and start an execution there",
-        )
-    if os.path.exists(request.out) and not os.path.isdir(request.out):
-        raise InputError(
-            "a file", where=f"--out {request.out}", remedy="name a folder, which need not exist yet"
-        )
-    if not storage.is_s3(request.sweeps) and not Path(request.sweeps).is_dir():
-        raise InputError(
-            "no such folder",
-            where=f"--sweeps {request.sweeps}",
-            remedy="lensneg mock-sky can make one to try",
-        )
-    for option, specs in (("--positives", request.positives), ("--exclude", request.exclude)):
-        for spec in specs:
-            if not storage.exists(spec.uri):
-                raise InputError(f"{option} {spec.uri}: no such file", remedy="check the path")
+def end_as(outcome: Outcome) -> None:
+    """End with the exit code of how a run ended, if it did not succeed."""
+    if outcome.status != "SUCCEEDED":
+        sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)

@@ -13,7 +13,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from lensneg import storage
-from lensneg.local.runner import Outcome
+from lensneg.local.watcher import Outcome
 from lensneg.page.summary import strata_table
 from lensneg.schema.gate import read_gates
 from lensneg.schema.layout import RunFiles
@@ -96,9 +96,6 @@ class Progress:
                 self._draw = self._bars.add_task(title, total=steps, note="")
             self._bars.update(self._draw, completed=step, note=name)
         self._line(f"SampleNegatives: {name}")
-
-    def refresh(self) -> None:
-        """Do nothing: rich redraws by itself."""
 
 
 def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> None:

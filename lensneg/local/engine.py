@@ -99,9 +99,7 @@ class Machine:
             name="lensneg", definition=render(substitutions(spark_submit_parameters)), roleArn=_ROLE
         )["stateMachineArn"]
 
-    def execute(
-        self, name: str, data: Mapping[str, Any], on_poll: Callable[[], None] = lambda: None
-    ) -> dict[str, Any]:
+    def execute(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Run an execution to its end.
 
         Parameters
@@ -110,8 +108,6 @@ class Machine:
             The execution's name.
         data : mapping
             Its input.
-        on_poll : callable
-            Called several times a second while it runs.
 
         Returns
         -------
@@ -124,9 +120,7 @@ class Machine:
         record = stepfunctions_parser_backends[_ACCOUNT][_REGION].describe_execution(arn)
         try:
             while True:
-                running = record.status == "RUNNING"
-                on_poll()
-                if not running:
+                if record.status != "RUNNING":
                     return dict(self._client.describe_execution(executionArn=arn))
                 time.sleep(_POLL_SECONDS)
         except BaseException:  # Ctrl-C above all: no state may follow the one that is under way

@@ -1,35 +1,24 @@
-"""Lambda on one machine: the real handlers of ``functions/`` in a pool of processes."""
+"""Lambda on one machine: the real handlers of ``functions/`` in worker processes."""
 
 from __future__ import annotations
 
-import importlib
 import json
-import multiprocessing
+import logging
 import os
 import queue
-import re
 import signal
+import subprocess
 import sys
 import threading
-import time
-import uuid
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import pyarrow as pa
-
-#: The function that is invoked more often than all others together.
-_MAPPED: Final = "FilterSweep"
-
-#: Lambda's memory is not limited here; handlers are told a figure that AWS would give them.
-_MEMORY_MB = 2048
+from lensneg.local import worker
+from lensneg.schema.resources import PACKAGE, ROOT
 
 #: As long as the state machine waits for a task, and the longest that AWS lets a function run.
-_TIMEOUT_SECONDS = 900.0
+_TIMEOUT_SECONDS: Final = 900.0
 
 
 class Invocation(NamedTuple):
@@ -37,16 +26,6 @@ class Invocation(NamedTuple):
 
     result: Any = None
     error: dict[str, str] | None = None
-
-
-@dataclass
-class LocalContext:
-    """What the handlers' decorators read of a Lambda context."""
-
-    function_name: str
-    memory_limit_in_mb: int = _MEMORY_MB
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:local"
-    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 def map_concurrency(workers: int) -> int:
@@ -58,57 +37,106 @@ def map_concurrency(workers: int) -> int:
     return workers + 1
 
 
-def handler_module(function_name: str) -> str:
-    """Return the module that holds a function's handler.
+class WorkerLostError(Exception):
+    """The process that ran a handler has ended."""
 
-    Examples
-    --------
-    >>> handler_module("SummarizeFanOut")
-    'functions.summarize_fan_out'
+
+class Worker:
+    """A worker process, started when it is first needed.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+    log_folder : Path
+        Where it keeps its log.
+    number : int
+        Of the log.
     """
-    return "functions." + re.sub(r"(?<!^)(?=[A-Z])", "_", function_name).lower()
 
+    #: The program that the process runs.
+    program: str = worker.__file__
 
-def _start_worker(environment: dict[str, str], log_folder: str) -> None:
-    """Prepare a worker process: the caller's environment, its own log, and no say in Ctrl-C.
+    def __init__(self, environment: Mapping[str, str], log_folder: Path, number: int) -> None:
+        self._environment, self._log = dict(environment), log_folder / f"worker-{number}.log"
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self.process: subprocess.Popen[str] | None = None
+        #: Set once the process has imported what the map needs; see :meth:`warm_up`.
+        self.ready = threading.Event()
 
-    It ends with the process that started it, even where that one was killed.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.environ.clear()
-    os.environ.update(environment)
-    os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
-    log = os.open(
-        Path(log_folder) / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644
-    )
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.dup2(log, stream.fileno())
+    def start(self) -> subprocess.Popen[str]:
+        """Start the process, if it is not running yet."""
+        with self._lock:
+            if self.process is None:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", self.program, str(PACKAGE.parent), str(ROOT), str(self._log)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    encoding="utf-8",
+                    env=self._environment,
+                )
+                threading.Thread(target=self._listen, args=(self.process,), daemon=True).start()
+            return self.process
 
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        """Take what the process says: its log records, and its answers."""
+        assert process.stdout is not None
+        for line in process.stdout:
+            told = json.loads(line)
+            if "log" in told:
+                name, level, message = told["log"]
+                logging.getLogger(name).log(level, "%s", message)
+            elif "ready" in told:
+                self.ready.set()
+            else:
+                self._answers.put(told)
+        self._answers.put(None)
 
-def _die_with_parent() -> None:
-    """Wait for the parent's end, and end with it: nobody would hear an answer any more."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    def warm_up(self) -> threading.Event:
+        """Let the process import what the map needs; return what is set when it has."""
+        self._send("", "")
+        return self.ready
 
+    def _send(self, function_name: str, body: str) -> None:
+        stdin = self.start().stdin
+        assert stdin is not None
+        try:
+            stdin.write(json.dumps([function_name, body]) + "\n")
+            stdin.flush()
+        except BrokenPipeError as error:
+            raise WorkerLostError("it has ended") from error
 
-def _warm_up() -> None:
-    """Import in a worker process what its first item of the map would have to wait for."""
-    importlib.import_module(handler_module(_MAPPED))
-    pa.array([0])  # at its first array Arrow imports pandas, if that is installed: half a second
+    def call(self, function_name: str, body: str, seconds: float) -> Invocation:
+        """Run a handler.
 
+        Raises
+        ------
+        TimeoutError
+            If it takes longer than ``seconds``.
+        WorkerLostError
+            If the process ends.
+        """
+        self._send(function_name, body)
+        try:
+            answer = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeoutError from None
+        if answer is None:
+            raise WorkerLostError(f"exit code {self.start().wait()}")
+        return Invocation(**answer)
 
-def _invoke(function_name: str, body: str) -> str:
-    """Run a handler in a worker process; return Lambda's answer as JSON."""
-    try:
-        handler = importlib.import_module(handler_module(function_name)).handler
-        result = handler(json.loads(body), LocalContext(function_name))
-        return json.dumps({"result": result}, allow_nan=False)
-    except Exception as error:  # whatever a handler raises is its answer, as on AWS
-        return json.dumps({"error": {"errorType": type(error).__name__, "errorMessage": str(error)}})
+    def end(self, number: signal.Signals) -> None:
+        """End the process by a signal, and with -9 where that is not enough."""
+        process = self.process
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 class LocalLambda:
@@ -129,6 +157,8 @@ class LocalLambda:
         thread that invoked it.
     timeout_seconds : float
         How long an invocation may take.
+    environment : mapping of str to str, optional
+        Of the processes; by default that of this one.
     """
 
     def __init__(
@@ -137,92 +167,74 @@ class LocalLambda:
         log_folder: Path,
         on_done: Callable[[str, Any, Invocation], None] | None = None,
         timeout_seconds: float = _TIMEOUT_SECONDS,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         log_folder.mkdir(parents=True, exist_ok=True)
         self.workers = workers
         self.timeout_seconds = timeout_seconds
         self._on_done = on_done
+        self._log_folder = log_folder
         # Taken before moto puts its dummy credentials there: sweeps may well lie in a real bucket.
-        self._start = (_start_worker, (dict(os.environ), str(log_folder)))
+        self._environment = dict(os.environ if environment is None else environment)
         self._lock = threading.Lock()
         self._stopped = False
-        self._free: queue.LifoQueue[ProcessPoolExecutor] = queue.LifoQueue()
-        self._sandboxes: set[ProcessPoolExecutor] = set()
+        self._started = 0
+        self._all: set[Worker] = set()
+        self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
         for _ in range(workers):
-            self._free.put(self._new_sandbox())
+            self._free.put(self._new_worker())
 
-    def _new_sandbox(self) -> ProcessPoolExecutor:
-        initializer, arguments = self._start
-        # A fresh interpreter each: nothing of moto's patches may leak into the handlers.
-        sandbox = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer, arguments)
-        self._sandboxes.add(sandbox)
-        return sandbox
+    def _new_worker(self) -> Worker:
+        self._started += 1
+        fresh = Worker(self._environment, self._log_folder, self._started)
+        self._all.add(fresh)
+        return fresh
 
-    def warm_up(self) -> list[Future[None]]:
+    def warm_up(self) -> list[threading.Event]:
         """Start all processes, and let them import what the map needs while others are at work.
 
         Returns
         -------
-        list of concurrent.futures.Future
-            Done when the processes are ready. Nobody has to wait: an invocation does.
+        list of threading.Event
+            Set when the processes are ready. Nobody has to wait: an invocation does.
         """
-        return [sandbox.submit(_warm_up) for sandbox in self._sandboxes]
+        return [each.warm_up() for each in list(self._all)]
 
     def invoke(self, function_name: str, body: str) -> Invocation:
         """Run a handler and wait for it."""
-        sandbox = self._free.get()
+        mine = self._free.get()
         try:
-            invocation = self._run(sandbox, function_name, body)
+            invocation = self._run(mine, function_name, body)
         except TimeoutError:
             message = f"{function_name} took more than {self.timeout_seconds:g} s and was ended"
             invocation = Invocation(error={"errorType": "Sandbox.Timedout", "errorMessage": message})
-            sandbox = self._replace(sandbox)
-        except (BrokenProcessPool, RuntimeError) as error:
+            mine = self._replace(mine)
+        except WorkerLostError as error:
             message = f"the process that ran {function_name} was ended ({error})"
             invocation = Invocation(error={"errorType": "Runtime.ExitError", "errorMessage": message})
-            sandbox = self._replace(sandbox)
+            mine = self._replace(mine)
         finally:
-            self._free.put(sandbox)
+            self._free.put(mine)
         if self._on_done is not None:
             self._on_done(function_name, json.loads(body), invocation)
         return invocation
 
-    def _run(self, sandbox: ProcessPoolExecutor, function_name: str, body: str) -> Invocation:
-        """Run a handler in a process; TimeoutError if it takes too long, BrokenProcessPool if it is lost."""
-        answer = sandbox.submit(_invoke, function_name, body).result(self.timeout_seconds)
-        return Invocation(**json.loads(answer))
+    def _run(self, mine: Worker, function_name: str, body: str) -> Invocation:
+        return mine.call(function_name, body, self.timeout_seconds)
 
-    def _replace(self, sandbox: ProcessPoolExecutor) -> ProcessPoolExecutor:
+    def _replace(self, lost: Worker) -> Worker:
         """Return what takes the place of a process: another, or, once all has been stopped, itself."""
         with self._lock:
             if self._stopped:
-                return sandbox
-            _end([sandbox], signal.SIGKILL)
-            self._sandboxes.discard(sandbox)
-            return self._new_sandbox()
+                return lost
+            lost.end(signal.SIGKILL)
+            self._all.discard(lost)
+            return self._new_worker()
 
     def stop(self) -> None:
         """End all worker processes at once; whatever is invoked after that fails."""
         with self._lock:
             self._stopped = True
-            sandboxes = list(self._sandboxes)
-        _end(sandboxes, signal.SIGTERM)
-
-
-def _end(sandboxes: list[ProcessPoolExecutor], number: signal.Signals) -> None:
-    """End processes by a signal, and with -9 where that is not enough."""
-    processes = []
-    for sandbox in sandboxes:
-        started = sandbox._processes or {}
-        sandbox.shutdown(wait=False, cancel_futures=True)
-        processes += list(started.values())  # none is started after the shutdown
-    for process in processes:
-        if number == signal.SIGKILL:
-            process.kill()
-        else:
-            process.terminate()
-    deadline = time.monotonic() + 5
-    for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-        if process.is_alive():
-            process.kill()
+            workers = list(self._all)
+        for each in workers:
+            each.end(signal.SIGKILL)

@@ -1,53 +1,27 @@
-"""A whole run on one machine."""
+"""A whole run on one machine, in this process: the state machine with local Lambda and EMR Serverless."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lensneg import storage
 from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
+from lensneg.local.watcher import Outcome, Watcher
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
 
 
-class Watcher(Protocol):
-    """Is told how a run goes on, from several threads."""
-
-    def planned(self, root: str, items: int) -> None:
-        """Hear how many items a map has."""
-
-    def filtered(self, root: str, failed: bool) -> None:
-        """Hear that the task of an item has ended."""
-
-    def reached(self, state: str) -> None:
-        """Hear that a task of the graph has ended."""
-
-    def draw_step(self, step: int, steps: int, name: str) -> None:
-        """Hear at which step the Spark job is."""
-
-    def refresh(self) -> None:
-        """Be called several times a second."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: the execution's status, and, where it failed, its error and cause."""
-
-    status: str
-    error: str
-    cause: str
-    files: RunFiles
-
-
-def run_locally(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
-    """Execute the state machine for a request, on this machine.
+def run_locally(
+    request: RunRequest, workers: int, watcher: Watcher, environment: Mapping[str, str] | None = None
+) -> Outcome:
+    """Execute the state machine for a request.
 
     Parameters
     ----------
@@ -56,10 +30,8 @@ def run_locally(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
     workers : int
         Processes of the map, and cores of the Spark job.
     watcher : Watcher
-
-    Returns
-    -------
-    Outcome
+    environment : mapping of str to str, optional
+        Of the worker processes; by default that of this one.
 
     Raises
     ------
@@ -76,19 +48,15 @@ def run_locally(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
         for run in runs:
             storage.remove_temporary_files(run.root)
             storage.remove_temporary_files(run.manifest_folder)
-        return _execute(request, data, files, workers, watcher)
-
-
-def _execute(
-    request: RunRequest, data: dict[str, Any], files: RunFiles, workers: int, watcher: Watcher
-) -> Outcome:
-    with machine(workers, Path(files.root) / "logs", watcher) as state_machine:
-        execution = state_machine.execute(request.run_id, data, watcher.refresh)
-    return Outcome(execution["status"], execution.get("error", ""), execution.get("cause", ""), files)
+        with machine(workers, Path(files.root) / "logs", watcher, environment) as state_machine:
+            ended = state_machine.execute(request.run_id, data)
+    return Outcome(ended["status"], ended.get("error", ""), ended.get("cause", ""), files)
 
 
 @contextmanager
-def machine(workers: int, log_folder: Path, watcher: Watcher) -> Iterator[Machine]:
+def machine(
+    workers: int, log_folder: Path, watcher: Watcher, environment: Mapping[str, str] | None = None
+) -> Iterator[Machine]:
     """Set up the state machine with local Lambda and EMR; end all their processes at the end."""
 
     def on_done(function_name: str, event: Any, invocation: Invocation) -> None:
@@ -99,7 +67,7 @@ def machine(workers: int, log_folder: Path, watcher: Watcher) -> Iterator[Machin
         if function_name == "PlanFanOut" and invocation.error is None:
             watcher.planned(event["root"], invocation.result["count"])
 
-    functions = LocalLambda(workers, log_folder, on_done)
+    functions = LocalLambda(workers, log_folder, on_done, environment=environment or os.environ)
     emr = LocalEmrServerless(log_folder, watcher.draw_step)
     with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
         try:

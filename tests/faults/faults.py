@@ -21,7 +21,7 @@ import pytest
 
 from lensneg import storage
 from lensneg.errors import TransientError
-from lensneg.local.lambdas import LocalContext, handler_module
+from lensneg.local.worker import LocalContext, handler_module
 from lensneg.stages import report
 
 #: `make faults` sets it: every point is tried, and not a few of them.

@@ -64,7 +64,8 @@ class Process:
             time.sleep(0.01)
 
     def family(self, kind: str = "") -> list[int]:
-        """The run's processes: all, or of a kind: parent, worker, driver (Java), script (its Python)."""
+        """The run's processes: all, or of a kind: parent, engine (the
+        child that makes it), worker, driver (Java), script (its Python)."""
         mark = f"{MARK}={self.mark}".encode()
         found = []
         for entry in Path("/proc").iterdir():
@@ -78,11 +79,12 @@ class Process:
                 continue
             kinds = {
                 "parent": int(entry.name) == self.popen.pid,
-                "worker": b"spawn_main" in words,
+                "worker": b"worker.py" in words,
+                "engine": b"run_process" in words,
                 "driver": words.split(b"\0")[0].endswith(b"/java") and b"SparkSubmit" in words,
                 "script": b"python" in words.split(b"\0")[0]
                 and b"sample_negatives" in words
-                and b"leash" not in words,
+                and b"end_with_parent" not in words,
             }
             if not kind or kinds[kind]:
                 found.append(int(entry.name))

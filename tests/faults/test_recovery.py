@@ -5,13 +5,12 @@ fails either before its work, or after it, when its answer is lost. What is publ
 byte what an undisturbed run publishes, and items that were done are not done again.
 """
 
-import importlib
 import json
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from test_state_machine import GRAPH
 from world import World, make_world
 
 from lensneg.local.engine import Machine
-from lensneg.local.lambdas import Invocation, _invoke, handler_module
+from lensneg.local.lambdas import Invocation, Worker
 
 
 class FaultyLambda(FlakyLambda):
@@ -51,17 +50,15 @@ class FaultyLambda(FlakyLambda):
                 return answer
         return Invocation(error={"errorType": "SomethingUnforeseen", "errorMessage": "injected"})
 
-    def _run(self, sandbox: ProcessPoolExecutor, function_name: str, body: str) -> Invocation:
+    def _run(self, mine: Worker, function_name: str, body: str) -> Invocation:
         if not getattr(self._spoil, "now", False):
-            return super()._run(sandbox, function_name, body)
+            return super()._run(mine, function_name, body)
         self._spoil.now = False
-        sandbox.submit(importlib.import_module, handler_module(function_name)).exception()
-        [process] = sandbox._processes.values()
+        process = mine.start()
         os.kill(process.pid, signal.SIGSTOP)  # held, so that it is at work for certain
         if self.how == "killed":  # as the system does when memory is short
             threading.Timer(0.05, process.kill).start()
-        limit = 1 if self.how == "hung" else None
-        return Invocation(**json.loads(sandbox.submit(_invoke, function_name, body).result(limit)))
+        return mine.call(function_name, body, 1 if self.how == "hung" else 60)
 
 
 class Bench:

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ import boto3
 from botocore.exceptions import ClientError
 from deployed import BUCKET
 
-from lensneg import storage
 from lensneg.local.emr import JobRun, LocalEmrServerless
-from lensneg.local.lambdas import Invocation, LocalLambda, _invoke
+from lensneg.local.lambdas import Invocation, LocalLambda, Worker
 
 #: What the functions' processes have of AWS: the server, and keys that open nothing else.
 ENVIRONMENT = {
@@ -97,45 +95,29 @@ def get_folder(url: str, prefix: str, folder: Path) -> None:
             s3_of(url).download_file(BUCKET, entry["Key"], str(path))
 
 
-#: The calls of this process since it was last asked.
-_calls: list[dict[str, Any]] = []
-
-
-def _keep(http_response: Any, model: Any, **_: Any) -> None:
-    # The request's own address says what it was about: /bucket/key?query.
-    address = http_response.url.split("?")[0].split(f"/{BUCKET}", 1)[-1].lstrip("/")
-    _calls.append({"operation": model.name, "key": address, "status": http_response.status_code})
-
-
-def _recorded(function_name: str, body: str) -> tuple[str, list[dict[str, Any]]]:
-    """Run a handler in a worker process; return its answer, and the calls that it made."""
-    events = storage.s3_client().meta.events
-    events.register("after-call.s3", _keep, unique_id="recorded")  # once a process
-    _calls.clear()
-    answer = _invoke(function_name, body)
-    return answer, list(_calls)
-
-
 class RecordingLambda(LocalLambda):
     """Functions in processes that reach nothing but the server; keeps their events and their calls."""
 
     def __init__(self, url: str, workers: int, log_folder: Path) -> None:
-        before = dict(os.environ)
-        os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=url)
-        try:
-            super().__init__(workers, log_folder)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        self._url = url
+        self._calls, self._url = log_folder / "calls.jsonl", url
+        tests = os.pathsep.join(str(path) for path in (Path(__file__).parent, *Path(__file__).parents[:2]))
+        more = {"AWS_ENDPOINT_URL": url, "CALLS": str(self._calls), "PYTHONPATH": tests}
+        super().__init__(workers, log_folder, environment={**os.environ, **ENVIRONMENT, **more})
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.calls: list[Call] = []
 
-    def _run(self, sandbox: ProcessPoolExecutor, function_name: str, body: str) -> Invocation:
-        answer, calls = sandbox.submit(_recorded, function_name, body).result()
+    @property
+    def calls(self) -> list[Call]:
+        """What the handlers have called so far."""
+        return [Call(*json.loads(line)) for line in self._calls.read_text().splitlines()]
+
+    def _new_worker(self) -> Worker:
+        fresh = super()._new_worker()
+        fresh.program = str(Path(__file__).parent / "recording_worker.py")
+        return fresh
+
+    def _run(self, mine: Worker, function_name: str, body: str) -> Invocation:
+        invocation = super()._run(mine, function_name, body)
         self.events.append((function_name, json.loads(body)))
-        self.calls += [Call(function_name, **call) for call in calls]
-        invocation = Invocation(**json.loads(answer))
         if function_name == "PlanFanOut" and invocation.error is None:
             self._serve_items(invocation.result["bucket"], invocation.result["key"])
         return invocation

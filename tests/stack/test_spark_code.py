@@ -18,7 +18,7 @@ from functions.publish_spark_code import handler
 from lensneg import storage
 from lensneg.aws import spark_upload as sparkcode
 from lensneg.aws.spark_upload import publish_spark_code
-from lensneg.local.lambdas import LocalContext
+from lensneg.local.worker import LocalContext
 
 ROOT = CONFIGS.parent
 EVENT = json.loads((ROOT / "functions" / "events" / "PublishSparkCode.json").read_text())

@@ -1,0 +1,158 @@
+"""A whole run on one machine, in a process of its own.
+
+The run patches boto3, sets variables and starts processes; in a process of its own it leaves the caller's
+environment, signal handlers and boto3 sessions as they are, and works from a script, a notebook or a thread.
+The process reads the request from its standard input and tells on its standard output, a line of JSON each,
+how the run goes on. It ends, with all that it has started, when its input is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from lensneg import errors
+from lensneg.errors import LensnegError, RunStateError
+from lensneg.local.watcher import Outcome, Watcher
+from lensneg.local.worker import LineHandler, write_line
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.request import RunRequest
+from lensneg.schema.resources import PACKAGE
+
+#: What the process may take to end all that it has started.
+_SECONDS_TO_END: Final = 20
+
+#: The process's own program. It is given the folder of the package, as it may not be installed.
+_PROGRAM: Final = (
+    "import sys; sys.path[:0] = sys.argv[1:2]; from lensneg.local.run_process import main; main()"
+)
+
+
+def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
+    """Execute the state machine for a request, in a process of its own.
+
+    Parameters
+    ----------
+    request : RunRequest
+    workers : int
+        Processes of the map, and cores of the Spark job.
+    watcher : Watcher
+
+    Raises
+    ------
+    LensnegError
+        What :func:`lensneg.local.runner.run_locally` raises, and RunStateError if the process is lost.
+    """
+    files = RunFiles(request.out, request.run_id)
+    log = Path(files.root) / "logs" / "run.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
+    with (
+        log.open("ab") as stderr,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            encoding="utf-8",
+            env=engine_environment(os.environ),
+            start_new_session=True,  # Ctrl-C is for the caller, who then ends the run
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            level = logging.getLogger("lensneg").getEffectiveLevel()
+            order = [request.model_dump(mode="json"), workers, dict(os.environ), level]
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+            for line in process.stdout:
+                kind, told = json.loads(line).popitem()
+                if kind == "log":
+                    name, level, message = told
+                    logging.getLogger(name).log(level, "%s", message)
+                elif kind == "outcome":
+                    return Outcome(**told, files=files)
+                elif kind == "error":
+                    name, *fields = told
+                    raise getattr(errors, name)(fields[0], where=fields[1], remedy=fields[2])
+                else:
+                    getattr(watcher, kind)(*told)
+        finally:
+            _end(process)
+    raise RunStateError(
+        f"the run's process ended with exit code {process.returncode}",
+        where=str(log),
+        remedy="read its last lines; the same run id continues the run",
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Close the process's input, which ends the run, and wait for that."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def engine_environment(environment: os._Environ[str]) -> dict[str, str]:
+    """Return the environment of the run's process: the caller's, without what is meant for AWS or moto.
+
+    Its worker processes get the caller's own, as the sweeps may lie in S3.
+    """
+    theirs = ("AWS_", "BOTO", "MOTO_")
+    return {name: value for name, value in environment.items() if not name.startswith(theirs)}
+
+
+class _Teller:
+    """A watcher that tells the parent process."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *told: write_line(self._out, {name: told})
+
+
+def _end_with_parent() -> None:
+    """Unwind the run when the input is closed."""
+    while sys.stdin.readline():
+        pass
+    signal.raise_signal(signal.SIGINT)
+
+
+def main() -> None:
+    """Make the run that the standard input asks for."""
+    from lensneg.local.runner import run_locally  # and with it moto, of which the caller must see nothing
+
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what anything prints goes to the log
+    request, workers, environment, level = json.loads(sys.stdin.readline())
+    library = logging.getLogger("lensneg")
+    library.setLevel(level)
+    library.addHandler(LineHandler(out))
+    environment["LENSNEG_LOG_LEVEL"] = str(level)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        outcome = run_locally(
+            RunRequest.model_validate_json(json.dumps(request)), workers, _Teller(out), environment
+        )
+    except LensnegError as error:
+        told = [type(error).__name__, error.what, error.where, error.remedy]
+        write_line(out, {"error": told})
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    else:
+        write_line(out, {"outcome": {k: v for k, v in asdict(outcome).items() if k != "files"}})
