@@ -486,7 +486,7 @@ class _Inspection:
 def _probe(info: storage.FileInfo) -> SweepInput | str:
     """Return what a sweep file's headers say, or what is wrong with it."""
     try:
-        probe = probe_sweep(info)
+        file = probe_sweep(info)
     except TransientError:
         raise  # the state machine tries again; the file is not at fault
     except (LensnegError, OSError) as error:
@@ -495,9 +495,9 @@ def _probe(info: storage.FileInfo) -> SweepInput | str:
         uri=info.uri,
         size=info.size,
         etag=info.etag,
-        rows=probe.file.n_rows,
-        release=probe.release,
-        row_bytes=probe.file.dtype.itemsize,
+        rows=file.n_rows,
+        release=file.release,
+        row_bytes=file.row_bytes,
     )
 
 
