@@ -606,6 +606,11 @@ class _S3File(io.RawIOBase):
         self._place += len(data)
         return data
 
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
 
 def open_file(uri: str, size: int) -> BinaryIO:
     """Open a file of a known size, of which parts are read, here and there."""
