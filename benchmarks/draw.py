@@ -3,7 +3,7 @@
 - *lensneg*: ``spark/sample_negatives.py`` as the local run submits it, two cores, then what CheckSample does,
   in a fresh process: it gathers the rows, judges them by gate 3, and writes them. Counted are the steps of
   the job's summary and all of the latter but imports; the start of the JVM and the session are reported
-  apart. A first job, not counted, leaves Java's classes to the others, as in any environment.
+  apart. A first job, not counted, reads Spark's own files from the disk.
 - *duckdb*: ranks the keys of all rows in a window, then fetches the chosen rows: exact without thresholds.
 - *duckdb_thresholds*: the same, but told the thresholds that the Spark job is told.
 - *polars*: ranks the keys of all rows, then fetches the chosen rows.

@@ -239,7 +239,7 @@ def draw_section(found: Result) -> str:
 The real Spark job, as the local run submits it with {found["cores"]} cores, and then CheckSample, which
 gathers, judges and writes the rows, on made-up pools in {found["files"]} files, each of 12 strata and two
 pools. Counted are the job's own steps and CheckSample's; starting the JVM and the session takes
-{shown(job["session"], " s")} more. An earlier job has left Java's classes.
+{shown(job["session"], " s")} more.
 DuckDB and Polars have {found["cores"]} threads and a fresh process, whose imports are not counted; they write
 the same rows, sorted, with their weights, but no split, no positives and no counts. They rank the keys of the
 whole pool, as one does without thresholds; DuckDB is also measured with those that the Spark job is given.

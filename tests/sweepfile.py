@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from lensneg import storage
 from lensneg.schema.sweep_columns import SWEEP_COLUMNS, SWEEP_EXTNAME, SweepColumn, sweep_dtype, tform_dtype
+from lensneg.survey.fits_layout import SweepFile
+from lensneg.survey.fits_rows import iter_rows, probe_sweep
 
 Row = dict[str, Any]
+
+ROW_BYTES = 505
 
 #: The name of a file whose cell holds :data:`GALAXY`.
 NAME = "sweep-150p000-155p005.fits"
@@ -102,3 +107,17 @@ def _headers(columns: tuple[SweepColumn, ...], lower: bool, extname: str) -> byt
     buffer = io.BytesIO()
     hdus.writeto(buffer)
     return buffer.getvalue()
+
+
+def probe(uri: str) -> SweepFile:
+    """What a look at a sweep file tells."""
+    return probe_sweep(storage.stat(uri))
+
+
+def read_column(uri: str, column: str = "OBJID", **some: int) -> list[Any]:
+    """A column of a sweep file, or of a slice of it."""
+    values: list[Any] = []
+    for start, chunk in iter_rows(probe(uri), **some):
+        assert start == some.get("first_row", 0) + len(values)
+        values += chunk[column].tolist()
+    return values

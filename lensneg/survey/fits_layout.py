@@ -13,19 +13,23 @@ from astropy.io import fits
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.schema.columns import NEEDED_COLUMNS
-from lensneg.schema.sweep_columns import SWEEP_COLUMNS, SWEEP_EXTNAME, tform_dtype
+from lensneg.schema.sweep_columns import SWEEP_EXTNAME, sweep_dtype, tform_dtype
 from lensneg.survey.names import Cell, sweep_cell
+from lensneg.survey.uncompressed import read_up_to
 
 #: FITS files come in blocks of this many bytes (FITS standard 4.0, section 3.1).
 FITS_BLOCK: Final = 2880
 
-FITS_CARD: Final = 80
+_CARD: Final = 80
 
 #: A sweep header has about 17 blocks. One that is longer than this is not a sweep's.
 _MAX_HEADER_BLOCKS: Final = 40
 
 #: A row of DR10 has 505 bytes. One that is longer than this would only fill the memory.
 _MAX_ROW_BYTES: Final = 16 << 10
+
+#: The cards of a table's header that say how a row is laid out.
+_LAYOUT_CARDS: Final = (b"TFIELDS", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO")
 
 
 @dataclass(frozen=True)
@@ -35,27 +39,28 @@ class SweepFile:
     Attributes
     ----------
     uri : str
+    size : int
+        Bytes of the stored file.
     dtype : numpy.dtype
         One row, with upper-case names.
     n_rows : int
     data_start : int
         Byte at which the first row starts (in the uncompressed file).
+    release : int
+        RELEASE of the first row; 0 in a file without rows.
     """
 
     uri: str
+    size: int
     dtype: np.dtype[np.void]
     n_rows: int
     data_start: int
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return storage.basename(self.uri)
+    release: int = 0
 
     @cached_property
     def cell(self) -> Cell:
         """The part of the sky that the file's name stands for."""
-        cell = sweep_cell(self.name)
+        cell = sweep_cell(storage.basename(self.uri))
         if cell is None:
             raise SweepError("the name is not one of a sweep file", where=self.uri)
         return cell
@@ -65,146 +70,153 @@ class SweepFile:
         """Whether the file is gzipped, and so can only be read from its start."""
         return self.uri.endswith(".gz")
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.dtype.itemsize
 
-def fill(stream: storage.Reader, buffer: memoryview) -> int:
-    """Read until the buffer is full or the stream ends; return the bytes read."""
-    filled = 0
-    while filled < len(buffer):
-        count = stream.readinto(buffer[filled:])
-        if not count:
-            break
-        filled += count
-    return filled
+    @property
+    def data_stop(self) -> int:
+        """Byte behind the last row (in the uncompressed file)."""
+        return self.data_start + self.n_rows * self.row_bytes
+
+    @property
+    def padding(self) -> int:
+        """Bytes from the last row to the end of its block."""
+        return -self.data_stop % FITS_BLOCK
 
 
-def read_header(stream: storage.Reader, uri: str, hdu: int) -> list[bytes]:
+def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
+    """Read both headers of a sweep file from the start of its bytes.
+
+    Raises
+    ------
+    SweepError
+        If they are not those of a sweep file, are damaged, or lack a needed column.
+    """
+    try:
+        primary = _read_header(stream, 0)
+        if _value(_parse(primary), "NAXIS", 0) != 0:
+            raise _refusal("the primary HDU holds data; a sweep file's is empty")
+        cards = _read_header(stream, 1)
+        dtype, n_rows = _table_layout(cards)
+    except SweepError as error:
+        error.where = info.uri
+        raise
+    return SweepFile(info.uri, info.size, dtype, n_rows, (len(primary) + len(cards)) * _CARD)
+
+
+def _refusal(what: str, remedy: str = "fetch the file again") -> SweepError:
+    return SweepError(what, remedy=remedy)
+
+
+def _read_header(stream: storage.Reader, hdu: int) -> list[bytes]:
     """Read one header unit; return its cards, padding included."""
-    text = bytearray()
-    block = memoryview(bytearray(FITS_BLOCK))
+    cards: list[bytes] = []
     for _ in range(_MAX_HEADER_BLOCKS):
-        if fill(stream, block) < FITS_BLOCK:
-            raise SweepError(
+        block = read_up_to(FITS_BLOCK, stream)
+        if len(block) < FITS_BLOCK:
+            raise _refusal(
                 f"the file ends within the header of HDU {hdu}: it is truncated, or not a FITS file",
-                where=uri,
-                remedy="fetch it again",
+                "fetch it again",
             )
-        if not text and not bytes(block).startswith((b"SIMPLE  =", b"XTENSION=")):
-            raise SweepError(
+        if not cards and not block.startswith((b"SIMPLE  =", b"XTENSION=")):
+            raise _refusal(
                 f"HDU {hdu} does not start with a FITS header: this is not a sweep file",
-                where=uri,
-                remedy="remove it from the folder, or fetch it again",
+                "remove it from the folder, or fetch it again",
             )
-        text += block
-        if b"END" in (bytes(block[i : i + FITS_CARD]).rstrip() for i in range(0, FITS_BLOCK, FITS_CARD)):
-            return [bytes(text[i : i + FITS_CARD]) for i in range(0, len(text), FITS_CARD)]
-    raise SweepError(f"the header of HDU {hdu} has no END card", where=uri, remedy="fetch the file again")
+        in_block = [block[i : i + _CARD] for i in range(0, FITS_BLOCK, _CARD)]
+        cards += in_block
+        if b"END" in map(bytes.rstrip, in_block):
+            return cards
+    raise _refusal(f"the header of HDU {hdu} has no END card")
 
 
-def _parse_cards(cards: Iterable[bytes]) -> fits.Header:
+def _parse(cards: Iterable[bytes]) -> fits.Header:
     try:
         return fits.Header.fromstring(b"".join(cards).decode("ascii"))
     except Exception as error:  # astropy raises many kinds on a damaged header
-        raise ValueError(f"a header is damaged ({error}); fetch the file again") from error
+        raise _refusal(f"a header is damaged ({error})") from error
 
 
 def _value(header: fits.Header, key: str, default: Any = None) -> Any:
     try:
         return header.get(key, default)
     except Exception as error:  # a damaged card raises only when it is read
-        raise ValueError(f"the header's {key} is not readable; fetch the file again") from error
+        raise _refusal(f"the header's {key} is not readable") from error
 
 
 def _integer(header: fits.Header, key: str, low: int = 0) -> int:
     value = _value(header, key)
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{key} is {value!r}; expected a whole number from {low} on")
+        raise _refusal(f"{key} is {value!r}; expected a whole number from {low} on")
     return value
 
 
-#: The cards of a table's header that say how a row is laid out.
-_LAYOUT_CARDS: Final = (b"TFIELDS", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO")
+def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
+    """Return the dtype of a row and the number of rows of a table."""
+    header = _parse(card for card in cards if not card.startswith(_LAYOUT_CARDS))
+    kind = _value(header, "XTENSION")
+    extname = str(_value(header, "EXTNAME", SWEEP_EXTNAME)).strip().upper()
+    if kind != "BINTABLE" or _value(header, "ZTABLE") or extname != SWEEP_EXTNAME:
+        raise _refusal(
+            f"HDU 1 is {kind!r} named {extname!r}; expected a plain BINTABLE named {SWEEP_EXTNAME!r}"
+        )
+    dtype = _row_dtype(b"".join(card for card in cards if card.startswith(_LAYOUT_CARDS)))
+    row_bytes = _integer(header, "NAXIS1", 1)
+    if row_bytes != dtype.itemsize:
+        raise _refusal(f"NAXIS1 says {row_bytes} bytes a row, its columns add up to {dtype.itemsize}")
+    return dtype, _integer(header, "NAXIS2")
 
 
 @lru_cache(maxsize=16)
 def _row_dtype(cards: bytes) -> np.dtype[np.void]:
     """Return the dtype of a row, checked against the data model.
 
-    Kept by the cards' text: a run's files have the same ones, and parsing them takes as long as reading
-    a hundred thousand rows.
+    It is kept by the cards' text: a run's files have the same ones, and parsing them takes as long as
+    reading a hundred thousand rows.
     """
-    header = _parse_cards([cards])
-    names, formats = [], []
+    header = _parse([cards])
+    fields: list[tuple[str, np.dtype[Any]]] = []
+    width = 0
     for i in range(1, _integer(header, "TFIELDS", 1) + 1):
         name, tform = _value(header, f"TTYPE{i}"), _value(header, f"TFORM{i}")
         if not isinstance(name, str) or not isinstance(tform, str):
-            raise ValueError(f"column {i} has no TTYPE{i} or no TFORM{i}")
+            raise _refusal(f"column {i} has no TTYPE{i} or no TFORM{i}")
+        column = f"column {i} ({name})"
         try:
-            formats.append(tform_dtype(tform))
+            fields.append((name.strip().upper(), tform_dtype(tform)))
         except (ValueError, TypeError, MemoryError) as error:  # the latter for a repeat count of any size
-            raise ValueError(f"column {i} ({name}): {error}") from error
-        if sum(form.itemsize for form in formats) > _MAX_ROW_BYTES:
-            raise ValueError(
-                f"column {i} ({name}): TFORM {tform!r} makes a row of more than {_MAX_ROW_BYTES:,} bytes; "
-                "fetch the file again"
-            )
-        names.append(name.strip().upper())
+            raise _refusal(f"{column}: {error}") from error
+        width += fields[-1][1].itemsize
+        if width > _MAX_ROW_BYTES:
+            raise _refusal(f"{column}: TFORM {tform!r} makes a row of more than {_MAX_ROW_BYTES:,} bytes")
         scale, zero = _value(header, f"TSCAL{i}", 1), _value(header, f"TZERO{i}", 0)
-        if names[-1] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
-            raise ValueError(
-                f"column {i} ({name}) is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero}); "
-                "expected plain values, as in the survey's own file: fetch that"
+        if fields[-1][0] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
+            raise _refusal(
+                f"{column} is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero})",
+                "expected plain values, as in the survey's own file: fetch that",
             )
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise ValueError(f"columns named twice: {', '.join(doubled)}")
-    missing = [name for name in NEEDED_COLUMNS if name not in names]
-    if missing:
-        older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
-        raise ValueError(
-            f"{len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
-            f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files; fetch them from the "
-            "survey's south/sweep/10.1 folder"
-        )
-    dtype = np.dtype(list(zip(names, formats, strict=True)))
-    model = {column.name: tform_dtype(column.tform) for column in SWEEP_COLUMNS}
+    _check_names([name for name, _ in fields])
+    dtype, model = np.dtype(fields), sweep_dtype()
     for name in NEEDED_COLUMNS:
         found, expected = dtype[name], model[name]
         # Releases differ in the width of integers and of padded text, never in their kind.
         wide_enough = expected.kind in "iS" or found.itemsize == expected.itemsize
         if found.kind != expected.kind or found.shape or not wide_enough:
-            raise ValueError(f"column {name} is of type {found}; expected {expected}")
+            raise _refusal(f"column {name} is of type {found}; expected {expected}")
     return dtype
 
 
-def read_layout(stream: storage.Reader, uri: str) -> SweepFile:
-    """Read both headers of a sweep file from the start of its bytes."""
-    primary = read_header(stream, uri, 0)
-    try:
-        if _value(_parse_cards(primary), "NAXIS", 0) != 0:
-            raise ValueError("the primary HDU holds data; a sweep file's is empty")
-        cards = read_header(stream, uri, 1)
-        dtype, n_rows = _table_layout(cards)
-    except ValueError as error:
-        remedy = "" if "fetch" in str(error) else "; fetch the file again"
-        raise SweepError(f"{error}{remedy}", where=uri) from error
-    return SweepFile(uri, dtype, n_rows, (len(primary) + len(cards)) * FITS_CARD)
-
-
-def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
-    """Return the dtype of a row and the number of rows of a table."""
-    layout = [card for card in cards if card.startswith(_LAYOUT_CARDS)]
-    header = _parse_cards(card for card in cards if not card.startswith(_LAYOUT_CARDS))
-    kind = _value(header, "XTENSION")
-    extname = str(_value(header, "EXTNAME", SWEEP_EXTNAME)).strip().upper()
-    if kind != "BINTABLE" or _value(header, "ZTABLE") or extname != SWEEP_EXTNAME:
-        raise ValueError(
-            f"HDU 1 is {kind!r} named {extname!r}; expected a plain BINTABLE named {SWEEP_EXTNAME!r}"
+def _check_names(names: list[str]) -> None:
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise _refusal(f"columns named twice: {', '.join(doubled)}")
+    missing = [name for name in NEEDED_COLUMNS if name not in names]
+    if missing:
+        older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
+        raise _refusal(
+            f"{len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
+            f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files",
+            "fetch them from the survey's south/sweep/10.1 folder",
         )
-    dtype = _row_dtype(b"".join(layout))
-    row_bytes = _integer(header, "NAXIS1", 1)
-    if row_bytes != dtype.itemsize:
-        raise ValueError(
-            f"NAXIS1 says {row_bytes} bytes a row, its columns add up to {dtype.itemsize}; "
-            "fetch the file again"
-        )
-    return dtype, _integer(header, "NAXIS2")

@@ -8,33 +8,30 @@ structured array and columns are gathered from it only for the rows that are sti
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from lensneg import storage
 from lensneg.errors import SweepError
-from lensneg.survey.fits_layout import FITS_BLOCK, SweepFile, fill, read_layout
-from lensneg.survey.gzip_stream import REST_BYTES, GzipStream, open_plain
-from lensneg.survey.sweep_rows import SweepRows
+from lensneg.survey.fits_layout import FITS_BLOCK, SweepFile, read_layout
+from lensneg.survey.uncompressed import fill, open_uncompressed, read_up_to
 
 #: Both headers and the first row are within this many bytes: all that is read to look at a file.
 _PROBE_BYTES: Final = 256 << 10
+
+#: So much of what follows the rows is looked at: their padding, and how the next HDU begins, if there is one.
+_REST_BYTES: Final = 2 * FITS_BLOCK
 
 #: Rows read at once: 2 MB. The kernel's copy, the sieve and the gathering all find them in a processor's
 #: cache; with 16 MB the same read alone takes half as long again.
 CHUNK_ROWS: Final = 4_096
 
 
-class SweepProbe(NamedTuple):
-    """What a look at a file's beginning tells."""
-
-    file: SweepFile
-    release: int
-
-
-def probe_sweep(info: storage.FileInfo) -> SweepProbe:
-    """Read a sweep file's headers and first row, and check them.
+def probe_sweep(info: storage.FileInfo) -> SweepFile:
+    """Read a sweep file's headers and first row, and check them; of a plain file the last row, too.
 
     Parameters
     ----------
@@ -42,8 +39,7 @@ def probe_sweep(info: storage.FileInfo) -> SweepProbe:
 
     Returns
     -------
-    SweepProbe
-        ``release`` is that of the first row, 0 in a file without rows.
+    SweepFile
 
     Raises
     ------
@@ -51,81 +47,39 @@ def probe_sweep(info: storage.FileInfo) -> SweepProbe:
         If the file is not a sweep file, is truncated, or lacks a needed column.
     """
     if info.size == 0:
-        raise SweepError("the file is empty", where=info.uri, remedy="fetch it again")
+        raise _broken(info.uri, "the file is empty")
     first_bytes = min(info.size, _PROBE_BYTES)
-    stream = open_plain(info.uri, first_bytes, 0, first_bytes)
-    try:
-        file = read_layout(stream, info.uri)
-        needed = file.data_start + file.n_rows * file.dtype.itemsize
-        if not file.is_compressed and info.size < needed:
-            raise SweepError(
-                f"truncated: its header promises {file.n_rows:,} rows, so at least {needed:,} bytes, "
-                f"and it has {info.size:,}",
-                where=info.uri,
-                remedy="fetch it again",
-            )
-        if file.n_rows and not file.is_compressed:
-            last = needed - file.dtype.itemsize
-            end = storage.read_bytes(info.uri, last, file.dtype.itemsize + REST_BYTES)
-            _check_last_row(end[: file.dtype.itemsize], file)
-            _check_rest(end[file.dtype.itemsize :], file)
-        release = 0
+    with open_uncompressed(info.uri, first_bytes, 0, first_bytes) as stream:
+        file = read_layout(stream, info)
+        if not file.is_compressed:
+            _check_end(file)
         if not file.n_rows:
-            rest = bytearray(REST_BYTES)
-            _check_rest(bytes(rest[: fill(stream, memoryview(rest))]), file)
-        else:
-            row = bytearray(file.dtype.itemsize)
-            if fill(stream, memoryview(row)) < len(row):
-                raise SweepError(
-                    "the file ends within its first row", where=info.uri, remedy="fetch it again"
-                )
-            release = int(np.frombuffer(row, file.dtype)["RELEASE"][0])
-    finally:
-        stream.close()
-    return SweepProbe(file, release)
-
-
-def _check_rest(rest: bytes, file: SweepFile) -> None:
-    """Refuse a file that goes on after the rows that its header promises: a lower number would lose rows."""
-    padding = -(file.data_start + file.n_rows * file.dtype.itemsize) % FITS_BLOCK
-    beyond = rest[padding:]
-    if any(rest[:padding]) or (beyond and not beyond.startswith(b"XTENSION=")):
-        raise SweepError(
-            f"there are more data than the {file.n_rows:,} rows that its header (NAXIS2) promises",
-            where=file.uri,
-            remedy="fetch it again",
-        )
-
-
-def _check_last_row(row: Any, file: SweepFile) -> None:
-    """Refuse a file whose padding would be taken for a row: a higher number in its header does that."""
-    if not any(row):
-        raise SweepError(
-            f"the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty",
-            where=file.uri,
-            remedy="fetch it again",
-        )
+            _check_rest(read_up_to(_REST_BYTES, stream), file)
+            return file
+        row = read_up_to(file.row_bytes, stream)
+    if len(row) < file.row_bytes:
+        raise _broken(info.uri, "the file ends within its first row")
+    return replace(file, release=int(np.frombuffer(row, file.dtype)["RELEASE"][0]))
 
 
 def iter_rows(
-    file: SweepFile, size: int, first_row: int = 0, n_rows: int | None = None
-) -> Iterator[tuple[int, SweepRows]]:
+    file: SweepFile, first_row: int = 0, n_rows: int | None = None
+) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
     """Iterate over a sweep file's rows in chunks.
 
     Parameters
     ----------
     file : SweepFile
-    size : int
-        Bytes of the stored file.
     first_row, n_rows : int
         A slice of the rows; all by default.
 
     Yields
     ------
     start : int
-        Row index of the chunk's first row.
-    rows : SweepRows
-        Valid until the next chunk is asked for: the buffer behind it is used again.
+        The chunk's first row.
+    chunk : structured ndarray
+        Big-endian, as in the file. It is valid until the next chunk is asked for: the buffer behind it is
+        used again.
 
     Raises
     ------
@@ -133,30 +87,60 @@ def iter_rows(
         If the file ends before its last row, or is gzipped and fails its checksum; the latter is
         known only after the last row.
     """
-    row_bytes = file.dtype.itemsize
-    left = file.n_rows - first_row if n_rows is None else n_rows
-    if left <= 0:
+    width = file.row_bytes
+    stop = file.n_rows if n_rows is None else first_row + n_rows
+    if stop <= first_row:
         return
-    buffer = memoryview(bytearray(min(left, CHUNK_ROWS) * row_bytes))
-    stream = open_plain(file.uri, size, file.data_start + first_row * row_bytes, left * row_bytes)
-    try:
-        row = first_row
-        while left > 0:
-            count = min(left, CHUNK_ROWS)
-            chunk = buffer[: count * row_bytes]
-            if fill(stream, chunk) < len(chunk):
-                raise SweepError(
-                    f"the file ends between rows {row:,} and {row + count:,} of {file.n_rows:,}: it "
-                    "is truncated",
-                    where=file.uri,
-                    remedy="fetch it again",
-                )
-            yield row, SweepRows(np.frombuffer(chunk, dtype=file.dtype))
-            row += count
-            left -= count
-        if row == file.n_rows:
-            _check_last_row(chunk[-row_bytes:], file)
-        if isinstance(stream, GzipStream) and row == file.n_rows:
-            _check_rest(stream.finish(), file)
-    finally:
-        stream.close()
+    buffer = memoryview(bytearray(min(stop - first_row, CHUNK_ROWS) * width))
+    start, length = file.data_start + first_row * width, (stop - first_row) * width
+    with open_uncompressed(file.uri, file.size, start, length) as stream:
+        for row in range(first_row, stop, CHUNK_ROWS):
+            after = min(row + CHUNK_ROWS, stop)
+            chunk = buffer[: (after - row) * width]
+            if fill(chunk, stream) < len(chunk):
+                where_it_ends = f"between rows {row:,} and {after:,} of {file.n_rows:,}"
+                raise _broken(file.uri, f"the file ends {where_it_ends}: it is truncated")
+            yield row, np.frombuffer(chunk, file.dtype)
+        if stop == file.n_rows:
+            _check_last_row(bytes(chunk[-width:]), file)
+            if file.is_compressed:
+                rest = read_up_to(_REST_BYTES, stream)
+                while read_up_to(1 << 20, stream):
+                    pass  # The checksum comes last; before it, damage can pass for other values.
+                _check_rest(rest, file)
+
+
+def _check_end(file: SweepFile) -> None:
+    """Refuse a plain file whose size or last row contradicts its header."""
+    if file.size < file.data_stop:
+        raise _broken(
+            file.uri,
+            f"truncated: its header promises {file.n_rows:,} rows, so at least {file.data_stop:,} bytes, "
+            f"and it has {file.size:,}",
+        )
+    if file.n_rows:
+        last_row = file.data_stop - file.row_bytes
+        end = storage.read_bytes(file.uri, last_row, file.row_bytes + _REST_BYTES)
+        _check_last_row(end[: file.row_bytes], file)
+        _check_rest(end[file.row_bytes :], file)
+
+
+def _check_last_row(row: bytes, file: SweepFile) -> None:
+    """Refuse a file whose padding would be taken for a row: a higher number in its header does that."""
+    if not any(row):
+        raise _broken(
+            file.uri, f"the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty"
+        )
+
+
+def _check_rest(rest: bytes, file: SweepFile) -> None:
+    """Refuse a file that goes on after the rows that its header promises: a lower number would lose rows."""
+    beyond = rest[file.padding :]
+    if any(rest[: file.padding]) or (beyond and not beyond.startswith(b"XTENSION=")):
+        raise _broken(
+            file.uri, f"there are more data than the {file.n_rows:,} rows that its header (NAXIS2) promises"
+        )
+
+
+def _broken(uri: str, what: str) -> SweepError:
+    return SweepError(what, where=uri, remedy="fetch it again")

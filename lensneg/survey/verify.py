@@ -12,9 +12,6 @@ from lensneg.survey.content import content_sha256
 from lensneg.survey.fits_rows import probe_sweep
 from lensneg.survey.names import sweep_cell
 
-#: FITS files come in blocks of this many bytes (FITS standard 4.0, section 3.1).
-_BLOCK = 2880
-
 
 class Verified(NamedTuple):
     """What was found of a file; ``fault`` is empty where it is sound.
@@ -114,13 +111,12 @@ def _verify(
     checked = False
     fault = ""
     try:
-        probe = probe_sweep(info)
-        rows, release = probe.file.n_rows, probe.release
+        file = probe_sweep(info)
+        rows, release = file.n_rows, file.release
         if not headers_only:
             expected = checksums.get(name.removesuffix(".gz"))
             found, size = content_sha256(info.uri, info.size, on_bytes)
-            table = probe.file.data_start + rows * probe.file.dtype.itemsize
-            promised = table + -table % _BLOCK
+            promised = file.data_stop + file.padding
             if size != promised:
                 fault = (
                     f"{info.uri}: its header promises {rows:,} rows, so {promised:,} bytes, and it has "

@@ -16,12 +16,20 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-with atheris.instrument_imports(include=["lensneg.survey.fits_rows", "lensneg.schema.sweep_columns"]):
-    from lensneg.survey import fits_rows as sweep
+with atheris.instrument_imports(
+    include=[
+        "lensneg.survey.fits_layout",
+        "lensneg.survey.fits_rows",
+        "lensneg.survey.uncompressed",
+        "lensneg.schema.sweep_columns",
+    ]
+):
+    from lensneg.survey.fits_rows import iter_rows, probe_sweep
 from sweepfile import NAME, write_sweep
 
 from lensneg import storage
 from lensneg.errors import LensnegError
+from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 
 #: What the reader is given in the place of a file.
@@ -49,16 +57,16 @@ def read(name: str, content: bytes) -> None:
     """Read a file to its end; whatever is wrong with it must be an error of ours."""
     CONTENT["bytes"] = content
     try:
-        file = sweep.probe_sweep(storage.FileInfo(name, len(content), "")).file
+        file = probe_sweep(storage.FileInfo(name, len(content), ""))
         rows = 0
-        for start, chunk in sweep.iter_rows(file, len(content)):
+        for start, chunk in iter_rows(file):
             assert start == rows
             rows += len(chunk)
             for column in ("RA", "FLUX_Z", "OBJID"):
                 assert len(chunk[column]) == len(chunk)
         assert rows == file.n_rows
         plain = content if name.endswith(".fits") else gzip.decompress(content)
-        assert file.data_start + rows * file.dtype.itemsize <= len(plain)
+        assert file.data_stop <= len(plain)
     except LensnegError as error:
         if name not in str(error):
             raise ValueError("an error that does not name its file") from error
@@ -74,7 +82,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     storage.open_range = Memory  # type: ignore[assignment,misc]
     storage.read_bytes = read_bytes
-    needed = [column for column in SWEEP_COLUMNS if column.name in sweep.NEEDED_COLUMNS]
+    needed = [column for column in SWEEP_COLUMNS if column.name in NEEDED_COLUMNS]
     with tempfile.TemporaryDirectory() as folder:
         seeds = Path(folder)
         for rows in (0, 2):

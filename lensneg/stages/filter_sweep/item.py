@@ -27,13 +27,10 @@ from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, pool_table
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.fits_rows import iter_rows, probe_sweep
-from lensneg.survey.sweep_rows import GatheredRows, KeptRows
+from lensneg.survey.sweep_rows import RowGatherer, SweepRows
 
 #: Sources in the positives' bands of declination are compared with them this many at a time.
 _MATCHED_AT_ONCE: Final = 50_000
-
-#: Room is made for one row in so many to pass the sieve: two or three times as many as do.
-_ROWS_FOR_ONE_SIEVED: Final = 8
 
 
 def filter_item(run: Run, item: Item) -> ItemStats:
@@ -58,9 +55,9 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     if done is not None:
         return done
     started = time.perf_counter()
-    info, file = _planned_file(item)
+    file = _planned_file(item)
     near = NearbyLenses(run, file.cell)
-    gathered, matches, cut = _read_rows(run, item, info, file, near)
+    gathered, matches, cut = _read_rows(run, item, file, near)
     pool = pool_table(run, item, gathered, near, cut)
     del gathered
     written = write_pool(run.files.pool(item.id), pool)
@@ -89,7 +86,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     return stats
 
 
-def _planned_file(item: Item) -> tuple[storage.FileInfo, SweepFile]:
+def _planned_file(item: Item) -> SweepFile:
     """Return the item's sweep file, if it is still the one that was planned."""
     info = storage.stat(item.sweep)
     if (info.size, info.etag) != (item.size, item.etag):
@@ -98,22 +95,22 @@ def _planned_file(item: Item) -> tuple[storage.FileInfo, SweepFile]:
             where=item.sweep,
             remedy="start a new run",
         )
-    file = probe_sweep(info).file
+    file = probe_sweep(info)
     if item.first_row + item.n_rows > file.n_rows:
         raise SweepError(
             f"planned with more than its {file.n_rows:,} rows", where=item.sweep, remedy="start a new run"
         )
-    return info, file
+    return file
 
 
 def _read_rows(
-    run: Run, item: Item, info: storage.FileInfo, file: SweepFile, near: NearbyLenses
-) -> tuple[KeptRows, pa.Table, dict[str, int]]:
+    run: Run, item: Item, file: SweepFile, near: NearbyLenses
+) -> tuple[SweepRows, pa.Table, dict[str, int]]:
     """Read an item's rows once.
 
     Returns
     -------
-    gathered : KeptRows
+    gathered : SweepRows
         The rows that pass the cuts that look at one source alone.
     matches : pyarrow.Table
         Candidate matches of positives.
@@ -122,26 +119,26 @@ def _read_rows(
     """
     config = run.config.selection
     cut = dict.fromkeys(CUT_REASONS, 0)
-    sieved = GatheredRows(file.dtype, item.n_rows // _ROWS_FOR_ONE_SIEVED)
-    beside_positives = GatheredRows(file.dtype)
+    sieved, beside_positives = RowGatherer(file.dtype), RowGatherer(file.dtype)
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
-        for start, rows in iter_rows(file, info.size, item.first_row, item.n_rows):
+        for start, chunk in iter_rows(file, item.first_row, item.n_rows):
+            rows = SweepRows(chunk)
             kept, cut_here = select(rows, config, SIEVE)
-            sieved.append(rows.take(kept), start + kept)
+            sieved.append(chunk, start, kept)
             for reason, count in cut_here.items():
                 cut[reason] += count
-            beside = near.positives.near(rows.raw("RA"), rows["DEC"])
-            beside_positives.append(rows.take(beside), start + beside)
+            beside_positives.append(chunk, start, near.positives.near(chunk["RA"], rows["DEC"]))
             if len(beside_positives) > _MATCHED_AT_ONCE:
-                matches.append(candidate_matches(beside_positives, near, run, item))
-                beside_positives = GatheredRows(file.dtype)
-        matches.append(candidate_matches(beside_positives, near, run, item))
-        kept, cut_here = select(sieved, config, RULES[len(SIEVE) :])
+                matches.append(candidate_matches(beside_positives.gathered(), near, run, item))
+                beside_positives = RowGatherer(file.dtype)
+        matches.append(candidate_matches(beside_positives.gathered(), near, run, item))
+        gathered = sieved.gathered()
+        kept, cut_here = select(gathered, config, RULES[len(SIEVE) :])
         cut.update(cut_here)
     except ValueError as error:
         raise SweepError(str(error), where=item.sweep, remedy="fetch the file again") from error
-    gathered = sieved.take(kept)
+    gathered = gathered.take(kept)
     near.check_positions(gathered, item.sweep)
     _check_releases(gathered, run, item)
     if storage.stat(item.sweep).etag != item.etag:
@@ -149,7 +146,7 @@ def _read_rows(
     return gathered, pa.concat_tables(matches), cut
 
 
-def _check_releases(rows: KeptRows, run: Run, item: Item) -> None:
+def _check_releases(rows: SweepRows, run: Run, item: Item) -> None:
     """Refuse a file in which another release hides behind a first row of the right one."""
     release = rows["RELEASE"]
     other = np.flatnonzero(~np.isin(release, run.config.sweeps.releases))

@@ -24,13 +24,15 @@ from lensneg.schema.pool import pool_order
 from lensneg.schema.run import Run
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
-from lensneg.survey.sweep_rows import KeptRows
+from lensneg.survey.sweep_rows import SweepRows
 
 #: The sweep column behind each column that is copied.
 _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if column.sweep is not None}
 
 
-def pool_table(run: Run, item: Item, gathered: KeptRows, near: NearbyLenses, cut: dict[str, int]) -> pa.Table:
+def pool_table(
+    run: Run, item: Item, gathered: SweepRows, near: NearbyLenses, cut: dict[str, int]
+) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
     What the pool and the lenses cut is added to ``cut``.
@@ -59,7 +61,7 @@ def pool_table(run: Run, item: Item, gathered: KeptRows, near: NearbyLenses, cut
     )
 
 
-def candidate_matches(rows: KeptRows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
+def candidate_matches(rows: SweepRows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
     """Return the sources that lie within the match radius of a positive, with its catalogue row."""
     pairs = near.positives.pairs(rows["RA"], rows["DEC"])
     real = np.flatnonzero(~is_one_of(rows.take(pairs.source), ["DUP"]))
@@ -83,7 +85,7 @@ class _Identity(NamedTuple):
     sampling_priority: npt.NDArray[np.int64]
 
 
-def _identity(rows: KeptRows, run: Run, item: Item) -> _Identity:
+def _identity(rows: SweepRows, run: Run, item: Item) -> _Identity:
     try:
         ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     except ValueError as error:
@@ -94,7 +96,7 @@ def _identity(rows: KeptRows, run: Run, item: Item) -> _Identity:
 
 
 def _describe(
-    rows: KeptRows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
+    rows: SweepRows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
 ) -> pa.Table:
     """Return the map's columns of the manifest for some rows; text of few values as dictionaries."""
     config = run.config
@@ -110,7 +112,7 @@ def _describe(
     pixel = healpix_pixel(128, rows["RA"], rows["DEC"])
     kind = pa.DictionaryArray.from_arrays(rows.source_type(), list(SOURCE_TYPES))
     computed = {
-        "brickname": _text(rows.raw("BRICKNAME"), item),
+        "brickname": _text(rows["BRICKNAME"], item),
         "nobs_z_bin": pa.DictionaryArray.from_arrays(
             np.where(bins < 0, len(config.strata.nobs_z_bins), bins), [*config.strata.nobs_z_bins, ""]
         ),

@@ -152,7 +152,7 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
 def _probe(info: storage.FileInfo) -> SweepInput | str:
     """Return what a sweep file's headers say, or what is wrong with it."""
     try:
-        probe = probe_sweep(info)
+        file = probe_sweep(info)
     except TransientError:
         raise  # the state machine tries again; the file is not at fault
     except (SweepError, LensnegError, OSError) as error:
@@ -161,9 +161,9 @@ def _probe(info: storage.FileInfo) -> SweepInput | str:
         uri=info.uri,
         size=info.size,
         etag=info.etag,
-        rows=probe.file.n_rows,
-        release=probe.release,
-        row_bytes=probe.file.dtype.itemsize,
+        rows=file.n_rows,
+        release=file.release,
+        row_bytes=file.row_bytes,
     )
 
 

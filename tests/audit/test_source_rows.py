@@ -1,0 +1,113 @@
+"""Single rows of sweep files, looked up again: plain, gzipped and in S3, with few and small requests."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from sweepfile import GALAXY, NAME, ROW_BYTES, probe, write_sweep
+
+from lensneg import storage
+from lensneg.audit import source_rows
+from lensneg.audit.source_rows import unlike_sweep
+from lensneg.schema.columns import COLUMNS
+
+N_ROWS = 2000
+
+
+def row(i: int) -> dict[str, Any]:
+    return {"OBJID": i, "RA": 150 + i / 1024, "TYPE": ("PSF", "REX", "SER")[i % 3]}
+
+
+def manifest(*index: int) -> pa.Table:
+    """What a manifest says of some rows."""
+    copied = {column.name: column.sweep for column in COLUMNS if column.sweep is not None}
+    rows = [{**dict.fromkeys(copied.values(), 0), **GALAXY, **row(i)} for i in index]
+    # Of the columns' types: Python's 1.4 is no number of a sweep file.
+    types = {column.name: column.type for column in COLUMNS}
+    arrays = {name: pa.array([r[sweep] for r in rows], types[name]) for name, sweep in copied.items()}
+    ids = [10002 << 42 | r["BRICKID"] << 22 | r["OBJID"] for r in rows]
+    return pa.table({**arrays, "targetid": ids, "row_index": list(index)})
+
+
+@pytest.fixture(params=["", ".gz"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A sweep file, plain or gzipped."""
+    path = tmp_path / f"{NAME}{request.param}"
+    write_sweep(path, [row(i) for i in range(N_ROWS)])
+    return path
+
+
+@pytest.mark.parametrize("index", [(0,), (N_ROWS - 1,), (1500, 3, 700, 3, 1999, 0)])
+def test_rows_are_found_again_in_any_order(path: Path, index: tuple[int, ...]) -> None:
+    assert unlike_sweep(storage.stat(str(path)), manifest(*index)) == []
+
+
+def test_what_differs_is_named(path: Path) -> None:
+    rows = manifest(7, 5)
+    rows = rows.set_column(rows.schema.get_field_index("ra"), "ra", pa.array([150.5, 150 + 5 / 1024]))
+    rows = rows.set_column(
+        rows.schema.get_field_index("targetid"), "targetid", pa.array([0, rows["targetid"][1].as_py()])
+    )
+    assert unlike_sweep(storage.stat(str(path)), rows) == [f"{path.name} row 7: ra, targetid"]
+    moved = rows.set_column(rows.schema.get_field_index("row_index"), "row_index", pa.array([7, 6]))
+    assert unlike_sweep(storage.stat(str(path)), moved)[1] == f"{path.name} row 6: objid, ra, type"
+
+
+@pytest.mark.parametrize(
+    ("index", "told"), [((0, N_ROWS), f"it has {N_ROWS:,} rows"), ((-1,), f"it has {N_ROWS:,} rows")]
+)
+def test_rows_that_a_file_does_not_have(path: Path, index: tuple[int, ...], told: str) -> None:
+    found = unlike_sweep(storage.stat(str(path)), manifest(*index))
+    assert found == [f"{path.name} row {i:,}: cannot be read ({told})" for i in index]
+
+
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [
+        (0, "a header has no END card"),
+        (5000, "a header has no END card"),
+        ("row 7", "it ends before that row"),
+    ],
+)
+def test_a_file_that_is_cut_short(tmp_path: Path, length: int | str, told: str) -> None:
+    path = tmp_path / NAME
+    whole = Path(write_sweep(path, [row(i) for i in range(9)])).read_bytes()
+    if isinstance(length, str):
+        length = probe(str(path)).data_start + 8 * ROW_BYTES - 1
+    path.write_bytes(whole[:length])
+    info = storage.stat(str(path))
+    assert unlike_sweep(info, manifest(7)) == [f"{NAME} row 7: cannot be read ({told})"]
+    assert (unlike_sweep(info, manifest(6)) == []) == ("row" in told)
+
+
+def test_a_damaged_gzip_and_a_damaged_layout_are_faults_of_the_file(tmp_path: Path) -> None:
+    zipped, plain = tmp_path / f"{NAME}.gz", tmp_path / NAME
+    write_sweep(zipped, [row(i) for i in range(9)])
+    zipped.write_bytes(zipped.read_bytes()[:500])
+    write_sweep(plain, [row(i) for i in range(9)])
+    plain.write_bytes(plain.read_bytes().replace(b"TFORM7  = 'D       '", b"TFORM7  = 'Q7      '"))
+    for path in (zipped, plain):
+        [fault] = unlike_sweep(storage.stat(str(path)), manifest(1))
+        assert fault.startswith(f"{path.name} row 1: cannot be read (")
+
+
+def test_few_and_small_requests_to_s3(s3: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plain file the headers at once, and then each row alone; of a gzipped one large pieces."""
+    uri = f"{s3}/{path.name}"
+    storage.write_bytes(uri, path.read_bytes())
+    info = storage.stat(uri)
+    start = probe(str(path)).data_start
+    asked: list[tuple[int, int]] = []
+    get_object = storage.s3.get_object
+
+    def noted(uri: str, start: int, size: int) -> bytes:
+        asked.append((start, size))
+        return get_object(uri, start, size)
+
+    monkeypatch.setattr(storage.s3, "get_object", noted)
+    assert unlike_sweep(info, manifest(1800, 40)) == []
+    if path.suffix == ".gz":
+        assert len(asked) <= 2 * -(-info.size // source_rows._GZIP_BYTES)
+    else:
+        assert asked == [(0, 256 << 10), *((start + i * ROW_BYTES, ROW_BYTES) for i in (40, 1800))]
