@@ -288,7 +288,6 @@ def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:
     patch.setattr(runner, "LocalEmrServerless", stand_in_job)
     patch.setattr(runner, "LocalLambda", NearLambda)
     patch.setattr(local_run, "run_in_process", runner.run_locally)
-    patch.setenv("POWERTOOLS_TRACE_DISABLED", "true")
     if words[0] in ("run", "reproduce"):  # ``lensneg report`` draws them
         patch.setattr(report, "_maps", lambda *_: {})
         patch.setattr(report, "_histograms", lambda _: defaultdict(str))
