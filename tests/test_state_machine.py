@@ -217,7 +217,7 @@ def swap_a_split(table: pa.Table) -> pa.Table:
     return set_column(table, "split", ["test" if first == "train" else "train", *others])
 
 
-#: One that spoils a rule, one that spoils the files; every check is tried in test_audit.py.
+#: One that spoils a rule, one that spoils the files; every check is tried in tests/audit.
 SPOILED: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
     "a split swapped": (swap_a_split, ["split_rule"]),
     "a column lost": (lambda table: table.drop_columns(["sersic"]), ["schema"]),

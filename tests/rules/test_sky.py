@@ -1,7 +1,6 @@
-"""The sky: pixels against HEALPix's published algorithm, the split's vectors, and neighbours by force."""
+"""The sky: pixels against HEALPix's published algorithm, distances, and neighbours by force."""
 
 import ast
-import hashlib
 import inspect
 import math
 import subprocess
@@ -18,17 +17,15 @@ from hypothesis import strategies as st
 from lensneg.catalogs.catalog import read_catalog
 from lensneg.rules import sky
 from lensneg.rules.sky import PositionIndex, healpix_pixel, separation_arcsec, unit_vectors
-from lensneg.rules.split import split_of_pixel
 from lensneg.schema.catalog_spec import CatalogSpec
-from lensneg.schema.config import Config
 
-# RA, Dec, pixel at nside 128, pixel at nside 64, u, split: the facts' vectors for seed 42.
+# RA, Dec, pixel at nside 128, pixel at nside 64: the facts' vectors.
 VECTORS = [
-    (165.4754, -6.04226, 107657, 26914, 0.032008, "train"),
-    (0.0, 0.0, 77824, 19456, 0.228095, "train"),
-    (359.999, -45.0, 185621, 46405, 0.089973, "train"),
-    (180.0, 31.999, 114444, 28611, 0.950653, "test"),
-    (10.0, -89.9, 131072, 32768, 0.046819, "train"),
+    (165.4754, -6.04226, 107657, 26914),
+    (0.0, 0.0, 77824, 19456),
+    (359.999, -45.0, 185621, 46405),
+    (180.0, 31.999, 114444, 28611),
+    (10.0, -89.9, 131072, 32768),
 ]
 
 
@@ -40,14 +37,10 @@ def pixels(nside: int, *positions: tuple[float, float]) -> list[int]:
 # ---------------------------------------------------------------- pixels
 
 
-@pytest.mark.parametrize(("ra", "dec", "pixel128", "pixel64", "u", "split"), VECTORS)
-def test_vectors_of_the_split(
-    plan: Config, ra: float, dec: float, pixel128: int, pixel64: int, u: float, split: str
-) -> None:
+@pytest.mark.parametrize(("ra", "dec", "pixel128", "pixel64"), VECTORS)
+def test_pixels_of_the_facts(ra: float, dec: float, pixel128: int, pixel64: int) -> None:
     assert pixels(128, (ra, dec)) == [pixel128]
     assert pixels(64, (ra, dec)) == [pixel64]
-    assert split_of_pixel(np.array([pixel128]), plan.split).tolist() == [split]
-    assert reference.split_number(pixel128, 42) == pytest.approx(u, abs=5e-7)
 
 
 @pytest.mark.parametrize(
@@ -127,54 +120,6 @@ def test_nothing_stands_in_for_healpix() -> None:
     for path in Path(inspect.getfile(sky)).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             assert not (isinstance(node, ast.Name) and node.id == "hash"), f"{path}: {node.lineno}"
-
-
-# ---------------------------------------------------------------- the split
-
-
-def test_fractions_of_the_split_over_the_sky(plan: Config) -> None:
-    splits = split_of_pixel(np.arange(12 * 128 * 128), plan.split)
-    assert len(splits) == 196_608
-    fractions = {name: float(np.mean(splits == name)) for name in ("train", "val", "test")}
-    assert fractions == pytest.approx({"train": 0.70023, "val": 0.14970, "test": 0.15007}, abs=5e-6)
-
-
-def test_every_pixel_has_the_split_of_the_rule(plan: Config) -> None:
-    random = np.random.default_rng(2).integers(0, 196_608, 2000)
-    for pixel, found in zip(random, split_of_pixel(random, plan.split), strict=True):
-        u = int(hashlib.sha256(f"{pixel}_42".encode()).hexdigest()[:8], 16) / 2**32
-        assert found == ("train" if u < 0.70 else "val" if u < 0.85 else "test")
-
-
-def test_train_and_test_are_not_swapped(plan_with: Any) -> None:
-    config = plan_with({"split.fractions": {"test": 0.0, "train": 0.999, "val": 0.001}})
-    names, counts = np.unique(split_of_pixel(np.arange(5000), config.split), return_counts=True)
-    assert names.tolist() == ["train", "val"]
-    assert counts[0] > 4950
-
-
-def test_the_order_of_the_fractions_in_the_file_does_not_matter(plan: Config, plan_with: Any) -> None:
-    config = plan_with({"split.fractions": {"test": 0.15, "val": 0.15, "train": 0.70}})
-    pixel = np.arange(3000)
-    assert split_of_pixel(pixel, config.split).tolist() == split_of_pixel(pixel, plan.split).tolist()
-
-
-@pytest.mark.parametrize("only", ["train", "val", "test"])
-def test_one_split_can_have_the_whole_sky(plan_with: Any, only: str) -> None:
-    fractions = {"train": 0.0, "val": 0.0, "test": 0.0} | {only: 1.0}
-    config = plan_with({"split.fractions": fractions})
-    assert set(split_of_pixel(np.arange(3000), config.split).tolist()) == {only}
-
-
-def test_another_seed_makes_another_split(plan: Config, plan_with: Any) -> None:
-    pixel = np.arange(3000)
-    other = split_of_pixel(pixel, plan_with({"split.seed": 43}).split)
-    # Two independent splits agree in 0.7^2 + 2 x 0.15^2 = 53.5 % of pixels.
-    assert np.mean(other == split_of_pixel(pixel, plan.split)) == pytest.approx(0.535, abs=0.05)
-
-
-def test_split_of_no_pixels(plan: Config) -> None:
-    assert split_of_pixel(np.array([], dtype=np.int64), plan.split).tolist() == []
 
 
 # ---------------------------------------------------------------- distances
