@@ -40,6 +40,14 @@ def test_tiers_come_first(doubled: bool) -> None:
     assert pool_order(segment, priority).tolist() == wanted
 
 
+def test_a_tier_begins_with_its_lowest_priority_and_takes_a_thousand_rows() -> None:
+    """Half of all priorities are below 0, a quarter below -2^62; 2,000 rows are two tiers, 1,999 one."""
+    edges = [LOWEST, -(2**62) - 1, -(2**62), -1, 0, HIGHEST]
+    for rows, tiers in ((1999, [0, 0, 0, 0, 0, 0]), (2000, [0, 0, 0, 0, 1, 1]), (4000, [0, 0, 1, 1, 2, 2])):
+        priority = np.array(edges + [LOWEST] * (rows - len(edges)), dtype=np.int64)
+        assert priority_tiers(priority)[: len(edges)].tolist() == tiers
+
+
 def some_pool(rows: int) -> pa.Table:
     """Rows of every column's type, with missing magnitudes and numbers that are no numbers."""
     random = np.random.default_rng(6)
@@ -87,6 +95,8 @@ def test_what_is_written_is_read_again(tmp_path: Path, rows: int, texts: str) ->
     groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     assert [group.rows for group in written.row_groups] == groups
     assert sum(groups) == rows
+    lowest = [file.read_row_group(i)["sampling_priority"].to_numpy().min() for i in range(len(groups))]
+    assert [group.priority_min for group in written.row_groups] == lowest
     assert written.bytes == path.stat().st_size
 
 

@@ -179,6 +179,20 @@ def test_row_groups_above_the_last_priority_are_not_read(
     assert sorted(number for number, columns in read if columns > 4) == [0, 1]
 
 
+@pytest.mark.parametrize("small", [0, 1 << 30])
+def test_a_row_group_that_begins_with_the_last_drawn_row_is_read(
+    tmp_path: Path, plan_dict: dict[str, Any], monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    """The eleventh row is drawn, and it is the first of its row group; the twelfth is not."""
+    run = run_in(str(tmp_path), plan_dict)
+    where = ("3-5", "SER", "N1")
+    rows = [source(i, where, 10 * i, ("s", i)) for i in range(30)]
+    quotas = write_pool(run, {"a.parquet": rows}, 10)
+    monkeypatch.setattr(sample, "_SMALL_ROW_GROUP", small)
+    found = sample.gather_negatives(run, quotas, [sample.Draw(DrawKey(*where), 30, 11, 100)])
+    assert found["targetid"].to_pylist() == list(range(11))
+
+
 def test_no_draws_give_no_rows(tmp_path: Path, plan_dict: dict[str, Any]) -> None:
     run = run_in(str(tmp_path), plan_dict)
     quotas = write_pool(run, made_up(1), 50)
