@@ -4,8 +4,6 @@ Logs carry the run, the execution and the item, and never a row of a table. The 
 exception is what the state machine's Retry and Catch match.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable

@@ -5,8 +5,6 @@ but written once more from docs/science.md, on whole columns. Only the contract 
 ``schema`` and the storage. So a fault of a rule, too, shows as a failed check.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Lens catalogues: CSV, TSV, FITS or Parquet files of known lenses and candidates."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final

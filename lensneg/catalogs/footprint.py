@@ -1,7 +1,5 @@
 """Catalogue positions against the cells of sweep files, and what that says of their unit."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

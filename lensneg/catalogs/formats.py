@@ -1,7 +1,5 @@
 """Lens catalogues: from the bytes of a file to a table."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import os

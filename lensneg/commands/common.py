@@ -1,7 +1,5 @@
 """What the commands share: consoles, exit codes, and the options that each of them has."""
 
-from __future__ import annotations
-
 import json
 import logging
 from typing import Any, Final

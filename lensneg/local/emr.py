@@ -5,8 +5,6 @@ model of the service, runs the same spark-submit line as EMR would, and goes thr
 states: SUBMITTED, RUNNING, then SUCCESS, FAILED or CANCELLED.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Lambda on one machine: the real handlers of ``functions/`` in worker processes."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -6,8 +6,6 @@ The process reads the request from its standard input and tells on its standard 
 how the run goes on. It ends, with all that it has started, when its input is closed.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """PlanFanOut: run.json, the lens positions, and the map's items."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lensneg import storage

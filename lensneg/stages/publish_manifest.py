@@ -4,8 +4,6 @@ A reader looks for ``manifest.json``, which is written last, and finds it with a
 Only the bytes that were audited are published, and a published run never changes.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 from lensneg import storage

@@ -4,8 +4,6 @@ Everything is drawn from the manifest's own columns and the run's small files, s
 again at any time, and of a run that failed as well: what it has not reached is left out.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Gate 3: the job ended well and drew what it was asked for, and the pool files hold what it drew."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pyarrow as pa

@@ -4,8 +4,6 @@ One item is worked on at a time, chunk by chunk, so memory is bounded by the ite
 its file. The stats file is written last: it is the commit mark that says the item is done.
 """
 
-from __future__ import annotations
-
 import time
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The lenses and positives in and around a cell of the sky."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The map's columns of the manifest."""
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 import numpy as np

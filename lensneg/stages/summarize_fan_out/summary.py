@@ -1,7 +1,5 @@
 """SummarizeFanOut: what the map found, added up; the positives; the quotas; gate 2."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from lensneg import storage
