@@ -1,6 +1,7 @@
 """Lens catalogues: CSV, TSV, FITS or Parquet files of known lenses and candidates."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from lensneg import storage
 from lensneg.catalogs.formats import parse_table, read_file
 from lensneg.errors import CatalogError
 from lensneg.schema.catalog_spec import CatalogSpec, ColumnRole
+
+_log = logging.getLogger(__name__)
 
 #: Names under which catalogues carry right ascension, declination and a name, without case. The first
 #: that is there is taken; a catalogue that has none needs a mapping.
@@ -92,6 +95,14 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     placed = np.isfinite(ra) & np.isfinite(dec)
     chosen = pa.array(row[placed])
     names = _texts(table, name_column, spec).take(chosen).to_pylist() if name_column else []
+    _log.info(
+        "%s: %d positions in %d rows, columns %s, %s",
+        spec.uri,
+        placed.sum(),
+        len(table),
+        ra_column,
+        dec_column,
+    )
     return Catalog(
         spec=spec,
         rows=len(table),

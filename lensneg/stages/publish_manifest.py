@@ -5,6 +5,7 @@ Only the bytes that were audited are published, and a published run never change
 """
 
 import hashlib
+import logging
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -17,6 +18,8 @@ from lensneg.schema.publication import ConfigVersion, Latest, MiniTestRecord, ut
 from lensneg.schema.quotas import Quotas
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.states import Published
+
+_log = logging.getLogger(__name__)
 
 
 def publish_manifest(root: str) -> Published:
@@ -62,7 +65,9 @@ def _publish(run: Run) -> str:
         storage.write_bytes(storage.join(files.manifest_folder, CARD_NAME), card.encode())
         if manifest.write(files.manifest, if_absent=True):
             _point_to(run)
+            _log.info("published %s", files.manifest)
             return files.manifest
+    _log.info("%s is there already", files.manifest)
     if ManifestRecord.read(files.manifest) != manifest:
         raise RunStateError(
             "published already, with other content",
