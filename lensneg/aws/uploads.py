@@ -3,6 +3,7 @@
 import hashlib
 import shlex
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lensneg import storage
@@ -117,7 +118,7 @@ def _send(entry: Upload) -> bool:
         return False
     with open(entry.source, "rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if storage.exists(entry.target):
+    with suppress(FileNotFoundError):
         if storage.stat(entry.target).etag == md5:  # the ETag of what was sent in one part
             return False
         if entry.fixed:
