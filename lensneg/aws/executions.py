@@ -188,7 +188,7 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
         raise InputError(what, where=where, remedy=f"lensneg aws download {run_id} fetches the manifest")
     names = {execution.name for execution in earlier}
     name = next(name for n in range(2, 10_000) if (name := f"{run_id}-{n}") not in names)
-    return Resumption(name, RunRequest.of_input(json.loads(last.input)), f"execution {last.name}")
+    return Resumption(name, RunRequest.of_input(json.loads(last.input or "{}")), f"execution {last.name}")
 
 
 def _recorded_request(uri: str, run_id: str) -> RunRequest:
