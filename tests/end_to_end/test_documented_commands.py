@@ -34,7 +34,7 @@ from conftest import config_text, edited
 from pipeline import OPEN_GATES, JobStandIn
 from plainrun import draw_plainly
 from published import publish
-from survey import Survey, serving, with_checksums
+from surveyserver import Survey, serving, with_checksums
 from usage import parses
 
 from lensneg import storage

@@ -23,7 +23,7 @@ from lensneg.schema.config import Config
 from lensneg.schema.sweep_columns import MASKBITS, SOURCE_TYPES, sweep_dtype
 from lensneg.survey.names import Cell, sweep_cell, sweep_name
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 CANDIDATES = SHARED / "desi_candidates.csv"
 EXCLUDED = ("BRIGHT", "ALLMASK_G", "ALLMASK_R", "ALLMASK_Z", "MEDIUM", "GALAXY", "CLUSTER")
@@ -191,7 +191,7 @@ def test_a_file_that_fails_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("lensneg.mocksky.rows.fill_chunk", fail)
+    monkeypatch.setattr("lensneg.mocksky.rows._RowMaker.fill", fail)
     with pytest.raises(OSError, match="no space"):
         write_mock_sky(tmp_path, files=1, rows=ROWS)
     assert list((tmp_path / "sweeps").iterdir()) == []
