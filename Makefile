@@ -31,6 +31,7 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python .ci/audit.py requirements*.lock
 
 # Every fault of tests/faults, and not a few of them as in `make test`; each prints what was injected.
