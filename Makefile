@@ -3,7 +3,7 @@
 #   make run     a sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
 #   make check   formatting, lint, types, known vulnerabilities
-#   make faults  the long form of the fault suite: real runs killed, S3 in bad weather, fuzzing (20 minutes)
+#   make faults  the long form of the fault suite: real runs killed, faults of S3, fuzzing (20 minutes)
 #   make image-check  the functions' image, built without an engine and booted (as root, with buildah)
 #   make deploy  sam build and sam deploy, with the commit written into what will be published
 #   make bench   all benchmarks, side by side: rewrites benchmarks/results.md (20 minutes)
@@ -31,6 +31,7 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python .ci/audit.py requirements*.lock
 
 # Every fault of tests/faults, and not a few of them as in `make test`; each prints what was injected.

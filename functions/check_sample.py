@@ -1,7 +1,5 @@
 """CheckSample: gate 3's checks."""
 
-from __future__ import annotations
-
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.task import Json, TaskEvent, metrics, task

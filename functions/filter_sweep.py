@@ -1,7 +1,5 @@
 """FilterSweep: one item of the map."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 from aws_lambda_powertools.metrics import MetricUnit

@@ -1,7 +1,5 @@
 """PlanFanOut: what the map works from."""
 
-from __future__ import annotations
-
 from functions.task import TaskEvent, task
 from lensneg.schema.states import Plan
 from lensneg.stages.plan_fan_out import plan_fan_out

@@ -1,7 +1,5 @@
 """Preflight: gate 1's checks."""
 
-from __future__ import annotations
-
 from functions.task import TaskEvent, task
 from lensneg.schema.states import PreflightResult
 from lensneg.stages.preflight import preflight

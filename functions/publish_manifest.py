@@ -1,7 +1,5 @@
 """PublishManifest: what passed gate 4 moves into view."""
 
-from __future__ import annotations
-
 from functions.task import TaskEvent, task
 from lensneg.schema.states import Published
 from lensneg.stages.publish_manifest import publish_manifest

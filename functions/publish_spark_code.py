@@ -4,8 +4,6 @@ No state of the graph: CloudFormation calls it, as the custom resource SparkCode
 URL that the event names. Deleting does nothing, as old runs still name their code.
 """
 
-from __future__ import annotations
-
 import json
 import urllib.request
 

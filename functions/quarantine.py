@@ -1,7 +1,5 @@
 """Quarantine: what failed gate 4 is set aside, with its report."""
 
-from __future__ import annotations
-
 from functions.task import TaskEvent, task
 from lensneg.schema.states import Written
 from lensneg.stages.quarantine import quarantine

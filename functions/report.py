@@ -1,7 +1,5 @@
 """Report: the run's numbers, for machines and for people."""
 
-from __future__ import annotations
-
 from functions.task import TaskEvent, task
 from lensneg.schema.states import Written
 from lensneg.stages.report import write_report

@@ -1,7 +1,5 @@
 """SummarizeFanOut: what the map found, the quotas, and gate 2's checks."""
 
-from __future__ import annotations
-
 from functions.task import TaskEvent, task
 from lensneg.schema.gate import Judged
 from lensneg.stages.summarize_fan_out import summarize_fan_out

@@ -4,10 +4,10 @@ Logs carry the run, the execution and the item, and never a row of a table. The 
 exception is what the state machine's Retry and Catch match.
 """
 
-from __future__ import annotations
-
 import logging
 import os
+import time
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
@@ -30,11 +30,14 @@ _SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "lensneg")
 
 _NAMESPACE = "lensneg"
 
+# Most functions have no metrics of their own, and that is as it should be.
+warnings.filterwarnings("ignore", "No application metrics to publish")
+
 logger = Logger(service=_SERVICE)
 metrics = Metrics(namespace=_NAMESPACE, service=_SERVICE)
 
 # The library's own records come out in the same form, with the same keys.
-logging.getLogger("lensneg")
+log = logging.getLogger("lensneg.task")
 copy_config_to_registered_loggers(source_logger=logger, include={"lensneg"})
 
 Json = dict[str, Any]
@@ -78,20 +81,26 @@ class TaskEvent(BaseModel):
 
 def task(function: Callable[[TaskEvent], Record]) -> Handler:
     """Make a Lambda handler of a function from an event to a result."""
+    state = "".join(word.capitalize() for word in function.__module__.rpartition(".")[2].split("_"))
 
     @logger.inject_lambda_context(clear_state=True)
     @metrics.log_metrics(raise_on_empty_metrics=False)
     @wraps(function)
     def handler(event: Json, context: LambdaContext) -> Json:
         parsed = TaskEvent.model_validate(event)
-        logger.append_keys(**_keys(parsed))
+        keys = _keys(parsed)
+        logger.append_keys(**keys)
+        subject = " ".join([state, *filter(None, [keys.get("item")])])
+        log.info("%s started", subject)
+        started = time.perf_counter()
         try:
             result = function(parsed)
         except LensnegError as error:
-            logger.error("failed", extra={"error": type(error).__name__, "reason": str(error)})
+            log.error("%s failed: %s: %s", subject, type(error).__name__, error)
             raise
         if isinstance(result, Judged):
-            _count_verdict(result.gate)
+            _tell_verdict(result.gate)
+        log.info("%s ended after %.2f s", subject, time.perf_counter() - started)
         return result.as_json()
 
     return cast(Handler, handler)
@@ -104,8 +113,12 @@ def _keys(event: TaskEvent) -> dict[str, str]:
     return {"run_id": run_id, "execution_arn": event.execution_arn, **item}
 
 
-def _count_verdict(verdict: Verdict) -> None:
-    """Make a gate's verdict a metric, with a dimension that the function's other metrics do not have."""
+def _tell_verdict(verdict: Verdict) -> None:
+    """Log a gate's verdict, and make it a metric, with a dimension that the others do not have."""
+    if verdict.passed:
+        log.info("%s passed", verdict.gate)
+    else:
+        log.warning("%s did not pass: %s", verdict.gate, verdict.cause)
     dimensions = {"service": _SERVICE, "gate": verdict.gate}
     with single_metric(
         "GatePassed",

@@ -1,7 +1,5 @@
 """ValidateManifest: gate 4's checks."""
 
-from __future__ import annotations
-
 from functions.task import TaskEvent, task
 from lensneg.schema.gate import Judged
 from lensneg.stages.validate_manifest import validate_manifest

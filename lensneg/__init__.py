@@ -5,6 +5,7 @@ The public names load what they need when they are first used, so that ``import 
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from lensneg.version import __version__
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from lensneg.schema.manifest import Manifest
 
 __all__ = ["Config", "LensnegError", "Manifest", "__version__", "run"]
+
+# What the library logs is shown where the application asks for it, and nowhere else.
+logging.getLogger("lensneg").addHandler(logging.NullHandler())
 
 #: Where each public name is.
 _PLACES = {

@@ -1,7 +1,5 @@
 """The command line. Its exit codes are in :mod:`lensneg.commands.common`."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 from typing import NoReturn

@@ -4,8 +4,6 @@ Step Functions matches a Lambda function's error by the exception's class name, 
 part of the contract with ``statemachine/negative_sampling.asl.json``.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 

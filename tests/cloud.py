@@ -15,11 +15,13 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
+from click.testing import CliRunner, Result
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from pipeline import machine_with
 
 from lensneg import storage
 from lensneg.aws.deployment import OUTPUT_FIELDS, output_name
+from lensneg.cli import cli
 from lensneg.local.emr import JobRun
 from lensneg.local.lambdas import Invocation
 from lensneg.schema.item import Item, ItemStats
@@ -130,8 +132,7 @@ class CloudFormation:
 
     def describe_stacks(self, StackName: str) -> Any:  # noqa: N803 (boto3's name)
         if StackName != "lensneg":
-            message = f"Stack with id {StackName} does not exist"
-            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
+            raise refusal("ValidationError", f"Stack with id {StackName} does not exist")
         stack = {"StackName": StackName, "CreationTime": NOON, "StackStatus": "CREATE_COMPLETE"}
         response = {"Stacks": [{**stack, "Outputs": self.outputs}]}
         return answer("cloudformation", "describe_stacks", response, {"StackName": StackName})
@@ -231,3 +232,17 @@ def deployed_account() -> Iterator[Cloud]:
             yield Cloud(functions, emr)
             emr.go_on.set()
         storage.s3_client.cache_clear()
+
+
+def aws(*arguments: str, code: int = 0) -> Result:
+    """Run ``lensneg aws`` in this process; its errors are raised."""
+    result = CliRunner().invoke(cli, ["aws", *arguments])
+    if isinstance(result.exception, Exception) and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def refusal(code: str, message: str) -> ClientError:
+    """What boto3 raises where AWS refuses a call."""
+    return ClientError({"Error": {"Code": code, "Message": message}}, "StartExecution")

@@ -9,9 +9,13 @@ import yaml
 from hypothesis import settings
 from moto import mock_aws
 from moto.backends import get_backend
+from pipeline import OPEN_GATES, make_request, write_other_lenses
+from plainrun import run_map
 
 from lensneg import storage
+from lensneg.mocksky import write_mock_sky
 from lensneg.schema.config import Config
+from lensneg.schema.layout import RunFiles
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -113,3 +117,31 @@ def s3(mocked_s3: None) -> str:
     get_backend("s3").reset()
     storage.s3_client().create_bucket(Bucket="sky")
     return "s3://sky"
+
+
+@pytest.fixture(scope="session")
+def gate_sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sky, further lenses, and a config whose gates it passes."""
+    folder = tmp_path_factory.mktemp("gates")
+    write_mock_sky(folder, files=2, rows=6_000, seed=51)
+    write_other_lenses(folder, folder / "others.csv")
+    config = edited(
+        yaml.safe_load(config_text("negative_sampling_v1")), {**OPEN_GATES, "sampling.neg_pos_ratio": 3}
+    )
+    (folder / "config.yaml").write_text(config)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mapped(gate_sky: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    """A run whose map is done."""
+    return run_map(
+        make_request(
+            gate_sky,
+            gate_sky / "config.yaml",
+            tmp_path_factory.mktemp("mapped"),
+            "one",
+            "test",
+            (gate_sky / "others.csv",),
+        )
+    )

@@ -17,6 +17,10 @@ from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
+from lensneg.schema.resources import STATE_MACHINE
+
+#: The state machine, as it stands in its file.
+GRAPH = json.loads(STATE_MACHINE.read_text())
 
 #: Gates that a sky of a few thousand rows could not pass, opened wide: the tests compare every row anyway.
 OPEN_GATES = {"gates.stratum_shortfall_max": 1.0, "gates.n1_n2_tolerance_points": 100.0}

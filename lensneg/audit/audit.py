@@ -5,8 +5,7 @@ but written once more from docs/science.md, on whole columns. Only the contract 
 ``schema`` and the storage. So a fault of a rule, too, shows as a failed check.
 """
 
-from __future__ import annotations
-
+import logging
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -16,6 +15,8 @@ from lensneg.audit.subject import Audit, Content, Subject
 from lensneg.schema.check import Check
 from lensneg.schema.columns import PARTS
 from lensneg.schema.manifest import ManifestPart, Parts, content_sha256
+
+_log = logging.getLogger(__name__)
 
 #: Gate 4, in order, once the files can be read. What depends on a check that failed is left out.
 CHECKS: Final[tuple[Callable[[Content], Iterator[Check]], ...]] = (
@@ -59,6 +60,9 @@ def audit(subject: Subject) -> Audit:
     parts = {
         part: ManifestPart(files=tuple(read.audited[part]), content_sha256=sha256[part]) for part in PARTS
     }
+    for part in PARTS:
+        rows, size = parts[part].rows, sum(file.bytes for file in parts[part].files)
+        _log.info("%s: %d rows, %d bytes in %d files", part, rows, size, len(parts[part].files))
     return Audit(tuple(checks), Parts(**parts))
 
 

@@ -1,7 +1,5 @@
 """The rows of a manifest as arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any

@@ -1,7 +1,5 @@
 """The manifest's files: readable, intact, of the right columns."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """No negative near a lens."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final
 

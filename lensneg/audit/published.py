@@ -1,7 +1,5 @@
 """The audit of a published manifest, wherever it is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -5,8 +5,6 @@ and ETag, and the code. Rows depend on these alone, so a second run of them must
 With the same code, which rows name, the files have the same bytes as well.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The rules that each row must obey, written once more."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final
 

@@ -1,7 +1,5 @@
 """What the sample as a whole must obey."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Rows looked up again in their sweep files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final

@@ -4,8 +4,6 @@ astropy tells how a row is laid out. The reader of the map (``lensneg.survey``) 
 of it shows.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import zlib

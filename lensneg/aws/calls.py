@@ -1,14 +1,14 @@
-"""Calls of AWS: each made by boto3, or printed as the ``aws`` command that does the same, from one truth."""
-
-from __future__ import annotations
+"""Calls of AWS: boto3 makes each, or it is printed as the ``aws`` command that does the same."""
 
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from lensneg.storage.errors import aws_errors
+from lensneg.errors import InputError
+from lensneg.storage.errors import aws_errors, error_code
 
 #: IAM's prefix of a service's actions, where it is not boto3's name of the service.
 _IAM_PREFIXES: Final = {"stepfunctions": "states", "service-quotas": "servicequotas"}
@@ -68,6 +68,17 @@ def _make_client(service: str) -> Any:
     make: Any = boto3.client  # its stubs know a name only as a literal
     with aws_errors(service, "a client"):
         return make(service)
+
+
+@contextmanager
+def in_place_of(code: str, error: InputError) -> Iterator[None]:
+    """Raise an error in place of the one that AWS gives with a code."""
+    try:
+        yield
+    except InputError as refused:
+        if error_code(refused.__cause__) != code:
+            raise
+        raise error from refused.__cause__
 
 
 class Aws:

@@ -1,13 +1,10 @@
 """A deployed stack of template.yaml: its outputs, and what its bucket has to hold before a run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 
-from lensneg.aws.calls import Aws
+from lensneg.aws.calls import Aws, in_place_of
 from lensneg.errors import InputError
-from lensneg.storage.errors import error_code
 
 
 @dataclass(frozen=True)
@@ -80,23 +77,20 @@ def read_stack(name: str, aws: Aws | None = None) -> Stack:
     InputError
         If there is no such stack, it is not finished, or it is none of template.yaml's.
     """
-    try:
+    absent = InputError(
+        "no such stack in this account and Region",
+        where=f"stack {name}",
+        remedy="deploy it with sam build && sam deploy, or name another stack (--stack), profile "
+        "(AWS_PROFILE) or Region (AWS_DEFAULT_REGION)",
+    )
+    with in_place_of("ValidationError", absent):
         [stack] = (aws or Aws()).read("cloudformation", "describe_stacks", StackName=name)["Stacks"]
-    except InputError as error:
-        if error_code(error.__cause__) != "ValidationError":
-            raise
-        raise InputError(
-            f"stack {name}: no such stack in this account and Region",
-            remedy=(
-                "deploy it with sam build && sam deploy, or name another stack (--stack), profile "
-                "(AWS_PROFILE) or Region (AWS_DEFAULT_REGION)"
-            ),
-        ) from error
     outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack.get("Outputs", [])}
     missing = [output_name(field) for field in OUTPUT_FIELDS if output_name(field) not in outputs]
     if missing:
         raise InputError(
-            f"stack {name} ({stack['StackStatus']}): no output {', '.join(missing)}",
+            f"no output {', '.join(missing)}",
+            where=f"stack {name} ({stack['StackStatus']})",
             remedy="is it a stack of template.yaml, and has its deployment ended?",
         )
     found = {field: outputs[output_name(field)] for field in OUTPUT_FIELDS}
@@ -112,7 +106,5 @@ def require_complete(stack: Stack) -> None:
     """
     if stack.status not in COMPLETE:
         ended = "wait until it has ended" if stack.status.endswith("_IN_PROGRESS") else "deploy it again"
-        raise InputError(
-            f"stack {stack.name} is {stack.status}: {ended} (aws cloudformation describe-stack-events "
-            f"--stack-name {stack.name} says what happened)"
-        )
+        events = f"aws cloudformation describe-stack-events --stack-name {stack.name} says what happened"
+        raise InputError(f"it is {stack.status}", where=f"stack {stack.name}", remedy=f"{ended} ({events})")

@@ -1,7 +1,5 @@
 """A published manifest, fetched from the bucket and checked against its own list of files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,17 +63,13 @@ def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], N
     """
     uri = RunFiles(out, run_id).manifest
     if not storage.exists(uri):
-        raise InputError(
-            f"no such file: run {run_id} is not published",
-            where=uri,
-            remedy=f"lensneg aws status {run_id} says how far it is",
-        )
+        remedy = f"lensneg aws status {run_id} says how far it is"
+        raise InputError(f"no such file: run {run_id} is not published", where=uri, remedy=remedy)
     manifest, text = Manifest.open(uri), storage.read_bytes(uri)
     target = folder / MANIFEST_NAME
     if target.exists() and target.read_bytes() != text:
-        raise InputError(
-            "holds another manifest already", where=str(folder), remedy="name another folder with --to"
-        )
+        remedy = "name another folder with --to"
+        raise InputError("holds another manifest already", where=str(folder), remedy=remedy)
     fetched = []
     for part in PARTS:
         for file in manifest.record.part(part).files:

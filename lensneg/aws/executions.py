@@ -1,15 +1,13 @@
 """Executions of a stack's state machine: their input, and how one is found, started, stopped and resumed."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from lensneg import storage
-from lensneg.aws.calls import Aws
+from lensneg.aws.calls import Aws, in_place_of
 from lensneg.aws.deployment import Stack
 from lensneg.aws.history import Execution, describe
 from lensneg.aws.uploads import Upload, catalog_upload, config_upload, sweep_uploads
@@ -28,22 +26,15 @@ JOB_ENDED: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an execution is made from.
+    """The input of an execution, and the files that must be in the bucket first."""
 
-    Attributes
-    ----------
-    uploads : list of Upload
-        The files that must be in the bucket first.
-    execution : dict
-        The execution's input, but for its run id.
-    """
-
+    request: RunRequest
     uploads: list[Upload]
-    execution: dict[str, Any]
 
 
 def gather_inputs(
     stack: Stack,
+    run_id: str,
     *,
     config: str,
     positives: Sequence[str],
@@ -57,6 +48,7 @@ def gather_inputs(
     Parameters
     ----------
     stack : Stack
+    run_id : str
     config : str
     positives, exclude : sequence of str
         Each as ``FILE?option=value``; files are local, or in the bucket already.
@@ -74,7 +66,8 @@ def gather_inputs(
     positive_files = [catalog_upload(stack, text) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
     sweep_files = sweep_uploads(stack, sweeps) if sweeps else []
-    execution: dict[str, Any] = {
+    data: dict[str, object] = {
+        "run_id": run_id,
         "mode": mode,
         "config": config_file.option,
         "sweeps": stack.sweeps_uri,
@@ -83,8 +76,9 @@ def gather_inputs(
         "out": stack.out_uri,
     }
     if max_concurrency is not None:
-        execution["max_concurrency"] = max_concurrency
-    return Inputs([config_file, *positive_files, *exclude_files, *sweep_files], execution)
+        data["max_concurrency"] = max_concurrency
+    uploads = [config_file, *positive_files, *exclude_files, *sweep_files]
+    return Inputs(RunRequest.of_input(data), uploads)
 
 
 def new_run_id() -> str:
@@ -92,74 +86,52 @@ def new_run_id() -> str:
     return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ")
 
 
-def start(aws: Aws, stack: Stack, name: str, execution: dict[str, Any]) -> str:
+def start(aws: Aws, stack: Stack, name: str, request: RunRequest) -> str:
     """Start an execution, and return its ARN; empty in a dry run.
 
     Raises
     ------
     InputError
-        If the input is wrong, or there was an execution of this name.
+        If there was an execution of this name.
     """
-    RunRequest.of_input(execution)
-    try:
+    remedy = (
+        f"lensneg aws resume {request.run_id} goes on with its run, and another --run-id makes another run"
+    )
+    exists = InputError("there was an execution of this name", where=name, remedy=remedy)
+    with in_place_of("ExecutionAlreadyExists", exists):
         started = aws.change(
             "stepfunctions",
             "start_execution",
             stateMachineArn=stack.state_machine_arn,
             name=name,
-            input=json.dumps(execution),
+            input=json.dumps(request.as_input()),
         )
-    except InputError as error:
-        if error_code(error.__cause__) != "ExecutionAlreadyExists":
-            raise
-        raise InputError(
-            "there was an execution of this name",
-            where=name,
-            remedy=(
-                f"lensneg aws resume {execution['run_id']} goes on with its run, and another "
-                "--run-id makes another run"
-            ),
-        ) from error
     return str(started.get("executionArn", ""))
 
 
-def list_executions(aws: Aws, stack: Stack) -> list[dict[str, Any]]:
-    """Return what Step Functions lists of the stack's executions, newest first."""
-    found = aws.pages(
-        "stepfunctions", "list_executions", "executions", stateMachineArn=stack.state_machine_arn
-    )
-    return sorted(found, key=lambda entry: entry["startDate"], reverse=True)
+def list_executions(aws: Aws, stack: Stack) -> list[Execution]:
+    """Return the stack's executions, newest first; mini-tests are part of the execution that started them."""
+    arn = stack.state_machine_arn
+    found = aws.pages("stepfunctions", "list_executions", "executions", stateMachineArn=arn)
+    listed = [Execution.of_aws(entry) for entry in found if not entry["name"].endswith(MINI_TEST_SUFFIX)]
+    return sorted(listed, key=lambda execution: execution.started, reverse=True)
 
 
-def executions_of(aws: Aws, stack: Stack, run_id: str | None) -> Iterator[Execution]:
-    """Yield a run's executions, newest first; mini-tests are part of the execution that started them.
-
-    Parameters
-    ----------
-    aws : Aws
-    stack : Stack
-    run_id : str or None
-        None for those of all runs.
-    """
-    any_listed = False
-    for entry in list_executions(aws, stack):
-        name = entry["name"]
-        if name.endswith(MINI_TEST_SUFFIX):
-            continue
-        if run_id is not None and name != run_id and not name.startswith(f"{run_id}-"):
-            continue
-        execution = describe(aws, entry["executionArn"])
-        if run_id is None or execution.run_id == run_id:
-            any_listed = True
-            yield execution
-    if run_id is not None and not any_listed:
-        # One that has just been started may not be listed yet.
-        arn = f"{stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
-        try:
-            yield describe(aws, arn)
-        except InputError as error:
-            if error_code(error.__cause__) != "ExecutionDoesNotExist":
-                raise
+def executions_of(aws: Aws, stack: Stack, run_id: str) -> list[Execution]:
+    """Return a run's executions, newest first."""
+    listed = list_executions(aws, stack)
+    named = [e for e in listed if e.name == run_id or e.name.startswith(f"{run_id}-")]
+    found = [e for e in (describe(aws, entry.arn) for entry in named) if e.run_id == run_id]
+    if found:
+        return found
+    # One that has just been started may not be listed yet.
+    arn = f"{stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
+    try:
+        return [describe(aws, arn)]
+    except InputError as error:
+        if error_code(error.__cause__) != "ExecutionDoesNotExist":
+            raise
+        return []
 
 
 def find_execution(aws: Aws, stack: Stack, run_id: str | None) -> Execution:
@@ -170,14 +142,18 @@ def find_execution(aws: Aws, stack: Stack, run_id: str | None) -> Execution:
     InputError
         If there is none.
     """
-    found = next(executions_of(aws, stack, run_id), None)
-    if found is None:
+    if run_id is None:
+        found = [describe(aws, entry.arn) for entry in list_executions(aws, stack)[:1]]
+    else:
+        found = executions_of(aws, stack, run_id)
+    if not found:
         whose = f"of run {run_id}" if run_id else "at all"
         raise InputError(
-            f"stack {stack.name}: no execution {whose} (Step Functions forgets them after 90 days)",
+            f"no execution {whose} (Step Functions forgets them after 90 days)",
+            where=f"stack {stack.name}",
             remedy="lensneg aws status lists them, lensneg aws start starts one",
         )
-    return found
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -185,7 +161,7 @@ class Resumption:
     """What to start so that a run goes on: the execution's name and input, and where that was found."""
 
     name: str
-    execution: dict[str, Any]
+    request: RunRequest
     source: str
 
 
@@ -197,41 +173,40 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
     InputError
         If the run goes on or has succeeded, or nothing is known of it.
     """
-    earlier = list(executions_of(aws, stack, run_id))
-    last = earlier[0] if earlier else None
-    if last is not None and last.status == "RUNNING":
-        raise InputError(
-            f"run {run_id}: execution {last.name} is under way: lensneg aws watch {run_id} follows it, "
-            f"lensneg aws stop {run_id} ends it"
-        )
-    if last is not None and last.status == "SUCCEEDED":
-        raise InputError(
-            f"run {run_id}: execution {last.name} has succeeded: there is nothing to resume",
-            remedy=f"lensneg aws download {run_id} fetches the manifest",
-        )
+    earlier = executions_of(aws, stack, run_id)
+    if not earlier:
+        # Its executions are forgotten, but their names may not be free yet.
+        name = f"{run_id}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        uri = RunFiles(stack.out_uri, run_id).run
+        return Resumption(name, _recorded_request(uri, run_id), uri)
+    last, where = earlier[0], f"run {run_id}"
+    if last.status == "RUNNING":
+        remedy = f"lensneg aws watch {run_id} follows it, lensneg aws stop {run_id} ends it"
+        raise InputError(f"execution {last.name} is under way", where=where, remedy=remedy)
+    if last.status == "SUCCEEDED":
+        what = f"execution {last.name} has succeeded: there is nothing to resume"
+        raise InputError(what, where=where, remedy=f"lensneg aws download {run_id} fetches the manifest")
     names = {execution.name for execution in earlier}
     name = next(name for n in range(2, 10_000) if (name := f"{run_id}-{n}") not in names)
-    if last is not None:
-        return Resumption(name, last.input, f"execution {last.name}")
-    files = RunFiles(stack.out_uri, run_id)
+    return Resumption(name, RunRequest.of_input(json.loads(last.input or "{}")), f"execution {last.name}")
+
+
+def _recorded_request(uri: str, run_id: str) -> RunRequest:
+    """Return the request that a run's record stands for."""
     try:
-        record = RunRecord.read(files.run)
+        record = RunRecord.read(uri)
     except FileNotFoundError as error:
-        raise InputError(
-            f"run {run_id}: no execution and no {files.run}",
-            remedy="is it of this stack? lensneg aws status lists runs",
-        ) from error
-    execution = {
-        "run_id": run_id,
-        "mode": record.mode,
-        "config": record.config.uri,
-        "sweeps": storage.common_folder([entry.uri for entry in record.sweeps]),
-        "positives": [spec.text for spec in record.specs("positives")],
-        "exclude": [spec.text for spec in record.specs("exclude")],
-        "out": record.out,
-    }
-    # Its executions are forgotten, but their names may not be free yet.
-    return Resumption(f"{run_id}-{datetime.now(UTC):%Y%m%dT%H%M%S}", execution, files.run)
+        remedy = "is it of this stack? lensneg aws status lists runs"
+        raise InputError(f"no execution and no {uri}", where=f"run {run_id}", remedy=remedy) from error
+    return RunRequest(
+        run_id=run_id,
+        mode=record.mode,
+        config=record.config.uri,
+        sweeps=storage.common_folder([entry.uri for entry in record.sweeps]),
+        positives=tuple(record.specs("positives")),
+        exclude=tuple(record.specs("exclude")),
+        out=record.out,
+    )
 
 
 def stop(aws: Aws, stack: Stack, run_id: str | None) -> list[str]:
@@ -250,26 +225,19 @@ def stop(aws: Aws, stack: Stack, run_id: str | None) -> list[str]:
         If nothing was under way.
     """
     execution = find_execution(aws, stack, run_id)
-    family = [execution]
-    family += [describe(aws, arn) for arn in execution.history(aws).mini_tests]
+    family = [execution, *(describe(aws, arn) for arn in execution.history(aws).mini_tests)]
     stopped = []
     for member in family:
         if member.status == "RUNNING":
-            aws.change(
-                "stepfunctions",
-                "stop_execution",
-                executionArn=member.arn,
-                error="Stopped",
-                cause="lensneg aws stop",
-            )
+            said = {"error": "Stopped", "cause": "lensneg aws stop"}
+            aws.change("stepfunctions", "stop_execution", executionArn=member.arn, **said)
             stopped.append(f"execution {member.name}")
     for member in family:
-        for application, job in member.history(aws).jobs:
-            ids = {"applicationId": application, "jobRunId": job}
-            state = aws.read("emr-serverless", "get_job_run", **ids)["jobRun"]["state"]
-            if state not in JOB_ENDED | {"CANCELLING"}:
-                aws.change("emr-serverless", "cancel_job_run", **ids)
-                stopped.append(f"job run {job}, which was {state}")
+        history = member.history(aws)
+        for (application, job), found in zip(history.jobs, history.read_jobs(aws), strict=True):
+            if found.state not in JOB_ENDED | {"CANCELLING"}:
+                aws.change("emr-serverless", "cancel_job_run", applicationId=application, jobRunId=job)
+                stopped.append(f"job run {job}, which was {found.state}")
     if not stopped:
         raise InputError(f"execution {execution.name} is {execution.status}: there is nothing to stop")
     return stopped

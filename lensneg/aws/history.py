@@ -1,16 +1,13 @@
-"""An execution as Step Functions tells of it: its description, and what its events say of each state."""
-
-from __future__ import annotations
+"""An execution as AWS describes it: its input and status, its states, its map and its jobs."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self
 
-from lensneg.aws.calls import Aws
+from lensneg.aws.calls import Aws, in_place_of
 from lensneg.errors import InputError
-from lensneg.storage.errors import error_code
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,49 @@ class StateVisit:
 
 
 @dataclass(frozen=True)
+class MapProgress:
+    """Items of a map, by what became of them."""
+
+    total: int
+    done: int
+    failed: int
+    running: int
+
+    @classmethod
+    def of_aws(cls, counts: Mapping[str, int]) -> Self:
+        """Take the ``itemCounts`` of a map run."""
+        failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
+        return cls(counts["total"], counts["succeeded"], failed, counts["running"])
+
+    @property
+    def begun(self) -> int:
+        """Items that are done, have failed or are at work."""
+        return self.done + self.failed + self.running
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """A job run of EMR Serverless. Hours are those billed; until they are known, those used so far."""
+
+    job_run_id: str
+    state: str
+    details: str
+    seconds: float | None
+    vcpu_hours: float | None
+    memory_gb_hours: float | None
+
+    @classmethod
+    def of_aws(cls, job: Mapping[str, Any]) -> Self:
+        """Take a ``jobRun``."""
+        used = job.get("billedResourceUtilization") or job.get("totalResourceUtilization") or {}
+        seconds, begun = job.get("totalExecutionDurationSeconds"), job.get("startedAt")
+        if seconds is None and begun:
+            seconds = ((job.get("endedAt") or datetime.now(UTC)) - begun).total_seconds()
+        details, hours = job.get("stateDetails", ""), (used.get("vCPUHour"), used.get("memoryGBHour"))
+        return cls(job["jobRunId"], job["state"], details, seconds, *hours)
+
+
+@dataclass(frozen=True)
 class History:
     """What an execution's events say.
 
@@ -55,6 +95,19 @@ class History:
     map_runs: tuple[str, ...] = ()
     jobs: tuple[tuple[str, str], ...] = ()
     mini_tests: tuple[str, ...] = ()
+
+    def read_maps(self, aws: Aws) -> list[MapProgress]:
+        """Read how far each map run is."""
+        described = [aws.read("stepfunctions", "describe_map_run", mapRunArn=arn) for arn in self.map_runs]
+        return [MapProgress.of_aws(found["itemCounts"]) for found in described]
+
+    def read_jobs(self, aws: Aws) -> list[JobProgress]:
+        """Read how far each job run is."""
+        described = [
+            aws.read("emr-serverless", "get_job_run", applicationId=application, jobRunId=job)
+            for application, job in self.jobs
+        ]
+        return [JobProgress.of_aws(found["jobRun"]) for found in described]
 
 
 def read_history(events: Iterable[Mapping[str, Any]]) -> History:
@@ -100,27 +153,45 @@ class Execution:
     arn, name : str
     status : str
         RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED.
-    input : dict
     started : datetime
     ended : datetime or None
     error, cause : str
         Empty unless it failed.
+    input : str
+        JSON; empty in a list of executions.
+    run_id, out : str or None
+        The run and the output prefix that the input names; None where it names none, as that of a mini-test.
     """
 
     arn: str
     name: str
     status: str
-    input: dict[str, Any]
     started: datetime
     ended: datetime | None = None
     error: str = ""
     cause: str = ""
+    input: str = ""
+    run_id: str | None = None
+    out: str | None = None
 
-    @property
-    def run_id(self) -> str | None:
-        """The run that its input names; None where that names none, as that of a mini-test."""
-        found = self.input.get("run_id")
-        return found if isinstance(found, str) else None
+    @classmethod
+    def of_aws(cls, found: Mapping[str, Any]) -> Self:
+        """Take an execution as Step Functions lists or describes it."""
+        text = found.get("input", "")
+        data = json.loads(text or "{}")
+        texts = {k: v for k, v in data.items() if isinstance(v, str)} if isinstance(data, dict) else {}
+        return cls(
+            arn=found["executionArn"],
+            name=found["name"],
+            status=found["status"],
+            started=found["startDate"],
+            ended=found.get("stopDate"),
+            error=found.get("error", ""),
+            cause=found.get("cause", ""),
+            input=text,
+            run_id=texts.get("run_id"),
+            out=texts.get("out"),
+        )
 
     def history(self, aws: Aws) -> History:
         """Read what its events say."""
@@ -137,24 +208,6 @@ def describe(aws: Aws, arn: str) -> Execution:
     InputError
         If there is no such execution.
     """
-    try:
-        found = aws.read("stepfunctions", "describe_execution", executionArn=arn)
-    except InputError as error:
-        if error_code(error.__cause__) != "ExecutionDoesNotExist":
-            raise
-        remedy = "lensneg aws status lists them"
-        raise InputError("no such execution", where=arn, remedy=remedy) from error.__cause__
-    try:
-        data = json.loads(found.get("input") or "{}")
-    except ValueError:
-        data = {}
-    return Execution(
-        arn=arn,
-        name=found["name"],
-        status=found["status"],
-        input=data if isinstance(data, dict) else {},
-        started=found["startDate"],
-        ended=found.get("stopDate"),
-        error=found.get("error", ""),
-        cause=found.get("cause", ""),
-    )
+    absent = InputError("no such execution", where=arn, remedy="lensneg aws status lists them")
+    with in_place_of("ExecutionDoesNotExist", absent):
+        return Execution.of_aws(aws.read("stepfunctions", "describe_execution", executionArn=arn))

@@ -8,32 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lensneg.aws.calls import Aws
-from lensneg.aws.history import Execution, StateVisit, describe
+from lensneg.aws.history import Execution, JobProgress, MapProgress, StateVisit, describe
 from lensneg.aws.run_cost_so_far import Cost, cost_so_far, item_seconds
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import mini_test_id
-
-
-@dataclass(frozen=True)
-class MapProgress:
-    """Items of a map, by what became of them."""
-
-    total: int
-    done: int
-    failed: int
-    running: int
-
-
-@dataclass(frozen=True)
-class JobProgress:
-    """A job run of EMR Serverless. Hours are those billed; until they are known, those used so far."""
-
-    job_run_id: str
-    state: str
-    details: str
-    seconds: float | None
-    vcpu_hours: float | None
-    memory_gb_hours: float | None
 
 
 @dataclass(frozen=True)
@@ -54,68 +32,30 @@ class Snapshot:
         return self.cost + self.mini_test.total_cost if self.mini_test else self.cost
 
 
-def take_snapshot(aws: Aws, execution: Execution, out: str) -> Snapshot:
+def take_snapshot(aws: Aws, arn: str, out: str) -> Snapshot:
     """Read how far an execution is.
 
     Parameters
     ----------
     aws : Aws
-    execution : Execution
-        As just described.
+    arn : str
     out : str
         The stack's output prefix, for an input that names none: the map's stats files are below it.
     """
-    named = execution.input.get("out")
-    out = named if isinstance(named, str) and named else out
-    return _snapshot(aws, execution, RunFiles(out, execution.run_id or execution.name))
+    execution = describe(aws, arn)
+    return _snapshot(aws, execution, RunFiles(execution.out or out, execution.run_id or execution.name))
 
 
 def _snapshot(aws: Aws, execution: Execution, files: RunFiles) -> Snapshot:
     history = execution.history(aws)
-    maps = [
-        aws.read("stepfunctions", "describe_map_run", mapRunArn=arn)["itemCounts"] for arn in history.map_runs
-    ]
-    jobs = [
-        aws.read("emr-serverless", "get_job_run", applicationId=application, jobRunId=job)["jobRun"]
-        for application, job in history.jobs
-    ]
-    at = datetime.now(UTC)
+    maps, jobs, at = history.read_maps(aws), history.read_jobs(aws), datetime.now(UTC)
     mini_test = None
     for arn in history.mini_tests[-1:]:
-        below = RunFiles(files.out, mini_test_id(files.run_id))
-        mini_test = _snapshot(aws, describe(aws, arn), below)
-    items = _map_progress(maps[-1]) if maps else None
+        mini_test = _snapshot(aws, describe(aws, arn), RunFiles(files.out, mini_test_id(files.run_id)))
+    items = maps[-1] if maps else None
     seconds_of_items = item_seconds(files, items.done) if items and items.done else 0.0
-    return Snapshot(
-        execution=execution,
-        visits=history.visits,
-        map=items,
-        job=_job_progress(jobs[-1]) if jobs else None,
-        cost=cost_so_far(history, maps, jobs, seconds_of_items, at),
-        at=at,
-        mini_test=mini_test,
-    )
-
-
-def _map_progress(counts: dict[str, int]) -> MapProgress:
-    return MapProgress(
-        total=counts["total"],
-        done=counts["succeeded"],
-        failed=counts["failed"] + counts["timedOut"] + counts["aborted"],
-        running=counts["running"],
-    )
-
-
-def _job_progress(job: dict[str, Any]) -> JobProgress:
-    used = job.get("billedResourceUtilization") or job.get("totalResourceUtilization") or {}
-    return JobProgress(
-        job_run_id=job["jobRunId"],
-        state=job["state"],
-        details=job.get("stateDetails", ""),
-        seconds=job.get("totalExecutionDurationSeconds"),
-        vcpu_hours=used.get("vCPUHour"),
-        memory_gb_hours=used.get("memoryGBHour"),
-    )
+    cost = cost_so_far(history, maps, jobs, seconds_of_items, at)
+    return Snapshot(execution, history.visits, items, jobs[-1] if jobs else None, cost, at, mini_test)
 
 
 def changes(before: Snapshot | None, now: Snapshot, prefix: str = "") -> Iterator[str]:
@@ -182,10 +122,6 @@ def job_text(job: JobProgress) -> str:
 def as_json(snapshot: Snapshot) -> dict[str, Any]:
     """Return a snapshot for a program."""
     execution = snapshot.execution
-
-    def time(value: datetime | None) -> str | None:
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
-
     return {
         "run_id": execution.run_id,
         "execution": execution.name,
@@ -193,19 +129,18 @@ def as_json(snapshot: Snapshot) -> dict[str, Any]:
         "status": execution.status,
         "error": execution.error,
         "cause": execution.cause,
-        "started": time(execution.started),
-        "ended": time(execution.ended),
+        "started": _time(execution.started),
+        "ended": _time(execution.ended),
         "states": [
-            {
-                "name": visit.name,
-                "entered": time(visit.entered),
-                "exited": time(visit.exited),
-                "failures": visit.failures,
-            }
-            for visit in snapshot.visits
+            {"name": v.name, "entered": _time(v.entered), "exited": _time(v.exited), "failures": v.failures}
+            for v in snapshot.visits
         ],
         "map": asdict(snapshot.map) if snapshot.map else None,
         "job": asdict(snapshot.job) if snapshot.job else None,
         "usd": {**asdict(snapshot.cost), "total": snapshot.total_cost.total},
         "mini_test": as_json(snapshot.mini_test) if snapshot.mini_test else None,
     }
+
+
+def _time(value: datetime | None) -> str | None:
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None

@@ -1,24 +1,36 @@
 """Whether a run could start: what `lensneg aws preflight` looks at. Gate 1 looks at the inputs themselves."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Final
 
 from lensneg import storage
-from lensneg.aws.calls import Aws, Call
+from lensneg.aws.calls import Aws, Call, in_place_of
 from lensneg.aws.deployment import COMPLETE, Stack, read_stack
 from lensneg.cost.prices import load_prices
 from lensneg.errors import InputError, LensnegError
 from lensneg.schema.check import Check
 from lensneg.stages.preflight import account
-from lensneg.storage.errors import error_code, is_denied
+from lensneg.storage.errors import is_denied
 from lensneg.survey.names import sweep_cell
 
 #: Days after which a table of prices should be compared with AWS's pages again.
 PRICES_GOOD_FOR: Final = 180
+
+#: What to do where a check does not pass, by the first word of its name.
+_REMEDIES: Final = {
+    "prices": "compare configs/prices.yaml with the pages that it names, and correct its date",
+    "stack": "wait until it has ended, or deploy it again: a run would meet functions old and new",
+    "bucket": "deploy the stack in the bucket's Region, or with another bucket",
+    "spark_code": "deploy the stack again with another image: PublishSparkCode puts it there",
+    "state_machine": "deploy the stack again",
+    "function": "wait if it is pending or in progress; else deploy the stack again",
+}
+
+#: Whether what was looked at is in order, and what was found.
+_Finding = tuple[bool, str]
 
 
 def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = None) -> Iterator[Check]:
@@ -39,52 +51,124 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
         What cannot be looked at without an earlier check's success is left out. Where a look is not
         permitted, the check is a warning.
     """
-    yield _prices(today or datetime.now(UTC).date())
-    early: tuple[tuple[str, Callable[[], Check]], ...] = (
-        ("credentials", lambda: _credentials(aws)),
-        ("region", lambda: _region(aws)),
-    )
-    for title, look in early:
-        check = _guarded(title, look)
+    recent = f"a table of prices of the last {PRICES_GOOD_FOR} days"
+    yield _check("prices", recent, partial(_prices, today or datetime.now(UTC).date()), critical=False)
+    for what, expected, look in (
+        ("credentials", "credentials that AWS accepts", _identity),
+        ("region", "a Region", _region),
+    ):
+        check = _check(what, expected, partial(look, aws))
         yield check
         if not check.passed:
             return
     try:
         stack = read_stack(name, aws)
     except LensnegError as error:
-        yield Check(
-            name="stack", passed=False, expected="a stack of template.yaml", actual="", remedy=str(error)
-        )
+        yield Check.of_error("stack", "a stack of template.yaml", error)
         return
-    yield _stack(stack)
-    yield _guarded("bucket", lambda: _bucket(aws, stack))
-    yield _guarded("spark_code", lambda: _spark_code(aws, stack))
-    yield _guarded("sweeps", lambda: _sweeps(aws, stack))
-    try:
-        machine = aws.read("stepfunctions", "describe_state_machine", stateMachineArn=stack.state_machine_arn)
-    except LensnegError as error:
-        yield _unknown("state_machine", error)
-        machine = {}
+    has_ended = stack.status in COMPLETE, f"{stack.name} is {stack.status}"
+    yield _check("stack", "a deployment that has ended well", lambda: has_ended)
+    in_region = f"a bucket in {stack.region}: Step Functions reads the map's items in its own Region only"
+    yield _check("bucket", in_region, partial(_bucket, aws, stack))
+    yield _check("spark_code", "the Spark job of this deployment", partial(_spark_code, aws, stack))
+    yield _check("sweeps", "sweep files", partial(_sweeps, aws, stack))
+    machine: dict[str, Any] = {}
+    takes_executions = "a state machine that takes executions"
+    yield _check("state_machine", takes_executions, partial(_machine, aws, stack, machine))
     graph = json.loads(machine.get("definition", "{}"))
-    if machine:
-        yield _machine(machine)
-    functions = dict.fromkeys(map(str, _values(graph, "FunctionName")))
-    for arn in functions:
-        yield _guarded(f"function {_short(arn)}", lambda arn=arn: _function(aws, arn))  # type: ignore[misc]
-    roles = dict.fromkeys(filter(None, [machine.get("roleArn"), *_values(graph, "ExecutionRoleArn")]))
-    for role in roles:
-        yield _guarded(f"role {_short(role)}", lambda role=role: _role(aws, role))  # type: ignore[misc]
-    mapped = [
-        arn for processor in _values(graph, "ItemProcessor") for arn in _values(processor, "FunctionName")
-    ]
-    environment = {
-        account.ON_AWS_VARIABLE: "lensneg aws preflight",
-        account.APPLICATION_VARIABLE: stack.emr_application_id,
-        account.FILTER_VARIABLE: str(mapped[0]) if mapped else "",
-    }
-    for check in account.account_checks(max_concurrency, environment, lambda service: _Noting(aws, service)):
-        remedy = check.remedy.replace("grant Preflight's role", "add to your own permissions")
-        yield check.model_copy(update={"remedy": remedy})
+    for arn in dict.fromkeys(map(str, _values(graph, "FunctionName"))):
+        callable_ = "a function that can be called"
+        yield _check(f"function {_short(arn)}", callable_, partial(_function, aws, arn))
+    for role in dict.fromkeys(filter(None, [machine.get("roleArn"), *_values(graph, "ExecutionRoleArn")])):
+        yield _check(f"role {_short(role)}", "the role that the stack made", partial(_role, aws, role))
+    yield from _account_checks(aws, stack, graph, max_concurrency)
+
+
+def _check(name: str, expected: str, look: Callable[[], _Finding], critical: bool = True) -> Check:
+    """Return what a look finds as a check; where the look itself fails, that is the finding."""
+    remedy = _REMEDIES.get(name.split()[0], "")
+    try:
+        passed, actual = look()
+    except (LensnegError, OSError) as error:
+        passed, actual, remedy = False, "not found, or not in order", str(error)
+        if is_denied(error.__cause__):
+            expected, actual, critical = "to be allowed to look", "not known", False
+    return Check(name=name, passed=passed, expected=expected, actual=actual, remedy=remedy, critical=critical)
+
+
+def _prices(today: date) -> _Finding:
+    prices = load_prices()
+    age = (today - prices.date).days
+    return age <= PRICES_GOOD_FOR, f"{prices.date} ({prices.region}), {max(0, age)} days old"
+
+
+def _identity(aws: Aws) -> _Finding:
+    found = aws.read("sts", "get_caller_identity")
+    return True, f"{found['Arn']} (account {found['Account']})"
+
+
+def _region(aws: Aws) -> _Finding:
+    return True, aws.client("cloudformation").meta.region_name
+
+
+def _bucket(aws: Aws, stack: Stack) -> _Finding:
+    bucket = stack.data_bucket_name
+    region = aws.read("s3", "get_bucket_location", Bucket=bucket)["LocationConstraint"] or "us-east-1"
+    return region == stack.region, f"{bucket} is in {region}"
+
+
+def _spark_code(aws: Aws, stack: Stack) -> _Finding:
+    uri = stack.spark_code_uri
+    aws.note(f"aws s3 ls {uri}")
+    there = storage.exists(uri)
+    return there, uri if there else f"{uri} is not there"
+
+
+def _sweeps(aws: Aws, stack: Stack) -> _Finding:
+    uri = stack.sweeps_uri
+    aws.note(f"aws s3 ls --recursive {uri}/")
+    found = [info for info in storage.list_files(uri) if sweep_cell(storage.basename(info.uri))]
+    if not found:
+        remedy = f"lensneg sweeps fetch --to {uri}, or lensneg aws upload --sweeps DIR"
+        raise InputError("no sweep files", where=uri, remedy=remedy)
+    return True, f"{len(found):,} files, {sum(i.size for i in found) / 1e9:,.1f} GB below {uri}"
+
+
+def _machine(aws: Aws, stack: Stack, description: dict[str, Any]) -> _Finding:
+    """Look at the state machine, and put its description into a dict."""
+    description |= aws.read(
+        "stepfunctions", "describe_state_machine", stateMachineArn=stack.state_machine_arn
+    )
+    return description["status"] == "ACTIVE", f"{description['name']} is {description['status']}"
+
+
+def _values(node: Any, key: str) -> Iterator[Any]:
+    """Yield the values of a key, wherever it is in a definition."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in pairs:
+        if name == key:
+            yield value
+        else:
+            yield from _values(value, key)
+
+
+def _short(arn: str) -> str:
+    return arn.rpartition("/" if ":role/" in arn else ":")[2]
+
+
+def _function(aws: Aws, arn: str) -> _Finding:
+    found = aws.read("lambda", "get_function_configuration", FunctionName=arn)
+    state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+    reason = found.get("StateReason") or found.get("LastUpdateStatusReason")
+    text = f"{state}, last update {update}" + (f": {reason}" if reason else "")
+    return state in ("Active", "Inactive") and update == "Successful", text
+
+
+def _role(aws: Aws, arn: str) -> _Finding:
+    remedy = "deploy the stack again: someone has deleted the role"
+    with in_place_of("NoSuchEntity", InputError("there is no such role", where=arn, remedy=remedy)):
+        aws.read("iam", "get_role", RoleName=_short(arn))
+    return True, "there"
 
 
 class _Noting:
@@ -101,160 +185,16 @@ class _Noting:
         return call
 
 
-def _guarded(name: str, look: Callable[[], Check]) -> Check:
-    try:
-        return look()
-    except (LensnegError, OSError) as error:
-        return _unknown(name, error)
-
-
-def _unknown(name: str, error: Exception) -> Check:
-    allowed = not is_denied(error.__cause__)
-    return Check(
-        name=name,
-        passed=False,
-        expected="to find it" if allowed else "to be allowed to look",
-        actual="not found, or not in order" if allowed else "not known",
-        remedy=str(error),
-        critical=allowed,
-    )
-
-
-def _values(node: Any, key: str) -> Iterator[Any]:
-    """Yield the values of a key, wherever it is in a definition."""
-    if isinstance(node, list):
-        for entry in node:
-            yield from _values(entry, key)
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            if name == key:
-                yield value
-            else:
-                yield from _values(value, key)
-
-
-def _short(arn: str) -> str:
-    return arn.rpartition("/" if ":role/" in arn else ":")[2]
-
-
-def _credentials(aws: Aws) -> Check:
-    found = aws.read("sts", "get_caller_identity")
-    return Check(
-        name="credentials",
-        passed=True,
-        expected="credentials that AWS accepts",
-        actual=f"{found['Arn']} (account {found['Account']})",
-        remedy="",
-    )
-
-
-def _region(aws: Aws) -> Check:
-    region = aws.client("cloudformation").meta.region_name
-    return Check(name="region", passed=True, expected="a Region", actual=region, remedy="")
-
-
-def _prices(today: date) -> Check:
-    prices = load_prices()
-    age = (today - prices.date).days
-    return Check(
-        name="prices",
-        passed=age <= PRICES_GOOD_FOR,
-        expected=f"a table of prices of the last {PRICES_GOOD_FOR} days",
-        actual=f"{prices.date} ({prices.region}), {max(0, age)} days old",
-        remedy="compare configs/prices.yaml with the pages that it names, and correct its date",
-        critical=False,
-    )
-
-
-def _stack(stack: Stack) -> Check:
-    return Check(
-        name="stack",
-        passed=stack.status in COMPLETE,
-        expected="a deployment that has ended well",
-        actual=f"{stack.name} is {stack.status}",
-        remedy="wait until it has ended, or deploy it again: a run would meet functions old and new",
-    )
-
-
-def _bucket(aws: Aws, stack: Stack) -> Check:
-    bucket = stack.data_bucket_name
-    found = aws.read("s3", "get_bucket_location", Bucket=bucket)["LocationConstraint"] or "us-east-1"
-    return Check(
-        name="bucket",
-        passed=found == stack.region,
-        expected=f"a bucket in {stack.region}: Step Functions reads the map's items in its own Region only",
-        actual=f"{bucket} is in {found}",
-        remedy="deploy the stack in the bucket's Region, or with another bucket",
-    )
-
-
-def _spark_code(aws: Aws, stack: Stack) -> Check:
-    aws.note(f"aws s3 ls {stack.spark_code_uri}")
-    there = storage.exists(stack.spark_code_uri)
-    return Check(
-        name="spark_code",
-        passed=there,
-        expected="the Spark job of this deployment",
-        actual=stack.spark_code_uri if there else f"{stack.spark_code_uri} is not there",
-        remedy="deploy the stack again with another image: PublishSparkCode puts it there",
-    )
-
-
-def _sweeps(aws: Aws, stack: Stack) -> Check:
-    aws.note(f"aws s3 ls --recursive {stack.sweeps_uri}/")
-    try:
-        listed = storage.list_files(stack.sweeps_uri)
-    except FileNotFoundError:
-        listed = []
-    found = [info for info in listed if sweep_cell(storage.basename(info.uri))]
-    return Check(
-        name="sweeps",
-        passed=bool(found),
-        expected="sweep files",
-        actual=f"{len(found):,} files, {sum(i.size for i in found) / 1e9:,.1f} GB below {stack.sweeps_uri}",
-        remedy=f"lensneg sweeps fetch --to {stack.sweeps_uri}, or lensneg aws upload --sweeps DIR",
-    )
-
-
-def _machine(machine: dict[str, Any]) -> Check:
-    return Check(
-        name="state_machine",
-        passed=machine["status"] == "ACTIVE",
-        expected="a state machine that takes executions",
-        actual=f"{machine['name']} is {machine['status']}",
-        remedy="deploy the stack again",
-    )
-
-
-def _function(aws: Aws, arn: str) -> Check:
-    found = aws.read("lambda", "get_function_configuration", FunctionName=arn)
-    state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
-    return Check(
-        name=f"function {_short(arn)}",
-        passed=state in ("Active", "Inactive") and update == "Successful",
-        expected="a function that can be called",
-        actual=f"{state}, last update {update}" + _because(found),
-        remedy="wait if it is pending or in progress; else deploy the stack again",
-    )
-
-
-def _because(found: dict[str, Any]) -> str:
-    reason = found.get("StateReason") or found.get("LastUpdateStatusReason")
-    return f": {reason}" if reason else ""
-
-
-def _role(aws: Aws, arn: str) -> Check:
-    name = _short(arn)
-    try:
-        aws.read("iam", "get_role", RoleName=name)
-    except InputError as error:
-        if error_code(error.__cause__) != "NoSuchEntity":
-            raise
-        return Check(
-            name=f"role {name}",
-            passed=False,
-            expected="the role that the stack made",
-            actual="there is none of this name",
-            remedy="deploy the stack again: someone has deleted the role",
-        )
-    return Check(name=f"role {name}", passed=True, expected="the role", actual="there", remedy="")
+def _account_checks(aws: Aws, stack: Stack, graph: Any, max_concurrency: int) -> Iterator[Check]:
+    """Check what gate 1 checks of the account, with the permissions of whoever asks."""
+    mapped = [
+        arn for processor in _values(graph, "ItemProcessor") for arn in _values(processor, "FunctionName")
+    ]
+    environment = {
+        account.ON_AWS_VARIABLE: "lensneg aws preflight",
+        account.APPLICATION_VARIABLE: stack.emr_application_id,
+        account.FILTER_VARIABLE: str(mapped[0]) if mapped else "",
+    }
+    for check in account.account_checks(max_concurrency, environment, partial(_Noting, aws)):
+        remedy = check.remedy.replace("grant Preflight's role", "add to your own permissions")
+        yield check.model_copy(update={"remedy": remedy})

@@ -1,13 +1,12 @@
 """What an execution has cost so far."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, Self
 
 from lensneg import storage
-from lensneg.aws.history import History
+from lensneg.aws.history import History, JobProgress, MapProgress
 from lensneg.cost.graph import load_graph
 from lensneg.cost.planned_run import FILTER_MEMORY_MB
 from lensneg.cost.prices import load_prices
@@ -33,12 +32,8 @@ class Cost:
         """All parts."""
         return self.lambda_usd + self.emr_usd + self.step_functions_usd
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.lambda_usd + other.lambda_usd,
-            self.emr_usd + other.emr_usd,
-            self.step_functions_usd + other.step_functions_usd,
-        )
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 def item_seconds(files: RunFiles, done: int) -> float:
@@ -57,8 +52,8 @@ def item_seconds(files: RunFiles, done: int) -> float:
 
 def cost_so_far(
     history: History,
-    maps: list[dict[str, int]],
-    jobs: list[dict[str, Any]],
+    maps: Sequence[MapProgress],
+    jobs: Sequence[JobProgress],
     item_seconds: float,
     at: datetime,
 ) -> Cost:
@@ -71,17 +66,15 @@ def cost_so_far(
     Parameters
     ----------
     history : History
-    maps : list of dict
-        ``itemCounts`` of each map run.
-    jobs : list of dict
-        ``jobRun`` of each job.
+    maps : sequence of MapProgress
+    jobs : sequence of JobProgress
     item_seconds : float
         Of all items that are done, together.
     at : datetime
         Now, for what has not ended.
     """
     prices, rates = load_prices(), load_rates().rates
-    began = sum(c["total"] - c["pending"] for c in maps)
+    began = sum(items.begun for items in maps)
     tasks = [visit for visit in history.visits if visit.is_task]
     seconds = sum(((visit.exited or at) - visit.entered).total_seconds() for visit in tasks)
     gigabyte_seconds = item_seconds * FILTER_MEMORY_MB / 1024 + seconds * rates.task_memory / 1024
@@ -90,13 +83,9 @@ def cost_so_far(
     transitions = len(history.visits) + sum(v.failures for v in history.visits) + began * of_child
     emr = 0.0
     for job in jobs:
-        used = job.get("billedResourceUtilization") or job.get("totalResourceUtilization")
-        if used:
-            cores, memory = used.get("vCPUHour", 0.0), used.get("memoryGBHour", 0.0)
-        else:
-            begun = job.get("startedAt")
-            hours = ((job.get("endedAt") or at) - begun).total_seconds() / 3600 if begun else 0.0
-            cores, memory = hours * rates.job_vcpu, hours * rates.job_memory
+        hours = (job.seconds or 0.0) / 3600
+        cores = hours * rates.job_vcpu if job.vcpu_hours is None else job.vcpu_hours
+        memory = hours * rates.job_memory if job.memory_gb_hours is None else job.memory_gb_hours
         emr += cores * prices.emr_vcpu_hour.each + memory * prices.emr_gb_hour.each
     return Cost(
         lambda_usd=gigabyte_seconds * prices.lambda_gb_second.each + attempts * prices.lambda_request.each,

@@ -4,8 +4,6 @@ Its key is the SHA-256 of its bytes. So new code never takes the place of old, a
 job run still names the code that it ran.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 from lensneg import storage

@@ -1,20 +1,19 @@
 """What a run is made from, put into the bucket of a stack."""
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Iterable
+import shlex
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from lensneg import storage
+from lensneg.aws.calls import Aws
 from lensneg.aws.deployment import Stack
 from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.config import Config
-from lensneg.survey.listing import list_sweep_folder
-from lensneg.survey.names import sweep_cell
+from lensneg.survey.verify import find_sweeps
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,7 @@ def config_upload(stack: Stack, path: str) -> Upload:
     InputError
         If it is no valid config.
     """
-    try:
-        data = storage.read_bytes(path) if storage.is_s3(path) else Path(path).read_bytes()
-        Config.parse(data.decode("utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(error), where=path) from error
+    Config.parse(storage.read_text(path, "--config"), path)
     if storage.is_s3(path):
         return _there(path, path, stack.configs_uri)
     target = storage.join(stack.configs_uri, storage.basename(path))
@@ -66,8 +61,7 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
     InputError
         If it cannot be read.
     """
-    source = CatalogSpec.parse(text).uri
-    read_catalog(CatalogSpec.parse(text))
+    source = read_catalog(CatalogSpec.parse(text)).spec.uri
     if storage.is_s3(source):
         return _there(source, text, stack.catalogs_uri)
     target = storage.join(stack.catalogs_uri, storage.basename(source))
@@ -78,9 +72,8 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
 def _there(uri: str, option: str, folder: str) -> Upload:
     """Return a file that is in the bucket, if it is where the functions may read."""
     if not uri.startswith(f"{folder}/"):
-        raise InputError(
-            f"the functions may read only below {folder}/", where=uri, remedy="copy it there (aws s3 cp)"
-        )
+        what = f"the functions may read only below {folder}/"
+        raise InputError(what, where=uri, remedy="copy it there (aws s3 cp)")
     return Upload(uri, uri, option)
 
 
@@ -92,28 +85,32 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
     InputError
         If there is none.
     """
-    listed = list_sweep_folder(folder)
-    sources = [info.uri for info in listed if sweep_cell(storage.basename(info.uri))]
-    if not sources:
-        raise InputError("no sweep files (sweep-AAAcBBB-DDDcEEE.fits or .fits.gz) in it", where=folder)
+    sources = [info.uri for info in find_sweeps(folder)]
     targets = [storage.join(stack.sweeps_uri, storage.basename(source)) for source in sources]
     return [Upload(source, target, target) for source, target in zip(sources, targets, strict=True)]
 
 
-def upload(uploads: Iterable[Upload]) -> list[tuple[Upload, bool]]:
+def upload(aws: Aws, uploads: Iterable[Upload], on_file: Callable[[Upload, bool], None]) -> None:
     """Put files into the bucket; one that is there with the same bytes is left alone.
 
-    Returns
-    -------
-    list of (Upload, bool)
-        Each file, and whether it was sent.
+    Parameters
+    ----------
+    aws : Aws
+        In a dry run the commands are noted, and nothing is sent.
+    uploads : iterable of Upload
+    on_file : callable
+        Told of each file, and whether it was sent.
 
     Raises
     ------
     InputError
         If a file that must not change is there with other bytes.
     """
-    return [(entry, _send(entry)) for entry in uploads]
+    for entry in uploads:
+        if not aws.dry:
+            on_file(entry, _send(entry))
+        elif entry.source != entry.target:
+            aws.note(shlex.join(["aws", "s3", "cp", entry.source, entry.target]))
 
 
 def _send(entry: Upload) -> bool:
@@ -121,17 +118,14 @@ def _send(entry: Upload) -> bool:
         return False
     with open(entry.source, "rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    try:
-        there = storage.stat(entry.target)
-    except FileNotFoundError:
-        there = None
-    if there is not None and there.etag == md5:  # the ETag of what was sent in one part
-        return False
-    if there is not None and entry.fixed:
-        raise InputError(
-            f"there already, with other bytes than {entry.source}",
-            where=entry.target,
-            remedy="a config never changes: give the changed one a new version and a new file name",
-        )
+    with suppress(FileNotFoundError):
+        if storage.stat(entry.target).etag == md5:  # the ETag of what was sent in one part
+            return False
+        if entry.fixed:
+            raise InputError(
+                f"there already, with other bytes than {entry.source}",
+                where=entry.target,
+                remedy="a config never changes: give the changed one a new version and a new file name",
+            )
     storage.put_file(entry.source, entry.target)
     return True

@@ -1,20 +1,21 @@
 """Lens catalogues: CSV, TSV, FITS or Parquet files of known lenses and candidates."""
 
-from __future__ import annotations
-
 import hashlib
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg import storage
 from lensneg.catalogs.formats import parse_table, read_file
 from lensneg.errors import CatalogError
-from lensneg.schema.catalog_spec import CatalogSpec, ColumnRole
+from lensneg.schema.arrays import FloatArray, IntArray
+from lensneg.schema.catalog_spec import COLUMN_ROLES, CatalogSpec, ColumnRole
+
+_log = logging.getLogger(__name__)
 
 #: Names under which catalogues carry right ascension, declination and a name, without case. The first
 #: that is there is taken; a catalogue that has none needs a mapping.
@@ -52,8 +53,8 @@ class Catalog:
     rows: int
     selected: int
     without_position: int
-    ra: npt.NDArray[np.float64]
-    dec: npt.NDArray[np.float64]
+    ra: FloatArray
+    dec: FloatArray
     names: list[str] = field(repr=False)
     sha256: str = ""
 
@@ -77,9 +78,7 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     """
     data = read_file(spec.uri)
     table = parse_table(data, spec.uri)
-    ra_column = _find_column(table, spec, "ra")
-    dec_column = _find_column(table, spec, "dec")
-    name_column = _find_column(table, spec, "name")
+    ra_column, dec_column, name_column = (_find_column(table, spec, role) for role in COLUMN_ROLES)
     assert ra_column is not None
     assert dec_column is not None
     keep = np.ones(len(table), dtype=bool)
@@ -94,6 +93,14 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     placed = np.isfinite(ra) & np.isfinite(dec)
     chosen = pa.array(row[placed])
     names = _texts(table, name_column, spec).take(chosen).to_pylist() if name_column else []
+    _log.info(
+        "%s: %d positions in %d rows, columns %s, %s",
+        spec.uri,
+        placed.sum(),
+        len(table),
+        ra_column,
+        dec_column,
+    )
     return Catalog(
         spec=spec,
         rows=len(table),
@@ -131,22 +138,15 @@ def _check_single(table: pa.Table, column: str, spec: CatalogSpec) -> None:
 
 def _texts(table: pa.Table, column: str, spec: CatalogSpec) -> pa.ChunkedArray:
     if column not in table.column_names:
-        raise CatalogError(
-            f"no column {column!r} to select by; it has {', '.join(table.column_names)}",
-            where=spec.uri,
-        )
+        what = f"no column {column!r} to select by; it has {', '.join(table.column_names)}"
+        raise CatalogError(what, where=spec.uri)
     _check_single(table, column, spec)
     return pc.utf8_trim_whitespace(pc.fill_null(table[column].cast(pa.string()), ""))
 
 
 def _coordinates(
-    table: pa.Table,
-    column: str,
-    row: npt.NDArray[np.int64],
-    low: float,
-    high: float,
-    spec: CatalogSpec,
-) -> npt.NDArray[np.float64]:
+    table: pa.Table, column: str, row: IntArray, low: float, high: float, spec: CatalogSpec
+) -> FloatArray:
     """Return a coordinate of some rows; NaN where it is missing."""
     chosen = table[column].take(pa.array(row))
     if pa.types.is_string(chosen.type) or pa.types.is_large_string(chosen.type):
@@ -175,7 +175,5 @@ def _number(value: Any, row: int, column: str, spec: CatalogSpec) -> float:
     try:
         return float("nan") if value is None else float(value)
     except (TypeError, ValueError) as error:
-        raise CatalogError(
-            f"row {row + 1}: {column} is {value!r}; expected degrees as a decimal number",
-            where=spec.uri,
-        ) from error
+        what = f"row {row + 1}: {column} is {value!r}; expected degrees as a decimal number"
+        raise CatalogError(what, where=spec.uri) from error

@@ -1,31 +1,41 @@
 """Catalogue positions against the cells of sweep files, and what that says of their unit."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.survey.names import Cell
 
 #: Fewer positions than these say nothing about the unit of a catalogue's coordinates.
 _FEWEST_FOR_UNITS: Final = 10
 
 
-def inside_cells(
-    ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], cells: list[Cell]
-) -> npt.NDArray[np.bool_]:
-    """Return which positions, in degrees, lie inside the cells of sweep files."""
+def inside_cells(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> BoolArray:
+    """Return which positions lie inside the cells of sweep files.
+
+    Parameters
+    ----------
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees.
+    cells : list of Cell
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> inside_cells(np.array([1.0, 5.0]), np.array([0.0, 0.0]), [Cell(0, 5, 0, 5)]).tolist()
+    [True, False]
+    """
     inside = np.zeros(len(ra), dtype=bool)
     for cell in set(cells):
         inside |= cell.holds(ra, dec)
     return inside
 
 
-def mistaken_unit(
-    ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], cells: list[Cell]
-) -> tuple[str, int] | None:
+def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> tuple[str, int] | None:
     """Return the unit that a catalogue's coordinates seem to have, if that is not degrees.
 
     Parameters
@@ -36,9 +46,9 @@ def mistaken_unit(
 
     Returns
     -------
-    unit : str
-    inside : int
-        Positions inside the cells if they are read so: at least as many as if they are read as degrees.
+    (str, int) or None
+        The unit, and the positions inside the cells if they are read in it: at least as many as if they
+        are read as degrees. None where the coordinates seem to be degrees.
 
     Examples
     --------

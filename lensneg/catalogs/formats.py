@@ -1,7 +1,5 @@
 """Lens catalogues: from the bytes of a file to a table."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import os
@@ -24,24 +22,56 @@ _TOO_LARGE: Final = "a lens catalogue is much smaller: keep its positions and na
 
 
 def read_file(uri: str) -> bytes:
+    """Read a catalogue's file.
+
+    Parameters
+    ----------
+    uri : str
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    CatalogError
+        If there is no such file, or it is larger than a catalogue can be.
+    """
     try:
         size = storage.stat(uri).size
         if size > LARGEST_BYTES:
             raise CatalogError(f"{size:,} bytes", where=uri, remedy=_TOO_LARGE)
         return storage.read_bytes(uri)
     except FileNotFoundError as error:
-        raise CatalogError(
-            "no such file", where=uri, remedy="check the path, or put it there (lensneg aws upload)"
-        ) from error
+        remedy = "check the path, or put it there (lensneg aws upload)"
+        raise CatalogError("no such file", where=uri, remedy=remedy) from error
     except IsADirectoryError as error:
         raise CatalogError("this is a folder", where=uri, remedy="name a catalogue file in it") from error
 
 
 def parse_table(data: bytes, uri: str) -> pa.Table:
+    """Read a table from a file's bytes: CSV or TSV, FITS or Parquet, also gzipped.
+
+    Parameters
+    ----------
+    data : bytes
+    uri : str
+        Where they come from; named in errors.
+
+    Returns
+    -------
+    pyarrow.Table
+        Of text, every column is text. Of FITS, vector columns are left out.
+
+    Raises
+    ------
+    CatalogError
+        If the bytes are of none of these formats.
+    """
     suffix = uri.lower().removesuffix(".gz").rpartition(".")[2]
     try:
         if data.startswith(b"\x1f\x8b"):
-            data = _gunzip(data)
+            data = _gunzip(data, uri)
         if data.startswith(b"SIMPLE  =") or suffix in ("fits", "fit"):
             return _read_fits(data)
         if data.startswith(b"PAR1"):
@@ -55,12 +85,13 @@ def parse_table(data: bytes, uri: str) -> pa.Table:
         ) from error
 
 
-def _gunzip(data: bytes) -> bytes:
+def _gunzip(data: bytes, uri: str) -> bytes:
     """Return what a gzipped file holds, if it is not far more than it seems."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         plain = file.read(LARGEST_BYTES + 1)
     if len(plain) > LARGEST_BYTES:
-        raise ValueError(f"it unpacks to more than {LARGEST_BYTES:,} bytes; {_TOO_LARGE}")
+        what = f"it unpacks to more than {LARGEST_BYTES:,} bytes"
+        raise CatalogError(what, where=uri, remedy=_TOO_LARGE)
     return plain
 
 

@@ -1,10 +1,8 @@
 """What a person sees of a run on AWS: tables of states, and a live view of them."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,9 +17,7 @@ _STYLES = {"RUNNING": "bold cyan", "SUCCEEDED": "bold green"}
 
 
 def _duration(begun: datetime, ended: datetime) -> str:
-    minutes, seconds = divmod(round((ended - begun).total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    return str(timedelta(seconds=round((ended - begun).total_seconds())))
 
 
 def view(snapshot: Snapshot) -> Group:
@@ -34,12 +30,9 @@ def view(snapshot: Snapshot) -> Group:
     cost = snapshot.total_cost
     took = _duration(execution.started, execution.ended or snapshot.at)
     line = Text(execution.status, style=_STYLES.get(execution.status, "bold red"))
-    line.append(f"  {took}  about {cost.total:.4f} USD so far ", style="default")
-    line.append(
-        f"(Lambda {cost.lambda_usd:.4f}, EMR {cost.emr_usd:.4f}, "
-        f"Step Functions {cost.step_functions_usd:.4f})",
-        style="default",
-    )
+    by_part = f"Lambda {cost.lambda_usd:.4f}, EMR {cost.emr_usd:.4f}"
+    by_part += f", Step Functions {cost.step_functions_usd:.4f}"
+    line.append(f"  {took}  about {cost.total:.4f} USD so far ({by_part})", style="default")
     parts.append(line)
     if execution.error:
         parts.append(Text(f"{execution.error}: {execution.cause}"))

@@ -1,7 +1,5 @@
 """A gate's checks as a table in the terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

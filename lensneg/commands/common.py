@@ -1,13 +1,13 @@
 """What the commands share: consoles, exit codes, and the options that each of them has."""
 
-from __future__ import annotations
-
 import json
 import logging
 from typing import Any, Final
 
 import click
 from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
 
 EXIT_GATE_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
@@ -64,11 +64,18 @@ def _be_quiet(_context: click.Context, _parameter: click.Parameter, value: bool)
     notes.quiet = value
 
 
-def _be_verbose(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+def _be_verbose(_context: click.Context, _parameter: click.Parameter, value: int) -> None:
     global _verbose
-    _verbose = value
+    _verbose = value > 0
     if value:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+        handler: logging.Handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        if notes.is_terminal:  # its console keeps the bars of the progress below what is logged
+            handler = RichHandler(console=notes, show_path=False, highlighter=NullHighlighter())
+            handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        library = logging.getLogger("lensneg")
+        library.addHandler(handler)
+        library.setLevel(logging.INFO if value == 1 else logging.DEBUG)
 
 
 class Group(click.Group):
@@ -84,10 +91,10 @@ class Group(click.Group):
                 command.params += [
                     click.Option(
                         ["-v", "--verbose"],
-                        is_flag=True,
+                        count=True,
                         expose_value=False,
                         callback=_be_verbose,
-                        help="Log more, and show where an error comes from.",
+                        help="Log each stage, and show where an error comes from; -vv logs more.",
                     ),
                     click.Option(
                         ["-q", "--quiet"],

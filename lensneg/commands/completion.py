@@ -1,7 +1,5 @@
 """``lensneg completion``: the script that teaches a shell to complete lensneg's commands and options."""
 
-from __future__ import annotations
-
 import click
 from click.shell_completion import get_completion_class
 

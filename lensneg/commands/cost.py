@@ -1,7 +1,5 @@
 """``lensneg cost``: what a run on AWS costs."""
 
-from __future__ import annotations
-
 import click
 
 from lensneg.commands.common import console, json_option, print_json

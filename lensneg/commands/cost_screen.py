@@ -1,7 +1,5 @@
 """What ``lensneg cost`` prints: one screen, its details, or JSON."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """``lensneg export``: a published manifest in formats that other tools read."""
 
-from __future__ import annotations
-
 import click
 
 from lensneg.commands.common import json_option, print_json, show

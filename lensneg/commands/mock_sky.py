@@ -1,7 +1,5 @@
 """``lensneg mock-sky``: a made-up sky."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,11 +1,8 @@
 """Bars for what is measured in bytes: on a terminal bars, elsewhere plain lines."""
 
-from __future__ import annotations
-
 import threading
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -18,8 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-if TYPE_CHECKING:
-    from lensneg.survey.fetch import Fetched
+from lensneg.survey.fetch import Fetched
 
 
 def bytes_bar(console: Console) -> Progress:
@@ -35,42 +31,24 @@ def bytes_bar(console: Console) -> Progress:
     )
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-    )
-
-
 class FetchProgress:
     """The progress of a fetch: a bar for all files and one for each that is on its way.
 
     Parameters
     ----------
-    console : rich.console.Console
+    bars : rich.progress.Progress
     files : int
         How many there are.
     """
 
-    def __init__(self, console: Console, files: int) -> None:
-        self._console, self._files = console, files
-        self._bars = bytes_bar(console)
+    def __init__(self, bars: Progress, files: int) -> None:
+        self._bars, self._files = bars, files
         self._lock = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
         self._sizes: dict[str, int] = {}
         self._done = self._came = 0
         self._begun = time.monotonic()
-        self._all = self._bars.add_task(f"0 of {files:,} files", total=None)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bars.stop()
+        self._all = bars.add_task(f"0 of {files:,} files", total=None)
 
     def started(self, name: str, size: int | None) -> None:
         """Add a bar for a file."""
@@ -101,19 +79,21 @@ class FetchProgress:
                 self._bars.remove_task(task)
             self._bars.update(self._all, description=f"{self._done:,} of {self._files:,} files")
             self._estimate()
-            rate = self._came / max(1e-3, time.monotonic() - self._begun)
-            elapsed = time.monotonic() - self._begun
-            left = elapsed / self._done * (self._files - self._done)
-        if not self._console.is_terminal:
-            self._console.print(
-                f"{self._done:,} of {self._files:,}: {result.name} {result.outcome}; {rate / 1e6:,.1f} MB/s, "
-                f"about {_duration(left)} left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            left = self._seconds / self._done * (self._files - self._done)
+        console = self._bars.console
+        if not console.is_terminal:
+            text = f"{self._done:,} of {self._files:,}: {result.name} {result.outcome}; {self._rate}"
+            text += f", about {timedelta(seconds=round(left))} left"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @property
+    def _seconds(self) -> float:
+        return max(1e-3, time.monotonic() - self._begun)
+
+    @property
+    def _rate(self) -> str:
+        return f"{self._came / 1e6 / self._seconds:,.1f} MB/s"
 
     def summary(self) -> str:
         """Return how much came, and how fast."""
-        seconds = max(1e-3, time.monotonic() - self._begun)
-        return f"{self._came / 1e6:,.1f} MB in {_duration(seconds)} ({self._came / 1e6 / seconds:,.1f} MB/s)"
+        return f"{self._came / 1e6:,.1f} MB in {timedelta(seconds=round(self._seconds))} ({self._rate})"

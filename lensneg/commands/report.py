@@ -1,7 +1,5 @@
 """``lensneg report``: a run's report, drawn again."""
 
-from __future__ import annotations
-
 import click
 
 

@@ -1,7 +1,5 @@
 """What a person sees of a run: bars while it goes on, tables at its end."""
 
-from __future__ import annotations
-
 import threading
 from types import TracebackType
 from typing import Any, Self

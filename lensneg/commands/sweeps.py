@@ -1,11 +1,11 @@
 """``lensneg sweeps``: list, fetch and verify the survey's sweep files."""
 
-from __future__ import annotations
-
+import functools
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, get_args
 
 import click
 
@@ -20,11 +20,6 @@ from lensneg.commands.common import (
     show,
 )
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
-
-if TYPE_CHECKING:
-    from lensneg.survey.verify import Verified
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _FROM = click.option(
     "--from", "base_url", default=BASE_URL, metavar="URL", help=f"Folder of the files; by default {BASE_URL}"
@@ -47,63 +42,57 @@ def sweeps() -> None:
     """  # noqa: D301 (\b is click's mark of a paragraph whose breaks stay)
 
 
-def _selection(command: F) -> F:
-    """Add the options that choose files of the release."""
-    for option in (
-        click.argument("names", nargs=-1, metavar="[NAME]..."),
-        click.option(
-            "--near",
-            multiple=True,
-            metavar="FILE",
-            help="Only files in whose cell a position of this catalogue lies; repeatable, with the "
-            "?ra=COL&dec=COL&where.COL=VALUE of lensneg run.",
-        ),
-        click.option(
-            "--box",
-            nargs=4,
-            type=float,
-            metavar="RA0 RA1 DEC0 DEC1",
-            help="Only files that overlap this box, in degrees; across RA 0 where RA0 > RA1.",
-        ),
-        click.option(
-            "--dec",
-            nargs=2,
-            type=float,
-            metavar="DEC0 DEC1",
-            help="Only files that overlap this range of declination.",
-        ),
-    ):
-        command = option(command)
-    return command
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose files of the release; the command gets the ``chosen`` names."""
 
+    @click.argument("names", nargs=-1, metavar="[NAME]...")
+    @click.option(
+        "--near",
+        multiple=True,
+        metavar="FILE",
+        help="Only files in whose cell a position of this catalogue lies; repeatable, with the "
+        "?ra=COL&dec=COL&where.COL=VALUE of lensneg run.",
+    )
+    @click.option(
+        "--box",
+        nargs=4,
+        type=float,
+        metavar="RA0 RA1 DEC0 DEC1",
+        help="Only files that overlap this box, in degrees; across RA 0 where RA0 > RA1.",
+    )
+    @click.option(
+        "--dec",
+        nargs=2,
+        type=float,
+        metavar="DEC0 DEC1",
+        help="Only files that overlap this range of declination.",
+    )
+    @functools.wraps(command)
+    def choose(
+        names: tuple[str, ...],
+        near: tuple[str, ...],
+        box: tuple[float, float, float, float] | None,
+        dec: tuple[float, float] | None,
+        **options: Any,
+    ) -> None:
+        from lensneg.catalogs.catalog import read_catalog
+        from lensneg.schema.catalog_spec import CatalogSpec
+        from lensneg.survey.choose import Box, choose_sweeps
 
-def _chosen(
-    names: tuple[str, ...],
-    near: tuple[str, ...],
-    box: tuple[float, float, float, float] | None,
-    dec: tuple[float, float] | None,
-) -> list[str]:
-    from lensneg.survey.choose import Box, choose_sweeps
+        boxes = [Box(*box)] if box else []
+        boxes += [Box(0, 360, *dec)] if dec else []
+        catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
+        command(choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes), **options)
 
-    boxes = [Box(*box)] if box else []
-    boxes += [Box(0, 360, *dec)] if dec else []
-    return choose_sweeps(names=names, catalogs=near, boxes=boxes)
+    return choose
 
 
 @sweeps.command("list")
-@_selection
+@_choosing
 @click.option("--ask", is_flag=True, help="Ask the server for the size of each file.")
 @_FROM
 @json_option
-def list_(
-    names: tuple[str, ...],
-    near: tuple[str, ...],
-    box: tuple[float, float, float, float] | None,
-    dec: tuple[float, float] | None,
-    ask: bool,
-    base_url: str,
-    as_json: bool,
-) -> None:
+def list_(chosen: list[str], ask: bool, base_url: str, as_json: bool) -> None:
     """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
 
     Prints a name a line, with its bytes where they are known: what lensneg cost --listing reads. Without
@@ -114,7 +103,6 @@ def list_(
     from lensneg.cost.listing import parse_listing
     from lensneg.cost.rates import load_rates
 
-    chosen = _chosen(names, near, box, dec)
     rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
     if ask:
@@ -122,23 +110,15 @@ def list_(
 
         from lensneg.survey.server import Server
 
-        server = Server(base_url)
         with ThreadPoolExecutor(4) as threads:
-            known = dict(zip(chosen, threads.map(server.size, chosen), strict=True))
+            known = dict(zip(chosen, threads.map(Server(base_url).size, chosen), strict=True))
     lines = [f"{name} {size}" if size else name for name, size in known.items()]
     listing = parse_listing("\n".join(lines), RELEASE_NAME, rates)
     if as_json:
-        files = [
-            {"name": name, "url": f"{base_url.rstrip('/')}/{name}", "bytes": known[name]} for name in chosen
-        ]
-        print_json(
-            {
-                "release": RELEASE_NAME,
-                "files": files,
-                "bytes": listing.bytes,
-                "estimated": listing.modelled > 0,
-            }
-        )
+        folder = base_url.rstrip("/")
+        files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
+        totals = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
+        print_json({"release": RELEASE_NAME, "files": files, **totals})
         return
     click.echo("\n".join(lines))
     about = "about " if listing.modelled else ""
@@ -146,7 +126,7 @@ def list_(
 
 
 @sweeps.command()
-@_selection
+@_choosing
 @click.option("--to", required=True, metavar="URI", help="Folder or s3:// prefix to put the files in.")
 @click.option("--gzip", is_flag=True, help="Store them as .fits.gz.")
 @click.option(
@@ -166,10 +146,7 @@ def list_(
 )
 @json_option
 def fetch(
-    names: tuple[str, ...],
-    near: tuple[str, ...],
-    box: tuple[float, float, float, float] | None,
-    dec: tuple[float, float] | None,
+    chosen: list[str],
     to: str,
     gzip: bool,
     jobs: int,
@@ -188,57 +165,35 @@ def fetch(
     Example: lensneg sweeps fetch --near lenses.csv --to sweeps
     """
     from lensneg import storage
-    from lensneg.commands.progress import FetchProgress
+    from lensneg.commands.progress import FetchProgress, bytes_bar
     from lensneg.cost.rates import load_rates
     from lensneg.survey.disk_space import check_room
-    from lensneg.survey.fetch import Target, fetch_sweeps
-    from lensneg.survey.server import Server
+    from lensneg.survey.fetch import FetchPlan, Outcome, Target, fetch_sweeps
+    from lensneg.survey.server import Server, read_checksums
 
-    chosen = _chosen(names, near, box, dec)
     uri = storage.normalize(to)
-    folder = scratch or (Path(".lensneg-sweeps") if storage.is_s3(uri) else Path(uri))
+    folder = scratch or Path(".lensneg-sweeps" if storage.is_s3(uri) else uri)
     server = Server(base_url, connections=jobs)
-    target = Target(uri, gzip, folder)
-    name, text, expected = ("", "", None) if unchecked else _checksums_of(server, checksums)
-    ratio = load_rates().rates.gzip_ratio
-    check_room(server, chosen, target, checksums=expected, jobs=jobs, gzip_ratio=ratio)
-    if expected is not None:
-        storage.write_bytes(storage.join(uri, name), text.encode())
-    with FetchProgress(notes, len(chosen)) as progress:
-        results = fetch_sweeps(server, chosen, target, checksums=expected, jobs=jobs, watcher=progress)
-    counts = {
-        kind: [r for r in results if r.outcome == kind] for kind in ("fetched", "there already", "failed")
-    }
+    listed = None if unchecked else read_checksums(checksums) if checksums else server.checksums()
+    plan = FetchPlan(server, chosen, Target(uri, gzip, folder), listed and listed.sha256, jobs)
+    check_room(plan, load_rates().rates.gzip_ratio)
+    if listed is not None:
+        storage.write_bytes(storage.join(uri, listed.name), listed.text.encode())
+    with bytes_bar(notes) as bars:
+        progress = FetchProgress(bars, len(chosen))
+        results = fetch_sweeps(plan, progress)
     if as_json:
         print_json({"to": uri, "files": [result._asdict() for result in results]})
     else:
+        counts = Counter(result.outcome for result in results)
         say(progress.summary())
-        show(", ".join(f"{len(files):,} {kind}" for kind, files in counts.items()))
-    for result in counts["failed"]:
+        show(", ".join(f"{counts[outcome]:,} {outcome}" for outcome in get_args(Outcome)))
+    failed = [result for result in results if result.outcome == "failed"]
+    for result in failed:
         complain(f"failed: {result.name}: {result.reason}")
-    if counts["failed"]:
+    if failed:
         complain("the same command tries again what failed and leaves the rest alone")
         sys.exit(EXIT_BROKEN)
-
-
-def _checksums_of(server: Any, given: str | None) -> tuple[str, str, dict[str, str]]:
-    """Return the name, the text and the content of the list of checksums to go by."""
-    from lensneg import storage
-    from lensneg.survey.checksums import parse_checksums
-
-    if given is None:
-        found: tuple[str, str, dict[str, str]] = server.checksums()
-        return found
-    text = (
-        server.text(given)
-        if given.startswith(("http://", "https://"))
-        else storage.read_text(given, "--checksums")
-    )
-    return (
-        f"{storage.basename(given).removesuffix('.sha256sum')}.sha256sum",
-        text,
-        parse_checksums(text, given),
-    )
 
 
 @sweeps.command()
@@ -257,49 +212,36 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_js
     """
     from lensneg import storage
     from lensneg.commands.progress import bytes_bar
-    from lensneg.survey.checksums import parse_checksums
+    from lensneg.survey.server import read_checksums
     from lensneg.survey.verify import find_checksums, find_sweeps, verify_sweeps
 
     files = find_sweeps(uri)
-    known: dict[str, str] = {}
-    if not headers_only:
-        given = checksums or find_checksums(uri)
-        if given.startswith(("http://", "https://")):
-            from lensneg.survey.server import Server
-
-            known = parse_checksums(Server(given.rpartition("/")[0]).text(given), given)
-        elif given:
-            known = parse_checksums(storage.read_text(given, "--checksums"), given)
-        else:
-            say(f"{uri}: no *.sha256sum file: headers, sizes and rows are checked, checksums are not")
+    given = "" if headers_only else checksums or find_checksums(uri)
+    known = read_checksums(given).sha256 if given else {}
+    if not given and not headers_only:
+        say(f"{uri}: no *.sha256sum file: headers, sizes and rows are checked, checksums are not")
+    stored = sum(info.size for info in files)
     with bytes_bar(notes) as bar:
-        task = bar.add_task("verify", total=sum(info.size for info in files))
+        task = bar.add_task("verify", total=stored)
         results = verify_sweeps(
             files,
             known,
             headers_only=headers_only,
             jobs=jobs,
             on_bytes=lambda count: bar.update(task, advance=count),
-            on_file=lambda result: _say_verified(result) if not notes.is_terminal else None,
+            on_file=lambda r: None if notes.is_terminal else say(f"{r.name}: {r.rows:,} rows, {r.verdict}"),
         )
     faults = [result for result in results if result.fault]
-    rows = sum(result.rows for result in results)
     if as_json:
-        print_json(
-            {"uri": storage.normalize(uri), "sound": not faults, "files": [r._asdict() for r in results]}
-        )
+        found = [result._asdict() for result in results]
+        print_json({"uri": storage.normalize(uri), "sound": not faults, "files": found})
     else:
         checked = sum(result.checked and not result.fault for result in results)
         show(
-            f"{len(files):,} sweep files, {rows:,} rows, {sum(i.size for i in files) / 1e9:,.2f} GB: "
+            f"{len(files):,} sweep files, {sum(r.rows for r in results):,} rows, {stored / 1e9:,.2f} GB: "
             f"{len(files) - len(faults):,} sound ({checked:,} by checksum), {len(faults):,} not"
         )
     for result in faults:
         complain(f"not sound: {result.fault}")
     if faults:
         sys.exit(EXIT_GATE_FAILED)
-
-
-def _say_verified(result: Verified) -> None:
-    verdict = "not sound" if result.fault else "checksum right" if result.checked else "sound"
-    say(f"{result.name}: {result.rows:,} rows, {verdict}")

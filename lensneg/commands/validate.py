@@ -1,7 +1,5 @@
 """``lensneg validate``: gate 4 on any published manifest, anywhere."""
 
-from __future__ import annotations
-
 import sys
 
 import click

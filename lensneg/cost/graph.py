@@ -1,7 +1,5 @@
 """The state machine: which states a run that passes every gate goes through."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Sweep files by name and size: what a run has to read."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Final

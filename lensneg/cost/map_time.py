@@ -1,7 +1,5 @@
 """Seconds of the map: of one item, and of all of them on a number of environments."""
 
-from __future__ import annotations
-
 import heapq
 import math
 from typing import Final, NamedTuple

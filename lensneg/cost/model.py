@@ -1,7 +1,5 @@
 """The model: dollars and seconds of a run, part by part. ``docs/cost.md`` states the formulae."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import Final, NamedTuple

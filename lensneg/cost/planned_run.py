@@ -1,7 +1,5 @@
 """A run as the model sees it: its files and options, and the rates and prices to estimate it with."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final

@@ -1,7 +1,5 @@
 """prices.yaml: what AWS charges."""
 
-from __future__ import annotations
-
 import datetime
 from typing import Annotated
 

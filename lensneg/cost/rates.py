@@ -1,7 +1,5 @@
 """rates.yaml: how fast each part of a run is, how much it needs, and how large sweep files are."""
 
-from __future__ import annotations
-
 from operator import attrgetter
 from typing import Annotated, Final
 

@@ -1,7 +1,5 @@
 """What a run took, beside what the model says of the same files on AWS: cost.json."""
 
-from __future__ import annotations
-
 from lensneg.cost.graph import load_graph
 from lensneg.cost.listing import Listing
 from lensneg.cost.model import estimate

@@ -5,8 +5,7 @@ model of the service, runs the same spark-submit line as EMR would, and goes thr
 states: SUBMITTED, RUNNING, then SUCCESS, FAILED or CANCELLED.
 """
 
-from __future__ import annotations
-
+import logging
 import os
 import re
 import shlex
@@ -28,6 +27,8 @@ import pyspark
 from botocore.validate import validate_parameters
 
 from lensneg.local import end_with_parent as leash
+
+_log = logging.getLogger(__name__)
 
 #: Job run states from which a job does not move on (EMR Serverless user guide, "Job run states").
 FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
@@ -266,6 +267,7 @@ class LocalEmrServerless:
         return process
 
     def _tell(self, line: str) -> None:
+        _log.log(logging.INFO if line.startswith("lensneg: ") else logging.DEBUG, "%s", line.rstrip())
         match = _STEP.match(line)
         if match and self._on_step is not None:
             self._on_step(int(match[1]), int(match[2]), match[3])

@@ -13,8 +13,6 @@ All that reaches inside moto is in this module, and moto is pinned to the versio
   No table ever is: those stay on disk.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Lambda on one machine: the real handlers of ``functions/`` in worker processes."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -16,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from lensneg.local import worker
 from lensneg.schema.resources import PACKAGE, ROOT
+
+_log = logging.getLogger(__name__)
 
 #: As long as the state machine waits for a task, and the longest that AWS lets a function run.
 _TIMEOUT_SECONDS: Final = 900.0
@@ -224,6 +224,7 @@ class LocalLambda:
 
     def _replace(self, lost: Worker) -> Worker:
         """Return what takes the place of a process: another, or, once all has been stopped, itself."""
+        _log.warning("another process takes the place of one that was lost or took too long")
         with self._lock:
             if self._stopped:
                 return lost

@@ -1,7 +1,5 @@
 """One process at a time works on a run: two would write the draw into one folder."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A run on this machine, as a call: what ``lensneg run`` and ``lensneg.run`` do."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -6,8 +6,6 @@ The process reads the request from its standard input and tells on its standard 
 how the run goes on. It ends, with all that it has started, when its input is closed.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -142,7 +140,8 @@ def main() -> None:
     library = logging.getLogger("lensneg")
     library.setLevel(level)
     library.addHandler(LineHandler(out))
-    environment["LENSNEG_LOG_LEVEL"] = str(level)
+    # The workers log at this level, too, and at least what their logs are to hold.
+    environment["POWERTOOLS_LOG_LEVEL"] = logging.getLevelName(min(level, logging.INFO))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -1,7 +1,5 @@
 """A whole run on one machine, in this process: the state machine with local Lambda and EMR Serverless."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

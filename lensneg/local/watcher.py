@@ -1,7 +1,5 @@
 """Who is told how a run goes on, and how it ended."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

@@ -8,8 +8,6 @@ ends at once: nobody would hear an answer any more. The module is run by its pat
 module is not imported.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import json

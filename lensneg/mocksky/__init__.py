@@ -1,24 +1,22 @@
 """A mock sky: sweep files in the DR10 data model, and a catalogue of lenses that lie in them.
 
-Nobody can try a pipeline on 1.4 TB. A mock sky is small, but has what the real one has where the
-pipeline looks: the mix of types, magnitude counts, colours and shapes, exposures that change from brick
-to brick, masks, and awkward sources in every file. It is no simulation of galaxies: columns are drawn
-one by one from simple laws (:mod:`lensneg.mocksky.population`), which are tuned so that nearly 5 % of all
-sources are galaxies with z < 20, the upper end of what is plausible, and that two in five of these look like
-confusers. Sources do not cluster, masks are drawn source by source, and columns that nothing reads are
-only filled in.
+The survey's sweep files have 1.4 TB, which is too much to try a pipeline on. A mock sky is small. It
+resembles the real one in what the pipeline looks at: the mix of types, magnitude counts, colours and
+shapes, exposures that change from brick to brick, masks, and unusual sources in every file. It does not
+simulate galaxies: each column is drawn by itself from a simple law (:mod:`lensneg.mocksky.population`). The
+laws are tuned so that nearly 5 % of all sources are galaxies with z < 20, the upper end of what is plausible,
+and that two in five of these look like confusers. Sources do not cluster, masks are drawn source by source,
+and columns that nothing reads have plausible values only.
 
-Lenses ask for no more negatives than their file holds (:mod:`lensneg.mocksky.scene`), so that any of the
-files alone can supply 100 for each of its lenses, as the survey can, if its rows allow.
+The lenses need no more negatives than their file holds (:mod:`lensneg.mocksky.scene`), so that each file
+alone can supply 100 for each of its lenses, as the survey can, if its rows allow.
 """
-
-from __future__ import annotations
 
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -45,26 +43,22 @@ class MockSky(NamedTuple):
 
 
 def _check_arguments(sweeps: Path, files: int, rows: int, seed: int) -> None:
-    if not 1 <= files <= len(grid()):
-        raise InputError(f"got {files}; expected 1 to {len(grid())}, the cells up to Dec +40", where="files")
-    if not MIN_ROWS <= rows <= MAX_ROWS:
-        raise InputError(
-            f"got {rows} for each file; expected {MIN_ROWS}, so that the awkward sources fit, to {MAX_ROWS}, "
-            "as an OBJID has 22 bits",
-            where="rows",
-        )
-    if seed < 0:
-        raise InputError(f"got {seed}; expected 0 or more", where="seed")
+    cells = len(grid())
+    enough = f"{MIN_ROWS}, so that the awkward sources fit, to {MAX_ROWS}, as an OBJID has 22 bits"
+    for name, got, good, expected in (
+        ("files", f"{files}", 1 <= files <= cells, f"1 to {cells}, the cells up to Dec +40"),
+        ("rows", f"{rows} for each file", MIN_ROWS <= rows <= MAX_ROWS, enough),
+        ("seed", f"{seed}", seed >= 0, "0 or more"),
+    ):
+        if not good:
+            raise InputError(f"got {got}; expected {expected}", where=name)
     if sweeps.exists() and (not sweeps.is_dir() or any(sweeps.iterdir())):
-        raise InputError(
-            "there is something already, and two skies must not mix",
-            where=str(sweeps),
-            remedy="name another folder, or remove this one first",
-        )
+        what = "there is something already, and two skies must not mix"
+        raise InputError(what, where=str(sweeps), remedy="name another folder, or remove this one first")
 
 
 def _write_files(plans: list[FilePlan], workers: int) -> Iterator[tuple[str, int]]:
-    """Write the files; yield each one's path and size as it is done."""
+    """Write the files; yield each one's path and size, in their order."""
     if workers == 1:
         yield from map(write_file, plans)
         return
@@ -72,12 +66,7 @@ def _write_files(plans: list[FilePlan], workers: int) -> Iterator[tuple[str, int
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        try:
-            for done in as_completed([pool.submit(write_file, plan) for plan in plans]):
-                yield done.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        yield from pool.map(write_file, plans)
 
 
 def write_mock_sky(
@@ -96,8 +85,9 @@ def write_mock_sky(
     Without ``positives`` the lenses are invented: one for 15,000 rows, at least three a file, and some
     with each of the flaws that real catalogues have. With it, the files are the cells that hold most
     positions of the catalogue (ties by name), each of these positions gets a galaxy within 0.1 arcsec,
-    and the catalogue is copied as it is. In both, a lens's type and exposures are such that its file has
-    100 negatives for it, as far as it can: the proportions of real lenses bend to what the file holds.
+    and the catalogue is copied as it is. In both cases a lens's type and exposures are chosen so that its
+    file has 100 negatives for it, as far as possible; the proportions of real lenses are kept as far as the
+    file allows.
 
     Parameters
     ----------
@@ -116,7 +106,7 @@ def write_mock_sky(
     workers : int, optional
         Processes; by default one for each processor, or one where starting more would take longer.
     on_file : callable, optional
-        Called with the path and bytes of each file as it is done, in no fixed order.
+        Called with the path and bytes of each file that is done, in the order of the files.
 
     Returns
     -------
@@ -130,9 +120,8 @@ def write_mock_sky(
     """
     begun = time.monotonic()
     if storage.is_s3(str(folder)):
-        raise InputError(
-            "a mock sky is written on this machine", where=str(folder), remedy="copy it to S3 afterwards"
-        )
+        what = "a mock sky is written on this machine"
+        raise InputError(what, where=str(folder), remedy="copy it to S3 afterwards")
     root = Path(storage.normalize(str(folder)))
     sweeps, catalog = root / "sweeps", root / "positives.csv"
     _check_arguments(sweeps, files, rows, seed)

@@ -1,7 +1,5 @@
 """Bricks, and what changes from one to the next: exposures, seeing, reddening."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,13 +1,8 @@
 """Sweep files: FITS headers and rows to the disk, whole or not at all."""
 
-from __future__ import annotations
-
-import gzip as gzip_module
+import gzip
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from astropy.io import fits
 
@@ -17,9 +12,8 @@ from lensneg.schema.sweep_columns import MASKBITS, SWEEP_COLUMNS, SWEEP_EXTNAME,
 
 def _header(plan: FilePlan) -> bytes:
     """Return both header units: an empty primary HDU, and the table's."""
-    primary, table = fits.Header(), fits.Header()
-    primary.update({"SIMPLE": True, "BITPIX": 16, "NAXIS": 0, "EXTEND": True})
-    table.update({"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2})
+    primary = fits.Header({"SIMPLE": True, "BITPIX": 16, "NAXIS": 0, "EXTEND": True})
+    table = fits.Header({"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2})
     table.update({"NAXIS1": sweep_dtype().itemsize, "NAXIS2": plan.rows, "PCOUNT": 0, "GCOUNT": 1})
     table["TFIELDS"] = len(SWEEP_COLUMNS)
     for i, column in enumerate(SWEEP_COLUMNS, 1):
@@ -38,30 +32,23 @@ def _header(plan: FilePlan) -> bytes:
     return bytes((primary.tostring() + table.tostring()).encode("ascii"))
 
 
-@contextmanager
-def _atomic(path: Path, compress: bool) -> Iterator[BinaryIO]:
-    """Open a file that gets its name only once it is whole."""
+def write_file(plan: FilePlan) -> tuple[str, int]:
+    """Write a sweep file, which gets its name only once it is whole; return its path and size."""
+    header = _header(plan)
+    size = len(header) + plan.rows * sweep_dtype().itemsize
+    path = Path(plan.path)
     part = path.with_name(f".{path.name}.part")
     try:
-        with open(part, "wb") as raw:
-            if compress:
-                # Neither name nor time in the header: the same sky has the same bytes.
-                with gzip_module.GzipFile("", "wb", 1, raw, mtime=0) as file:
-                    yield cast(BinaryIO, file)
-            else:
-                yield raw
+        with (
+            open(part, "wb") as raw,
+            # Neither name nor time in the header: the same sky has the same bytes.
+            gzip.GzipFile("", "wb", 1, raw, mtime=0) if path.suffix == ".gz" else raw as file,
+        ):
+            file.write(header)
+            for chunk in row_chunks(plan):
+                file.write(chunk)
+            file.write(bytes(-size % 2880))
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def write_file(plan: FilePlan) -> tuple[str, int]:
-    """Write a sweep file; return its path and size."""
-    header = _header(plan)
-    size = len(header) + plan.rows * sweep_dtype().itemsize
-    with _atomic(Path(plan.path), plan.path.endswith(".gz")) as file:
-        file.write(header)
-        for chunk in row_chunks(plan):
-            file.write(chunk)
-        file.write(bytes(-size % 2880))
-    return plan.path, os.path.getsize(plan.path)
+    return plan.path, path.stat().st_size

@@ -1,6 +1,4 @@
-"""Kinds of sources and the laws that their columns follow: all that is tuned, and nothing that is done."""
-
-from __future__ import annotations
+"""The kinds of sources, and the laws that their columns follow. All tuned numbers are here."""
 
 import math
 from typing import Any, Final, NamedTuple
@@ -87,6 +85,3 @@ BANDS: Final = (
 )
 #: Exposures of a source beyond those of its brick, each as likely.
 JITTER: Final = np.array([-1, 0, 0, 1])
-#: The bins of nobs_z of the published parameter sets: their lower limits, and a value in each.
-_BIN_STARTS: Final = (1, 3, 6, 11)
-_BIN_VALUES: Final = (2, 4, 8, 13)

@@ -1,9 +1,5 @@
-"""What must be on the sky: lenses with their flaws and neighbours, awkward sources, and the catalogue."""
+"""What a sky must contain: lenses with their flaws and neighbours, unusual sources, and the catalogue."""
 
-from __future__ import annotations
-
-import csv
-import io
 import math
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -47,7 +43,7 @@ _FLAWED: Final = {"unobserved": "spheroid", "disk": "disk", "star": "point", "on
 
 
 class _Lens(NamedTuple):
-    """A lens to be: where its galaxy goes, and its flaw."""
+    """A lens: the position of its galaxy, and its flaw."""
 
     ra: float
     dec: float
@@ -81,7 +77,7 @@ def _inside(cell: Cell, rng: Generator) -> Position:
 
 
 def _awkward_sources(cell: Cell, rng: Generator) -> list[Source]:
-    """Return what every file has, whatever its size."""
+    """Return the unusual sources that every file has, whatever its size."""
     kinds = ("spheroid", "early", "round", "spiral", "disk")
     wanted: list[tuple[str, int, dict[str, float]]] = [("gaia_dup", -1, {}), ("round", 0, {})]
     wanted += [(kinds[bit % 5], -1, {"MASKBITS": 1 << bit}) for bit in MASKBITS.values()]
@@ -109,10 +105,9 @@ def _bin_of(nobs: npt.ArrayLike) -> IntArray:
 
 def _rooms(bricks: Bricks, rows: int) -> dict[Stratum, float]:
     """Return how many lenses each stratum of a file has galaxies for."""
-    bright = dict.fromkeys(LENS_TYPES, 0.0)
+    bright: dict[str, float] = defaultdict(float)
     for p in POPULATIONS.values():
-        if p.type in bright:
-            bright[p.type] += p.share * UNMASKED * 10 ** (-p.slope * (p.limit - 20))
+        bright[p.type] += p.share * UNMASKED * 10 ** (-p.slope * (p.limit - 20))
     nobs = np.where(bricks.nobs[3] > 0, bricks.nobs[3] + JITTER[:, None], 0)
     area = np.broadcast_to(bricks.area() / len(JITTER), nobs.shape)
     return {
@@ -162,7 +157,7 @@ def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Ge
 
 
 class _Wanted(NamedTuple):
-    """What a sky must have: lenses, further sources, and the positions of its catalogue."""
+    """What a sky must contain: lenses, further sources, and the positions of its catalogue."""
 
     lenses: list[_Lens]
     sources: list[Source]
@@ -228,30 +223,27 @@ def _read_positions(path: str) -> tuple[bytes, list[Position]]:
     """Return a text catalogue's bytes, and its positions."""
     catalog, data = read_catalog(CatalogSpec(uri=path)), storage.read_bytes(path)
     if data.startswith((b"SIMPLE  =", b"PAR1")):
-        raise InputError(
-            "the positives of a mock sky are a CSV file", where=path, remedy="convert the catalogue"
-        )
+        what = "the positives of a mock sky are a CSV file"
+        raise InputError(what, where=path, remedy="convert the catalogue")
     return data, list(zip(catalog.ra.tolist(), catalog.dec.tolist(), strict=True))
 
 
 def _catalog_text(positions: list[Position], rng: Generator) -> bytes:
     """Return positions as CSV in the columns of public catalogues of lens candidates."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "ra", "dec", "zlens", "type", "grading", "ref"))
+    lines = ["name,ra,dec,zlens,type,grading,ref"]
     for ra, dec in positions:
         # Of the real candidates 6 % have no redshift, and 9 % are graded as confident.
         redshift = "" if rng.random() < 0.06 else f"{rng.uniform(0.2, 0.9):.6f}"
         grading = "confident" if rng.random() < 0.09 else "probable"
-        place = (f"MOCK-{ra:08.4f}{dec:+08.4f}", f"{ra:.6f}", f"{dec:.6f}")
-        writer.writerow((*place, redshift, "galaxy", grading, "mock sky"))
-    return text.getvalue().encode("ascii")
+        place = f"MOCK-{ra:08.4f}{dec:+08.4f},{ra:.6f},{dec:.6f}"
+        lines.append(f"{place},{redshift},galaxy,{grading},mock sky")
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 def plan_files(
     sweeps: Path, files: int, rows: int, seed: int, positives: str | None, suffix: str
 ) -> tuple[list[FilePlan], bytes]:
-    """Return what each file follows from, and the catalogue's bytes."""
+    """Return the plan of each file, and the catalogue's bytes."""
     rng = np.random.default_rng([seed, rows])
     if positives is None:
         cells = grid()[:files]
@@ -262,12 +254,9 @@ def plan_files(
         counts = Counter(cell_at(*position) for position in positions)
         cells = sorted(grid(), key=lambda cell: (-counts[cell], sweep_name(cell)))[:files]
         if counts[cells[0]] == 0:
-            raise InputError(
-                f"none of its {len(positions):,} positions lies between Dec -90 and +40, where sweep "
-                "files are",
-                where=positives,
-                remedy="check its columns, or give a catalogue of the south",
-            )
+            what = f"none of its {len(positions):,} positions lies between Dec -90 and +40, where sweeps are"
+            remedy = "check its columns, or give a catalogue of the south"
+            raise InputError(what, where=positives, remedy=remedy)
         sky = _catalog_sky(positions, cells, rng)
     lenses: dict[Cell, list[_Lens]] = defaultdict(list)
     for lens in sky.lenses:
@@ -281,11 +270,9 @@ def plan_files(
         sources[cell_at(source.ra, source.dec)].append(source)
     for cell in cells:
         if len(sources[cell]) > rows:
-            raise InputError(
-                f"rows: {rows:,} are too few for {sweep_name(cell)}: {len(lenses[cell]):,} lenses and "
-                f"what comes with them take {len(sources[cell]):,}",
-                remedy="ask for more",
-            )
+            taken = f"{len(lenses[cell]):,} lenses and what comes with them take {len(sources[cell]):,}"
+            what = f"{rows:,} are too few for {sweep_name(cell)}: {taken}"
+            raise InputError(what, where="rows", remedy="ask for more")
     return [
         FilePlan(cell, rows, seed, tuple(sources[cell]), f"{sweeps}/{sweep_name(cell)}{suffix}")
         for cell in cells

@@ -6,8 +6,6 @@ Smirnov's D), and the area under the ROC curve of a classifier that sees this on
 probability that a random row of the one sample has the larger value (Mann and Whitney).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple

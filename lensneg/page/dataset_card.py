@@ -1,7 +1,5 @@
 """The card of a published manifest: a README.md as dataset hubs read it, made from the manifest alone."""
 
-from __future__ import annotations
-
 from collections import Counter
 from functools import lru_cache
 from importlib.resources import files as package_files

@@ -3,8 +3,6 @@
 Names, units and descriptions are those of :data:`lensneg.schema.columns.COLUMNS`.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 from typing import Any, Final, Literal

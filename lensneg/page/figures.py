@@ -4,8 +4,6 @@ matplotlib draws them. Text stays text; an image of the sky is embedded as pixel
 outside the figure.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A run's verdicts and numbers, as they stand in validation.json."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from typing import Final

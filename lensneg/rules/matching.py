@@ -1,7 +1,5 @@
 """Which source is a positive of a catalogue."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

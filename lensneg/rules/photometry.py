@@ -1,7 +1,5 @@
 """Magnitudes and colours from fluxes, in float64."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

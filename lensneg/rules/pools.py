@@ -4,8 +4,6 @@ The N2 criteria are *proxies* on catalogue columns: Tractor cannot see a ring. d
 far each can be trusted.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

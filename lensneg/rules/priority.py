@@ -4,8 +4,6 @@ Both are pure functions of the catalogue's identifiers and the seed, so a draw d
 order nor partitions nor retries.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """Quotas: how many negatives each stratum gets from each pool, and below which priority they lie."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -4,8 +4,6 @@ The rules are tried in the order of :data:`RULES`, cheapest and most selective f
 counted under the first that it fails; so rows in = rows kept + the sum of the counts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple

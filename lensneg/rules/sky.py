@@ -1,7 +1,5 @@
 """Where a source is: HEALPix pixels, and neighbours on the sphere."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The split by HEALPix pixel."""
 
-from __future__ import annotations
-
 import hashlib
 from itertools import accumulate
 

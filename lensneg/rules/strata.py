@@ -1,7 +1,5 @@
 """Strata: the (nobs_z, type) bins in which negatives are drawn for positives."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A check: what was expected, what was found, where, and what to do if they differ."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Self
 

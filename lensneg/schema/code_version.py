@@ -1,7 +1,5 @@
 """Which code is running: its version, a hash of its files, and its commit."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess

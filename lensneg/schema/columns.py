@@ -4,8 +4,6 @@ The pool files that the map writes carry the columns of stage ``map``; the draw 
 ``draw``, which depend on the whole run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """fan_out.json: the map's numbers, added up."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

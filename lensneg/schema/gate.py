@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Final, Self
 
@@ -10,6 +11,8 @@ from pydantic import model_validator
 from lensneg.schema.check import Check
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.record import Record
+
+_log = logging.getLogger(__name__)
 
 #: The gates, by number, under the names of their Choice states.
 GATE_NAMES: Final = {
@@ -54,6 +57,9 @@ class Gate(Record):
     def of(cls, number: int, checks: Iterable[Check]) -> Gate:
         """Make the gate of a number from its checks."""
         checks = tuple(checks)
+        for check in checks:
+            level = logging.DEBUG if check.passed else logging.WARNING
+            _log.log(level, "%s %s", check.verdict, check.sentence)
         return cls(gate=GATE_NAMES[number], passed=not _failed(checks), checks=checks)
 
     @property

@@ -1,7 +1,5 @@
 """Map items: rows of sweep files to work on, and what became of them."""
 
-from __future__ import annotations
-
 from pydantic import TypeAdapter, ValidationError
 
 from lensneg import storage

@@ -6,8 +6,6 @@ statistics then let a reader skip every tier above the draw's thresholds, whatev
 tier rows stand by stratum and pool, then priority.
 """
 
-from __future__ import annotations
-
 import io
 from typing import Final, NamedTuple
 

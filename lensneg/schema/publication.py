@@ -1,7 +1,5 @@
 """The small files of a publication: what is the latest, which mini-tests passed, what was set aside."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from lensneg.schema.check import Check

@@ -1,7 +1,5 @@
 """quotas.json: what each stratum asks for and takes from each pool, and the pool files to draw it from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

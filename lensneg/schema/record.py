@@ -1,7 +1,5 @@
 """What every JSON file of a run or a manifest has in common: a type that is written and read in one way."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError

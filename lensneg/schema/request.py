@@ -71,6 +71,12 @@ class RunRequest(Record):
         except ValidationError as error:
             raise InputError("the execution's input is wrong: " + "; ".join(faults_of(error))) from error
 
+    def as_input(self) -> dict[str, Any]:
+        """Return the request as an execution's input, without what was not set."""
+        data = self.model_dump(mode="json", exclude_unset=True)
+        catalogs = {"positives": self.positives, "exclude": self.exclude}
+        return data | {role: [spec.text for spec in specs] for role, specs in catalogs.items()}
+
 
 def mini_test_id(run_id: str) -> str:
     """Return the run id of the mini-test that a ``test-then-full`` run makes first."""

@@ -1,7 +1,5 @@
 """The command that makes a run, as text: for a report's reader, and for whoever a gate sends back."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """run.json: what a run is made of. Written once, before any item is worked on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal

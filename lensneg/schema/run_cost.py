@@ -1,7 +1,5 @@
 """cost.json: what a run took, beside what the cost model says of a run like it on AWS."""
 
-from __future__ import annotations
-
 from lensneg.schema.record import Record
 
 

@@ -1,7 +1,5 @@
 """sample/summary.json: what the Spark job says of its work; job.json: how the job run ended."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Self
 

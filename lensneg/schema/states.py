@@ -1,7 +1,5 @@
 """What the states of the graph hand on, beside a gate's verdict: identifiers, counts and places."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import ConfigDict

@@ -1,7 +1,5 @@
 """YAML as a config writes it: PyYAML's safe loader, without its surprises."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Hashable
 from typing import Any, TypeVar

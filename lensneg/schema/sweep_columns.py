@@ -4,8 +4,6 @@ Source: the DR10 documentation (files and bitmasks pages of legacysurvey.org) an
 writer at tag DR10.1.3. Code looks up a column or a bit by name, never by number.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final, NamedTuple
 
@@ -20,8 +18,19 @@ class SweepColumn(NamedTuple):
     unit: str = ""
 
 
+_OPTICAL: Final = ("G", "R", "I", "Z")
+_ALL_BANDS: Final = (*_OPTICAL, "W1", "W2", "W3", "W4")
+
+
+def _by_band(
+    quantity: str, tform: str, unit: str = "", bands: tuple[str, ...] = _OPTICAL
+) -> list[SweepColumn]:
+    """Return the columns of a quantity that is given for each of some bands."""
+    return [SweepColumn(f"{quantity}_{band}", tform, unit) for band in bands]
+
+
 #: All 130 columns of a DR10 sweep file, in file order. A row has 505 bytes.
-SWEEP_COLUMNS: Final[tuple[SweepColumn, ...]] = (
+SWEEP_COLUMNS: Final = (
     SweepColumn("RELEASE", "I"),
     SweepColumn("BRICKID", "J"),
     SweepColumn("BRICKNAME", "8A"),
@@ -33,86 +42,21 @@ SWEEP_COLUMNS: Final[tuple[SweepColumn, ...]] = (
     SweepColumn("DEC_IVAR", "E", "1/deg^2"),
     SweepColumn("DCHISQ", "5E"),
     SweepColumn("EBV", "E", "mag"),
-    SweepColumn("FLUX_G", "E", "nanomaggy"),
-    SweepColumn("FLUX_R", "E", "nanomaggy"),
-    SweepColumn("FLUX_I", "E", "nanomaggy"),
-    SweepColumn("FLUX_Z", "E", "nanomaggy"),
-    SweepColumn("FLUX_W1", "E", "nanomaggy"),
-    SweepColumn("FLUX_W2", "E", "nanomaggy"),
-    SweepColumn("FLUX_W3", "E", "nanomaggy"),
-    SweepColumn("FLUX_W4", "E", "nanomaggy"),
-    SweepColumn("FLUX_IVAR_G", "E", "1/nanomaggy^2"),
-    SweepColumn("FLUX_IVAR_R", "E", "1/nanomaggy^2"),
-    SweepColumn("FLUX_IVAR_I", "E", "1/nanomaggy^2"),
-    SweepColumn("FLUX_IVAR_Z", "E", "1/nanomaggy^2"),
-    SweepColumn("FLUX_IVAR_W1", "E", "1/nanomaggy^2"),
-    SweepColumn("FLUX_IVAR_W2", "E", "1/nanomaggy^2"),
-    SweepColumn("FLUX_IVAR_W3", "E", "1/nanomaggy^2"),
-    SweepColumn("FLUX_IVAR_W4", "E", "1/nanomaggy^2"),
-    SweepColumn("MW_TRANSMISSION_G", "E"),
-    SweepColumn("MW_TRANSMISSION_R", "E"),
-    SweepColumn("MW_TRANSMISSION_I", "E"),
-    SweepColumn("MW_TRANSMISSION_Z", "E"),
-    SweepColumn("MW_TRANSMISSION_W1", "E"),
-    SweepColumn("MW_TRANSMISSION_W2", "E"),
-    SweepColumn("MW_TRANSMISSION_W3", "E"),
-    SweepColumn("MW_TRANSMISSION_W4", "E"),
-    SweepColumn("NOBS_G", "I"),
-    SweepColumn("NOBS_R", "I"),
-    SweepColumn("NOBS_I", "I"),
-    SweepColumn("NOBS_Z", "I"),
-    SweepColumn("NOBS_W1", "I"),
-    SweepColumn("NOBS_W2", "I"),
-    SweepColumn("NOBS_W3", "I"),
-    SweepColumn("NOBS_W4", "I"),
-    SweepColumn("RCHISQ_G", "E"),
-    SweepColumn("RCHISQ_R", "E"),
-    SweepColumn("RCHISQ_I", "E"),
-    SweepColumn("RCHISQ_Z", "E"),
-    SweepColumn("RCHISQ_W1", "E"),
-    SweepColumn("RCHISQ_W2", "E"),
-    SweepColumn("RCHISQ_W3", "E"),
-    SweepColumn("RCHISQ_W4", "E"),
-    SweepColumn("FRACFLUX_G", "E"),
-    SweepColumn("FRACFLUX_R", "E"),
-    SweepColumn("FRACFLUX_I", "E"),
-    SweepColumn("FRACFLUX_Z", "E"),
-    SweepColumn("FRACFLUX_W1", "E"),
-    SweepColumn("FRACFLUX_W2", "E"),
-    SweepColumn("FRACFLUX_W3", "E"),
-    SweepColumn("FRACFLUX_W4", "E"),
-    SweepColumn("FRACMASKED_G", "E"),
-    SweepColumn("FRACMASKED_R", "E"),
-    SweepColumn("FRACMASKED_I", "E"),
-    SweepColumn("FRACMASKED_Z", "E"),
-    SweepColumn("FRACIN_G", "E"),
-    SweepColumn("FRACIN_R", "E"),
-    SweepColumn("FRACIN_I", "E"),
-    SweepColumn("FRACIN_Z", "E"),
-    SweepColumn("ANYMASK_G", "I"),
-    SweepColumn("ANYMASK_R", "I"),
-    SweepColumn("ANYMASK_I", "I"),
-    SweepColumn("ANYMASK_Z", "I"),
-    SweepColumn("ALLMASK_G", "I"),
-    SweepColumn("ALLMASK_R", "I"),
-    SweepColumn("ALLMASK_I", "I"),
-    SweepColumn("ALLMASK_Z", "I"),
-    SweepColumn("WISEMASK_W1", "B"),
-    SweepColumn("WISEMASK_W2", "B"),
-    SweepColumn("PSFSIZE_G", "E", "arcsec"),
-    SweepColumn("PSFSIZE_R", "E", "arcsec"),
-    SweepColumn("PSFSIZE_I", "E", "arcsec"),
-    SweepColumn("PSFSIZE_Z", "E", "arcsec"),
-    SweepColumn("PSFDEPTH_G", "E", "1/nanomaggy^2"),
-    SweepColumn("PSFDEPTH_R", "E", "1/nanomaggy^2"),
-    SweepColumn("PSFDEPTH_I", "E", "1/nanomaggy^2"),
-    SweepColumn("PSFDEPTH_Z", "E", "1/nanomaggy^2"),
-    SweepColumn("GALDEPTH_G", "E", "1/nanomaggy^2"),
-    SweepColumn("GALDEPTH_R", "E", "1/nanomaggy^2"),
-    SweepColumn("GALDEPTH_I", "E", "1/nanomaggy^2"),
-    SweepColumn("GALDEPTH_Z", "E", "1/nanomaggy^2"),
-    SweepColumn("PSFDEPTH_W1", "E", "1/nanomaggy^2"),
-    SweepColumn("PSFDEPTH_W2", "E", "1/nanomaggy^2"),
+    *_by_band("FLUX", "E", "nanomaggy", _ALL_BANDS),
+    *_by_band("FLUX_IVAR", "E", "1/nanomaggy^2", _ALL_BANDS),
+    *_by_band("MW_TRANSMISSION", "E", bands=_ALL_BANDS),
+    *_by_band("NOBS", "I", bands=_ALL_BANDS),
+    *_by_band("RCHISQ", "E", bands=_ALL_BANDS),
+    *_by_band("FRACFLUX", "E", bands=_ALL_BANDS),
+    *_by_band("FRACMASKED", "E"),
+    *_by_band("FRACIN", "E"),
+    *_by_band("ANYMASK", "I"),
+    *_by_band("ALLMASK", "I"),
+    *_by_band("WISEMASK", "B", bands=("W1", "W2")),
+    *_by_band("PSFSIZE", "E", "arcsec"),
+    *_by_band("PSFDEPTH", "E", "1/nanomaggy^2"),
+    *_by_band("GALDEPTH", "E", "1/nanomaggy^2"),
+    *_by_band("PSFDEPTH", "E", "1/nanomaggy^2", ("W1", "W2")),
     SweepColumn("WISE_COADD_ID", "8A"),
     SweepColumn("SHAPE_R", "E", "arcsec"),
     SweepColumn("SHAPE_R_IVAR", "E", "1/arcsec^2"),
@@ -120,14 +64,8 @@ SWEEP_COLUMNS: Final[tuple[SweepColumn, ...]] = (
     SweepColumn("SHAPE_E1_IVAR", "E"),
     SweepColumn("SHAPE_E2", "E"),
     SweepColumn("SHAPE_E2_IVAR", "E"),
-    SweepColumn("FIBERFLUX_G", "E", "nanomaggy"),
-    SweepColumn("FIBERFLUX_R", "E", "nanomaggy"),
-    SweepColumn("FIBERFLUX_I", "E", "nanomaggy"),
-    SweepColumn("FIBERFLUX_Z", "E", "nanomaggy"),
-    SweepColumn("FIBERTOTFLUX_G", "E", "nanomaggy"),
-    SweepColumn("FIBERTOTFLUX_R", "E", "nanomaggy"),
-    SweepColumn("FIBERTOTFLUX_I", "E", "nanomaggy"),
-    SweepColumn("FIBERTOTFLUX_Z", "E", "nanomaggy"),
+    *_by_band("FIBERFLUX", "E", "nanomaggy"),
+    *_by_band("FIBERTOTFLUX", "E", "nanomaggy"),
     SweepColumn("REF_CAT", "2A"),
     SweepColumn("REF_ID", "K"),
     SweepColumn("REF_EPOCH", "E", "yr"),
@@ -158,15 +96,7 @@ SWEEP_COLUMNS: Final[tuple[SweepColumn, ...]] = (
 SWEEP_EXTNAME: Final = "SWEEP"
 
 #: NumPy's big-endian dtype for each FITS binary format code that sweep files use.
-_DTYPE_OF_CODE: Final = {
-    "L": "S1",
-    "B": "u1",
-    "I": ">i2",
-    "J": ">i4",
-    "K": ">i8",
-    "E": ">f4",
-    "D": ">f8",
-}
+_DTYPE_OF_CODE: Final = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 
 
 def tform_dtype(tform: str) -> np.dtype:

@@ -1,7 +1,5 @@
 """Parquet files in one piece."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import pyarrow as pa

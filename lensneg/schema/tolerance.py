@@ -6,8 +6,6 @@ would fail by chance. Several shares of one whole (a split) are each judged so: 
 is binomial.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

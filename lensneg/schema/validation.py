@@ -3,8 +3,6 @@
 ``schemas/validation.schema.json`` is made of them (``python -m lensneg.schema.validation``).
 """
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any, Final, Literal
 

@@ -1,7 +1,5 @@
 """What is done and what is left of a map: an item's stats file is its commit mark."""
 
-from __future__ import annotations
-
 from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.schema.item import Item, ItemStats

@@ -1,6 +1,6 @@
 """PlanFanOut: run.json, the lens positions, and the map's items."""
 
-from __future__ import annotations
+import logging
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.schema.states import Plan
 from lensneg.survey.items import slices
 from lensneg.survey.names import cell_of
+
+_log = logging.getLogger(__name__)
 
 
 def plan_fan_out(root: str) -> Plan:
@@ -43,11 +45,14 @@ def plan_fan_out(root: str) -> Plan:
     if record.mode == "test":
         chosen = mini_test_sweeps(record.sweeps, lenses, execution.mini_test_files)
         record = record.model_copy(update={"sweeps": chosen})
+        _log.info("the mini-test takes %s", ", ".join(sweep.name for sweep in chosen))
     items = [item for sweep in record.sweeps for item in slices(sweep, execution)]
     items.sort(key=lambda item: (-item.n_bytes, item.id))
     lenses.write(files.lenses)
     write_items(files.items, items)
     record.write(files.run)
+    rows, size = sum(sweep.rows for sweep in record.sweeps), sum(item.n_bytes for item in items)
+    _log.info("%d items of %d sweep files: %d rows, %d bytes", len(items), len(record.sweeps), rows, size)
     bucket, key = storage.bucket_and_key(files.items)
     return Plan(bucket=bucket, key=key, count=len(items), tolerated_failure_percentage=100)
 

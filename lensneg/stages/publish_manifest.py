@@ -4,9 +4,8 @@ A reader looks for ``manifest.json``, which is written last, and finds it with a
 Only the bytes that were audited are published, and a published run never changes.
 """
 
-from __future__ import annotations
-
 import hashlib
+import logging
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -19,6 +18,8 @@ from lensneg.schema.publication import ConfigVersion, Latest, MiniTestRecord, ut
 from lensneg.schema.quotas import Quotas
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.states import Published
+
+_log = logging.getLogger(__name__)
 
 
 def publish_manifest(root: str) -> Published:
@@ -64,7 +65,9 @@ def _publish(run: Run) -> str:
         storage.write_bytes(storage.join(files.manifest_folder, CARD_NAME), card.encode())
         if manifest.write(files.manifest, if_absent=True):
             _point_to(run)
+            _log.info("published %s", files.manifest)
             return files.manifest
+    _log.info("%s is there already", files.manifest)
     if ManifestRecord.read(files.manifest) != manifest:
         raise RunStateError(
             "published already, with other content",

@@ -1,7 +1,5 @@
 """Quarantine: a run that failed gate 4 is set aside."""
 
-from __future__ import annotations
-
 from lensneg.schema.gate import Gate
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.publication import QuarantineRecord, utc_now

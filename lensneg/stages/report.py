@@ -4,8 +4,7 @@ Everything is drawn from the manifest's own columns and the run's small files, s
 again at any time, and of a run that failed as well: what it has not reached is left out.
 """
 
-from __future__ import annotations
-
+import logging
 from collections import Counter
 
 import numpy as np
@@ -22,6 +21,8 @@ from lensneg.schema.item import ItemStats
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.states import Written
 from lensneg.survey.names import Cell, cell_of
+
+_log = logging.getLogger(__name__)
 
 
 def write_report(root: str) -> Written:
@@ -57,6 +58,7 @@ def write_report(root: str) -> Written:
         )
     )
     storage.write_bytes(run.files.report, page.encode())
+    _log.info("%s: %d bytes", run.files.report, len(page))
     return Written(uri=run.files.report)
 
 

@@ -1,7 +1,5 @@
 """ValidateManifest: the audit of what the draw wrote; gate 4."""
 
-from __future__ import annotations
-
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Subject
 from lensneg.schema.columns import PARTS

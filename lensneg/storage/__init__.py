@@ -3,8 +3,6 @@
 Every write is atomic: a reader sees the old bytes or the new ones, never a part.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

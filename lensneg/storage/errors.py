@@ -1,7 +1,5 @@
 """What can go wrong with AWS and with a disk, in one vocabulary: each error says what to do."""
 
-from __future__ import annotations
-
 import errno
 import re
 from collections.abc import Iterator

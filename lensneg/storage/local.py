@@ -1,7 +1,5 @@
 """Files on this machine. Every write is atomic: a reader sees the old bytes or the new ones."""
 
-from __future__ import annotations
-
 import os
 import stat as stat_module
 import tempfile

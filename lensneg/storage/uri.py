@@ -1,7 +1,5 @@
 """URIs: ``s3://bucket/key``, or a path on this machine."""
 
-from __future__ import annotations
-
 import os
 from typing import Any, Final, NamedTuple, Protocol
 

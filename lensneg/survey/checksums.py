@@ -1,51 +1,61 @@
 """The survey's lists of SHA-256 checksums, as sha256sum writes them."""
 
-from __future__ import annotations
-
 import re
+from typing import NamedTuple, Self
 
 from lensneg.errors import InputError
 
 _LINE = re.compile(r"([0-9a-fA-F]{64})\s+[ *]?(\S+)")
 
 
-def parse_checksums(text: str, source: str) -> dict[str, str]:
-    """Read a list of checksums.
+class ChecksumList(NamedTuple):
+    """A list of checksums.
 
-    Parameters
+    Attributes
     ----------
+    name : str
+        Its file name, which ends in ``.sha256sum``.
     text : str
-        ``SHA-256, two spaces, name`` a line; a name's folder is not looked at.
-    source : str
-        Where the text comes from; named in errors.
-
-    Returns
-    -------
-    dict
+    sha256 : dict
         Lower-case hexadecimal SHA-256 by file name.
-
-    Raises
-    ------
-    InputError
-        If a line is none of a checksum list, or a name has two checksums.
-
-    Examples
-    --------
-    >>> parse_checksums("ab" * 32 + "  sweep-000m005-005p000.fits", "list")["sweep-000m005-005p000.fits"][:4]
-    'abab'
     """
-    found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        match = _LINE.fullmatch(line.strip())
-        if match is None:
-            raise InputError(
-                f"line {number}: got {line.strip()!r:.60}; expected a SHA-256 and a file name, as sha256sum "
-                "writes them",
-                where=source,
-            )
-        name, digest = match[2].rpartition("/")[2], match[1].lower()
-        if found.setdefault(name, digest) != digest:
-            raise InputError(f"line {number}: {name} has another checksum further up", where=source)
-    return found
+
+    name: str
+    text: str
+    sha256: dict[str, str]
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> Self:
+        """Read a list of checksums.
+
+        Parameters
+        ----------
+        text : str
+            ``SHA-256, two spaces, name`` a line; a name's folder is not looked at.
+        source : str
+            Where the text comes from; named in errors.
+
+        Raises
+        ------
+        InputError
+            If a line is not one of a checksum list, or a name has two checksums.
+
+        Examples
+        --------
+        >>> listed = ChecksumList.parse("ab" * 32 + "  sweep-000m005-005p000.fits", "folder/list")
+        >>> listed.name, listed.sha256["sweep-000m005-005p000.fits"][:4]
+        ('list.sha256sum', 'abab')
+        """
+        found: dict[str, str] = {}
+        for number, line in enumerate(text.splitlines(), start=1):
+            if not line.strip():
+                continue
+            match = _LINE.fullmatch(line.strip())
+            if match is None:
+                what = f"line {number}: got {line.strip()!r:.60}; expected a SHA-256 and a file name"
+                raise InputError(what, where=source, remedy="give a list that sha256sum wrote")
+            name, digest = match[2].rpartition("/")[2], match[1].lower()
+            if found.setdefault(name, digest) != digest:
+                raise InputError(f"line {number}: {name} has another checksum further up", where=source)
+        name = source.rpartition("/")[2].removesuffix(".sha256sum")
+        return cls(f"{name}.sha256sum", text, found)

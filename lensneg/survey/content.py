@@ -1,7 +1,5 @@
 """The SHA-256 of what a stored sweep file holds."""
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator

@@ -1,27 +1,15 @@
-"""Whether there is room for what is to be fetched: better to know before the first of a thousand files."""
-
-from __future__ import annotations
+"""Whether the disk has room for the files to fetch, checked before the first of a thousand files."""
 
 import shutil
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lensneg import storage
 from lensneg.errors import InputError, LensnegError
-from lensneg.survey.fetch import Target
-from lensneg.survey.server import Server
+from lensneg.survey.fetch import FetchPlan
 
 
-def check_room(
-    server: Server,
-    names: Sequence[str],
-    target: Target,
-    *,
-    checksums: Mapping[str, str] | None,
-    jobs: int,
-    gzip_ratio: float,
-) -> None:
+def check_room(plan: FetchPlan, gzip_ratio: float) -> None:
     """Refuse a fetch for which the disk has too little room.
 
     A local target takes all files; on the way to S3 only those are on the disk that are fetched at the same
@@ -30,12 +18,7 @@ def check_room(
 
     Parameters
     ----------
-    server : Server
-    names : sequence of str
-    target : Target
-    checksums : mapping of str to str, optional
-    jobs : int
-        Files at a time.
+    plan : FetchPlan
     gzip_ratio : float
         Size of a gzipped file over that of the file.
 
@@ -44,20 +27,21 @@ def check_room(
     InputError
         If the room that is free is less than what is needed.
     """
+    target = plan.target
 
     def missing(name: str) -> int:
         """Return the bytes of a file that must still come; 0 where that fails, as the fetch then says why."""
         try:
-            size = server.size(name)
-            stored = target.has(name, size, checksums.get(name) if checksums is not None else None)
+            size = plan.server.size(name)
+            stored = target.has(name, size, plan.sha256(name))
         except (LensnegError, OSError):
             return 0
         return 0 if stored is not None or size is None else size
 
-    with ThreadPoolExecutor(jobs) as threads:
-        plain = dict(zip(names, threads.map(missing, names), strict=True))
-    wanted = {name: size for name, size in plain.items() if size}
-    at_once = sum(sorted(wanted.values())[-jobs:])
+    with ThreadPoolExecutor(plan.jobs) as threads:
+        sizes = zip(plan.names, threads.map(missing, plan.names), strict=True)
+        wanted = {name: size for name, size in sizes if size}
+    at_once = sum(sorted(wanted.values())[-plan.jobs :])
     if storage.is_s3(target.uri):
         folder, needed = target.scratch, at_once * (1 + gzip_ratio * target.compress)
         remedies = "name another folder with --scratch, or fetch fewer at a time with --jobs"

@@ -1,7 +1,5 @@
 """Fetching sweep files: several at a time, each checked before it gets its name."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import threading
@@ -91,18 +89,11 @@ class Target:
         return info if found == (size % (1 << 32) if self.compress else size) else None
 
 
-def fetch_sweeps(
-    server: Server,
-    names: Sequence[str],
-    target: Target,
-    *,
-    checksums: Mapping[str, str] | None,
-    jobs: int,
-    watcher: Watcher,
-) -> list[Fetched]:
-    """Fetch files; those that are there already are left alone.
+@dataclass(frozen=True)
+class FetchPlan:
+    """What to fetch, from where and to where.
 
-    Parameters
+    Attributes
     ----------
     server : Server
     names : sequence of str
@@ -111,6 +102,25 @@ def fetch_sweeps(
         SHA-256 by name, of the files as the server has them; None to do without.
     jobs : int
         Files at a time.
+    """
+
+    server: Server
+    names: Sequence[str]
+    target: Target
+    checksums: Mapping[str, str] | None
+    jobs: int
+
+    def sha256(self, name: str) -> str | None:
+        """Return a file's checksum, if there is one."""
+        return self.checksums.get(name) if self.checksums is not None else None
+
+
+def fetch_sweeps(plan: FetchPlan, watcher: Watcher) -> list[Fetched]:
+    """Fetch files; those that are there already are left alone.
+
+    Parameters
+    ----------
+    plan : FetchPlan
     watcher : Watcher
 
     Returns
@@ -123,21 +133,19 @@ def fetch_sweeps(
     KeyboardInterrupt
         If the person stops it: the parts that came are kept for the next time.
     """
-    target.scratch.mkdir(parents=True, exist_ok=True)
+    plan.target.scratch.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
     results: dict[str, Fetched] = {}
 
     def one(name: str) -> Fetched:
         try:
-            return _fetch(server, name, target, checksums, stop, watcher)
-        except Interrupted:
-            raise
+            return _fetch(plan, name, stop, watcher)
         except (LensnegError, OSError) as error:
-            return Fetched(name, "failed", target.of(name), 0, str(error))
+            return Fetched(name, "failed", plan.target.of(name), 0, str(error))
 
-    with ThreadPoolExecutor(jobs, thread_name_prefix="fetch") as threads:
+    with ThreadPoolExecutor(plan.jobs, thread_name_prefix="fetch") as threads:
         try:
-            for future in as_completed([threads.submit(one, name) for name in names]):
+            for future in as_completed([threads.submit(one, name) for name in plan.names]):
                 result = future.result()
                 results[result.name] = result
                 watcher.ended(result)
@@ -145,54 +153,34 @@ def fetch_sweeps(
             stop.set()
             threads.shutdown(cancel_futures=True)
             raise
-    return [results[name] for name in names]
+    return [results[name] for name in plan.names]
 
 
-def _fetch(
-    server: Server,
-    name: str,
-    target: Target,
-    checksums: Mapping[str, str] | None,
-    stop: threading.Event,
-    watcher: Watcher,
-) -> Fetched:
+def _fetch(plan: FetchPlan, name: str, stop: threading.Event, watcher: Watcher) -> Fetched:
     if stop.is_set():
         raise Interrupted
-    expected = None
-    if checksums is not None:
-        expected = checksums.get(name)
-        if expected is None:
-            raise InputError(
-                "not in the list of checksums",
-                where=server.url(name),
-                remedy="is it a file of this folder? --unchecked takes it all the same",
-            )
-    size = server.size(name)
-    stored = target.has(name, size, expected)
+    expected, url = plan.sha256(name), plan.server.url(name)
+    if plan.checksums is not None and expected is None:
+        remedy = "is it a file of this folder? --unchecked takes it all the same"
+        raise InputError("not in the list of checksums", where=url, remedy=remedy)
+    size = plan.server.size(name)
+    stored = plan.target.has(name, size, expected)
     if stored is not None:
         return Fetched(name, "there already", stored.uri, stored.size)
     watcher.started(name, size)
-
-    def on_bytes(count: int) -> None:
-        watcher.advanced(name, count)
-
-    part = target.part(name)
-    found = server.download(name, part, stop, on_bytes)
-    if expected is not None and found != expected:
-        # Perhaps it goes on from bytes of another version: once more, all of it.
-        on_bytes(-part.stat().st_size)
+    part = plan.target.part(name)
+    for _ in range(2):
+        found = plan.server.download(name, part, stop, lambda count: watcher.advanced(name, count))
+        if expected in (None, found):
+            return Fetched(name, "fetched", *_store(part, plan.target, name, found, stop))
+        # Perhaps it went on from bytes of another version: once more, all of it.
+        watcher.advanced(name, -part.stat().st_size)
         part.unlink()
-        found = server.download(name, part, stop, on_bytes)
-        if found != expected:
-            on_bytes(-part.stat().st_size)
-            part.unlink()
-            raise InputError(
-                f"its SHA-256 is {found[:12]}…, the list of checksums says {expected[:12]}…, twice",
-                where=server.url(name),
-                remedy="nothing of it was kept. Fetch it later, or from another server",
-            )
-    uri, stored_size = _store(part, target, name, found, stop)
-    return Fetched(name, "fetched", uri, stored_size)
+    raise InputError(
+        f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…, twice",
+        where=url,
+        remedy="nothing of it was kept. Fetch it later, or from another server",
+    )
 
 
 def _store(part: Path, target: Target, name: str, sha256: str, stop: threading.Event) -> tuple[str, int]:

@@ -1,7 +1,5 @@
 """A sweep file's headers: where its rows begin, and how a row is laid out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

@@ -5,8 +5,6 @@ headers. The rows are ours: every byte must pass through memory once anyway, so 
 structured array and columns are gathered from it only for the rows that are still wanted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final

@@ -1,7 +1,5 @@
 """Sweep files cut into map items."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from lensneg import storage

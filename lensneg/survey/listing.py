@@ -1,7 +1,5 @@
 """The files of a folder that a person named as that of the sweeps."""
 
-from __future__ import annotations
-
 from lensneg import storage
 from lensneg.errors import InputError
 

@@ -1,7 +1,5 @@
 """The names of sweep files, and the cells of the sky that they stand for."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

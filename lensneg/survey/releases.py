@@ -3,8 +3,6 @@
 Source: the DR10 files page of legacysurvey.org and the release's file listing: 1,436 files of the south.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Final
 

@@ -1,15 +1,14 @@
 """The survey's HTTP server: sizes, checksums, and files in resumable pieces.
 
-Requests are retried by urllib3. What no library does is to go on with a body that broke off: that is here.
+urllib3 retries requests. No library goes on with a body that broke off: this module does.
 """
-
-from __future__ import annotations
 
 import hashlib
 import random
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import unquote, urljoin, urlsplit
@@ -19,13 +18,14 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry
 
+from lensneg import storage
 from lensneg.errors import InputError, TransientError
-from lensneg.survey.checksums import parse_checksums
+from lensneg.survey.checksums import ChecksumList
 from lensneg.survey.releases import CHECKSUM_FILE
 from lensneg.version import __version__
 
 #: Seconds to wait for a connection, and for more bytes of a body.
-TIMEOUT: Final = (15.0, 60.0)
+_TIMEOUT: Final = (15.0, 60.0)
 
 #: Bytes taken from a body at once.
 _CHUNK: Final = 1 << 20
@@ -35,7 +35,7 @@ _BUSY: Final = (429, 500, 502, 503, 504)
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: what was asked for)
-    """The person stopped the work; what is on the disk serves the next time."""
+    """The person stopped the work; what is on the disk is used the next time."""
 
 
 class Server:
@@ -55,35 +55,32 @@ class Server:
     Raises
     ------
     InputError
-        If the URL is none of HTTP.
+        If the URL is not one of HTTP.
     """
 
     def __init__(
         self, base_url: str, *, attempts: int = 6, backoff: float = 1.0, connections: int = 4
     ) -> None:
         if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
-            raise InputError(
-                "expected the http:// or https:// address of a folder", where=f"--from {base_url}"
-            )
+            what = "expected the http:// or https:// address of a folder"
+            raise InputError(what, where=f"--from {base_url}")
         self.base_url = base_url.rstrip("/") + "/"
         self._attempts, self._backoff = attempts, backoff
+        self._sizes: dict[str, int | None] = {}
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"lensneg/{__version__}"
+        # The bytes as they are stored: a checksum is of them, and a range counts them.
+        self._session.headers["Accept-Encoding"] = "identity"
         retry = Retry(
             total=attempts,
             backoff_factor=backoff,
             backoff_max=60,
             backoff_jitter=backoff,
             status_forcelist=_BUSY,
-            allowed_methods=("GET", "HEAD"),
             raise_on_status=False,
         )
-        self._sizes: dict[str, int | None] = {}
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"lensneg/{__version__}"
-        # The bytes as they are stored: a checksum is of them, and a range counts them.
-        self._session.headers["Accept-Encoding"] = "identity"
-        adapter = HTTPAdapter(max_retries=retry, pool_maxsize=connections)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=connections))
 
     def url(self, name: str) -> str:
         """Return the address of a file in the folder."""
@@ -108,8 +105,8 @@ class Server:
         """Return a small file; raises as :meth:`size` does."""
         return self._ask("GET", url).text
 
-    def checksums(self) -> tuple[str, str, dict[str, str]]:
-        """Return the folder's list of checksums: its name, its text, and what it says.
+    def checksums(self) -> ChecksumList:
+        """Return the folder's list of checksums.
 
         It is looked for under the release's name, and where that is not there, in the folder's index.
 
@@ -120,9 +117,9 @@ class Server:
         TransientError
             If the server cannot be reached or is at fault.
         """
-        name = CHECKSUM_FILE
+        url = self.url(CHECKSUM_FILE)
         try:
-            text = self.text(self.url(name))
+            text = self.text(url)
         except InputError:
             names = self._indexed(".sha256sum")
             if len(names) != 1:
@@ -132,9 +129,9 @@ class Server:
                     where=self.base_url,
                     remedy="name one with --checksums, or give --unchecked to do without",
                 ) from None
-            name = names[0]
-            text = self.text(self.url(name))
-        return name, text, parse_checksums(text, self.url(name))
+            url = self.url(names[0])
+            text = self.text(url)
+        return ChecksumList.parse(text, url)
 
     def _indexed(self, suffix: str) -> list[str]:
         """Return the names with a suffix that the folder's HTML index links to."""
@@ -147,21 +144,14 @@ class Server:
 
     def _ask(self, method: str, url: str) -> requests.Response:
         try:
-            response = self._session.request(method, url, timeout=TIMEOUT, allow_redirects=True)
+            response = self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=True)
         except requests.RequestException as error:
-            raise TransientError(
-                f"{_reason(error)}", where=url, remedy="is the server up? Try again later"
-            ) from error
+            remedy = "is the server up? Try again later"
+            raise TransientError(_reason(error), where=url, remedy=remedy) from error
         _check_status(response, url)
         return response
 
-    def download(
-        self,
-        name: str,
-        path: Path,
-        stop: threading.Event,
-        on_bytes: Callable[[int], None],
-    ) -> str:
+    def download(self, name: str, path: Path, stop: threading.Event, on_bytes: Callable[[int], None]) -> str:
         """Bring a file to a path, going on from what is there already; return its SHA-256.
 
         Parameters
@@ -183,16 +173,15 @@ class Server:
         Interrupted
             If ``stop`` was set.
         """
-        path.touch()
-        with open(path, "r+b") as file:
-            body = _Body(self._session, self.url(name), file, stop, on_bytes)
-            body.take_what_is_there()
+        with open(path, "a+b") as file:
+            on_bytes(file.tell())
+            transfer = _Transfer(self._session, self.url(name), file, stop, on_bytes)
             idle = 0
             while True:
                 before = file.tell()
                 try:
-                    if body.take_more():
-                        return body.digest.hexdigest()
+                    if transfer.take_more():
+                        break
                     reason = "the connection broke off"
                 except (requests.RequestException, HTTPError) as error:
                     reason = _reason(error)
@@ -200,93 +189,96 @@ class Server:
                 if idle >= self._attempts:
                     raise TransientError(
                         f"{reason}, {idle} times in a row after {file.tell():,} bytes",
-                        where=body.url,
+                        where=transfer.url,
                         remedy="the same command goes on from there",
                     )
                 pause = min(60.0, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
                 if stop.wait(pause):
                     raise Interrupted
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _Body:
-    """A file on its way: what has come of it, and its hash so far."""
+@dataclass
+class _Transfer:
+    """A file on its way, to the end of a file that is open to append."""
 
-    def __init__(
-        self,
-        session: requests.Session,
-        url: str,
-        file: BinaryIO,
-        stop: threading.Event,
-        on_bytes: Callable[[int], None],
-    ) -> None:
-        self._session, self.url, self._file = session, url, file
-        self._stop, self._on_bytes = stop, on_bytes
-        self.digest = hashlib.sha256()
-        self._etag = ""
-
-    def take_what_is_there(self) -> None:
-        """Hash what an earlier attempt left."""
-        while chunk := self._file.read(_CHUNK):
-            self._count(chunk)
-
-    def _count(self, chunk: bytes) -> None:
-        if self._stop.is_set():
-            raise Interrupted
-        self.digest.update(chunk)
-        self._on_bytes(len(chunk))
+    session: requests.Session
+    url: str
+    file: BinaryIO
+    stop: threading.Event
+    on_bytes: Callable[[int], None]
+    etag: str = ""
 
     def _start_again(self) -> None:
-        self._on_bytes(-self._file.tell())
-        self._file.seek(0)
-        self._file.truncate()
-        self.digest = hashlib.sha256()
+        self.on_bytes(-self.file.tell())
+        self.file.seek(0)
+        self.file.truncate()
 
     def take_more(self) -> bool:
         """Ask for what is missing, and take what comes of it; return whether the file is whole."""
-        start = self._file.tell()
+        start = self.file.tell()
         headers = {"Range": f"bytes={start}-"} if start else {}
-        if start and self._etag:
-            headers["If-Range"] = self._etag  # a file that was replaced meanwhile comes whole
-        with self._session.get(self.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        if start and self.etag:
+            headers["If-Range"] = self.etag  # a file that was replaced meanwhile comes whole
+        with self.session.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+            sent = response.headers.get("Content-Range", "")
             if response.status_code == requests.codes.requested_range_not_satisfiable:
-                if response.headers.get("Content-Range", "") == f"bytes */{start}":
+                if sent == f"bytes */{start}":
                     return True  # it was whole already
                 self._start_again()
                 return False
             _check_status(response, self.url)
             etag = response.headers.get("ETag", "")
-            self._etag = "" if etag.startswith("W/") else etag
-            if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            self.etag = "" if etag.startswith("W/") else etag
+            if start and not sent.startswith(f"bytes {start}-"):
                 self._start_again()  # the server sends the whole file
-                start = 0
             length = response.headers.get("Content-Length", "")
+            end = self.file.tell() + int(length) if length.isdecimal() else None
             # read1 hands on what is there: read and iter_content wait for a full chunk, and where the
             # connection breaks within it, its bytes are lost.
             while chunk := response.raw.read1(_CHUNK):
-                self._file.write(chunk)
-                self._count(chunk)
-        return length.isdecimal() and self._file.tell() == start + int(length)
+                self.file.write(chunk)
+                self.on_bytes(len(chunk))
+                if self.stop.is_set():
+                    raise Interrupted
+        return self.file.tell() == end
+
+
+def read_checksums(source: str) -> ChecksumList:
+    """Read the list of checksums that a person named: an http(s) address, a path or an ``s3://`` URI.
+
+    Raises
+    ------
+    InputError
+        If there is no such list, or it is damaged.
+    TransientError
+        If a server cannot be reached or is at fault.
+    """
+    if source.startswith(("http://", "https://")):
+        text = Server(source.rpartition("/")[0]).text(source)
+    else:
+        text = storage.read_text(source, "--checksums")
+    return ChecksumList.parse(text, source)
 
 
 def _check_status(response: requests.Response, url: str) -> None:
-    status = response.status_code
-    if status < requests.codes.bad_request:
+    if response.ok:
         return
-    if status in _BUSY:
-        raise TransientError(
-            f"the server answers {status} {response.reason}", where=url, remedy="try again later"
-        )
-    raise InputError(f"the server answers {status} {response.reason}", where=url, remedy="check the address")
+    what = f"the server answers {response.status_code} {response.reason}"
+    if response.status_code in _BUSY:
+        raise TransientError(what, where=url, remedy="try again later")
+    raise InputError(what, where=url, remedy="check the address")
+
+
+#: What went wrong in a few words, without the chain of Python objects around it.
+_REASONS: Final = (
+    ((requests.Timeout, ReadTimeoutError), "the server is silent"),
+    (ProtocolError, "the connection broke off"),
+    (requests.exceptions.SSLError, "the server's certificate is not accepted"),
+    (requests.ConnectionError, "no connection to the server"),
+)
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong in a few words, without the chain of Python objects around it."""
-    if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return "the server is silent"
-    if isinstance(error, ProtocolError):
-        return "the connection broke off"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate is not accepted"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection to the server"
-    return str(error)
+    return next((text for kinds, text in _REASONS if isinstance(error, kinds)), str(error))

@@ -1,7 +1,5 @@
 """The bytes of a stored file, uncompressed where it is gzipped."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import zlib

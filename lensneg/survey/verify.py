@@ -1,22 +1,21 @@
 """Checking the sweep files at hand: checksums, headers and row counts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from lensneg import storage
-from lensneg.errors import InputError, LensnegError
+from lensneg.errors import InputError, LensnegError, SweepError
 from lensneg.survey.content import content_sha256
 from lensneg.survey.fits_rows import probe_sweep
+from lensneg.survey.listing import list_sweep_folder
 from lensneg.survey.names import sweep_cell
 
 
 class Verified(NamedTuple):
-    """What was found of a file; ``fault`` is empty where it is sound.
+    """What was found of a file.
 
-    ``checked`` says whether there was a checksum to compare with.
+    ``checked`` says whether there was a checksum to compare with; ``fault`` is empty where the file is sound.
     """
 
     name: str
@@ -27,6 +26,11 @@ class Verified(NamedTuple):
     checked: bool
     fault: str
 
+    @property
+    def verdict(self) -> str:
+        """What was found, in a few words."""
+        return "not sound" if self.fault else "checksum right" if self.checked else "sound"
+
 
 def find_sweeps(uri: str) -> list[storage.FileInfo]:
     """Return the sweep files below a folder or prefix.
@@ -36,16 +40,11 @@ def find_sweeps(uri: str) -> list[storage.FileInfo]:
     InputError
         If there is none.
     """
-    uri = storage.normalize(uri)
-    try:
-        listed = storage.list_files(uri)
-    except FileNotFoundError as error:
-        raise InputError("no such folder", where=uri, remedy="lensneg sweeps fetch makes one") from error
+    listed = list_sweep_folder(uri)
     found = [info for info in listed if sweep_cell(storage.basename(info.uri))]
     if not found:
-        raise InputError(
-            f"no sweep file among {len(listed):,} files", where=uri, remedy="give the folder that holds them"
-        )
+        what = f"no sweep file among {len(listed):,} files"
+        raise InputError(what, where=uri, remedy="give the folder that holds them")
     return found
 
 
@@ -59,9 +58,8 @@ def find_checksums(uri: str) -> str:
     """
     lists = [i.uri for i in storage.list_files(storage.normalize(uri)) if i.uri.endswith(".sha256sum")]
     if len(lists) > 1:
-        raise InputError(
-            f"{len(lists)} lists of checksums", where=uri, remedy="name one of them with --checksums"
-        )
+        what = f"{len(lists)} lists of checksums"
+        raise InputError(what, where=uri, remedy="name one of them with --checksums")
     return lists[0] if lists else ""
 
 
@@ -106,28 +104,22 @@ def verify_sweeps(
 def _verify(
     info: storage.FileInfo, checksums: Mapping[str, str], headers_only: bool, on_bytes: Callable[[int], None]
 ) -> Verified:
-    name = storage.basename(info.uri)
-    rows = release = 0
-    checked = False
-    fault = ""
+    name, fault = storage.basename(info.uri), ""
+    rows, release, checked = 0, 0, False
     try:
         file = probe_sweep(info)
         rows, release = file.n_rows, file.release
         if not headers_only:
             expected = checksums.get(name.removesuffix(".gz"))
             found, size = content_sha256(info.uri, info.size, on_bytes)
+            checked = expected is not None
             promised = file.data_stop + file.padding
             if size != promised:
-                fault = (
-                    f"{info.uri}: its header promises {rows:,} rows, so {promised:,} bytes, and it has "
-                    f"{size:,}; fetch it again"
-                )
-            elif expected is not None and found != expected:
-                fault = (
-                    f"{info.uri}: its SHA-256 is {found[:12]}…, the list of checksums says {expected[:12]}…; "
-                    "fetch it again"
-                )
-            checked = expected is not None
+                what = f"its header promises {rows:,} rows, so {promised:,} bytes, and it has {size:,}"
+                raise SweepError(what, where=info.uri, remedy="fetch it again")
+            if checked and found != expected:
+                what = f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…"
+                raise SweepError(what, where=info.uri, remedy="fetch it again")
     except (LensnegError, OSError) as error:
         fault = str(error)
     return Verified(name, info.uri, info.size, rows, release, checked, fault)

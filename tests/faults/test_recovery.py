@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 from faults import LONG, published, reset, tell
-from pipeline import FlakyLambda, JobStandIn, machine_with
+from pipeline import GRAPH, FlakyLambda, JobStandIn, machine_with
 from plainrun import draw_plainly
-from test_state_machine import GRAPH
 from world import World, make_world
 
 from lensneg.local.engine import Machine

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sweepfile import GALAXY, Row, table
 
 from lensneg.rules.pools import POOLS, classify
+from lensneg.rules.rows import Rows
 from lensneg.rules.selection import select
 from lensneg.schema.config import CONFUSER_CATEGORIES, Config
-from lensneg.survey.sweep_rows import SweepRows
 
 NAN = math.nan
 
@@ -36,7 +36,7 @@ def above(value: float) -> np.float32:
 
 def pool_of(config: Config, **changes: Any) -> tuple[str | None, str | None]:
     """Pool and confuser category of GALAXY with some columns changed."""
-    pools, categories = classify(SweepRows(table([changes])), config.pools)
+    pools, categories = classify(Rows(table([changes])), config.pools)
     assert len(pools) == len(categories) == 1
     return (
         POOLS[pools[0]] if pools[0] >= 0 else None,
@@ -206,7 +206,7 @@ def test_the_sersic_index_reaches_the_classifier(plan: Config) -> None:
     ],
 )
 def test_exp_passes_the_cuts_and_is_n2(plan: Config, changes: Row, category: str) -> None:
-    rows = SweepRows(table([{"TYPE": "EXP", **changes}]))
+    rows = Rows(table([{"TYPE": "EXP", **changes}]))
     kept, _ = select(rows, plan.selection)
     assert kept.tolist() == [0]
     assert pool_of(plan, TYPE="EXP", **changes) == ("N2", category)
@@ -273,7 +273,7 @@ SOURCES = st.fixed_dictionaries(
 
 @given(st.lists(SOURCES, min_size=1, max_size=30))
 def test_pools_agree_with_the_reference(plan: Config, plan_dict: dict[str, Any], sources: list[Row]) -> None:
-    pools, categories = classify(SweepRows(table(sources)), plan.pools)
+    pools, categories = classify(Rows(table(sources)), plan.pools)
     expected = [reference.pool_of(_for_reference(source), plan_dict["pools"]) for source in sources]
     names = (*POOLS, None)  # index -1 is neither
     kinds = (*CONFUSER_CATEGORIES, None)

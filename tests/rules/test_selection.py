@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweepfile import GALAXY, Row, table
 
+from lensneg.rules.rows import Rows
 from lensneg.rules.selection import CUT_REASONS, RULES, first_failed_rule, select
 from lensneg.schema.config import Config
-from lensneg.survey.sweep_rows import SweepRows
 
 NAN, INF = math.nan, math.inf
 #: The float32 numbers just below and just above a flux of 10, whose magnitude is 20 exactly.
@@ -22,7 +22,7 @@ ABOVE_10 = np.nextafter(np.float32(10), np.float32(20))
 
 def reason(config: Config, **changes: Any) -> str | None:
     """The rule that cuts GALAXY with some columns changed; None if it is kept."""
-    rows = SweepRows(table([changes]))
+    rows = Rows(table([changes]))
     kept, cut = select(rows, config.selection)
     failed = [name for name, count in cut.items() if count]
     assert len(kept) + len(failed) == 1
@@ -71,7 +71,7 @@ def test_the_magnitude_limit_agrees_with_magnitudes_for_the_float32_fluxes_aroun
     config = plan_with({"selection.mag_z_max": limit})
     middle = np.float32(10 ** ((22.5 - limit) / 2.5))
     fluxes = (middle.view(np.int32) + np.arange(-200, 201, dtype=np.int32)).view(np.float32)
-    kept, _ = select(SweepRows(table([{"FLUX_Z": flux} for flux in fluxes])), config.selection)
+    kept, _ = select(Rows(table([{"FLUX_Z": flux} for flux in fluxes])), config.selection)
     brighter = [i for i, flux in enumerate(fluxes) if 22.5 - 2.5 * math.log10(float(flux)) < limit]
     assert kept.tolist() == brighter
     assert 0 < len(kept) < len(fluxes)
@@ -187,13 +187,13 @@ def test_a_source_is_counted_under_the_first_rule_that_it_fails(parity: Config, 
 
 def test_rows_in_are_rows_kept_and_rows_cut(parity: Config) -> None:
     rows = [{}, *FAILING.values(), {"TYPE": "REX"}, FAILING["nobs"], {}]
-    kept, cut = select(SweepRows(table(rows)), parity.selection)
+    kept, cut = select(Rows(table(rows)), parity.selection)
     assert kept.tolist() == [0, 6, 8]
     assert cut == {"faint": 1, "type": 1, "nobs": 2, "footprint": 1, "maskbits": 1}
 
 
 def test_a_table_without_rows(plan: Config) -> None:
-    kept, cut = select(SweepRows(table([])), plan.selection)
+    kept, cut = select(Rows(table([])), plan.selection)
     assert len(kept) == 0
     assert set(cut.values()) == {0}
 
@@ -220,7 +220,7 @@ def test_selection_agrees_with_the_reference(
     parity_dict: dict[str, Any],
     sources: list[Row],
 ) -> None:
-    rows = SweepRows(table(sources))
+    rows = Rows(table(sources))
     for config, config_dict in ((plan, plan_dict), (parity, parity_dict)):
         expected = [
             reference.selection_failure(

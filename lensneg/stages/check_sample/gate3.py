@@ -1,7 +1,6 @@
 """Gate 3: the job ended well and drew what it was asked for, and the pool files hold what it drew."""
 
-from __future__ import annotations
-
+import logging
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -23,6 +22,8 @@ from lensneg.stages.check_sample.gather import (
     settled_draws,
     write_part,
 )
+
+_log = logging.getLogger(__name__)
 
 
 def check_sample(root: str, job_error: StateError | None = None, job: JobRun | None = None) -> Judged:
@@ -82,6 +83,8 @@ def _draw_checks(run: Run) -> list[Check]:
     if not all_passed(checks):
         others = other_pool_files(run.files, quotas)  # to Spark an empty file is one without rows
         return [*checks, _as_summarized(others, "")] if others else checks
+    for key in summary.widened:
+        _log.info("%s: the threshold was too low, so the draw read all of it", key)
     draws = settled_draws(quotas, summary)
     try:
         negatives = gather_negatives(run, quotas, draws)
@@ -92,6 +95,7 @@ def _draw_checks(run: Run) -> list[Check]:
     if all_passed(checks):
         write_part(run, "negatives", negatives)
         write_part(run, "positives", positives)
+        _log.info("%d negatives and %d positives", len(negatives), len(positives))
     return checks
 
 

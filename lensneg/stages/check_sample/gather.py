@@ -4,8 +4,6 @@ The draw says for each stratum and pool the priority of its last row. A pool fil
 above all of these hold nothing of the sample, and are not read.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

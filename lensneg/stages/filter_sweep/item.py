@@ -4,8 +4,7 @@ One item is worked on at a time, chunk by chunk, so memory is bounded by the ite
 its file. The stats file is written last: it is the commit mark that says the item is done.
 """
 
-from __future__ import annotations
-
+import logging
 import time
 from typing import Final
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.rules.matching import best_matches
+from lensneg.rules.rows import Rows
 from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, select
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
@@ -27,7 +27,9 @@ from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, pool_table
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.fits_rows import iter_rows, probe_sweep
-from lensneg.survey.sweep_rows import RowGatherer, SweepRows
+from lensneg.survey.row_gatherer import RowGatherer
+
+_log = logging.getLogger(__name__)
 
 #: Sources in the positives' bands of declination are compared with them this many at a time.
 _MATCHED_AT_ONCE: Final = 50_000
@@ -53,6 +55,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     """
     done = finished(run, item)
     if done is not None:
+        _log.info("%s: skipped, as it is done", item.id)
         return done
     started = time.perf_counter()
     file = _planned_file(item)
@@ -83,6 +86,11 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     )
     # Not waited for either: what a loss of power leaves of it is not JSON, and the item is done again.
     stats.write(run.files.stats(item.id), durable=False)
+    _log.info(
+        "%s: %d rows in, %d kept, %d bytes read, %.2f s",
+        *(item.id, stats.rows_in, stats.rows_kept, stats.bytes_read, stats.seconds),
+    )
+    _log.debug("%s: cut %s; %d candidate matches", item.id, cut, len(best))
     return stats
 
 
@@ -105,12 +113,12 @@ def _planned_file(item: Item) -> SweepFile:
 
 def _read_rows(
     run: Run, item: Item, file: SweepFile, near: NearbyLenses
-) -> tuple[SweepRows, pa.Table, dict[str, int]]:
+) -> tuple[Rows, pa.Table, dict[str, int]]:
     """Read an item's rows once.
 
     Returns
     -------
-    gathered : SweepRows
+    gathered : Rows
         The rows that pass the cuts that look at one source alone.
     matches : pyarrow.Table
         Candidate matches of positives.
@@ -123,7 +131,7 @@ def _read_rows(
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
         for start, chunk in iter_rows(file, item.first_row, item.n_rows):
-            rows = SweepRows(chunk)
+            rows = Rows(chunk)
             kept, cut_here = select(rows, config, SIEVE)
             sieved.append(chunk, start, kept)
             for reason, count in cut_here.items():
@@ -146,7 +154,7 @@ def _read_rows(
     return gathered, pa.concat_tables(matches), cut
 
 
-def _check_releases(rows: SweepRows, run: Run, item: Item) -> None:
+def _check_releases(rows: Rows, run: Run, item: Item) -> None:
     """Refuse a file in which another release hides behind a first row of the right one."""
     release = rows["RELEASE"]
     other = np.flatnonzero(~np.isin(release, run.config.sweeps.releases))

@@ -1,16 +1,14 @@
 """The lenses and positives in and around a cell of the sky."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np
 
 from lensneg.errors import SweepError
+from lensneg.rules.rows import Rows
 from lensneg.rules.sky import PositionIndex, unit_vectors
 from lensneg.schema.run import Run
 from lensneg.survey.names import Cell
-from lensneg.survey.sweep_rows import SweepRows
 
 #: A source may lie outside its file's cell by at most a brick, which is how sweeps are put together.
 _CELL_MARGIN_DEG: Final = 0.25
@@ -38,7 +36,7 @@ class NearbyLenses:
             config.positives.match_radius_arcsec,
         )
 
-    def check_positions(self, rows: SweepRows, uri: str) -> None:
+    def check_positions(self, rows: Rows, uri: str) -> None:
         """Refuse rows of another part of the sky: their lenses would be looked for in the wrong place."""
         cell, ra, dec = self.cell, rows["RA"], rows["DEC"]
         # Written so that NaN, which compares as false, is outside, too.

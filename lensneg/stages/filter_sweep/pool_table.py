@@ -1,7 +1,5 @@
 """The map's columns of the manifest."""
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ from lensneg.errors import SweepError
 from lensneg.rules.photometry import magnitude
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.priority import sampling_priority, targetid
+from lensneg.rules.rows import Rows
 from lensneg.rules.selection import first_failed_rule, is_one_of
 from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
@@ -24,15 +23,12 @@ from lensneg.schema.pool import pool_order
 from lensneg.schema.run import Run
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
-from lensneg.survey.sweep_rows import SweepRows
 
 #: The sweep column behind each column that is copied.
 _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if column.sweep is not None}
 
 
-def pool_table(
-    run: Run, item: Item, gathered: SweepRows, near: NearbyLenses, cut: dict[str, int]
-) -> pa.Table:
+def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: dict[str, int]) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
     What the pool and the lenses cut is added to ``cut``.
@@ -61,7 +57,7 @@ def pool_table(
     )
 
 
-def candidate_matches(rows: SweepRows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
+def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
     """Return the sources that lie within the match radius of a positive, with its catalogue row."""
     pairs = near.positives.pairs(rows["RA"], rows["DEC"])
     real = np.flatnonzero(~is_one_of(rows.take(pairs.source), ["DUP"]))
@@ -85,7 +81,7 @@ class _Identity(NamedTuple):
     sampling_priority: npt.NDArray[np.int64]
 
 
-def _identity(rows: SweepRows, run: Run, item: Item) -> _Identity:
+def _identity(rows: Rows, run: Run, item: Item) -> _Identity:
     try:
         ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     except ValueError as error:
@@ -96,7 +92,7 @@ def _identity(rows: SweepRows, run: Run, item: Item) -> _Identity:
 
 
 def _describe(
-    rows: SweepRows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
+    rows: Rows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
 ) -> pa.Table:
     """Return the map's columns of the manifest for some rows; text of few values as dictionaries."""
     config = run.config

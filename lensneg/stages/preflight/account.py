@@ -3,8 +3,6 @@
 The functions find the names of what they run with in their environment; template.yaml puts them there.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -3,8 +3,6 @@
 A check that depends on one that failed is left out: the one that failed says what to do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Gate 1's checks of what the user gave: config, code, sweep files, catalogues, output."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """What gate 1 finds as it goes on: each check function adds what it read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from lensneg.catalogs.catalog import Catalog

@@ -1,7 +1,5 @@
 """Gate 1's checks of the run against what is there already: earlier runs, publications, mini-tests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 

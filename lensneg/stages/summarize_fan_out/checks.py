@@ -1,7 +1,5 @@
 """Gate 2's checks: is every row accounted for, and is there enough in every stratum."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The best source of each positive, over all items."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

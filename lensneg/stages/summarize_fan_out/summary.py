@@ -1,7 +1,6 @@
 """SummarizeFanOut: what the map found, added up; the positives; the quotas; gate 2."""
 
-from __future__ import annotations
-
+import logging
 from collections import Counter
 
 from lensneg import storage
@@ -17,6 +16,8 @@ from lensneg.schema.tables import write_table
 from lensneg.stages.summarize_fan_out.checks import Findings, gate_checks
 from lensneg.stages.summarize_fan_out.positives import match_positives
 from lensneg.stages.summarize_fan_out.results import FanOut, add_up
+
+_log = logging.getLogger(__name__)
 
 
 def summarize_fan_out(root: str, map_error: StateError | None = None) -> Judged:
@@ -42,6 +43,11 @@ def summarize_fan_out(root: str, map_error: StateError | None = None) -> Judged:
         for row in positives.select(["nobs_z_bin", "type_bin"]).to_pylist()
     )
     quotas = compute_quotas(in_strata, fan_out.available, run.config)
+    for item, why in fan_out.missing.items():
+        _log.warning("%s is missing: %s", item, why)
+    _log.info("%d of %d items", len(fan_out.stats), len(fan_out.items))
+    _log.info("%d of %d rows kept", fan_out.rows_kept, fan_out.rows_in)
+    _log.info("%d positives, %d negatives to draw", counts.sources, sum(quota.quota for quota in quotas))
     write_table(run.files.matches, matches)
     write_table(run.files.matched_positives, positives)
     _summary(fan_out, counts).write(run.files.summary)

@@ -16,14 +16,14 @@ from lensneg.mocksky import MockSky, scene, write_mock_sky
 from lensneg.mocksky.bricks import bricks_of
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.quotas import compute_quotas
+from lensneg.rules.rows import Rows
 from lensneg.rules.selection import select
 from lensneg.rules.strata import Stratum, nobs_z_bin
 from lensneg.schema.config import Config
 from lensneg.schema.sweep_columns import MASKBITS, SOURCE_TYPES, sweep_dtype
 from lensneg.survey.names import Cell, sweep_cell, sweep_name
-from lensneg.survey.sweep_rows import SweepRows
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 CANDIDATES = SHARED / "desi_candidates.csv"
 EXCLUDED = ("BRIGHT", "ALLMASK_G", "ALLMASK_R", "ALLMASK_Z", "MEDIUM", "GALAXY", "CLUSTER")
@@ -191,7 +191,7 @@ def test_a_file_that_fails_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("lensneg.mocksky.rows.fill_chunk", fail)
+    monkeypatch.setattr("lensneg.mocksky.rows._RowMaker.fill", fail)
     with pytest.raises(OSError, match="no space"):
         write_mock_sky(tmp_path, files=1, rows=ROWS)
     assert list((tmp_path / "sweeps").iterdir()) == []
@@ -394,9 +394,9 @@ def tally(
     rows: np.ndarray, found: list[int], plan: Config
 ) -> tuple[Counter[Stratum], Counter[tuple[Stratum, str]]]:
     """Positives and pool of a file, by the package's own rules."""
-    sweep = SweepRows(rows)
+    sweep = Rows(rows)
 
-    def strata(some: SweepRows) -> list[Stratum | None]:
+    def strata(some: Rows) -> list[Stratum | None]:
         bins = nobs_z_bin(some["NOBS_Z"], plan.strata)
         return [
             Stratum(plan.strata.nobs_z_bins[b], SOURCE_TYPES[t]) if b >= 0 else None

@@ -1,26 +1,36 @@
 """The survey's web server, with files of ours and faults at will."""
 
+import functools
 import hashlib
 import http.server
+import tempfile
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
+from lensneg.mocksky import write_mock_sky
 from lensneg.survey.releases import CHECKSUM_FILE
+
+#: The sweep files of :func:`three_sweeps`.
+A, B, C = "sweep-000p005-005p010.fits", "sweep-355p005-360p010.fits", "sweep-000p000-005p005.fits"
 
 
 class Survey:
     """The survey's server: files, and the faults that it is to have.
 
     ``faults[name]`` are taken one a GET of that file: ``("drop", n)`` ends the connection after n bytes of
-    the body, ``("busy", status)`` answers with it, ``("wrong", i)`` changes byte i of the file.
+    the body, ``("busy", status)`` answers with it, ``("wrong", i)`` changes byte i of the file, and
+    ``("replace", n)`` ends the connection after n bytes and then reverses the file. ``etags`` are sent, and
+    If-Range is heeded.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self.always_wrong: set[str] = set()
+        self.etags: dict[str, str] = {}
         self.ranges = True
         self.log: list[tuple[str, str, str]] = []
         self.sent: Counter[str] = Counter()
@@ -60,6 +70,9 @@ class Survey:
                 if kind == "busy":
                     self.send_error(number)
                     return
+                etag, if_range = survey.etags.get(name, ""), self.headers.get("If-Range")
+                if if_range not in (None, etag):
+                    asked = ""
                 if kind == "wrong" or (body and name in survey.always_wrong):
                     data = data[:number] + bytes([data[number] ^ 1]) + data[number + 1 :]
                 start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and survey.ranges else 0
@@ -71,16 +84,21 @@ class Survey:
                     return
                 self.send_response(206 if start else 200)
                 self.send_header("Content-Length", str(len(data) - start))
+                if etag:
+                    self.send_header("ETag", etag)
                 if start:
                     self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
                 self.end_headers()
                 if not body:
                     return
                 rest = data[start:]
-                rest = rest[:number] if kind == "drop" else rest
+                drop = kind in ("drop", "replace")
+                rest = rest[:number] if drop else rest
                 survey.sent[name] += len(rest)
                 self.wfile.write(rest)
-                if kind == "drop":
+                if kind == "replace":
+                    survey.files[name], survey.etags[name] = survey.files[name][::-1], '"another"'
+                if drop:
                     self.wfile.flush()
                     self.close_connection = True
                     self.connection.close()
@@ -98,6 +116,16 @@ def with_checksums(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Files by name, with the list of their SHA-256 that the survey puts beside them."""
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
     return {**files, CHECKSUM_FILE: sums.encode()}
+
+
+@functools.cache
+def three_sweeps() -> dict[str, bytes]:
+    """Three small sweep files, and their list of checksums."""
+    with tempfile.TemporaryDirectory() as folder:
+        sky = write_mock_sky(folder, files=3, rows=600, seed=4)
+        files = {path.name: path.read_bytes() for path in Path(sky.sweeps).iterdir()}
+    assert set(files) == {A, B, C}
+    return with_checksums(files)
 
 
 @contextmanager

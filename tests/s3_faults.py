@@ -1,4 +1,4 @@
-"""Bad weather over a mocked S3: a share of its answers is late, lost, wrong or cut short.
+"""Faults of a mocked S3: a share of its answers is late, lost, wrong or cut short.
 
 The faults go in where botocore would send a request, below its own retries: so what is tried is the real
 client with its real retries, and what is above it.
@@ -23,7 +23,7 @@ ERROR = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{}</Code><Message>in
 KINDS = ("SlowDown", "InternalError", "reset", "answer lost", "short body")
 
 
-class Weather:
+class S3Faults:
     """A hook that spoils a share of the requests.
 
     Parameters
@@ -71,11 +71,11 @@ class Weather:
 
 
 @contextmanager
-def bad_weather(weather: Weather) -> Iterator[Weather]:
-    """Let a :class:`Weather` loose on this process's S3 client."""
+def with_s3_faults(faults: S3Faults) -> Iterator[S3Faults]:
+    """Let faults meet the requests of this process's S3 client."""
     events = storage.s3_client().meta.events
-    events.register_first("before-send.s3", weather, unique_id="weather")
+    events.register_first("before-send.s3", faults, unique_id="faults")
     try:
-        yield weather
+        yield faults
     finally:
-        events.unregister("before-send.s3", weather, unique_id="weather")
+        events.unregister("before-send.s3", faults, unique_id="faults")

@@ -29,7 +29,7 @@ from lensneg.page.export import astropy_table
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 #: Of one column of each kind: pandas', Polars', DuckDB's and astropy's type, written down by hand.
 TYPES = {
     "galaxy_id": ("object", pl.String, "VARCHAR", "U"),

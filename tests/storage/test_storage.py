@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 from moto.core.botocore_stubber import MockRawResponse
-from weather import Weather, bad_weather
+from s3_faults import S3Faults, with_s3_faults
 
 from lensneg import storage
 from lensneg.errors import InputError, StorageError, TransientError
@@ -426,21 +426,21 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_body_that_breaks_off_is_read_again(s3: str, no_waiting: list[float]) -> None:
     data = bytes(range(256)) * 40
     storage.write_bytes(f"{s3}/data", data)
-    with bad_weather(Weather(0.5, seed=3, kinds=("short body",))) as weather:
+    with with_s3_faults(S3Faults(0.5, seed=3, kinds=("short body",))) as faults:
         for first in range(0, 10_000, 1000):
             assert storage.read_bytes(f"{s3}/data", first, 150) == data[first : first + 150]
-    assert weather.injected["short body"] > 5
-    assert len(no_waiting) == weather.injected["short body"]
+    assert faults.injected["short body"] > 5
+    assert len(no_waiting) == faults.injected["short body"]
 
 
 def test_a_body_that_always_breaks_off_is_an_error(s3: str, no_waiting: list[float]) -> None:
     storage.write_bytes(f"{s3}/data", bytes(100))
     with (
-        bad_weather(Weather(1.0, kinds=("short body",))) as weather,
+        with_s3_faults(S3Faults(1.0, kinds=("short body",))) as faults,
         pytest.raises(TransientError, match=r"s3://sky/data: .* in 6 attempts"),
     ):
         storage.read_bytes(f"{s3}/data")
-    assert weather.requests["GetObject"] == 6
+    assert faults.requests["GetObject"] == 6
 
 
 @pytest.mark.parametrize(
@@ -477,15 +477,15 @@ def test_only_what_may_work_again_is_tried_again(
 
 def test_a_conditional_write_whose_answer_was_lost_is_ours(s3: str, no_waiting: list[float]) -> None:
     """botocore sends it again, and is told that the object is there: the one that it wrote itself."""
-    weather = Weather(1.0, kinds=("answer lost",))
+    faults = S3Faults(1.0, kinds=("answer lost",))
 
     def clear_up(seconds: float) -> None:
-        weather.share = 0.0
+        faults.share = 0.0
 
-    with bad_weather(weather), pytest.MonkeyPatch.context() as patch:
+    with with_s3_faults(faults), pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "sleep", clear_up)
         assert storage.write_bytes(f"{s3}/run.json", b"mine", if_absent=True) is True
-    assert weather.requests["PutObject"] == 2
+    assert faults.requests["PutObject"] == 2
     assert storage.write_bytes(f"{s3}/run.json", b"another's", if_absent=True) is False
     assert storage.read_bytes(f"{s3}/run.json") == b"mine"
 

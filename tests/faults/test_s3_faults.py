@@ -1,7 +1,7 @@
 """A run in S3 while a fifth of its requests meets SlowDown, 500, a reset connection, a lost or a cut answer.
 
 Sweeps, catalogue, config and output are all in S3, which is moto's server behind a proxy that spoils what
-passes. What is published is to the byte what is published in fair weather.
+passes. What is published is to the byte what is published without faults.
 """
 
 import http.client
@@ -19,7 +19,7 @@ from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 from plainrun import draw_plainly
 from proxy import KINDS, faulty_proxy
-from weather import Weather, bad_weather
+from s3_faults import S3Faults, with_s3_faults
 from world import World, make_inputs
 
 from lensneg import storage
@@ -109,7 +109,7 @@ def through(url: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def fair(server: str, world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What is published in fair weather, and the record of the mini-test."""
+    """What is published without faults, and the record of the mini-test."""
     copy = tmp_path_factory.mktemp("copy") / "copy"
     with through(f"http://{server}"):
         fill(world)
@@ -120,7 +120,7 @@ def fair(server: str, world: World, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("seed", range(5) if LONG else [1])
-def test_a_run_in_bad_weather(
+def test_a_run_among_faults(
     fair: dict[str, bytes],
     server: str,
     world: World,
@@ -195,7 +195,7 @@ def test_a_file_that_is_replaced_while_it_is_read(mocked_s3: None, world: World,
     data = bytearray(storage.read_bytes(item.sweep))
     data[-BLOCK - 100 : -BLOCK - 90] = b"\x01" * 10
 
-    class Replaced(Weather):
+    class Replaced(S3Faults):
         """Puts another file in place when its headers have been read, and its rows not yet."""
 
         def __call__(self, request: Any, event_name: str, **more: Any) -> Any:
@@ -204,6 +204,6 @@ def test_a_file_that_is_replaced_while_it_is_read(mocked_s3: None, world: World,
                 self.requests["GetObject"] += 1
                 storage.write_bytes(item.sweep, bytes(data))
 
-    with bad_weather(Replaced(0)), pytest.raises(SweepError, match="changed while it was read"):
+    with with_s3_faults(Replaced(0)), pytest.raises(SweepError, match="changed while it was read"):
         filter_item(run, item)
     assert not storage.exists(run.files.stats(item.id))

@@ -19,7 +19,7 @@ from lensneg.cli import cli, main
 from lensneg.commands.common import EXIT_CODES
 from lensneg.errors import InputError, RunStateError
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def walk(

@@ -34,7 +34,7 @@ from conftest import config_text, edited
 from pipeline import OPEN_GATES, JobStandIn
 from plainrun import draw_plainly
 from published import publish
-from survey import Survey, serving, with_checksums
+from surveyserver import Survey, serving, with_checksums
 from usage import parses
 
 from lensneg import storage
@@ -47,9 +47,7 @@ from lensneg.stages import report
 from lensneg.survey import choose
 from lensneg.survey.releases import BASE_URL, CHECKSUM_FILE, release_cells
 
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")  # of handlers that have none
-
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),

@@ -1,0 +1,75 @@
+"""What the rules say of each row of a table."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lensneg.rules.pools import POOLS, classify
+from lensneg.rules.priority import sampling_priority, targetid
+from lensneg.rules.rows import Rows
+from lensneg.rules.selection import first_failed_rule
+from lensneg.rules.sky import healpix_pixel
+from lensneg.rules.split import split_of_pixel
+from lensneg.rules.strata import nobs_z_bin
+from lensneg.schema.config import CONFUSER_CATEGORIES, Config
+
+
+def describe(table: Any, config: Config) -> pa.Table:
+    """Return what the rules say of each row.
+
+    Parameters
+    ----------
+    table : structured ndarray, pyarrow.Table, or DataFrame of pandas or Polars, n rows
+        Columns of a sweep, whatever the case of their names: RELEASE, BRICKID, OBJID, TYPE, RA, DEC, NOBS_Z,
+        MASKBITS, FLUX_G, FLUX_R, FLUX_Z, SHAPE_R, SHAPE_E1, SHAPE_E2 and SERSIC.
+    config : Config
+
+    Returns
+    -------
+    pyarrow.Table, n rows
+        ``targetid``; ``cut``, the first cut that the row fails, null if it passes all; ``pool`` and
+        ``confuser_category``, as if it passed; ``nobs_z_bin``; ``split``; ``sampling_priority``. Known lenses
+        play no part.
+
+    Raises
+    ------
+    InputError
+        If an integer or text column has missing values.
+    KeyError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> import lensneg, numpy as np
+    >>> config = lensneg.Config.load("configs/negative_sampling_v1.yaml")
+    >>> galaxies = pa.table({
+    ...     "release": [10002, 10002], "brickid": [5, 5], "objid": [7, 8], "type": ["DEV", "SER"],
+    ...     "ra": [10.0, 10.1], "dec": [2.0, 2.0], "nobs_z": [4, 12], "maskbits": [0, 0],
+    ...     "flux_g": [2.0, 1.0], "flux_r": [8.0, 2.0], "flux_z": [15.0, 9.0],
+    ...     "shape_r": [1.5, 0.8], "shape_e1": [0.1, 0.0], "shape_e2": [0.0, 0.2], "sersic": [4.0, 1.5],
+    ... })
+    >>> found = describe(galaxies, config)
+    >>> found.select(["pool", "confuser_category", "nobs_z_bin", "cut"]).to_pylist()
+    [{'pool': 'N2', 'confuser_category': 'ring_proxy', 'nobs_z_bin': '3-5', 'cut': None},
+     {'pool': 'N1', 'confuser_category': None, 'nobs_z_bin': '11+', 'cut': 'faint'}]
+    """
+    rows = Rows.of(table)
+    pool, category = classify(rows, config.pools)
+    ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
+    pixels = healpix_pixel(config.split.nside, rows["RA"], rows["DEC"])
+    return pa.table(
+        {
+            "targetid": ids,
+            "cut": pa.array(first_failed_rule(rows, config.selection), pa.string()),
+            "pool": _named(pool, POOLS),
+            "confuser_category": _named(category, CONFUSER_CATEGORIES),
+            "nobs_z_bin": _named(nobs_z_bin(rows["NOBS_Z"], config.strata), config.strata.nobs_z_bins),
+            "split": split_of_pixel(pixels, config.split),
+            "sampling_priority": sampling_priority(ids, config.sampling.seed),
+        }
+    )
+
+
+def _named(index: Any, names: tuple[str, ...]) -> pa.Array:
+    return pa.array(names).take(pa.array(index, mask=np.asarray(index) < 0))

@@ -1,0 +1,100 @@
+"""lensneg aws preflight: what is missing, and what to do about it."""
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.exceptions import NoCredentialsError
+from cloud import Cloud, InOrder, aws, deployed_account, refusal
+from conftest import CONFIGS
+
+from lensneg import storage
+from lensneg.aws.calls import Aws
+from lensneg.aws.readiness import preflight
+from lensneg.stages.preflight import account as account_module
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[Cloud]:
+    with deployed_account() as account:
+        yield account
+
+
+@pytest.fixture
+def cloud(account: Cloud) -> Cloud:
+    account.functions.failing_gate = 0
+    account.emr.go_on.set()
+    return account
+
+
+@pytest.fixture
+def no_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look at quotas: moto has no GetAccountSettings."""
+    monkeypatch.setattr(account_module, "account_checks", lambda *_: iter(()))
+
+
+def checks(aws_: Aws, today: date) -> dict[str, Any]:
+    return {check.name: check for check in preflight(aws_, "lensneg", 1000, today)}
+
+
+def test_preflight_names_what_is_missing_with_its_remedy(cloud: Cloud, no_quotas: None) -> None:
+    result = json.loads(aws("preflight", "--json", code=1).stdout)
+    found = {check["name"]: check for check in result["checks"]}
+    assert result["ready"] is False
+    for name in ("credentials", "region", "stack", "bucket", "state_machine"):
+        assert found[name]["passed"], name
+    assert "lensneg aws upload --sweeps" in found["sweeps"]["remedy"]
+    assert "deploy the stack again" in found["role local"]["remedy"], "the role of the machine is not there"
+    assert found["function FilterSweep"]["passed"] is False
+    assert "failed" in aws("preflight", code=1).stdout
+
+
+def test_preflight_passes_in_an_account_that_is_in_order(cloud: Cloud) -> None:
+    storage.write_bytes("s3://sky/sweeps/sweep-000p005-005p010.fits", b"x")
+    storage.write_bytes("s3://sky/code/job.py", b"x")
+    make = boto3.client
+
+    fine = ("lambda", "iam", "emr-serverless", "service-quotas")
+
+    def client(service: str) -> Any:
+        return InOrder() if service in fine else make(service)
+
+    published = yaml.safe_load((CONFIGS / "prices.yaml").read_text())["date"]
+    found = checks(Aws(make_client=client), published + timedelta(days=10))
+    assert {name for name, check in found.items() if not check.passed} == set()
+    assert {"emr_vcpu_quota", "lambda_concurrency", "function Report", "role local"} <= set(found)
+    old = checks(Aws(make_client=client), published + timedelta(days=400))
+    assert [c.name for c in old.values() if not c.passed] == ["prices"]
+    assert not old["prices"].critical
+
+    def without_iam(service: str) -> Any:
+        class Denied:
+            def get_role(self, **_: str) -> None:
+                raise refusal("AccessDenied", "no")
+
+        return Denied() if service == "iam" else client(service)
+
+    role = checks(Aws(make_client=without_iam), published)["role local"]
+    assert (role.passed, role.critical) == (False, False)
+    assert "iam:GetRole" in role.remedy
+
+
+def test_without_credentials_preflight_stops_there() -> None:
+    class NoOne:
+        def get_caller_identity(self) -> None:
+            raise NoCredentialsError
+
+    found = list(preflight(Aws(make_client=lambda _: NoOne()), "lensneg", 10))
+    assert [check.name for check in found] == ["prices", "credentials"]
+    assert "aws sso login" in found[1].remedy
+
+
+def test_without_the_stack_preflight_stops_there(cloud: Cloud) -> None:
+    result = json.loads(aws("preflight", "--stack", "nowhere", "--json", code=1).stdout)
+    assert [check["name"] for check in result["checks"]][-1] == "stack"
+    assert "no such stack" in result["checks"][-1]["actual"]
+    assert "sam deploy" in result["checks"][-1]["remedy"]

@@ -1,0 +1,91 @@
+"""What every handler does besides its work: records that carry the run, the execution and the item."""
+
+import importlib
+import io
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plainrun import edit_json
+
+from functions.task import logger
+from lensneg.errors import LensnegError
+from lensneg.local.worker import LocalContext
+from lensneg.schema.item import Item
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.run import load_run
+from lensneg.stages.filter_sweep import filter_item
+
+Call = Callable[[str, dict[str, Any]], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Invoke a handler as Lambda does; return what it logged."""
+
+    def invoke(module: str, event: dict[str, Any]) -> list[dict[str, Any]]:
+        log = io.StringIO()
+        monkeypatch.setattr(logger.registered_handler, "stream", log)
+        with suppress(LensnegError):
+            importlib.import_module(f"functions.{module}").handler(event, LocalContext(module))
+        return [json.loads(line) for line in log.getvalue().splitlines()]
+
+    return invoke
+
+
+@pytest.fixture
+def item(mapped: RunFiles) -> dict[str, Any]:
+    return json.loads(Path(mapped.items).read_text())[0]
+
+
+def test_records_carry_run_execution_and_item(mapped: RunFiles, item: dict[str, Any], call: Call) -> None:
+    event = {"root": mapped.root, "execution_arn": "arn:aws:states:x", "item": item}
+    told = call("filter_sweep", event)
+    messages = [entry["message"] for entry in told]
+    name = f"FilterSweep {item['id']}"
+    assert messages[0] == f"{name} started"
+    assert f"{item['id']}: skipped, as it is done" in messages
+    assert messages[-1].startswith(f"{name} ended after ")
+    for entry in told:
+        assert (entry["run_id"], entry["execution_arn"]) == ("one", "arn:aws:states:x")
+        assert entry["item"] == item["id"]
+
+
+def test_the_next_invocation_does_not_carry_the_last_ones_item(
+    mapped: RunFiles, item: dict[str, Any], call: Call
+) -> None:
+    call("filter_sweep", {"root": mapped.root, "item": item})
+    told = call("summarize_fan_out", {"root": mapped.root})
+    assert told
+    assert not any("item" in entry for entry in told)
+    assert "Gate2FanOutComplete passed" in [entry["message"] for entry in told]
+
+
+def test_a_failure_is_logged_with_its_kind(
+    mapped: RunFiles, item: dict[str, Any], tmp_path: Path, call: Call
+) -> None:
+    changed = {**item, "id": item["id"] + "-x", "sweep": item["sweep"], "etag": "other"}
+    told = call("filter_sweep", {"root": mapped.root, "item": changed})
+    [failed] = [entry for entry in told if entry.get("level") == "ERROR"]
+    assert "SweepError" in failed["message"]
+    assert "the file changed after the run was planned" in failed["message"]
+
+
+def test_what_is_logged_of_an_item_is_what_was_done(
+    mapped: RunFiles, item: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    stats = Path(mapped.stats(item["id"]))
+    kept = json.loads(stats.read_text())
+    stats.unlink()
+    with caplog.at_level(logging.DEBUG, "lensneg"):
+        filter_item(load_run(mapped.root), Item.model_validate(item))
+    [line] = [r.getMessage() for r in caplog.records if "rows in" in r.getMessage()]
+    assert line.startswith(
+        f"{item['id']}: {item['n_rows']} rows in, {kept['rows_kept']} kept, {item['n_bytes']} bytes read, "
+    )
+    edit_json(str(stats), lambda now: now.update(seconds=kept["seconds"]))
+    assert json.loads(stats.read_text()) == kept

@@ -1,0 +1,115 @@
+"""lensneg.run: from a plain script and from a thread, twice in one process, which it leaves as it was."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import config_text, edited
+from pipeline import OPEN_GATES
+
+import lensneg
+from lensneg.errors import GateFailedError, InputError
+
+#: A script without a main guard: a process that imported it as its main module would print "script" again.
+SCRIPT = """
+import json, os, signal, sys, threading
+print("script")
+import boto3, botocore.handlers
+import lensneg
+
+def watched(*_):
+    raise RuntimeError
+signal.signal(signal.SIGTERM, watched)
+client = boto3.client("s3", region_name="eu-north-1")
+
+def state():
+    return (dict(os.environ), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT),
+            len(botocore.handlers.BUILTIN_HANDLERS), id(boto3.DEFAULT_SESSION), client.meta.region_name,
+            threading.active_count())
+
+before, found = state(), {}
+sky, config, out = sys.argv[1:]
+
+def run(name):
+    manifest = lensneg.run(config=config, sweeps=sky + "/sweeps", positives=[sky + "/positives.csv"],
+                           out=out, mode="test", run_id=name, workers=2)
+    found[name] = [manifest.run_id, manifest.counts.negatives, manifest.negatives().count_rows()]
+
+run("first")
+thread = threading.Thread(target=run, args=("second",))
+thread.start()
+thread.join()
+print(json.dumps({"found": found, "same": state() == before,
+                  "loaded": [name for name in ("moto", "pyspark", "py4j") if name in sys.modules]}))
+"""
+
+
+def test_a_script_runs_twice_and_finds_its_process_as_it_was(gate_sky: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [
+        sys.executable,
+        str(script),
+        str(gate_sky),
+        str(gate_sky / "config.yaml"),
+        str(tmp_path / "out"),
+    ]
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("script") == 1
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["same"] is True
+    assert said["loaded"] == []
+    first, second = said["found"]["first"], said["found"]["second"]
+    assert first[1] > 0
+    assert first == ["first", first[1], first[1]]
+    assert second == ["second", first[1], first[1]]
+
+
+def test_a_gate_that_fails_is_an_error_that_says_what_to_do(gate_sky: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 3, "sweeps.releases": [9010]}
+    config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
+    with pytest.raises(GateFailedError, match=r"Gate1PreSubmission.*one_release.*allow it"):
+        lensneg.run(
+            config=config,
+            sweeps=gate_sky / "sweeps",
+            positives=gate_sky / "positives.csv",
+            out=tmp_path / "out",
+            mode="test",
+            workers=1,
+        )
+
+
+def test_bad_arguments_are_refused_before_anything_starts(gate_sky: Path, tmp_path: Path) -> None:
+    good = {
+        "config": gate_sky / "config.yaml",
+        "sweeps": gate_sky / "sweeps",
+        "positives": gate_sky / "positives.csv",
+        "out": tmp_path / "out",
+    }
+    for name, value in {"config": "nowhere.yaml", "sweeps": "nowhere", "positives": "nowhere.csv"}.items():
+        with pytest.raises(InputError, match=f"--{name} .*nowhere"):
+            lensneg.run(**{**good, name: value})
+    with pytest.raises(InputError, match="a run on this machine writes to a local folder"):
+        lensneg.run(**{**good, "out": "s3://bucket/out"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_import_is_quick_and_loads_nothing_heavy() -> None:
+    script = "import sys, lensneg; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"numpy", "pyarrow", "pydantic", "boto3", "moto", "pyspark", "astropy", "healpy", "click", "rich"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_the_public_names_are_there() -> None:
+    assert set(dir(lensneg)) >= {"run", "Config", "Manifest", "LensnegError", "__version__"}
+    assert all(getattr(lensneg, name) for name in lensneg.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Manifests'"):
+        _ = lensneg.Manifests

@@ -1,0 +1,138 @@
+"""Rows of any table: columns, types however they are padded, rows taken; and what the rules say of each."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import reference
+from sweepfile import table
+
+import lensneg
+from lensneg import rules
+from lensneg.errors import InputError
+from lensneg.rules.rows import Rows
+from lensneg.schema.config import Config
+from lensneg.schema.sweep_columns import SOURCE_TYPES
+
+
+def test_columns_are_native_arrays_of_their_own_type() -> None:
+    rows = Rows(table([{}]))
+    assert len(rows) == 1
+    kinds = {"RA": "f8", "FLUX_Z": "f4", "NOBS_Z": "i2", "MASKBITS": "i4"}
+    assert {name: rows[name].dtype for name in kinds} == {n: np.dtype(k) for n, k in kinds.items()}
+    assert all(rows[name].dtype.isnative for name in kinds)
+
+
+def test_rows_taken_of_rows_taken() -> None:
+    rows = Rows(table([{"OBJID": i} for i in range(10)]))
+    odd = rows.take(np.array([1, 3, 5, 7, 9]))
+    assert odd["OBJID"].tolist() == [1, 3, 5, 7, 9]
+    last = odd.take(np.array([4, 0]))
+    assert (len(last), last["OBJID"].tolist()) == (2, [9, 1])
+    assert rows["OBJID"].tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("width", [2, 3, 4, 6])
+@pytest.mark.parametrize("pad", [b" ", b"\0"])
+def test_types_are_known_by_all_their_letters(width: int, pad: bytes) -> None:
+    """Every name of up to three letters, in columns of several widths, with both kinds of padding."""
+    letters = "ABDEFPRSUVXZ "
+    names = [a + b + c for a in letters for b in letters for c in letters]
+    names += [name.lower() for name in SOURCE_TYPES] + list(SOURCE_TYPES)
+    names = sorted({name.strip()[:width] for name in names})
+    rows = np.zeros(len(names), [("RELEASE", ">i2"), ("TYPE", f"S{width}"), ("RA", ">f8")])
+    rows["TYPE"] = [name.encode().ljust(width, pad) for name in names]
+    rows["RA"] = -1.23456789e200  # No byte of the next column is taken for a letter.
+    wanted = [SOURCE_TYPES.index(n.upper()) if n.upper() in SOURCE_TYPES else -1 for n in names]
+    assert Rows(rows).source_type().tolist() == wanted
+    backwards = np.arange(len(names))[::-1]
+    assert Rows(rows, backwards).source_type().tolist() == wanted[::-1]
+
+
+def test_types_with_spaces_before_them_and_bytes_that_are_no_text() -> None:
+    rows = np.zeros(5, [("RELEASE", ">i2"), ("TYPE", "S5")])
+    rows["TYPE"] = [b" SER ", b"  dup", b"S ER", b"\xc5\x9f", b"SERS"]
+    assert Rows(rows).source_type().tolist() == [4, 5, -1, -1, -1]
+
+
+# ---------------------------------------------------------------- tables of any kind
+
+
+def galaxies() -> dict[str, list[Any]]:
+    """Sources of all kinds, as plain lists by lower-case name."""
+    random = np.random.default_rng(3)
+    n = 400
+
+    def uniform(low: float, high: float) -> list[float]:
+        return random.uniform(low, high, n).astype(np.float32).tolist()
+
+    return {
+        "release": [10002] * n, "brickid": random.integers(0, 1 << 20, n).tolist(), "objid": list(range(n)),
+        "type": random.choice(["PSF", "REX", "EXP", "DEV", "SER", "DUP"], n).tolist(),
+        "ra": random.uniform(0, 360, n).tolist(), "dec": random.uniform(-60, 30, n).tolist(),
+        "nobs_z": random.integers(0, 14, n).tolist(),
+        "maskbits": random.choice([0, 0, 0, 2, 1 << 11], n).tolist(),
+        "flux_g": uniform(-1, 8), "flux_r": uniform(-1, 12), "flux_z": uniform(5, 30),
+        "shape_r": uniform(0, 4), "shape_e1": uniform(-0.6, 0.6), "shape_e2": uniform(-0.6, 0.6),
+        "sersic": uniform(0.5, 6),
+    }  # fmt: skip
+
+
+def plainly(columns: dict[str, list[Any]], config: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the rules say of each row, by the reference."""
+    said = []
+    for row in map(
+        dict, (zip(columns, values, strict=True) for values in zip(*columns.values(), strict=True))
+    ):
+        pool, category = reference.pool_of(row, config["pools"])
+        target = reference.target_id(row["release"], row["brickid"], row["objid"])
+        said.append(
+            {
+                "targetid": target,
+                "cut": reference.selection_failure(row, config["selection"]),
+                "pool": pool,
+                "confuser_category": category,
+                "nobs_z_bin": reference.nobs_bin(row["nobs_z"], config["strata"]["nobs_z_bins"]),
+                "split": reference.split_of(row["ra"], row["dec"], config["split"]),
+                "sampling_priority": reference.sampling_priority(target, config["sampling"]["seed"]),
+            }
+        )
+    return said
+
+
+def structured(columns: dict[str, list[Any]]) -> np.ndarray:
+    """The columns as a FITS reader gives them."""
+    kinds = {
+        "release": ">i2",
+        "brickid": ">i4",
+        "objid": ">i4",
+        "type": "S3",
+        "nobs_z": ">i2",
+        "maskbits": ">i4",
+    }
+    fields = [(name.upper(), kinds.get(name, ">f8" if name in ("ra", "dec") else ">f4")) for name in columns]
+    rows = np.zeros(len(columns["ra"]), fields)
+    for name, values in columns.items():
+        rows[name.upper()] = values
+    return rows
+
+
+@pytest.mark.parametrize("kind", [pa.table, pd.DataFrame, pl.DataFrame, structured])
+def test_what_the_rules_say_of_any_kind_of_table(kind: Any, plan: Config, plan_dict: dict[str, Any]) -> None:
+    columns = galaxies()
+    said = lensneg.rules.describe(kind(columns), plan).to_pylist()
+    assert said == plainly(columns, plan_dict)
+    assert {row["cut"] for row in said} == {None, "faint", "type", "nobs", "maskbits"}
+    assert {row["pool"] for row in said} == {None, "N1", "N2"}
+
+
+def test_missing_values_and_columns_are_named(plan: Config) -> None:
+    columns = galaxies()
+    with pytest.raises(InputError, match="1 values of nobs_z are missing"):
+        rules.describe(pa.table({**columns, "nobs_z": [None, *columns["nobs_z"][1:]]}), plan)
+    columns.pop("sersic")
+    with pytest.raises(KeyError, match="SERSIC"):
+        rules.describe(pa.table(columns), plan)

@@ -1,0 +1,32 @@
+"""The input of an execution: read, and written again as a person would write it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lensneg.schema.request import RunRequest
+
+SHORT: dict[str, Any] = {
+    "run_id": "one",
+    "mode": "test",
+    "config": "s3://b/configs/c.yaml",
+    "sweeps": "s3://b/sweeps",
+    "positives": ["s3://b/catalogs/l.csv?ra=A+B&where.g=A%2CB"],
+    "exclude": [],
+    "out": "s3://b/out",
+}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"max_concurrency": 7}, {"started_at": "2026-01-02T03:04:05Z"}], ids=json.dumps
+)
+def test_an_input_is_written_as_it_was_read(more: dict[str, Any]) -> None:
+    request = RunRequest.of_input(SHORT | more)
+    assert request.as_input() == SHORT | more
+    assert RunRequest.of_input(request.as_input()) == request
+
+
+def test_what_the_state_machine_adds_is_no_part_of_it() -> None:
+    added = {"mini_test": {"Error": "x"}, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:x"}
+    assert RunRequest.of_input(SHORT | added).as_input() == SHORT

@@ -1,0 +1,389 @@
+"""Gate 1: each check fails by itself when, and only when, what it guards is spoiled."""
+
+import csv
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from botocore.session import get_session
+from botocore.stub import Stubber
+from conftest import edited
+from pipeline import as_input, files_of, make_request
+from plainrun import failing
+
+from lensneg.schema.code_version import CodeVersion
+from lensneg.schema.config import config_sha256
+from lensneg.schema.gate import Verdict
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.publication import ConfigVersion
+from lensneg.schema.request import RunRequest
+from lensneg.schema.rerun_command import rerun_command
+from lensneg.stages.preflight import account, input_checks, run_checks
+from lensneg.stages.preflight import gate1 as preflight
+
+CLEAN = CodeVersion("0.1.0", "a" * 64, "b" * 40)
+
+
+class Desk:
+    """A request over a copy of the sky (of links), which a test spoils before gate 1 looks at it."""
+
+    def __init__(self, sky: Path, folder: Path) -> None:
+        self.folder = folder
+        (folder / "sweeps").mkdir()
+        for sweep in (sky / "sweeps").iterdir():
+            (folder / "sweeps" / sweep.name).symlink_to(sweep)
+        for name in ("positives.csv", "others.csv", "config.yaml"):
+            shutil.copy(sky / name, folder)
+        self.mode = "test"
+        self.environment: dict[str, str] = {}
+
+    @property
+    def sweeps(self) -> list[Path]:
+        return sorted((self.folder / "sweeps").iterdir())
+
+    def copy_of_a_sweep(self) -> Path:
+        """The first sweep file as a file of its own, to be changed."""
+        path = self.sweeps[0]
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data)
+        return path
+
+    @property
+    def request(self) -> RunRequest:
+        folder = self.folder
+        return make_request(
+            folder, folder / "config.yaml", folder / "out", "one", self.mode, (folder / "others.csv",)
+        )
+
+    @property
+    def files(self) -> RunFiles:
+        return files_of(self.request)
+
+    def look(self) -> tuple[set[str], Verdict]:
+        """The checks that fail, and the verdict."""
+        result = preflight.preflight(as_input(self.request))
+        return failing(self.files.gate(1)), result.gate
+
+
+@pytest.fixture
+def desk(gate_sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    for module in (input_checks, run_checks):
+        monkeypatch.setattr(module, "code_version", lambda: CLEAN)
+    return Desk(gate_sky, tmp_path)
+
+
+def rewrite_positions(path: Path, change: Callable[[float, float], tuple[float, float]]) -> None:
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    names = ("ra", "dec") if "ra" in rows[0] else ("RA [deg]", "DEC [deg]")
+    for row in rows:
+        if row[names[0]] != "-":
+            row[names[0]], row[names[1]] = map(str, change(float(row[names[0]]), float(row[names[1]])))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def break_config(desk: Desk) -> None:
+    path = desk.folder / "config.yaml"
+    path.write_text(path.read_text().replace("mag_z_max", "mag_z_limit"))
+
+
+def no_sweeps(desk: Desk) -> None:
+    for path in desk.sweeps:
+        path.unlink()
+
+
+def a_typo_in_a_name(desk: Desk) -> None:
+    (desk.folder / "sweeps" / "sweep-010m005-15p000.fits").write_text("")
+
+
+def a_gzipped_copy(desk: Desk) -> None:
+    import gzip
+
+    path = desk.sweeps[0]
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+
+
+def a_truncated_sweep(desk: Desk) -> None:
+    path = desk.copy_of_a_sweep()
+    path.write_bytes(path.read_bytes()[:-100_000])
+
+
+def padding_lost(desk: Desk) -> None:
+    path = desk.copy_of_a_sweep()
+    data = path.read_bytes()
+    assert data.endswith(bytes(17))
+    path.write_bytes(data[:-17])
+
+
+def bytes_behind_the_end(desk: Desk) -> None:
+    with desk.copy_of_a_sweep().open("ab") as file:
+        file.write(b"\0" * 17)
+
+
+def another_release(desk: Desk) -> None:
+    path = desk.folder / "config.yaml"
+    path.write_text(edited(yaml.safe_load(path.read_text()), {"sweeps.releases": [10000]}))
+
+
+def an_unreadable_catalogue(desk: Desk) -> None:
+    (desk.folder / "others.csv").write_text("name,alpha,delta\na,1,2\n")
+
+
+def lenses_elsewhere(desk: Desk) -> None:
+    rewrite_positions(desk.folder / "others.csv", lambda ra, dec: ((ra + 180) % 360, dec))
+
+
+def positives_elsewhere(desk: Desk) -> None:
+    rewrite_positions(desk.folder / "positives.csv", lambda ra, dec: (ra, 89.0 if dec < 60 else -dec))
+
+
+def published_before(desk: Desk) -> None:
+    path = Path(desk.files.manifest)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"run": published_record(desk, "one", "")}))
+
+
+def published_record(desk: Desk, run_id: str, more: str) -> dict[str, Any]:
+    text = (desk.folder / "config.yaml").read_text() + more
+    return {
+        "run_id": run_id,
+        "mode": "full",
+        "started_at": "2026-01-01T00:00:00Z",
+        "out": str(desk.folder / "out"),
+        "config": {"uri": "c.yaml", "sha256": config_sha256(text), "text": text},
+        "code": {"pipeline_version": "0", "git_commit": "x", "code_version": "0-x"},
+        "sweeps": [],
+        "ignored_files": 0,
+        "catalogs": [],
+    }
+
+
+def version_used_otherwise(desk: Desk) -> None:
+    uri = desk.files.config_version("negative_sampling_v1", "1.0.0")
+    ConfigVersion(config_sha256="0" * 64, run_id="older").write(uri)
+
+
+def inputs_changed_since(desk: Desk) -> None:
+    assert desk.look()[1].passed
+    rewrite_positions(desk.folder / "others.csv", lambda ra, dec: (ra, dec + 1e-5))
+
+
+def no_mini_test(desk: Desk) -> None:
+    desk.mode = "full"
+
+
+def mini_test_of_another_code(desk: Desk) -> None:
+    desk.mode = "full"
+    sha256 = config_sha256((desk.folder / "config.yaml").read_text())
+    path = Path(desk.files.mini_test(sha256, CLEAN.code_version))
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"config_sha256": sha256, "code_version": "0.0.1-other"}))
+
+
+GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
+    "a key is misspelt": (break_config, {"config_valid"}),
+    "no sweep files": (no_sweeps, {"sweeps_listed"}),
+    "a sweep's name has a typo": (a_typo_in_a_name, {"sweep_names"}),
+    "a file and its gzipped copy": (a_gzipped_copy, {"sweeps_disjoint"}),
+    "a truncated file": (a_truncated_sweep, {"sweeps_readable"}),
+    "bytes behind the end of a file": (bytes_behind_the_end, {"sweeps_readable"}),
+    "a file without all of its padding": (padding_lost, {"sweep_sizes"}),
+    "a release that the config does not take": (another_release, {"one_release"}),
+    "a catalogue without positions": (an_unreadable_catalogue, {"catalog_readable:others.csv"}),
+    "lenses in another part of the sky": (lenses_elsewhere, {"catalog_in_footprint:others.csv"}),
+    "positives in another part of the sky": (positives_elsewhere, {"positives_in_sweeps"}),
+    "a run id that is published": (published_before, {"run_not_published"}),
+    "a version that stands for other content": (version_used_otherwise, {"config_version_immutable"}),
+    "inputs changed since the run began": (inputs_changed_since, {"run_inputs_unchanged"}),
+    "no mini-test": (no_mini_test, {"mini_test_passed"}),
+    "a mini-test of another code": (mini_test_of_another_code, {"mini_test_passed"}),
+}
+WARNINGS = {"sweep_names", "sweep_sizes", "catalog_in_footprint:others.csv", "code_version_known"}
+
+
+def test_gate_1_passes(desk: Desk) -> None:
+    assert desk.look() == (set(), Verdict(gate="Gate1PreSubmission", passed=True, cause=""))
+
+
+@pytest.mark.parametrize("how", GATE_1)
+def test_what_gate_1_refuses_fails_one_check(desk: Desk, how: str) -> None:
+    spoil, expected = GATE_1[how]
+    spoil(desk)
+    failed, verdict = desk.look()
+    assert failed == expected
+    assert verdict.passed == (expected <= WARNINGS)
+    if not verdict.passed:
+        assert next(iter(expected)) in verdict.cause
+
+
+def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_checks, "code_version", lambda: CLEAN.__class__("0.1.0", "a" * 64, "b-dirty"))
+    failed, verdict = desk.look()
+    assert failed == {"code_version_known"}
+    assert verdict.passed
+
+
+def test_an_output_that_cannot_be_written_to(desk: Desk) -> None:
+    (desk.folder / "out").write_text("a file where the folder should be")
+    verdict = preflight.preflight(as_input(desk.request)).gate
+    assert not verdict.passed
+    assert verdict.cause.startswith("output_writable: ")
+
+
+def test_a_full_run_is_sent_to_its_mini_test_by_the_command_that_makes_it(desk: Desk) -> None:
+    no_mini_test(desk)
+    command = rerun_command(
+        config=desk.request.config,
+        sweeps=desk.request.sweeps,
+        positives=desk.request.positives,
+        exclude=desk.request.exclude,
+        out=desk.request.out,
+        mode="test",
+    )
+    folder = desk.folder
+    assert command == (
+        f"lensneg run --mode test --config {folder}/config.yaml --sweeps {folder}/sweeps "
+        f"--positives {folder}/positives.csv --exclude {folder}/others.csv --out {folder}/out"
+    )
+    assert command in desk.look()[1].cause
+
+
+def whole_sky_catalogue(
+    path: Path, cells: list[tuple[float, float]], unit: Callable[[float, float], Any]
+) -> None:
+    """Positions all over the sky, and some in each of the cells, in another unit than degrees."""
+    rng = np.random.default_rng(8)
+    positions = [
+        (float(r), float(d)) for r, d in zip(rng.uniform(0, 360, 60), rng.uniform(-80, 80, 60), strict=True)
+    ]
+    positions += [(ra + 1 + i / 10, dec + 1 + i / 10) for ra, dec in cells for i in range(5)]
+    lines = ["name,ra,dec", *[f"L{i},{x},{y}" for i, (x, y) in enumerate(unit(*p) for p in positions)]]
+    path.write_text("\n".join(lines) + "\n")
+
+
+UNITS: dict[str, Callable[[float, float], Any]] = {
+    "hours of RA": lambda ra, dec: (ra / 15, dec),
+    "radians": lambda ra, dec: (math.radians(ra), math.radians(dec)),
+    "degrees": lambda ra, dec: (ra, dec),
+}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_catalogue_in_another_unit_than_degrees(desk: Desk, unit: str) -> None:
+    from lensneg.survey.names import sweep_cell
+
+    cells = [cell for path in desk.sweeps if (cell := sweep_cell(path.name))]
+    whole_sky_catalogue(desk.folder / "others.csv", [(c.ra_min, c.dec_min) for c in cells], UNITS[unit])
+    failed, verdict = desk.look()
+    if unit == "degrees":
+        assert failed == set()
+    else:
+        assert "catalog_in_degrees:others.csv" in failed
+        assert failed <= {"catalog_in_degrees:others.csv", "catalog_in_footprint:others.csv"}
+        assert f"they look like {unit}" in verdict.cause
+
+
+# On AWS.
+
+
+def stubbed(answers: dict[str, list[tuple[str, Any]]]) -> Callable[[str], Any]:
+    """botocore's clients with canned answers, which botocore checks against its models; errors as texts."""
+    clients = {}
+    for service, calls in answers.items():
+        client = get_session().create_client(
+            service, region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+        )
+        stub = Stubber(client)
+        for operation, answer in calls:
+            if isinstance(answer, str):
+                stub.add_client_error(operation, answer, "no")
+            else:
+                stub.add_response(operation, answer)
+        stub.activate()
+        clients[service] = client
+    return lambda service: clients[service]
+
+
+def application(state: str = "STOPPED", starts: bool = True, cpu: str = "64 vCPU") -> dict[str, Any]:
+    return {
+        "application": {
+            "applicationId": "app",
+            "arn": "arn:aws:emr-serverless:us-east-1:123456789012:/applications/app",
+            "releaseLabel": "emr-7.13.0",
+            "type": "Spark",
+            "state": state,
+            "createdAt": 0,
+            "updatedAt": 0,
+            "autoStartConfiguration": {"enabled": starts},
+            "maximumCapacity": {"cpu": cpu, "memory": "256 GB"},
+        }
+    }
+
+
+ON_AWS = {
+    account.ON_AWS_VARIABLE: "Preflight",
+    account.APPLICATION_VARIABLE: "app",
+    account.FILTER_VARIABLE: "FilterSweep",
+}
+
+
+def account_failures(
+    first: Any = None, second: Any = None, vcpus: Any = 64.0, free: Any = 1000, reserved: int | None = None
+) -> set[str]:
+    client = stubbed(
+        {
+            "emr-serverless": [
+                ("get_application", first or application()),
+                ("get_application", second or application()),
+            ],
+            "service-quotas": [
+                ("get_service_quota", vcpus if isinstance(vcpus, str) else {"Quota": {"Value": vcpus}})
+            ],
+            "lambda": [
+                (
+                    "get_account_settings",
+                    free
+                    if isinstance(free, str)
+                    else {"AccountLimit": {"UnreservedConcurrentExecutions": free}},
+                ),
+                (
+                    "get_function_concurrency",
+                    {} if reserved is None else {"ReservedConcurrentExecutions": reserved},
+                ),
+            ],
+        }
+    )
+    checks = list(account.account_checks(500, ON_AWS, client))
+    assert [c.name for c in checks] == ["emr_application", "emr_vcpu_quota", "lambda_concurrency"]
+    return {c.name + ("" if c.critical else " (warning)") for c in checks if not c.passed}
+
+
+def test_the_account_is_looked_at_on_aws_alone() -> None:
+    assert list(account.account_checks(500, {}, stubbed({}))) == []
+    assert account_failures() == set()
+
+
+def test_each_check_of_the_account_fails_alone() -> None:
+    assert account_failures(first=application("TERMINATED")) == {"emr_application"}
+    assert account_failures(first=application("STOPPED", starts=False)) == {"emr_application"}
+    assert account_failures(first=application("STARTED", starts=False)) == set()
+    assert account_failures(vcpus=16.0) == {"emr_vcpu_quota"}
+    assert account_failures(free=10) == {"lambda_concurrency"}
+    assert account_failures(free=10, reserved=500) == set()
+    assert account_failures(reserved=100) == {"lambda_concurrency"}
+
+
+def test_what_may_not_be_looked_at_is_a_warning() -> None:
+    assert account_failures(first="AccessDeniedException") == {"emr_application (warning)"}
+    assert account_failures(vcpus="AccessDeniedException") == {"emr_vcpu_quota (warning)"}
+    assert account_failures(free="AccessDeniedException") == {"lambda_concurrency (warning)"}

@@ -1,0 +1,185 @@
+"""lensneg sweeps: list, fetch and verify, as a person calls them."""
+
+import gzip
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from surveyserver import A, B, C, Survey, serving, three_sweeps
+
+from lensneg.cli import main
+from lensneg.survey.releases import CHECKSUM_FILE
+
+
+@pytest.fixture
+def sky() -> dict[str, bytes]:
+    return three_sweeps()
+
+
+@pytest.fixture
+def survey(sky: dict[str, bytes]) -> Iterator[Survey]:
+    with serving(sky) as survey:
+        yield survey
+
+
+class Door:
+    """``lensneg sweeps`` within this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["lensneg", "sweeps", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self.capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Door:
+    return Door(monkeypatch, capsys)
+
+
+def test_fetch_then_verify(door: Door, survey: Survey, sky: dict[str, bytes], tmp_path: Path) -> None:
+    folder = tmp_path / "sweeps"
+    code, out, err = door("fetch", A, B, "--from", survey.url, "--to", folder, "--jobs", 2)
+    assert (code, out) == (0, "2 fetched, 0 there already, 0 failed\n")
+    assert "MB/s" in err
+    assert "left" in err
+    assert sorted(path.name for path in folder.iterdir()) == sorted([A, B, CHECKSUM_FILE])
+    code, out, _ = door("verify", folder)
+    assert code == 0
+    assert "2 sweep files, 1,200 rows" in out
+    assert "2 sound (2 by checksum), 0 not" in out
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "there", "needed", "folder", "remedies"),
+    [
+        # All files on a disk; those of two at a time on the way to S3; gzip at 0.6 of the size, and two files
+        # before they are gzipped; the half of A that has come already.
+        ("here", (), "", "A+B+C", "here", "--to, store the files with --gzip, or.*--near"),
+        ("s3://sky/x", ("--scratch", "fast"), "", "A+B", "fast", "--scratch, or.*--jobs"),
+        ("here", ("--gzip",), "", "0.6*(A+B+C) + A+B", "here", "--to, or"),
+        ("here", (), "A", "B+C", "here", "--to"),
+        ("here", (), "half of A", "A-A//2+B+C", "here", "--to"),
+    ],
+)
+def test_a_disk_with_too_little_room_is_refused_before_the_first_byte(
+    to: str, options: tuple[str, ...], there: str, needed: str, folder: str, remedies: str,
+    door: Door, survey: Survey, sky: dict[str, bytes], s3: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for extra, name in enumerate((C, B, A)):  # A is the largest, then B
+        survey.files[name] = sky[name] + bytes(extra * 1000)
+    (tmp_path / "here").mkdir()
+    if there:
+        whole = there == "A"
+        (tmp_path / "here" / (A if whole else f".{A}.part")).write_bytes(
+            survey.files[A][: None if whole else len(survey.files[A]) // 2]
+        )
+    a, b, c = (len(survey.files[name]) for name in (A, B, C))
+    bytes_needed = int(eval(needed, {}, {"A": a, "B": b, "C": c}))
+    usage = shutil.disk_usage(tmp_path)
+    arguments = ("fetch", A, B, C, "--to", to, "--from", survey.url, "--jobs", 2, *options)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=bytes_needed - 1))
+    code, _, err = door(*arguments)
+    assert code == 2
+    assert not [entry for entry in survey.log if entry[0] == "GET" and entry[1].endswith(".fits")]
+    assert f"{folder}: {bytes_needed:,} bytes are needed for {3 - (there == 'A')} sweep files" in err
+    assert f"and {bytes_needed - 1:,} are free" in err
+    assert re.search(remedies, err)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=bytes_needed + 1))
+    assert door(*arguments)[0] == 3, "room enough: now it is fetched, and the checksums are found wrong"
+
+
+def test_failures_are_listed_and_end_with_3(door: Door, survey: Survey, tmp_path: Path) -> None:
+    survey.always_wrong = {B}
+    code, out, err = door("fetch", A, B, "--from", survey.url, "--to", tmp_path, "--quiet")
+    assert code == 3
+    assert "1 fetched, 0 there already, 1 failed" in out
+    assert f"failed: {B}: {survey.url}{B}: its SHA-256 is" in err
+    assert "MB/s" not in err
+    code, out, _ = door("fetch", A, B, "--from", survey.url, "--to", tmp_path, "--json")
+    assert code == 3
+    assert [f["outcome"] for f in json.loads(out)["files"]] == ["there already", "failed"]
+
+
+def test_verify_names_what_is_wrong(door: Door, sky: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / A).write_bytes(sky[A][:200_000] + b"\0" + sky[A][200_001:])
+    (tmp_path / B).write_bytes(sky[B][:-2880])
+    (tmp_path / f"{C}.gz").write_bytes(gzip.compress(sky[C]))
+    (tmp_path / CHECKSUM_FILE).write_bytes(sky[CHECKSUM_FILE])
+    assert sky[A][200_000] != 0
+    code, out, err = door("verify", tmp_path, "--json")
+    assert code == 1
+    found = {file["name"]: file for file in json.loads(out)["files"]}
+    assert "its SHA-256 is" in found[A]["fault"]
+    assert "600 rows" in found[B]["fault"]
+    assert found[f"{C}.gz"]["fault"] == ""
+    assert found[f"{C}.gz"]["checked"] is True
+    assert found[f"{C}.gz"]["rows"] == 600
+    assert "not sound" in err
+    # A damaged byte among the rows is not seen in the header.
+    (tmp_path / B).unlink()
+    assert door("verify", tmp_path, "--headers-only")[0] == 0
+    (tmp_path / f"{C}.gz").write_bytes(gzip.compress(sky[C])[:-9])
+    code, _, err = door("verify", tmp_path)
+    assert "damaged or cut short" in err
+
+
+def test_verify_without_checksums_says_so(door: Door, sky: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / A).write_bytes(sky[A])
+    code, out, err = door("verify", tmp_path)
+    assert code == 0
+    assert "1 sound (0 by checksum)" in out
+    assert "checksums are not" in err
+    assert door("verify", tmp_path / "nowhere")[0] == 2
+
+
+def test_a_list_of_checksums_is_named_or_done_without(
+    door: Door, survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    del survey.files[CHECKSUM_FILE]
+    (tmp_path / "sums").write_bytes(sky[CHECKSUM_FILE])
+    arguments = ("fetch", A, "--from", survey.url, "--to")
+    code, _, err = door(*arguments, tmp_path / "none")
+    assert code == 2
+    assert "found none; name one with --checksums, or give --unchecked" in err
+    assert door(*arguments, tmp_path / "unchecked", "--unchecked")[0] == 0
+    assert [path.name for path in (tmp_path / "unchecked").iterdir()] == [A]
+    assert door(*arguments, tmp_path / "named", "--checksums", tmp_path / "sums")[0] == 0
+    assert (tmp_path / "named" / "sums.sha256sum").read_bytes() == sky[CHECKSUM_FILE]
+    code, out, _ = door("verify", tmp_path / "unchecked", "--checksums", tmp_path / "sums")
+    assert (code, "1 sound (1 by checksum)" in out) == (0, True)
+    for name in ("one", "two"):
+        (tmp_path / "named" / f"{name}.sha256sum").touch()
+    assert "3 lists of checksums; name one" in door("verify", tmp_path / "named")[2]
+
+
+def test_list_takes_the_cells_of_a_catalogue(door: Door, tmp_path: Path) -> None:
+    path = tmp_path / "lenses.csv"
+    path.write_text("name,ra,dec\na,0.0,5.0\nb,359.9,9.99\nc,200,80\n")
+    assert door("list", "--near", path)[1] == f"{A}\n{B}\n"
+    assert door("list", "--near", path, "--box", 180, 360, -90, 90)[1] == f"{B}\n"
+    code, _, err = door("list", "--near", tmp_path / "nowhere.csv")
+    assert (code, "nowhere.csv: no such file" in err) == (2, True)
+
+
+def test_list_is_what_cost_reads(door: Door, survey: Survey, sky: dict[str, bytes], tmp_path: Path) -> None:
+    code, out, err = door("list", "--box", 359, 1, 6, 7)
+    assert (code, out) == (0, f"{A}\n{B}\n")
+    assert "2 sweep files of DR10.1, about 2.0 GB" in err
+    code, out, _ = door("list", A, "--ask", "--from", survey.url)
+    assert out == f"{A} {len(sky[A])}\n"
+    code, out, _ = door("list", "--json")
+    listing = json.loads(out)
+    assert len(listing["files"]) == 1436
+    assert listing["bytes"] == pytest.approx(1.43e12, rel=0.01)
+    assert door("list", "nonsense.fits")[0] == 2
