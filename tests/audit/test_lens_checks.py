@@ -27,3 +27,10 @@ def test_near_any_equals_the_angle_between_vectors_everywhere() -> None:
     found = near_any(ra, dec, lens_ra, lens_dec, 11.0)
     assert 500 < found.sum() < 3_500
     assert (found == (nearest <= 11))[clear].all()
+
+
+def test_the_radius_itself_is_within_the_radius() -> None:
+    """Exactly, where rounding cannot decide: at no distance, for a radius of nothing."""
+    ra, dec = np.array([10.0, 0.0, 359.75]), np.array([20.0, -90.0, 0.0])
+    assert near_any(ra, dec, ra, dec, 0.0).tolist() == [True, True, True]
+    assert near_any(ra, dec, ra, dec + 1e-9, 0.0).tolist() == [False, False, False]

@@ -13,6 +13,7 @@ import pytest
 import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from sphere import offset
 
 from lensneg.catalogs.catalog import read_catalog
 from lensneg.rules import sky
@@ -166,17 +167,6 @@ def pairs(
     return dict(zip(keys, found.separation_arcsec.tolist(), strict=True))
 
 
-def offset(ra: float, dec: float, angle: float, distance: float) -> tuple[float, float]:
-    """The position `distance` arcsec away in the direction of `angle` (degrees, from north to east)."""
-    # The spherical law of cosines loses small angles, so this works with vectors: p cos d + t sin d.
-    lon, lat, theta, d = map(math.radians, (ra, dec, angle, distance / 3600))
-    p = np.array([math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)])
-    north = np.array([-math.sin(lat) * math.cos(lon), -math.sin(lat) * math.sin(lon), math.cos(lat)])
-    east = np.array([-math.sin(lon), math.cos(lon), 0.0])
-    x, y, z = p * math.cos(d) + (north * math.cos(theta) + east * math.sin(theta)) * math.sin(d)
-    return math.degrees(math.atan2(y, x)) % 360, math.degrees(math.atan2(z, math.hypot(x, y)))
-
-
 # Places where an index could go wrong: RA 0/360, both poles, edges of declination bands.
 LENS_RA = st.one_of(RA, st.sampled_from([0.0, 1e-6, 359.999999, 180.0, 45.0]))
 LENS_DEC = st.one_of(
@@ -291,6 +281,12 @@ def test_no_lenses_or_no_sources(lenses: int, sources: int) -> None:
     index = PositionIndex(np.zeros(lenses), np.zeros(lenses), 11.0)
     found = index.pairs(np.zeros(sources), np.zeros(sources))
     assert [len(array) for array in found] == [0, 0, 0]
+
+
+def test_the_radius_itself_is_within_the_radius() -> None:
+    """Exactly, where rounding cannot decide: at no distance, for a radius of nothing."""
+    places = [(10.0, 20.0), (0.0, -90.0), (359.75, 0.0)]
+    assert pairs(places, places, 0.0) == {(0, 0): 0.0, (1, 1): 0.0, (2, 2): 0.0}
 
 
 def test_two_lenses_at_one_place_both_pair() -> None:

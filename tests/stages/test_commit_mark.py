@@ -33,9 +33,9 @@ def done(tmp_path: Path) -> ItemStats:
         Path(path).parent.mkdir(parents=True)
         Path(path).write_bytes(content)
     stats = ItemStats(
-        item=ITEM, config_sha256="c0ffee", code_version="1.0.0-abc", rows_in=5, rows_kept=0, cut={}, counts=(),
-        confusers={}, candidate_matches=1, row_groups=(), bytes_read=2_525, pool_bytes=4, positives_bytes=9,
-        seconds=0.5,
+        item=ITEM, config_sha256="c0ffee", code_version="1.0.0-abc", rows_in=5, rows_kept=0, cut={},
+        counts=(), confusers={}, candidate_matches=1, row_groups=(), bytes_read=2_525, pool_bytes=4,
+        positives_bytes=9, seconds=0.5,
     )  # fmt: skip
     stats.write(files.stats("0007"))
     return stats
