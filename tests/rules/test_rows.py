@@ -1,20 +1,10 @@
-"""Rows of any table: columns, types however they are padded, rows taken; and what the rules say of each."""
-
-from typing import Any
+"""Rows of a table: columns, types however they are padded, rows taken."""
 
 import numpy as np
-import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
-import reference
 from sweepfile import table
 
-import lensneg
-from lensneg import rules
-from lensneg.errors import InputError
 from lensneg.rules.rows import Rows
-from lensneg.schema.config import Config
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 
 
@@ -56,83 +46,3 @@ def test_types_with_spaces_before_them_and_bytes_that_are_no_text() -> None:
     rows = np.zeros(5, [("RELEASE", ">i2"), ("TYPE", "S5")])
     rows["TYPE"] = [b" SER ", b"  dup", b"S ER", b"\xc5\x9f", b"SERS"]
     assert Rows(rows).source_type().tolist() == [4, 5, -1, -1, -1]
-
-
-# ---------------------------------------------------------------- tables of any kind
-
-
-def galaxies() -> dict[str, list[Any]]:
-    """Sources of all kinds, as plain lists by lower-case name."""
-    random = np.random.default_rng(3)
-    n = 400
-
-    def uniform(low: float, high: float) -> list[float]:
-        return random.uniform(low, high, n).astype(np.float32).tolist()
-
-    return {
-        "release": [10002] * n, "brickid": random.integers(0, 1 << 20, n).tolist(), "objid": list(range(n)),
-        "type": random.choice(["PSF", "REX", "EXP", "DEV", "SER", "DUP"], n).tolist(),
-        "ra": random.uniform(0, 360, n).tolist(), "dec": random.uniform(-60, 30, n).tolist(),
-        "nobs_z": random.integers(0, 14, n).tolist(),
-        "maskbits": random.choice([0, 0, 0, 2, 1 << 11], n).tolist(),
-        "flux_g": uniform(-1, 8), "flux_r": uniform(-1, 12), "flux_z": uniform(5, 30),
-        "shape_r": uniform(0, 4), "shape_e1": uniform(-0.6, 0.6), "shape_e2": uniform(-0.6, 0.6),
-        "sersic": uniform(0.5, 6),
-    }  # fmt: skip
-
-
-def plainly(columns: dict[str, list[Any]], config: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the rules say of each row, by the reference."""
-    said = []
-    for row in map(
-        dict, (zip(columns, values, strict=True) for values in zip(*columns.values(), strict=True))
-    ):
-        pool, category = reference.pool_of(row, config["pools"])
-        target = reference.target_id(row["release"], row["brickid"], row["objid"])
-        said.append(
-            {
-                "targetid": target,
-                "cut": reference.selection_failure(row, config["selection"]),
-                "pool": pool,
-                "confuser_category": category,
-                "nobs_z_bin": reference.nobs_bin(row["nobs_z"], config["strata"]["nobs_z_bins"]),
-                "split": reference.split_of(row["ra"], row["dec"], config["split"]),
-                "sampling_priority": reference.sampling_priority(target, config["sampling"]["seed"]),
-            }
-        )
-    return said
-
-
-def structured(columns: dict[str, list[Any]]) -> np.ndarray:
-    """The columns as a FITS reader gives them."""
-    kinds = {
-        "release": ">i2",
-        "brickid": ">i4",
-        "objid": ">i4",
-        "type": "S3",
-        "nobs_z": ">i2",
-        "maskbits": ">i4",
-    }
-    fields = [(name.upper(), kinds.get(name, ">f8" if name in ("ra", "dec") else ">f4")) for name in columns]
-    rows = np.zeros(len(columns["ra"]), fields)
-    for name, values in columns.items():
-        rows[name.upper()] = values
-    return rows
-
-
-@pytest.mark.parametrize("kind", [pa.table, pd.DataFrame, pl.DataFrame, structured])
-def test_what_the_rules_say_of_any_kind_of_table(kind: Any, plan: Config, plan_dict: dict[str, Any]) -> None:
-    columns = galaxies()
-    said = lensneg.rules.describe(kind(columns), plan).to_pylist()
-    assert said == plainly(columns, plan_dict)
-    assert {row["cut"] for row in said} == {None, "faint", "type", "nobs", "maskbits"}
-    assert {row["pool"] for row in said} == {None, "N1", "N2"}
-
-
-def test_missing_values_and_columns_are_named(plan: Config) -> None:
-    columns = galaxies()
-    with pytest.raises(InputError, match="1 values of nobs_z are missing"):
-        rules.describe(pa.table({**columns, "nobs_z": [None, *columns["nobs_z"][1:]]}), plan)
-    columns.pop("sersic")
-    with pytest.raises(KeyError, match="SERSIC"):
-        rules.describe(pa.table(columns), plan)
