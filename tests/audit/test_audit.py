@@ -1,218 +1,138 @@
-"""Gate 4's audit: each check fails by itself when, and only when, what it guards is spoiled.
+"""The audit as a whole, of a manifest written by hand: which checks there are, and what depends on what."""
 
-One small run is made; every test spoils one thing of its manifest, or of what the manifest claims.
-"""
-
-import dataclasses
-from collections import Counter
-from collections.abc import Callable
-from functools import partial
+import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from auditcase import Change, audited_run, failed, spoil, subject_of
-from conftest import edited
-from pipeline import set_column
+from auditrows import Row, positive, row, subject, table
 
 from lensneg.audit.audit import audit
-from lensneg.audit.subject import Subject
+from lensneg.audit.subject import Audit
 from lensneg.schema.config import Config
-from lensneg.schema.layout import RunFiles
-from lensneg.schema.quotas import StratumQuota
+from lensneg.schema.quotas import PoolQuota, StratumQuota
+
+CHECKS = [
+    "files_readable", "schema", "row_count", "no_nulls", "coordinates", "unique_targetids", "keys",
+    "provenance", "magnitudes", "selection_rule", "stratum_rule", "pool_rule", "priority_rule", "split_rule",
+    "split_fractions", "split_fractions_close", "n1_n2_ratio", "strata_counts", "strata_represented",
+    "targets", "weights", "clear_of_lenses", "sweeps_at_hand",
+]  # fmt: skip
+NEGATIVES = [row(i, sampling_weight=2.5) for i in range(4)]
+POSITIVES = [positive(1000)]
+
+
+def audited(
+    config: Config, folder: Path, negatives: list[Row] = NEGATIVES, positives: list[Row] = POSITIVES
+) -> Audit:
+    """The audit of a manifest of one stratum, of which four of ten are drawn for one positive."""
+    files = {}
+    for part, rows in (("negatives", negatives), ("positives", positives)):
+        path = folder / part / "part-0.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(table(rows), path)
+        files[part] = (str(path),)
+    pools = [
+        PoolQuota(pool=name, available=available, target=quota, backfill=0, quota=quota, threshold=0)
+        for name, available, quota in (("N1", 10, 4), ("N2", 0, 0))
+    ]
+    stratum = StratumQuota(
+        nobs_z_bin="3-5", type_bin="SER", positives=1, target=4, shortfall=0, reachable=True,
+        pools=tuple(pools),
+    )  # fmt: skip
+    return audit(
+        subject(config, files=files, strata=(stratum,), all_at_hand=False, ra=np.zeros(1), dec=np.zeros(1))
+    )
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
-    return audited_run(tmp_path_factory.mktemp("audit"))
+def config(plan_with: Any) -> Config:
+    """Four negatives a positive; chance may do what it likes to four rows in one pixel."""
+    return plan_with({"sampling.neg_pos_ratio": 4, "gates.chance_sigmas": 10.0})
 
 
-@pytest.fixture
-def subject(files: RunFiles) -> Subject:
-    return subject_of(files)
+def failing(found: Audit) -> dict[str, str]:
+    return {check.name: check.actual for check in found.checks if not check.passed}
 
 
-@pytest.fixture
-def spoiled(subject: Subject, tmp_path: Path) -> Callable[..., Subject]:
-    return partial(spoil, subject, tmp_path)
+#: What fails in any case: no sweep file is at hand.
+ALWAYS = {"sweeps_at_hand": "not there: sweep-165m010-170m005.fits"}
 
 
-def with_config(subject: Subject, changes: dict[str, Any]) -> Subject:
-    text = edited(subject.config.model_dump(mode="json"), changes)
-    return dataclasses.replace(subject, config=Config.parse(text))
+def test_all_checks_are_made_in_order(config: Config, tmp_path: Path) -> None:
+    found = audited(config, tmp_path)
+    assert [check.name for check in found.checks] == CHECKS
+    assert failing(found) == ALWAYS
 
 
-def one(
-    name: str, change: Callable[[Any], Any], where: Callable[[dict[str, Any]], bool] = lambda _: True
-) -> Change:
-    """Change one cell: that of the first row for which ``where`` holds."""
-
-    def spoil(table: pa.Table) -> pa.Table:
-        rows = table.to_pylist()
-        i = next(i for i, row in enumerate(rows) if where(row))
-        values = table[name].to_pylist()
-        values[i] = change(values[i])
-        return set_column(table, name, values)
-
-    return spoil
-
-
-def a_row_twice(table: pa.Table) -> pa.Table:
-    """Put a row in the place of another one of its stratum and pool."""
-    keys = [(r["nobs_z_bin"], r["type_bin"], r["pool"]) for r in table.to_pylist()]
-    i = next(i for i in range(len(keys) - 1) if keys[i] == keys[i + 1])
-    return pa.concat_tables([table.slice(0, i + 1), table.slice(i, 1), table.slice(i + 2)])
-
-
-TABLES: dict[str, tuple[str, Change]] = {
-    "a column lost": ("schema", lambda t: t.drop_columns(["sersic"])),
-    "a column of another type": ("schema", lambda t: t.set_column(2, "objid", t["objid"].cast(pa.int64()))),
-    "two columns swapped": ("schema", lambda t: t.select([*t.column_names[1::-1], *t.column_names[2:]])),
-    "a row lost": ("row_count", lambda t: t.slice(1)),
-    "a null": ("no_nulls", one("brickname", lambda _: None)),
-    "an RA of 360": ("coordinates", one("ra", lambda _: 360.0)),
-    "a Dec of NaN": ("coordinates", one("dec", lambda _: float("nan"))),
-    "a row twice": ("unique_targetids", a_row_twice),
-    "another name": ("keys", one("galaxy_id", lambda name: name + "0")),
-    "another release": ("keys", one("release", lambda release: release - 1)),
-    "another commit": ("provenance", one("git_commit", lambda _: "0" * 40)),
-    "a magnitude off by a hundredth": ("magnitudes", one("mag_g", lambda m: m + 0.01, lambda r: r["mag_g"])),
-    "a colour lost": ("magnitudes", one("r_minus_z", lambda _: None, lambda r: r["r_minus_z"] is not None)),
-    "a masked source": ("selection_rule", one("maskbits", lambda bits: bits | 1 << 1)),
-    "another depth": ("stratum_rule", one("nobs_z", lambda _: 30, lambda r: r["nobs_z"] < 11)),
-    "another confuser": (
-        "pool_rule",
-        one(
-            "confuser_category",
-            lambda c: "blue_clumpy" if c != "blue_clumpy" else "ring_proxy",
-            lambda r: r["pool"] == "N2",
-        ),
-    ),
-    "an unknown confuser in N1": (
-        "pool_rule",
-        one("confuser_category", lambda _: "spiral", lambda r: r["pool"] == "N1"),
-    ),
-    "another priority": ("priority_rule", one("sampling_priority", lambda p: p ^ 1)),
-    "a split swapped": ("split_rule", one("split", lambda s: "test" if s == "train" else "train")),
-    "another pixel": ("split_rule", one("healpix_64", lambda pixel: pixel ^ 1)),
-    "another weight": ("weights", one("sampling_weight", lambda w: 2 * w)),
-}
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"ra": 360.0}, "coordinates"),
+        ({"targetid": NEGATIVES[0]["targetid"], "objid": 0, "galaxy_id": "1512p025_0",
+          "sampling_priority": NEGATIVES[0]["sampling_priority"]}, "unique_targetids"),
+        ({"galaxy_id": "x"}, "keys"),
+        ({"git_commit": "x"}, "provenance"),
+        ({"mag_g": 1.0}, "magnitudes"),
+        ({"maskbits": 2}, "selection_rule"),
+        ({"nobs_z": 9}, "stratum_rule"),
+        ({"confuser_category": "spiral"}, "pool_rule"),
+        ({"sampling_priority": 0}, "priority_rule"),
+        ({"split": "val"}, "split_rule"),
+        ({"sampling_weight": 2.0}, "weights"),
+    ],
+)  # fmt: skip
+def test_a_spoiled_row_fails_its_check_alone(config: Config, tmp_path: Path, changes: Row, name: str) -> None:
+    found = audited(config, tmp_path, [*NEGATIVES[:2], {**NEGATIVES[2], **changes}, NEGATIVES[3]])
+    assert set(failing(found)) - set(ALWAYS) == {name}
 
 
-def test_the_manifest_passes(subject: Subject) -> None:
-    assert failed(subject) == set()
+def test_of_rows_that_lack_a_key_nothing_more_is_said(config: Config, tmp_path: Path) -> None:
+    found = audited(config, tmp_path, [*NEGATIVES[:3], row(3, targetid=None)])
+    assert failing(found) == {"no_nulls": "nulls in targetid"}
+    assert [check.name for check in found.checks] == CHECKS[: CHECKS.index("no_nulls") + 1]
 
 
-@pytest.mark.parametrize("how", TABLES)
-def test_a_spoiled_table_fails_its_check_alone(spoiled: Callable[..., Subject], how: str) -> None:
-    name, change = TABLES[how]
-    assert failed(spoiled(change)) == {name}
+def test_of_files_that_cannot_be_read_nothing_more_is_said(config: Config, tmp_path: Path) -> None:
+    audited(config, tmp_path)
+    files = {part: (str(tmp_path / part / "part-0.parquet"),) for part in ("negatives", "positives")}
+    Path(files["positives"][0]).write_bytes(b"")
+    found = audit(subject(config, files=files))
+    assert [(check.name, check.passed) for check in found.checks] == [
+        ("files_readable", False),
+        ("schema", True),
+    ]
+    assert (found.parts.negatives.rows, found.parts.positives.rows) == (4, 0)
+    assert found.parts.negatives.content_sha256 == found.parts.positives.content_sha256 == ""
 
 
-def test_the_positives_are_audited_as_well(spoiled: Callable[..., Subject]) -> None:
-    change = one("split", lambda s: "test" if s == "train" else "train")
-    assert failed(spoiled(change, "positives")) == {"split_rule"}
+def test_of_what_bytes_and_rows_it_was_made(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "lensneg.audit")
+    parts = audited(config, tmp_path).parts
+    for part, rows in ((parts.negatives, 4), (parts.positives, 1)):
+        name = "negatives" if part is parts.negatives else "positives"
+        data = (tmp_path / name / "part-0.parquet").read_bytes()
+        [file] = part.files
+        assert (file.rows, file.bytes, file.sha256) == (rows, len(data), hashlib.sha256(data).hexdigest())
+        assert f"{name}: {rows} rows, {len(data)} bytes in 1 files" in caplog.messages
 
 
-def test_a_file_cut_short_is_named(subject: Subject, tmp_path: Path) -> None:
-    path = tmp_path / "part-00000.parquet"
-    path.write_bytes(Path(subject.files["negatives"][0]).read_bytes()[:-100])
-    cut = dataclasses.replace(subject, files={**subject.files, "negatives": (str(path),)})
-    [check] = [c for c in audit(cut).checks if not c.passed]
-    assert check.name == "files_readable"
-    assert str(path) in check.actual
-
-
-#: Wide open, so that a test can close one of them.
-WIDE = {
-    "gates.chance_sigmas": 0.0,
-    "gates.split_tolerance_points": 100.0,
-    "gates.split_warning_points": 100.0,
-}
-
-CONFIGS: dict[str, dict[str, Any]] = {
-    # No patch of a sky of two files has the fractions to a thousandth of a point.
-    "split_fractions": {"gates.split_tolerance_points": 0.001},
-    "split_fractions_close": {"gates.split_warning_points": 0.001},
-    "n1_n2_ratio": {"sampling.n1_n2_ratio": [50, 50], "gates.n1_n2_tolerance_points": 5.0},
-    "selection_rule": {"selection.mag_z_max": 18.0},
-    "priority_rule": {"sampling.seed": 43},
-    "targets": {"sampling.neg_pos_ratio": 5},
-}
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_an_altered_config_fails_the_check_of_what_was_altered(subject: Subject, name: str) -> None:
-    assert failed(with_config(subject, WIDE)) == set()
-    assert failed(with_config(subject, {**WIDE, **CONFIGS[name]})) == {name}
-
-
-def test_chance_widens_what_is_allowed_and_the_bound_is_shown(subject: Subject) -> None:
-    changes = {**WIDE, "gates.split_tolerance_points": 0.001, "gates.chance_sigmas": 4.0}
-    [check] = [c for c in audit(with_config(subject, changes)).checks if c.name == "split_fractions"]
-    assert check.passed
-    rows_by_pixel = Counter(
-        pixel
-        for uris in subject.files.values()
-        for uri in uris
-        for pixel in pq.read_table(uri)["healpix_128"].to_pylist()
-    )
-    rows = sum(rows_by_pixel.values())
-    # Each pixel goes to train as a whole, with a probability of 0.7.
-    variance = sum(0.7 * 0.3 * (n / rows) ** 2 for n in rows_by_pixel.values())
-    bound = 0.001 + 100 * 4 * variance**0.5
-    assert f"allowed 70% ± {bound:.3g} points (0.001 fixed + 4σ of chance" in check.actual
-
-
-def claims(subject: Subject, change: Callable[[list[dict[str, Any]]], None]) -> Subject:
-    strata = [stratum.as_json() for stratum in subject.strata]
-    change(strata)
-    changed = tuple(StratumQuota.model_validate(stratum) for stratum in strata)
-    return dataclasses.replace(subject, strata=changed)
-
-
-def test_a_row_in_another_stratum_than_claimed(subject: Subject) -> None:
-    def change(strata: list[dict[str, Any]]) -> None:
-        pools = [pool for stratum in strata for pool in stratum["pools"] if pool["quota"] > 1]
-        pools[0]["quota"] += 1
-        pools[1]["quota"] -= 1
-
-    claimed = claims(subject, change)
-    assert failed(claimed) - {"weights", "targets"} == {"strata_counts"}
-
-
-def test_a_positive_more_than_claimed(subject: Subject) -> None:
-    def change(strata: list[dict[str, Any]]) -> None:
-        strata[0]["positives"] += 1
-
-    assert failed(claims(subject, change)) == {"targets"}
-
-
-def test_a_stratum_without_negatives(spoiled: Callable[..., Subject]) -> None:
-    emptied: dict[str, Any] = {}
-
-    def drop(table: pa.Table) -> pa.Table:
-        emptied["key"] = key = (table["nobs_z_bin"][0].as_py(), table["type_bin"][0].as_py())
-        keep = [(r["nobs_z_bin"], r["type_bin"]) != key for r in table.to_pylist()]
-        return table.filter(pa.array(keep))
-
-    def change(strata: list[dict[str, Any]]) -> None:
-        [stratum] = [s for s in strata if (s["nobs_z_bin"], s["type_bin"]) == emptied["key"]]
-        stratum["shortfall"] += sum(pool["quota"] for pool in stratum["pools"])
-        for pool in stratum["pools"]:
-            pool["quota"] = 0
-
-    without = spoiled(drop)
-    assert failed(claims(without, change)) == {"strata_represented"}
-
-
-@pytest.mark.parametrize(("arcsec", "expected"), [(10.9, {"clear_of_lenses"}), (11.1, set())])
-def test_a_negative_beside_a_lens(subject: Subject, arcsec: float, expected: set[str]) -> None:
-    row = pq.read_table(subject.files["negatives"][0]).slice(0, 1).to_pylist()[0]
-    beside = dataclasses.replace(
-        subject, ra=np.append(subject.ra, row["ra"]), dec=np.append(subject.dec, row["dec"] + arcsec / 3600)
-    )
-    assert failed(beside) == expected
+def test_the_content_is_that_of_the_rows_whatever_run_they_name(config: Config, tmp_path: Path) -> None:
+    content = {}
+    for how, negatives in {
+        "as it is": NEGATIVES,
+        "of another run": [{**r, "git_commit": "x"} for r in NEGATIVES],
+        "with another value": [*NEGATIVES[:3], {**NEGATIVES[3], "ebv": 0.06}],
+        "in another order": NEGATIVES[::-1],
+    }.items():
+        (tmp_path / how).mkdir()
+        parts = audited(config, tmp_path / how, negatives).parts
+        content[how] = parts.negatives.content_sha256
+        assert parts.positives.content_sha256 != content[how]
+    assert content["as it is"] == content["of another run"]
+    assert len(set(content.values())) == 3

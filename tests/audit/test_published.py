@@ -1,79 +1,119 @@
-"""The audit of a published manifest, on a disk and in S3, with its inputs at hand and without."""
+"""What a published manifest is compared with: its own claims, and inputs that are at hand, moved or gone."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import numpy as np
 import pytest
-from auditcase import as_full_run, audited_run
-from plainrun import failing
+from published import publish
 
-from lensneg import storage
+from lensneg.audit import published
 from lensneg.audit.published import audit_published
+from lensneg.audit.subject import Subject
 from lensneg.errors import InputError
-from lensneg.schema.gate import Gate
+from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
-from lensneg.stages.publish_manifest import publish_manifest
 
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a published manifest."""
-    folder = tmp_path_factory.mktemp("audit")
-    run = as_full_run(audited_run(folder), folder / "full" / "out")
-    publish_manifest(run.root)
-    return Path(run.manifest_folder)
+SWEEP = "sweep-000p005-005p010.fits"
 
 
 @pytest.fixture
-def downloaded(published: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(published, tmp_path / "downloaded"))
+def files(tmp_path: Path) -> RunFiles:
+    """A manifest of 12 negatives and 3 positives, made of one sweep file and a lens at RA 1, Dec 6."""
+    return publish(tmp_path)
 
 
-def audited(folder: Path | str, **options: Any) -> dict[str, Any]:
-    found = audit_published(Manifest.open(str(folder)), **options)
-    return Gate.of(4, found.checks).as_json()
+@pytest.fixture(autouse=True)
+def _not_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published, "audit", lambda subject: subject)
 
 
-def test_a_downloaded_folder_is_audited_alone(downloaded: Path) -> None:
-    record = audited(downloaded)
-    assert failing(record) == set()
-    assert audited(downloaded / "manifest.json") == record
+def subject_of(files: RunFiles, **options: Any) -> Subject:
+    found: Any = audit_published(Manifest.open(files.manifest), **options)
+    assert isinstance(found, Subject)
+    return found
 
 
-def test_a_file_changed_after_publication_is_found_out(downloaded: Path) -> None:
-    path = next((downloaded / "negatives").iterdir())
-    pq.write_table(pq.ParquetFile(path).read(), path, compression="gzip")
-    assert failing(audited(downloaded)) == {"files_intact"}
+def catalog(path: Path, *positions: tuple[float, float]) -> CatalogSpec:
+    path.write_text("name,ra,dec\n" + "".join(f"n,{ra},{dec}\n" for ra, dec in positions))
+    return CatalogSpec.parse(str(path))
 
 
-def test_what_is_not_at_hand_is_a_warning(downloaded: Path, tmp_path: Path) -> None:
-    text = (downloaded / "manifest.json").read_text()
-    manifest = json.loads(text)
-    for catalog in manifest["run"]["catalogs"]:
-        catalog["spec"]["uri"] = "/gone/" + Path(catalog["spec"]["uri"]).name
-    for sweep in manifest["run"]["sweeps"]:
-        sweep["uri"] = "/gone/" + Path(sweep["uri"]).name
-    (downloaded / "manifest.json").write_text(json.dumps(manifest))
-    record = audited(downloaded)
-    assert failing(record) == {"catalogs_at_hand", "sweeps_at_hand"}
-    assert record["passed"]
+def positions(subject: Subject) -> list[tuple[float, float]]:
+    return list(zip(subject.ra.tolist(), subject.dec.tolist(), strict=True))
 
 
-def test_a_manifest_in_s3_is_audited(published: Path, s3: str) -> None:
-    for path in published.rglob("*.*"):
-        storage.write_bytes(f"{s3}/far/{path.relative_to(published)}", path.read_bytes())
-    assert failing(audited(f"{s3}/far")) == set()
+def test_its_own_claims(files: RunFiles) -> None:
+    subject = subject_of(files)
+    manifest = Manifest.open(files.manifest)
+    assert subject.config == manifest.config
+    assert subject.run_columns == {
+        "pipeline_version": manifest.record.run.code.pipeline_version,
+        "git_commit": manifest.record.run.code.git_commit,
+        "extraction_timestamp": "2026-01-02T03:04:05Z",
+    }
+    assert subject.strata == manifest.record.strata
+    folder = files.manifest_folder
+    assert subject.files == {
+        "negatives": (f"{folder}/negatives/part-00000.parquet",),
+        "positives": (f"{folder}/positives/part-00000.parquet",),
+    }
+    sizes = {uri: file.bytes for uri, file in subject.promised.items()}
+    assert sizes == {uri: Path(uri).stat().st_size for uris in subject.files.values() for uri in uris}
+    assert not subject.all_at_hand
 
 
-def test_a_folder_without_a_manifest_is_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no published manifest there; give an output folder"):
-        audited(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"run_id": "x"}')
-    with pytest.raises(
-        InputError,
-        match=r"manifest\.json: damaged, or of another version of lensneg: negatives: Field required",
-    ):
-        audited(tmp_path)
+def test_inputs_where_the_run_found_them(files: RunFiles) -> None:
+    subject = subject_of(files)
+    assert positions(subject) == [(1.0, 6.0)]
+    assert subject.missing_catalogs == ()
+    inputs = Path(files.out).parent / "inputs"
+    [(name, info)] = subject.sweeps.items()
+    assert (name, info.uri, info.size) == (SWEEP, str(inputs / "sweeps" / SWEEP), 4)
+
+
+def test_further_catalogues_come_on_top(files: RunFiles, tmp_path: Path) -> None:
+    more = (
+        catalog(tmp_path / "a.csv", (10.0, 20.0), (11.0, 21.0)),
+        catalog(tmp_path / "b.csv", (12.0, 22.0)),
+    )
+    subject = subject_of(files, exclude=more)
+    assert sorted(positions(subject)) == [(1.0, 6.0), (10.0, 20.0), (11.0, 21.0), (12.0, 22.0)]
+    assert subject.missing_catalogs == ()
+
+
+def test_inputs_that_are_gone(files: RunFiles) -> None:
+    shutil.rmtree(Path(files.out).parent / "inputs")
+    subject = subject_of(files)
+    assert positions(subject) == []
+    assert (subject.ra.dtype, subject.dec.dtype) == (np.float64, np.float64)
+    assert subject.missing_catalogs == ("lenses.csv",)
+    assert subject.sweeps == {}
+
+
+def test_a_copy_of_a_catalogue_that_is_gone_stands_for_it(files: RunFiles, tmp_path: Path) -> None:
+    (Path(files.out).parent / "inputs" / "lenses.csv").unlink()
+    (tmp_path / "copies").mkdir()
+    copy = catalog(tmp_path / "copies" / "lenses.csv", (1.0, 6.0))
+    subject = subject_of(files, exclude=(copy,))
+    assert (positions(subject), subject.missing_catalogs) == ([(1.0, 6.0)], ())
+    other = catalog(tmp_path / "copies" / "others.csv", (2.0, 6.0))
+    subject = subject_of(files, exclude=(other,))
+    assert (positions(subject), subject.missing_catalogs) == ([(2.0, 6.0)], ("lenses.csv",))
+
+
+def test_sweep_files_that_were_moved(files: RunFiles, tmp_path: Path) -> None:
+    inputs = Path(files.out).parent / "inputs"
+    shutil.move(inputs / "sweeps", tmp_path / "moved")
+    assert subject_of(files).sweeps == {}
+    [(name, info)] = subject_of(files, sweeps=str(tmp_path / "moved")).sweeps.items()
+    assert (name, info.uri, info.size) == (SWEEP, str(tmp_path / "moved" / SWEEP), 4)
+
+
+def test_a_folder_or_catalogue_that_was_named_must_be_there(files: RunFiles, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--sweeps .*nowhere: no such folder"):
+        subject_of(files, sweeps=str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="nowhere"):
+        subject_of(files, exclude=(CatalogSpec.parse(str(tmp_path / "nowhere.csv")),))

@@ -1,101 +1,121 @@
-"""Rows looked up again in the sweep files of a small run."""
+"""A random sample of rows, looked up again in two small sweep files."""
 
-import dataclasses
-import gzip
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from auditcase import Change, audited_run, failed, spoil, subject_of
-from pipeline import rewrite, set_column
+from auditrows import Row, content, row
+from sweepfile import GALAXY, write_sweep
 
 from lensneg import storage
-from lensneg.audit.audit import audit
-from lensneg.audit.subject import Subject
-from lensneg.schema.layout import RunFiles
-from lensneg.schema.run import load_run
+from lensneg.audit.source_checks import found_again
+from lensneg.schema.check import Check
+from lensneg.schema.columns import COLUMNS
+from lensneg.schema.config import Config
+
+NAMES = ("sweep-150p000-155p005.fits", "sweep-155p000-160p005.fits.gz")
+SOURCES = 30
+
+
+def source(i: int) -> Row:
+    return {"OBJID": i, "RA": 150 + i / 1024, "TYPE": ("REX", "SER")[i % 2], "FLUX_Z": 100.0 + i}
+
+
+def of_sweep(name: str, i: int, **changes: Any) -> Row:
+    """A manifest's row of source i of a sweep file."""
+    columns = {**GALAXY, **source(i)}
+    copied = {c.name: columns.get(c.sweep, 0) for c in COLUMNS if c.sweep is not None}
+    return row(i, **{**copied, "sweep_file": name, "row_index": i, **changes})
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
-    return audited_run(tmp_path_factory.mktemp("audit"))
+def sweeps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, storage.FileInfo]:
+    folder = tmp_path_factory.mktemp("sweeps")
+    for name in NAMES:
+        write_sweep(Path(folder) / name, [source(i) for i in range(SOURCES)])
+    return {storage.basename(info.uri): info for info in storage.list_files(str(folder))}
 
 
-@pytest.fixture
-def subject(files: RunFiles) -> Subject:
-    return subject_of(files)
+RIGHT = [of_sweep(name, i) for i in range(SOURCES) for name in NAMES]
 
 
-@pytest.fixture
-def spoiled(subject: Subject, tmp_path: Path) -> Callable[..., Subject]:
-    return partial(spoil, subject, tmp_path)
+def checks(
+    config: Config, rows: list[Row], sweeps: dict[str, storage.FileInfo], all_at_hand: bool = True
+) -> list[Check]:
+    """The checks of some rows, of which every third is a positive."""
+    positives = rows[::3]
+    negatives = [row for i, row in enumerate(rows) if i % 3]
+    return list(found_again(content(config, negatives, positives, sweeps=sweeps, all_at_hand=all_at_hand)))
 
 
-def with_sweeps(subject: Subject, folder: Path) -> Subject:
-    infos = {storage.basename(info.uri): info for info in storage.list_files(str(folder))}
-    return dataclasses.replace(subject, sweeps=infos, all_at_hand=True)
+def test_every_row_is_looked_up_where_there_are_few(
+    plan: Config, sweeps: dict[str, storage.FileInfo]
+) -> None:
+    """The config asks for 200 rows, and there are 60: no row that differs is missed."""
+    [check] = checks(plan, RIGHT, sweeps)
+    assert (check.name, check.passed, check.critical) == ("rows_found_again", True, True)
+    assert check.actual == "60 in 2 files"
+    for i, name in ((0, NAMES[0]), (17, NAMES[1]), (29, NAMES[0]), (29, NAMES[1])):
+        place = 2 * i + NAMES.index(name)
+        spoiled = [*RIGHT[:place], of_sweep(name, i, ebv=0.06), *RIGHT[place + 1 :]]
+        [check] = checks(plan, spoiled, sweeps)
+        assert (check.passed, check.actual) == (False, f"1 not: {name} row {i}: ebv")
 
 
-@pytest.fixture
-def sweeps(files: RunFiles) -> Path:
-    return Path(load_run(files.root).record.sweeps[0].uri).parent
+def test_as_many_random_rows_are_looked_up_as_the_config_says(
+    plan_with: Any, sweeps: dict[str, storage.FileInfo]
+) -> None:
+    """Which ones, the seed decides: with it the same, with another others. None is taken twice."""
+    wrong = [{**r, "ebv": 0.06} for r in RIGHT]
+    chosen = {}
+    for seed in (42, 43):
+        config = plan_with({"gates.rows_found_again": 59, "sampling.seed": seed})
+        [check] = checks(config, RIGHT, sweeps)
+        assert check.actual == "59 in 2 files"
+        [check] = checks(config, wrong, sweeps)
+        assert check.actual.startswith("59 not: ")
+        few = plan_with({"gates.rows_found_again": 3, "sampling.seed": seed})
+        chosen[seed] = [check.actual for _ in range(3) for check in checks(few, wrong, sweeps)]
+        assert chosen[seed][0].startswith("3 not: ")
+        assert len(set(chosen[seed])) == 1
+        names = {text.split(":")[0].strip() for text in chosen[seed][0].removeprefix("3 not: ").split(", ")}
+        assert len(names) == 3
+    assert chosen[42] != chosen[43]
 
 
-def test_rows_are_found_again(subject: Subject, sweeps: Path) -> None:
-    [check] = [c for c in audit(with_sweeps(subject, sweeps)).checks if c.name == "rows_found_again"]
+def test_three_of_many_differences_are_named(plan: Config, sweeps: dict[str, storage.FileInfo]) -> None:
+    [check] = checks(plan, [{**r, "ebv": 0.06} for r in RIGHT], sweeps)
+    assert check.actual.startswith("60 not: ")
+    assert check.actual.count(": ebv") == 3
+    assert check.actual.endswith(" and 57 more")
+
+
+@pytest.mark.parametrize("all_at_hand", [True, False])
+def test_a_sweep_file_that_is_not_there_is_named_and_the_others_are_looked_up(
+    plan: Config, sweeps: dict[str, storage.FileInfo], all_at_hand: bool
+) -> None:
+    """In the run that it belongs to it must be there; elsewhere its absence is a warning."""
+    spoiled = [{**r, "ebv": 0.06} if i == 4 else r for i, r in enumerate(RIGHT)]
+    missing, check = checks(plan, spoiled, {NAMES[0]: sweeps[NAMES[0]]}, all_at_hand)
+    assert (missing.name, missing.passed, missing.critical) == ("sweeps_at_hand", False, all_at_hand)
+    assert missing.actual == f"not there: {NAMES[1]}"
+    assert check.actual == f"1 not: {NAMES[0]} row 2: ebv"
+
+
+def test_elsewhere_it_is_said_how_many_rows_have_their_files(
+    plan: Config, sweeps: dict[str, storage.FileInfo]
+) -> None:
+    at_hand, check = checks(plan, RIGHT, sweeps, all_at_hand=False)
+    assert (at_hand.name, at_hand.passed, at_hand.actual) == ("sweeps_at_hand", True, "60 rows' files")
+    assert at_hand.expected == "the sweep files of 60 random rows"
     assert check.passed
-    rows = sum(pq.read_metadata(uri).num_rows for uris in subject.files.values() for uri in uris)
-    assert check.actual == f"{min(200, rows)} in 2 files"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda t: set_column(t, "row_index", [i + 1 for i in t["row_index"].to_pylist()]),
-        lambda t: set_column(t, "ebv", [x + 1e-4 for x in t["ebv"].to_pylist()]),
-        lambda t: set_column(t, "row_index", [10**7] * len(t)),
-    ],
-    ids=["rows shifted", "a value shifted", "rows beyond the end"],
-)
-def test_rows_that_are_not_the_sweeps_are_found_out(
-    spoiled: Callable[..., Subject], sweeps: Path, change: Change
-) -> None:
-    assert failed(with_sweeps(spoiled(change), sweeps)) == {"rows_found_again"}
+def test_three_of_many_missing_files_are_named(plan: Config) -> None:
+    rows = [{**r, "sweep_file": f"sweep-{i % 5}"} for i, r in enumerate(RIGHT)]
+    [check] = checks(plan, rows, {}, all_at_hand=False)
+    assert check.actual == "not there: sweep-0, sweep-1, sweep-2 and 2 more"
 
 
-def test_a_brick_that_is_not_the_sweeps_is_found_out(spoiled: Callable[..., Subject], sweeps: Path) -> None:
-    """BRICKID is in TARGETID alone; a change of it in all rows, and so of the priority, shows there only."""
-
-    def change(table: pa.Table) -> pa.Table:
-        ids = [targetid ^ (1 << 41) for targetid in table["targetid"].to_pylist()]
-        return set_column(table, "targetid", ids)
-
-    assert failed(with_sweeps(spoiled(change), sweeps)) == {"rows_found_again", "priority_rule"}
-
-
-def test_rows_of_gzipped_files_are_found_again(
-    spoiled: Callable[..., Subject], sweeps: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "gzipped"
-    folder.mkdir()
-    for path in sweeps.glob("*.fits"):
-        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
-
-    def rename(table: pa.Table) -> pa.Table:
-        return set_column(table, "sweep_file", [f"{name}.gz" for name in table["sweep_file"].to_pylist()])
-
-    subject = spoiled(rename)
-    rewrite(tmp_path / "positives", rename)
-    assert failed(with_sweeps(subject, folder)) == set()
-
-
-def test_a_sweep_file_that_is_gone_is_critical_in_the_run_and_a_warning_elsewhere(
-    subject: Subject, sweeps: Path
-) -> None:
-    for all_at_hand in (True, False):
-        gone = dataclasses.replace(subject, sweeps={}, all_at_hand=all_at_hand)
-        [check] = [c for c in audit(gone).checks if not c.passed]
-        assert (check.name, check.critical) == ("sweeps_at_hand", all_at_hand)
+def test_of_no_rows_nothing_is_looked_up(plan: Config, sweeps: dict[str, storage.FileInfo]) -> None:
+    assert checks(plan, [], sweeps) == []

@@ -1,0 +1,204 @@
+"""The manifest's files: what is read of them, and what is said of files that are not what they should be."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from auditrows import Row, positive, row, subject, table
+
+from lensneg.audit.files import Files, file_checks, schema_faults
+from lensneg.audit.subject import Subject
+from lensneg.schema.check import Check
+from lensneg.schema.columns import ANNOTATED_SCHEMA, MANIFEST_SCHEMA, WRITTEN_SCHEMA
+from lensneg.schema.config import Config
+from lensneg.schema.manifest import PartFile
+
+
+def write(path: Path, rows: list[Row], schema: pa.Schema = ANNOTATED_SCHEMA) -> str:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(table(rows).cast(schema), path)
+    return str(path)
+
+
+def entry(uri: str, rows: int) -> PartFile:
+    """What manifest.json says of a file as it is."""
+    data = Path(uri).read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    return PartFile(name=Path(uri).name, rows=rows, bytes=len(data), sha256=sha256)
+
+
+def promises(files: dict[str, tuple[str, ...]]) -> dict[str, PartFile]:
+    """What manifest.json says of the files of :func:`files`."""
+    rows = (2, 1, 1)
+    uris = [uri for part in files.values() for uri in part]
+    return {uri: entry(uri, n) for uri, n in zip(uris, rows, strict=True)}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, tuple[str, ...]]:
+    """Two files of negatives, three rows, and one of positives."""
+    return {
+        "negatives": (
+            write(tmp_path / "negatives" / "part-00000.parquet", [row(5), row(3)]),
+            write(tmp_path / "negatives" / "part-00001.parquet", [row(4)]),
+        ),
+        "positives": (write(tmp_path / "positives" / "part-00000.parquet", [positive(1000)]),),
+    }
+
+
+def judged(claim: Subject) -> list[Check]:
+    return list(file_checks(claim, Files(claim)))
+
+
+def failing(claim: Subject) -> dict[str, str]:
+    checks = judged(claim)
+    assert all(check.critical for check in checks)
+    return {check.name: check.actual for check in checks if not check.passed}
+
+
+def test_files_are_read_in_order_and_described(plan: Config, files: dict[str, tuple[str, ...]]) -> None:
+    read = Files(subject(plan, files=files))
+    assert (read.problems, read.schema_faults) == ([], [])
+    assert read.tables["negatives"].equals(table([row(5), row(3), row(4)]))
+    assert read.tables["positives"].equals(table([positive(1000)]))
+    assert all(t.schema.equals(WRITTEN_SCHEMA, check_metadata=True) for t in read.tables.values())
+    assert all(column.num_chunks == 1 for t in read.tables.values() for column in t.columns)
+    first, second = files["negatives"]
+    assert read.audited == {
+        "negatives": [entry(first, 2), entry(second, 1)],
+        "positives": [entry(files["positives"][0], 1)],
+    }
+
+
+def test_what_the_checks_say_of_files_that_are_as_they_should_be(
+    plan: Config, files: dict[str, tuple[str, ...]]
+) -> None:
+    found = judged(subject(plan, files=files))
+    assert [(c.name, c.passed, c.actual) for c in found] == [
+        ("files_readable", True, "3 files"),
+        ("schema", True, f"{len(MANIFEST_SCHEMA)} columns"),
+    ]
+    found = judged(subject(plan, files=files, promised=promises(files)))
+    assert [(c.name, c.passed, c.actual) for c in found] == [
+        ("files_readable", True, "3 files"),
+        ("files_intact", True, "3 files"),
+        ("schema", True, f"{len(MANIFEST_SCHEMA)} columns"),
+    ]
+
+
+@pytest.mark.parametrize("damage", ["cut short", "of nothing", "missing", "text"])
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(
+    plan: Config, files: dict[str, tuple[str, ...]], damage: str
+) -> None:
+    bad = Path(files["negatives"][0])
+    if damage == "missing":
+        bad.unlink()
+    else:
+        bad.write_bytes({"cut short": bad.read_bytes()[:-100], "of nothing": b"", "text": b"a,b\n"}[damage])
+    claim = subject(plan, files=files)
+    read = Files(claim)
+    assert [text.startswith(f"{bad}: ") for text in read.problems] == [True]
+    assert len(read.problems[0]) > len(f"{bad}: ") + 5
+    assert [file.rows for file in read.audited["negatives"]] == [1]
+    assert read.tables["negatives"].equals(table([row(4)]))
+    assert set(failing(claim)) == {"files_readable"}
+
+
+@pytest.mark.parametrize("listed", [{}, {"positives": ()}])
+def test_a_part_without_files_is_named(
+    plan: Config, files: dict[str, tuple[str, ...]], listed: dict[str, tuple[str, ...]]
+) -> None:
+    claim = subject(plan, files={"negatives": files["negatives"], **listed})
+    assert Files(claim).tables["positives"].equals(table([]))
+    assert failing(claim) == {"files_readable": "positives: no Parquet files"}
+
+
+def test_of_a_part_whose_only_file_cannot_be_read_that_is_said_alone(
+    plan: Config, files: dict[str, tuple[str, ...]]
+) -> None:
+    Path(files["positives"][0]).write_bytes(b"")
+    [problem] = Files(subject(plan, files=files)).problems
+    assert problem.startswith(files["positives"][0])
+
+
+def test_three_files_that_cannot_be_read_are_named_and_the_others_counted(plan: Config) -> None:
+    found = failing(
+        subject(plan, files={"negatives": tuple(f"/gone/{i}" for i in range(5)), "positives": ()})
+    )
+    assert [f"/gone/{i}: " in found["files_readable"] for i in range(5)] == [True] * 3 + [False] * 2
+    assert found["files_readable"].endswith("and 2 more")
+
+
+@pytest.mark.parametrize("change", [{"rows": 3}, {"bytes": 1}, {"sha256": "0" * 64}, None])
+def test_a_file_that_is_not_what_was_promised_is_named(
+    plan: Config, files: dict[str, tuple[str, ...]], change: Row | None
+) -> None:
+    """Or that was not promised at all."""
+    promised, second = promises(files), files["negatives"][1]
+    assert failing(subject(plan, files=files, promised=promised)) == {}
+    if change is None:
+        del promised[second]
+    else:
+        promised[second] = promised[second].model_copy(update=change)
+    claim = subject(plan, files=files, promised=promised)
+    assert failing(claim) == {"files_intact": "not so: part-00001.parquet"}
+
+
+def test_a_file_may_be_promised_by_its_path_below_the_manifest(
+    plan: Config, files: dict[str, tuple[str, ...]]
+) -> None:
+    promised = {
+        uri: file.model_copy(update={"name": f"{Path(uri).parent.name}/{file.name}"})
+        for uri, file in promises(files).items()
+    }
+    assert failing(subject(plan, files=files, promised=promised)) == {}
+
+
+NAMES = MANIFEST_SCHEMA.names
+
+
+WITHOUT = pa.schema([field for field in WRITTEN_SCHEMA if field.name not in ("ra", "dec")])
+OTHER_TYPES = {"objid": pa.int64(), "mag_g": pa.float32()}
+
+
+@pytest.mark.parametrize(
+    ("schema", "faults"),
+    [
+        (MANIFEST_SCHEMA, []),
+        (WRITTEN_SCHEMA, []),
+        (ANNOTATED_SCHEMA, []),
+        (WITHOUT, ["no ra, dec"]),
+        (WRITTEN_SCHEMA.append(pa.field("x", pa.int8())), ["unknown x"]),
+        (WITHOUT.append(pa.field("x", pa.int8())), ["no ra, dec, unknown x"]),
+        (pa.schema(list(WRITTEN_SCHEMA)[::-1]), ["columns in another order"]),
+        (
+            pa.schema([f.with_type(OTHER_TYPES.get(f.name, f.type)) for f in WRITTEN_SCHEMA]),
+            ["objid is int64, not int32", "mag_g is float, not double"],
+        ),
+    ],
+)
+def test_how_columns_differ(schema: pa.Schema, faults: list[str]) -> None:
+    assert schema_faults(schema) == faults
+
+
+def test_the_files_of_other_columns_are_named_and_left_out(
+    plan: Config, files: dict[str, tuple[str, ...]]
+) -> None:
+    bad = files["negatives"][0]
+    pq.write_table(table([row(5), row(3)]).drop_columns(["sersic"]), bad)
+    claim = subject(plan, files=files)
+    assert failing(claim) == {"schema": "negatives/part-00000.parquet: no sersic"}
+    read = Files(claim)
+    assert read.audited["negatives"][0] == entry(bad, 2)
+    assert read.tables["negatives"].equals(table([row(4)]))
+
+
+def test_three_differences_of_columns_are_named_and_the_others_counted(
+    plan: Config, files: dict[str, tuple[str, ...]]
+) -> None:
+    pq.write_table(pa.table({name: pa.array([], pa.null()) for name in NAMES}), files["positives"][0])
+    found = failing(subject(plan, files=files))["schema"]
+    assert found.count("is null, not") == 3
+    assert found.endswith(f"and {len(NAMES) - 3} more")
