@@ -1,11 +1,13 @@
-"""The report: its numbers against independent ones, and the page as a browser sees it."""
+"""The report: its numbers against independent ones, in validation.json and on the page; and in a browser."""
 
+import hashlib
 import json
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -182,36 +184,236 @@ def test_no_task_waits_for_matplotlib_to_be_imported() -> None:
 # ---------------------------------------------------------------- the page
 
 
-class Elements(HTMLParser):
-    """All attributes that could fetch something."""
+#: Elements that have no end tag.
+VOID = ("meta", "br", "img", "link", "hr")
 
-    def __init__(self) -> None:
+
+class Element:
+    """An element of a page, with what is in it."""
+
+    def __init__(self, tag: str, attributes: dict[str, str], parent: "Element | None" = None) -> None:
+        self.tag, self.attributes, self.parent = tag, attributes, parent
+        self.content: list[Element | str] = []
+
+    @property
+    def elements(self) -> Iterator["Element"]:
+        """All elements in it, in the order of the page."""
+        for part in self.content:
+            if isinstance(part, Element):
+                yield part
+                yield from part.elements
+
+    def all(self, tag: str, css: str = "") -> list["Element"]:
+        """The elements of a tag in it, of a class if one is given."""
+        found = (e for e in self.elements if e.tag == tag)
+        return [e for e in found if not css or css in e.attributes.get("class", "").split()]
+
+    @property
+    def text(self) -> str:
+        """All text in it, with single spaces."""
+        parts = [part if isinstance(part, str) else f" {part.text} " for part in self.content]
+        return " ".join("".join(parts).split())
+
+
+class Reader(HTMLParser):
+    """Reads a page; every end tag must fit its start."""
+
+    def __init__(self, page: str) -> None:
         super().__init__()
-        self.references: list[str] = []
-        self.tags: Counter[str] = Counter()
+        self.root = self.here = Element("page", {})
+        self.feed(page)
+        self.close()
+        assert self.here is self.root, f"{self.here.tag} is not closed"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        self.references += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "srcset", "data")]
+        element = Element(tag, {name: value or "" for name, value in attrs}, self.here)
+        self.here.content.append(element)
+        if tag not in VOID:
+            self.here = element
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.here.content.append(Element(tag, {name: value or "" for name, value in attrs}, self.here))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.here.tag == tag
+        assert self.here.parent is not None
+        self.here = self.here.parent
+
+    def handle_data(self, data: str) -> None:
+        self.here.content.append(data)
 
 
-def test_the_page_is_self_contained_and_escapes_names(files: RunFiles) -> None:
-    page = Path(files.report).read_text()
-    elements = Elements()
-    elements.feed(page)
-    assert elements.references
-    assert all(r.startswith(("#", "data:image/png;base64,")) for r in elements.references)
-    assert elements.tags["script"] == elements.tags["link"] == elements.tags["iframe"] == 0
-    assert "onerror" in page
-    assert "<img src=x" not in page
-    assert "url(http" not in page.replace(" ", "")
+@pytest.fixture(scope="module")
+def page(files: RunFiles) -> Element:
+    return Reader(Path(files.report).read_text()).root
+
+
+def sections(page: Element) -> dict[str, list[Element]]:
+    """What follows each heading, up to the next one."""
+    [body] = page.all("body")
+    found: dict[str, list[Element]] = {}
+    heading = ""
+    for part in body.content:
+        if isinstance(part, Element):
+            if part.tag == "h2":
+                heading = part.text
+            found.setdefault(heading, []).append(part)
+    return found
+
+
+def section(page: Element, heading: str) -> Element:
+    """What follows a heading, as one element."""
+    whole = Element("section", {})
+    whole.content.extend(sections(page)[heading])
+    return whole
+
+
+def numbers(text: str) -> list[int]:
+    """The whole numbers of a text, with their thousands."""
+    return [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", text)]
+
+
+def test_the_page_has_all_its_sections(page: Element) -> None:
+    assert list(sections(page)) == [
+        "",
+        "Gates",
+        "Sky",
+        "Strata",
+        "What would give the negatives away",
+        "From sweep to pool",
+        "Throughput and cost",
+        "Provenance",
+    ]
+    assert page.all("h1")[0].text == "one"
+    assert page.all("header")[0].all("span", "good")[0].text == "passed all gates"
+
+
+def test_the_page_begins_with_how_much_there_is(page: Element, rows: list[dict[str, Any]]) -> None:
+    tiles = {t.all("span")[0].text: t.all("b")[0].text for t in section(page, "").all("div", "tile")}
+    positives = sum(row["pool"] == "positive" for row in rows)
+    assert tiles["negatives"] == f"{len(rows) - positives:,}"
+    assert tiles["positives"] == f"{positives:,}"
+    assert tiles["rows in 2 sweep files"] == "16 k"
+    splits = Counter(row["split"] for row in rows)
+    for name, asked in (("train", 70), ("val", 15), ("test", 15)):
+        assert tiles[f"{name} ({asked} % asked)"] == f"{100 * splits[name] / len(rows):.1f} %"
+
+
+def test_the_page_shows_every_check_of_every_gate(page: Element, files: RunFiles) -> None:
+    shown = section(page, "Gates").all("details")
+    names = ["Gate1PreSubmission", "Gate2FanOutComplete", "Gate3SampleComplete", "Gate4OutputValid"]
+    assert [gate.all("b")[0].text for gate in shown] == names
+    for number, gate in enumerate(shown, 1):
+        checks = json.loads(Path(files.gate(number)).read_text())["checks"]
+        assert len(checks) > 5
+        assert f"{len(checks)} checks" in gate.text
+        assert gate.all("summary")[0].all("span", "good")[0].text == "passed"
+        texts = {check.all("span", "name")[0].text: check.text for check in gate.all("div", "check")}
+        assert sorted(texts) == sorted(check["name"] for check in checks)
+        for check in checks:
+            text = texts[check["name"]]
+            assert text.startswith("ok" if check["passed"] else "warning")
+            assert " ".join(check["actual"].split()) in text
+            assert f"expected: {' '.join(check['expected'].split())}" in text
+            assert check["passed"] or " ".join(check["remedy"].split()) in text
+
+
+def test_the_page_shows_the_rows_of_every_stratum(page: Element, rows: list[dict[str, Any]]) -> None:
+    """Counted in the manifest's files; five negatives were asked for each positive."""
+    bins, types = ("1-2", "3-5", "6-10", "11+"), ("SER", "DEV", "REX")
+    tables = {t.all("h3")[0].text.split(":")[0]: t for t in section(page, "Strata").all("div", "card")}
+    assert list(tables) == ["Positives", "Target", "Drawn", "Shortfall"]
+    shown = {}
+    for name, card in tables.items():
+        head, *lines = card.all("tr")
+        assert [th.text for th in head.all("th")] == ["", *types]
+        assert [line.all("th")[0].text for line in lines] == list(bins)
+        shown[name] = [numbers(td.text)[0] for line in lines for td in line.all("td")]
+        assert numbers(card.all("h3")[0].text) == [sum(shown[name])]
+    strata = [(b, t) for b in bins for t in types]
+    counted = Counter((r["nobs_z_bin"], r["type_bin"], r["pool"] == "positive") for r in rows)
+    assert shown["Positives"] == [counted[(*stratum, True)] for stratum in strata]
+    assert shown["Drawn"] == [counted[(*stratum, False)] for stratum in strata]
+    assert shown["Target"] == [5 * count for count in shown["Positives"]]
+    assert shown["Shortfall"] == [t - d for t, d in zip(shown["Target"], shown["Drawn"], strict=True)]
+    assert sum(shown["Positives"]) >= 10
+
+
+def test_the_page_has_every_figure_and_each_is_drawn(page: Element) -> None:
+    maps = ["map of pool density", "map of sample density", "map of splits", "splits in one field"]
+    quantities = [f"distributions of {quantity.label}" for quantity in comparison.QUANTITIES]
+    figures = page.all("figure")
+    assert [figure.attributes["aria-label"] for figure in figures] == maps + quantities
+    for figure in figures:
+        [svg] = figure.all("svg")
+        assert sum(e.tag in ("path", "use", "image") for e in svg.elements) > 3
+        assert bool(svg.all("image")) == (figure.attributes["aria-label"] in maps)
+    away = section(page, "What would give the negatives away")
+    for figure in away.all("figure"):
+        pairs = figure.all("div", "stat")[0].text
+        assert all(f"{a} – {b}" in pairs for a, b in comparison.PAIRS)
+
+
+def test_the_page_shows_what_each_cut_took(
+    page: Element, files: RunFiles, rows: list[dict[str, Any]]
+) -> None:
+    """As the stats of the map's items say; confusers drawn as the manifest's rows say."""
+    stats = [json.loads(path.read_text()) for path in Path(files.stats_folder).iterdir()]
+    cut = sum((Counter(item["cut"]) for item in stats), Counter())
+    cuts, confusers = section(page, "From sweep to pool").all("div", "bars")
+    labels = [e.text for e in cuts.content if isinstance(e, Element) and e.tag in ("span", "b")]
+    assert labels[:3] == ["all rows", "", "16,000"]
+    assert labels[-3:] == ["pool", "", f"{sum(item['rows_kept'] for item in stats):,}"]
+    reasons = ("faint", "type", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
+    assert labels[3:-3] == [text for reason in reasons for text in (reason, "", f"−{cut[reason]:,}")]
+    assert len(cuts.all("span", "bar")) == 1 + len(reasons)
+    assert cut["faint"] > 10_000
+    drawn = Counter(row["confuser_category"] for row in rows)
+    in_pool = sum((Counter(item["confusers"]) for item in stats), Counter())
+    shown = [e.text for e in confusers.all("span", "n")]
+    categories = ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy")
+    assert shown == [f"{count[name]:,}" for name in categories for count in (in_pool, drawn)]
+
+
+def test_the_page_names_every_input(page: Element, files: RunFiles) -> None:
+    provenance = section(page, "Provenance")
+    record = json.loads(Path(files.run).read_text())
+    assert len(record["catalogs"]) == 2
+    for catalog in record["catalogs"]:
+        sha256 = hashlib.sha256(Path(catalog["spec"]["uri"]).read_bytes()).hexdigest()
+        assert (
+            f"{catalog['spec']['uri']}, {catalog['positions']:,} positions, SHA-256 {sha256}"
+            in provenance.text
+        )
+    config = Path(record["config"]["uri"]).read_bytes()
+    assert f"SHA-256 {hashlib.sha256(config).hexdigest()}" in provenance.text
+    assert provenance.all("details")[0].text.endswith(" ".join(config.decode().split()))
+    lines = [[td.text for td in tr.all("td")] for tr in provenance.all("details")[1].all("tr")]
+    sweeps = sorted((Path(record["config"]["uri"]).parent / "sky" / "sweeps").iterdir())
+    assert [line[:3] for line in lines[1:]] == [
+        [path.name, "8,000", f"{path.stat().st_size:,}"] for path in sweeps
+    ]
+
+
+def test_the_page_is_self_contained_and_escapes_names(files: RunFiles, page: Element) -> None:
+    text = Path(files.report).read_text()
+    fetching = ("src", "href", "xlink:href", "srcset", "data")
+    references = [e.attributes[name] for e in page.elements for name in fetching if name in e.attributes]
+    assert len(references) > 50
+    assert all(r.startswith(("#", "data:image/png;base64,")) for r in references)
+    assert not {e.tag for e in page.elements} & {"script", "link", "iframe"}
+    assert "onerror" in text
+    assert "<img src=x" not in text
+    assert "url(http" not in text.replace(" ", "")
 
 
 def test_ids_are_unique_and_every_reference_has_its_target(files: RunFiles) -> None:
     page = Path(files.report).read_text()
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert set(re.findall(r'(?:url\(|href=")#([^")]+)', page)) <= set(ids)
+    referred = set(re.findall(r'(?:url\(|href=")#([^")]+)', page))
+    assert len(referred) > 30
+    assert referred <= set(ids)
 
 
 #: Put at the end of a copy of the page: says what is drawn, and how wide the page is.
@@ -273,6 +475,7 @@ def test_a_browser_draws_every_figure_and_complains_of_nothing(
         assert box["height"] > 80
         assert all(image > 0 for image in box["images"])
     assert sum(bool(box["images"]) for box in boxes) == 4  # three maps and the field
+    assert len(probe["bars"]) == 1 + 7 + 2 * 4  # all rows, each cut, each confuser in the pool and drawn
     assert all(bar >= 1 for bar in probe["bars"])
     assert probe["page"] <= probe["window"]  # nothing to scroll sideways
 
@@ -301,6 +504,7 @@ def test_lensneg_report_draws_a_run_again(
     files: RunFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = Path(files.report).read_text()
+    assert before.count("<figure") == 4 + len(comparison.QUANTITIES)
     Path(files.report).unlink()
     assert door(monkeypatch, "report", "one", "--out", files.out) == 0
     assert capsys.readouterr().out.strip() == files.report
