@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import settings
+from hypothesis import Phase, settings
 from moto import mock_aws
 from moto.backends import get_backend
 from pipeline import OPEN_GATES, make_request, write_other_lenses
@@ -23,6 +23,11 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 # The same examples in every run: a failure is seen by all or by none.
 settings.register_profile("lensneg", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("lensneg")
+
+# For `make mutants`, where only the failure counts, and not the simplest example of it.
+settings.register_profile(
+    "mutants", settings.get_profile("lensneg"), phases=[Phase.explicit, Phase.generate], max_examples=30
+)
 
 
 def config_text(name: str) -> str:

@@ -85,6 +85,7 @@ def test_a_negative_beside_a_lens(plan: Config, arcsec: float, passed: bool) -> 
     assert (check.name, check.passed, check.critical) == ("clear_of_lenses", passed, True)
     assert check.expected == 'no negative within 11" of any of 3 catalogue positions, or a positive'
     assert check.actual == ("all 2 rows" if passed else "not in 1 of 2 rows, the first in row 1")
+    assert "a catalogue has grown" in check.remedy
 
 
 def test_the_radius_is_the_configs(plan_with: Any) -> None:

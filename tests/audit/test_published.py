@@ -62,7 +62,7 @@ def test_its_own_claims(files: RunFiles) -> None:
     }
     sizes = {uri: file.bytes for uri, file in subject.promised.items()}
     assert sizes == {uri: Path(uri).stat().st_size for uris in subject.files.values() for uri in uris}
-    assert not subject.all_at_hand
+    assert subject.all_at_hand is False
 
 
 def test_inputs_where_the_run_found_them(files: RunFiles) -> None:
@@ -102,6 +102,19 @@ def test_a_copy_of_a_catalogue_that_is_gone_stands_for_it(files: RunFiles, tmp_p
     other = catalog(tmp_path / "copies" / "others.csv", (2.0, 6.0))
     subject = subject_of(files, exclude=(other,))
     assert (positions(subject), subject.missing_catalogs) == ([(2.0, 6.0)], ("lenses.csv",))
+
+
+def test_one_look_tells_whether_the_runs_folder_is_there(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand would take a while: the lookup of rows says which file is gone."""
+    manifest = Manifest.open(files.manifest)
+    [first] = manifest.record.run.sweeps
+    gone = first.model_copy(update={"uri": "/gone/sweep-005p005-010p010.fits"})
+    run = manifest.record.run.model_copy(update={"sweeps": (first, gone)})
+    monkeypatch.setattr(manifest, "record", manifest.record.model_copy(update={"run": run}))
+    found: Any = audit_published(manifest)
+    assert list(found.sweeps) == [SWEEP, "sweep-005p005-010p010.fits"]
 
 
 def test_sweep_files_that_were_moved(files: RunFiles, tmp_path: Path) -> None:

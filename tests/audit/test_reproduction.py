@@ -1,5 +1,6 @@
 """A run again from its record: every input that changed is named, and every difference of the manifests."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -10,8 +11,11 @@ import pytest
 from published import publish, row
 
 from lensneg import storage
-from lensneg.audit.reproduction import compare_manifests, look_at_inputs, request_again
+from lensneg.audit import reproduction
+from lensneg.audit.reproduction import Difference, Inputs, compare_manifests, look_at_inputs, request_again
 from lensneg.errors import InputError
+from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.config import config_sha256
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
@@ -57,10 +61,74 @@ def test_each_changed_input_is_named(files: RunFiles) -> None:
     assert "made with 0.0.9-abc: check out commit f00" in found[2].text
 
 
+def test_a_catalogue_of_other_bytes_is_told_by_its_sha256(files: RunFiles) -> None:
+    """And the ones after it are looked at as well."""
+    record = Manifest.open(files.run).record.run
+    [first] = record.catalogs
+    second = inputs_of(files) / "others.csv"
+    second.write_text("name,ra,dec\nb,2,7\n")
+    spec = first.spec.model_copy(update={"uri": str(second)})
+    both = (first, first.model_copy(update={"spec": spec, "role": "exclude", "sha256": "0" * 64}))
+    Path(first.spec.uri).write_text("name,ra,dec\na,1,6.5\n")
+    found = look_at_inputs(record.model_copy(update={"catalogs": both}), None, ())
+    now = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (Path(first.spec.uri), second)]
+    assert found.differences == (
+        Difference(
+            "catalogue",
+            "lenses.csv",
+            f"{first.spec.uri}: its SHA-256 is {now[0][:12]}…, the run's was {first.sha256[:12]}…",
+        ),
+        Difference(
+            "catalogue", "others.csv", f"{second}: its SHA-256 is {now[1][:12]}…, the run's was {'0' * 12}…"
+        ),
+    )
+    assert found.missing == []
+    assert found.catalogs == both
+
+
 def test_a_touched_sweep_file_may_have_the_same_bytes(files: RunFiles) -> None:
     os.utime(inputs_of(files) / "sweeps" / SWEEP, (1, 1))
-    (difference,) = look_at_inputs(Manifest.open(files.run).record.run, None, ()).differences
-    assert "its bytes may be the same" in difference.text
+    record = Manifest.open(files.run).record.run
+    (difference,) = look_at_inputs(record, None, ()).differences
+    assert difference[:2] == ("sweep", SWEEP)
+    now = storage.stat(record.sweeps[0].uri).etag
+    assert f": its ETag is {now}, the run's was {record.sweeps[0].etag} (" in difference.text
+    assert difference.text.endswith("its bytes may be the same)")
+
+
+def test_an_object_of_s3_with_another_etag_has_other_bytes(files: RunFiles, s3: str) -> None:
+    storage.write_bytes(f"{s3}/sky/{SWEEP}", b"rows")
+    record = Manifest.open(files.run).record.run
+    etag = storage.stat(f"{s3}/sky/{SWEEP}").etag
+    (difference,) = look_at_inputs(record, f"{s3}/sky", ()).differences
+    was = record.sweeps[0].etag
+    text = f"{s3}/sky/{SWEEP}: its ETag is {etag}, the run's was {was}"
+    assert difference == Difference("sweep", SWEEP, text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"code_version": "0.0.9-abc"}, "check out commit"),
+        ({"git_commit": "f00"}, "check out commit f00"),
+        ({"git_commit": "f00-dirty"}, "it had changes that no commit holds"),
+        ({"code_version": "0.0.9-abc", "git_commit": "unknown"}, "it had changes that no commit holds"),
+    ],
+)
+def test_other_code_is_named_with_the_way_to_it(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], remedy: str
+) -> None:
+    here = CodeVersion("1.0.0", "c0ffee" * 10, "abc")
+    monkeypatch.setattr(reproduction, "code_version", lambda: here)
+    record = Manifest.open(files.run).record.run
+    same = {"pipeline_version": "1.0.0", "git_commit": "abc", "code_version": here.code_version}
+    code = record.code.model_copy(update=same)
+    assert look_at_inputs(record.model_copy(update={"code": code}), None, ()).differences == ()
+    then = code.model_copy(update=changes)
+    (difference,) = look_at_inputs(record.model_copy(update={"code": then}), None, ()).differences
+    assert difference[:2] == ("code", "lensneg")
+    assert difference.text.startswith(f"this is {here.code_version}, commit abc; the run was made with ")
+    assert f"{then.code_version}: {remedy}" in difference.text
 
 
 def test_moved_inputs_are_found_where_they_are_said_to_be(files: RunFiles, tmp_path: Path) -> None:
@@ -68,13 +136,35 @@ def test_moved_inputs_are_found_where_they_are_said_to_be(files: RunFiles, tmp_p
     moved = tmp_path / "moved"
     shutil.move(inputs_of(files), moved)
     gone = look_at_inputs(record, None, ())
-    assert [d.kind for d in gone.missing] == ["catalogue", "sweep"]
+    assert [d[:2] for d in gone.missing] == [("catalogue", "lenses.csv"), ("sweep", SWEEP)]
     assert "--catalog PATH/lenses.csv" in gone.missing[0].text
     assert "--sweeps URI" in gone.missing[1].text
     found = look_at_inputs(record, str(moved / "sweeps"), [str(moved / "lenses.csv")])
     assert found.differences == ()
+    assert found.sweeps == (str(moved / "sweeps" / SWEEP),)
+    assert [catalog.spec.uri for catalog in found.catalogs] == [str(moved / "lenses.csv")]
     with pytest.raises(InputError, match=r"no catalogue of this name; it had lenses\.csv"):
         look_at_inputs(record, None, [str(moved / "other.csv")])
+
+
+def test_a_folder_that_lacks_a_sweep_file_is_named_with_it(files: RunFiles, tmp_path: Path) -> None:
+    record = Manifest.open(files.run).record.run
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    [(kind, name, text, missing)] = look_at_inputs(record, str(empty), ()).differences
+    assert (kind, name, missing) == ("sweep", SWEEP, True)
+    assert text.startswith(f"{empty}/{SWEEP}: no such file")
+    with pytest.raises(InputError, match=r"--sweeps .*nowhere: no such folder"):
+        look_at_inputs(record, str(tmp_path / "nowhere"), ())
+
+
+def test_a_catalogue_that_the_run_did_not_have_is_refused_with_those_that_it_had(files: RunFiles) -> None:
+    record = Manifest.open(files.run).record.run
+    [first] = record.catalogs
+    spec = first.spec.model_copy(update={"uri": "/inputs/b.csv"})
+    record = record.model_copy(update={"catalogs": (first, first.model_copy(update={"spec": spec}))})
+    with pytest.raises(InputError, match=r"other\.csv: .*this name; it had b\.csv, lenses\.csv$"):
+        look_at_inputs(record, None, ["/inputs/other.csv"])
 
 
 def test_the_second_request_repeats_the_first(files: RunFiles, tmp_path: Path) -> None:
@@ -94,8 +184,49 @@ def test_the_second_request_repeats_the_first(files: RunFiles, tmp_path: Path) -
         (SWEEP, record.sweeps[0].size, record.sweeps[0].etag)
     ]
     publish(tmp_path / "x")
-    with pytest.raises(InputError, match="there is one already"):
+    again = r"manifests/tiny/manifest\.json: there is one already; .*--out"
+    with pytest.raises(InputError, match=again):
         request_again(record, look_at_inputs(record, None, ()), str(tmp_path / "x" / "out"))
+
+
+def test_catalogues_keep_their_roles_and_a_second_attempt_finds_the_first(
+    files: RunFiles, tmp_path: Path
+) -> None:
+    record = Manifest.open(files.run).record.run
+    [first] = record.catalogs
+    clear = first.model_copy(update={"role": "exclude", "spec": CatalogSpec(uri="/inputs/b.csv?")})
+    record = record.model_copy(update={"catalogs": (clear, first)})
+    inputs = look_at_inputs(record, None, ())
+    out = tmp_path / "deep" / "again"
+    for _ in range(2):
+        request = request_again(record, inputs, str(out))
+        assert (request.positives, request.exclude) == ((first.spec,), (clear.spec,))
+        assert request.out == str(out)
+        # What is laid out for the run lies in a folder of its own, beside what the run writes.
+        assert request.config == str(out / "inputs" / "plan.yaml")
+        assert request.sweeps == str(out / "inputs" / "sweeps")
+        assert [path.name for path in Path(request.sweeps).iterdir()] == [SWEEP]
+
+
+@pytest.mark.parametrize(
+    ("uris", "prefix"),
+    [
+        (("s3://sky/dr10/a.fits",), "s3://sky/dr10"),
+        (("s3://sky/dr10/a.fits", "s3://sky/dr10/b.fits"), "s3://sky/dr10"),
+        (("s3://sky/dr10/a.fits", "s3://sky/dr10/more/b.fits"), None),
+        (("s3://sky/dr10/a.fits", "s3://heaven/dr10/b.fits"), None),
+    ],
+)
+def test_sweep_files_in_s3_are_below_one_prefix(
+    files: RunFiles, tmp_path: Path, uris: tuple[str, ...], prefix: str | None
+) -> None:
+    record = Manifest.open(files.run).record.run
+    inputs = Inputs(uris, record.catalogs, ())
+    if prefix is not None:
+        assert request_again(record, inputs, str(tmp_path)).sweeps == prefix
+        return
+    with pytest.raises(InputError, match=r"below 2 prefixes of S3; .*--sweeps"):
+        request_again(record, inputs, str(tmp_path))
 
 
 # Manifests.
@@ -135,3 +266,26 @@ def test_what_differs_is_counted_and_named(
     found = compare_manifests(Manifest.open(files.manifest), Manifest.open(again.manifest))
     assert found[0] == ("negatives", *verdict)
     assert found[1].same_content
+
+
+def test_rows_that_are_not_at_hand_are_not_compared(files: RunFiles, tmp_path: Path) -> None:
+    again = publish(tmp_path / "again", change=drop_row)
+    for path in Path(files.manifest_folder, "negatives").iterdir():
+        path.unlink()
+    found = compare_manifests(Manifest.open(files.manifest), Manifest.open(again.manifest))
+    assert found[0] == ("negatives", False, False, 0, 0, ())
+
+
+def with_nan(rows: Rows) -> Rows:
+    return {
+        part: [{**r, "shape_r": float("nan"), "mag_g": float("nan")} for r in some]
+        for part, some in rows.items()
+    }
+
+
+def test_what_is_no_number_in_both_does_not_differ(tmp_path: Path) -> None:
+    """In a column of 32 bits and in one of 64."""
+    before = publish(tmp_path / "before", change=with_nan)
+    again = publish(tmp_path / "again", change=lambda rows: other_value(with_nan(rows)))
+    found = compare_manifests(Manifest.open(before.manifest), Manifest.open(again.manifest))
+    assert found[0].columns == ("flux_r", "split")

@@ -75,6 +75,8 @@ def test_the_rows_that_are_wrong_are_counted_and_the_first_is_named(plan: Config
         False,
         "not in 3 of 5 rows, the first in row 1",
     )
+    assert "[0, 360)" in found.expected
+    assert "a sweep file" in found.remedy
 
 
 # ---------------------------------------------------------------- counts, nulls, keys

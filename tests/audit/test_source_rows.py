@@ -54,6 +54,30 @@ def test_what_differs_is_named(path: Path) -> None:
     assert unlike_sweep(storage.stat(str(path)), moved)[1] == f"{path.name} row 6: objid, ra, type"
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("in_file", "written", "differs"),
+    [(NAN, NAN, False), (NAN, 1.5, True), (1.5, NAN, True), (1.5, None, True), (1.5, 1.5, False)],
+)
+def test_what_is_no_number_is_found_again_as_such(
+    tmp_path: Path, in_file: float, written: float | None, differs: bool
+) -> None:
+    path = tmp_path / NAME
+    write_sweep(path, [row(0), {**row(1), "SHAPE_R": in_file}])
+    rows = manifest(1)
+    place = rows.schema.get_field_index("shape_r")
+    rows = rows.set_column(place, "shape_r", pa.array([written], pa.float32()))
+    assert unlike_sweep(storage.stat(str(path)), rows) == [f"{NAME} row 1: shape_r"] * differs
+
+
+def test_bytes_that_are_no_text_differ_from_any_text(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    write_sweep(path, [row(0), {**row(1), "BRICKNAME": b"1512\xff025"}])
+    assert unlike_sweep(storage.stat(str(path)), manifest(0, 1)) == [f"{NAME} row 1: brickname"]
+
+
 @pytest.mark.parametrize(
     ("index", "told"), [((0, N_ROWS), f"it has {N_ROWS:,} rows"), ((-1,), f"it has {N_ROWS:,} rows")]
 )

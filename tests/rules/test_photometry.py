@@ -38,6 +38,14 @@ def test_ellipticity() -> None:
     assert ellipticity([0.0, 3.0, -0.5], [0.0, -4.0, 0.0]).tolist() == [0.0, 5.0, 0.5]
 
 
+def test_ellipticity_is_float64_of_the_float32_components() -> None:
+    e1, e2 = np.array([0.1, 0.3], np.float32), np.array([0.2, -0.4], dtype=">f4")
+    found = ellipticity(e1, e2)
+    assert found.dtype == np.float64
+    expected = [math.hypot(*pair) for pair in zip(e1.tolist(), e2.tolist(), strict=True)]
+    assert found.tolist() == pytest.approx(expected, rel=1e-15)
+
+
 #: Bits of the float32 numbers 0, the smallest positive one, 1, the largest one, and infinity.
 ZERO_BITS, SMALLEST_BITS, ONE_BITS, LARGEST_BITS, INFINITE_BITS = 0, 1, 0x3F800000, 0x7F7FFFFF, 0x7F800000
 

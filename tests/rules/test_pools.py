@@ -19,6 +19,7 @@ from lensneg.schema.config import CONFUSER_CATEGORIES, Config
 def pool_of(config: Config, **changes: Any) -> tuple[str | None, str | None]:
     """Pool and confuser category of GALAXY with some columns changed."""
     pools, categories = classify(Rows(table([changes])), config.pools)
+    assert pools.dtype == categories.dtype == np.int8
     assert len(pools) == len(categories) == 1
     return (
         POOLS[pools[0]] if pools[0] >= 0 else None,
@@ -64,6 +65,38 @@ def test_limits_are_inclusive_where_magnitudes_are_exact(plan_with: Any) -> None
     bright = plan_with({"pools.n2.blue_clumpy.mag_r_max": 20.0})
     assert pool_of(bright, FLUX_G=10.0, FLUX_R=10.0) == ("N2", "blue_clumpy")
     assert pool_of(bright, FLUX_G=10.0, FLUX_R=below(10.0)) == ("N1", None)
+
+
+def test_limits_are_inclusive_where_float32_holds_them(plan_with: Any) -> None:
+    """As 0.625 and 2.5 are, and 0.6 is not."""
+    size = plan_with({"pools.n2.edge_on_proxy.shape_r_min": 0.625})
+    for radius, expected in ((0.625, ("N2", "edge_on_proxy")), (below(0.625), ("N1", None))):
+        assert pool_of(size, SHAPE_E1=0.6, SHAPE_R=radius) == expected
+    index = plan_with({"pools.n2.ring_proxy.sersic_min": 2.5})
+    for sersic, expected in ((2.5, ("N2", "ring_proxy")), (below(2.5), ("N1", None))):
+        assert pool_of(index, SERSIC=sersic) == expected
+
+
+#: The float32 number next to 3.3, which is below it.
+NEAR_3_3 = np.float32(3.3)
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes"),
+    [
+        ("ring_proxy.flux_r_min", red(NEAR_3_3, TYPE="DEV")),
+        ("ring_proxy.sersic_min", {"SERSIC": NEAR_3_3}),
+        ("edge_on_proxy.shape_r_min", red(2.0, SHAPE_E1=0.6, SHAPE_R=NEAR_3_3)),
+        ("large_galaxy.flux_r_min", red(NEAR_3_3, SHAPE_R=5.0)),
+        ("large_galaxy.shape_r_min", {"SHAPE_R": NEAR_3_3}),
+    ],
+)
+def test_limits_are_applied_in_float64(plan_with: Any, limit: str, changes: Row) -> None:
+    """NumPy by itself compares a float32 column with a number as float32."""
+    met = {3.3: False, float(NEAR_3_3): True}
+    for value, is_met in met.items():
+        expected = ("N2", limit.partition(".")[0]) if is_met else ("N1", None)
+        assert pool_of(plan_with({f"pools.n2.{limit}": value}), **changes) == expected
 
 
 def test_the_first_criterion_that_matches_names_the_category(plan: Config) -> None:
