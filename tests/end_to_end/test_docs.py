@@ -1,5 +1,6 @@
 """The documents show the project as it is: the graph is the state machine's, links lead somewhere."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -36,3 +37,17 @@ def test_a_graph_by_hand() -> None:
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+def test_the_architecture_names_every_part_and_every_state_with_its_stage() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    parts = {path.name for path in (ROOT / "lensneg").iterdir() if (path / "__init__.py").exists()}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == parts
+    states = json.loads((ROOT / "statemachine" / "negative_sampling.asl.json").read_text())["States"]
+    tasks = {name for name, state in states.items() if state["Type"] == "Task" and name != "MiniTest"}
+    rows = dict(re.findall(r"^\| (\w+)[^|]*\| \[(\w+)", text, re.MULTILINE))
+    assert set(rows) == tasks | {"FilterSweep"}
+    for state, stage in rows.items():
+        if state != "SampleNegatives":
+            assert stage == re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
+            assert (ROOT / "functions" / f"{stage}.py").exists()
