@@ -287,8 +287,7 @@ def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:
     patch.setattr(runner, "LocalLambda", NearLambda)
     patch.setattr(local_run, "run_in_process", runner.run_locally)
     if words[0] in ("run", "reproduce"):  # ``lensneg report`` draws them
-        patch.setattr(report, "_maps", lambda *_: {})
-        patch.setattr(report, "_histograms", lambda _: defaultdict(str))
+        patch.setattr(report, "_figures", lambda *_: ({}, defaultdict(str)))
     patch.setattr(sys, "argv", ["lensneg", *words])
     with pytest.raises(SystemExit) as ended:
         main()
