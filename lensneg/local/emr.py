@@ -144,13 +144,11 @@ def why(lines: list[str]) -> str:
     java.io.IOException: No space left on device
     free some space there; Spark's own files are in /tmp, or where SPARK_LOCAL_DIRS says
     """
-    told = list(dict.fromkeys(line.strip()[:_LINE_LENGTH] for line in lines))
-    text = "\n".join(told)
+    text = "\n".join(dict.fromkeys(line.strip()[:_LINE_LENGTH] for line in lines))
     for pattern, remedy in _REMEDIES:
         if found := pattern.search(text):
-            told.append(remedy.format(**found.groupdict()))
-            break
-    return "\n".join(told)
+            return f"{text}\n{remedy.format(**found.groupdict())}"
+    return text
 
 
 def _exit_of(code: int) -> str:
@@ -223,7 +221,7 @@ class LocalEmrServerless:
                         log.write(line.encode())
                     if is_telling(line):
                         tail = [*tail[1 - _TAIL_LINES :], line]
-                    self._tell(line)
+                    self._report(line)
             code = process.returncode
         except OSError as error:
             run.state_details, run.state = f"spark-submit cannot be started: {error}", "FAILED"
@@ -267,7 +265,7 @@ class LocalEmrServerless:
         run.state = "RUNNING"
         return process
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         _log.log(logging.INFO if line.startswith("lensneg: ") else logging.DEBUG, "%s", line.rstrip())
         match = _STEP.match(line)
         if match and self._on_step is not None:

@@ -80,14 +80,14 @@ class Worker:
         """Read the process's log records and answers."""
         assert process.stdout is not None
         for line in process.stdout:
-            told = json.loads(line)
-            if "log" in told:
-                name, level, message = told["log"]
+            value = json.loads(line)
+            if "log" in value:
+                name, level, message = value["log"]
                 logging.getLogger(name).log(level, "%s", message)
-            elif "ready" in told:
+            elif "ready" in value:
                 self.ready.set()
             else:
-                self._answers.put(told)
+                self._answers.put(value)
         self._answers.put(None)
 
     def warm_up(self) -> threading.Event:

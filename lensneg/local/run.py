@@ -8,7 +8,7 @@ from pathlib import Path
 from lensneg import storage
 from lensneg.errors import GateFailedError, InputError, RunStateError
 from lensneg.local.run_process import run_in_process
-from lensneg.local.watcher import NobodyWatches, Outcome, Watcher
+from lensneg.local.watcher import NoWatcher, Outcome, Watcher
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.manifest import MANIFEST_NAME, Manifest
@@ -87,7 +87,7 @@ def run(
     request = make_request(
         config=config, sweeps=sweeps, positives=positives, exclude=exclude, out=out, mode=mode, run_id=run_id
     )
-    outcome = execute(request, workers, watcher or NobodyWatches())
+    outcome = execute(request, workers, watcher or NoWatcher())
     if outcome.error in GATE_NAMES.values():
         raise GateFailedError(f"{outcome.error}: {outcome.cause}", where=outcome.files.root)
     if outcome.status != "SUCCEEDED":

@@ -78,17 +78,17 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             for line in process.stdout:
-                kind, told = json.loads(line).popitem()
+                kind, value = json.loads(line).popitem()
                 if kind == "log":
-                    name, level, message = told
+                    name, level, message = value
                     logging.getLogger(name).log(level, "%s", message)
                 elif kind == "outcome":
-                    return Outcome(**told, files=files)
+                    return Outcome(**value, files=files)
                 elif kind == "error":
-                    name, *fields = told
-                    raise getattr(errors, name)(fields[0], where=fields[1], remedy=fields[2])
+                    name, what, where, remedy = value
+                    raise getattr(errors, name)(what, where=where, remedy=remedy)
                 else:
-                    getattr(watcher, kind)(*told)
+                    getattr(watcher, kind)(*value)
         finally:
             _end(process)
     raise RunStateError(
@@ -108,14 +108,14 @@ def _end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-class _Teller:
+class _ParentWatcher:
     """A watcher that writes to the parent process."""
 
     def __init__(self, out: Any) -> None:
         self._out = out
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *told: write_line(self._out, {name: told})
+        return lambda *values: write_line(self._out, {name: values})
 
 
 def _end_with_parent() -> None:
@@ -140,12 +140,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        outcome = run_locally(
-            RunRequest.model_validate_json(json.dumps(request)), workers, _Teller(out), environment
-        )
+        request = RunRequest.model_validate_json(json.dumps(request))
+        outcome = run_locally(request, workers, _ParentWatcher(out), environment)
     except LensnegError as error:
-        told = [type(error).__name__, error.what, error.where, error.remedy]
-        write_line(out, {"error": told})
+        write_line(out, {"error": [type(error).__name__, error.what, error.where, error.remedy]})
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     else:

@@ -23,7 +23,7 @@ class Watcher(Protocol):
         """Handle the start of a step of the Spark job."""
 
 
-class NobodyWatches:
+class NoWatcher:
     """A watcher that does nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:

@@ -52,7 +52,18 @@ def publish_manifest(root: str) -> Published:
 
 
 def sample_record(files: RunFiles, record: RunRecord) -> ManifestRecord:
-    """Return the manifest of a run's audited sample, whose files have the same names in both folders."""
+    """Return the manifest of a run's audited sample.
+
+    Parameters
+    ----------
+    files : RunFiles
+    record : RunRecord
+
+    Returns
+    -------
+    ManifestRecord
+        The names of its files are below the run's sample folder, and will be below the manifest's folder.
+    """
     audited = Parts.read(files.audited)
     parts = Parts(**{part: _in_folder(part, audited.part(part)) for part in PARTS})
     return ManifestRecord.of(record, parts, Quotas.read(files.quotas).strata)

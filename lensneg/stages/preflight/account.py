@@ -41,7 +41,7 @@ def _client(service: str) -> Any:
 def account_checks(
     max_concurrency: int, environment: Mapping[str, str] = os.environ, client: Client = _client
 ) -> Iterator[Check]:
-    """Check the account, where the run is on AWS.
+    """Check the account of a run on AWS.
 
     Parameters
     ----------

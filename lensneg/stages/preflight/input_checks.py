@@ -144,14 +144,7 @@ def _probe(info: storage.FileInfo) -> SweepInput | str:
         file = probe_sweep(info)
     except (*_FAILURES, OSError) as error:
         return str(error)
-    return SweepInput(
-        uri=info.uri,
-        size=info.size,
-        etag=info.etag,
-        rows=file.n_rows,
-        release=file.release,
-        row_bytes=file.row_bytes,
-    )
+    return SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
 
 
 def catalogs(found: Inspection) -> Iterator[Check]:
