@@ -40,7 +40,7 @@ def run(
     Parameters
     ----------
     config : str or path-like
-        The config of the science.
+        The science's config.
     sweeps : str or path-like
         The folder or ``s3://`` prefix of the sweep files.
     positives : str or path-like, or a sequence of them
