@@ -297,8 +297,7 @@ def run_here(patch: pytest.MonkeyPatch) -> None:
 
 def draw_no_figures(patch: pytest.MonkeyPatch) -> None:
     """Leave the maps and histograms out of reports: ``lensneg report`` draws them."""
-    patch.setattr(report, "_maps", lambda *_: {})
-    patch.setattr(report, "_histograms", lambda _: defaultdict(str))
+    patch.setattr(report, "_figures", lambda *_: ({}, defaultdict(str)))
 
 
 def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:
