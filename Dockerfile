@@ -1,9 +1,9 @@
-# One image for all functions; template.yaml gives each its command. It holds what the functions need and
-# no more: no Spark, no moto, no command line. The plotting library is for the report alone: lensneg/healpy_without_plots.py
-# keeps healpy from importing it in every function.
+# One image for all functions; template.yaml gives each function its command. The image holds only what the functions
+# need: no Spark, no moto, no command line. Only the report uses matplotlib: lensneg/healpy_without_plots.py keeps
+# healpy from importing it in the other functions.
 #
-# The base is pinned by its dated tag, which AWS does not move. It brings CPython 3.13 in /var/lang and the
-# runtime interface client.
+# The base is pinned by its dated tag, which AWS does not move. It holds CPython 3.13 in /var/lang and the runtime
+# interface client.
 FROM public.ecr.aws/lambda/python:3.13.2026.06.05.14
 
 COPY requirements-lambda.lock /tmp/
@@ -17,14 +17,14 @@ COPY spark ${LAMBDA_TASK_ROOT}/spark
 COPY functions ${LAMBDA_TASK_ROOT}/functions
 COPY lensneg ${LAMBDA_TASK_ROOT}/lensneg
 
-# Compiled here, as Lambda's file system is read-only; readable to the user that Lambda runs it as, whatever
-# the umask of the checkout was.
+# The code is compiled here, because Lambda's file system is read-only. It is made readable for the user that Lambda
+# runs it as, whatever the umask of the checkout was.
 RUN cd "${LAMBDA_TASK_ROOT}" \
     && python3 -m compileall -q functions lensneg \
     && chmod -R a+rX configs statemachine spark functions lensneg
 
-# The report's plots: matplotlib keeps its list of fonts where Lambda lets it write.
+# For the report's plots: matplotlib writes its list of fonts to a folder in which Lambda permits writing.
 ENV MPLCONFIGDIR=/tmp/matplotlib
 
-# Overridden by each function's ImageConfig.
+# The ImageConfig of each function overrides this.
 CMD ["functions.preflight.handler"]

@@ -1,13 +1,13 @@
-# lensneg: everything from Python 3.11 and make.
+# lensneg: all targets need Python 3.11 and make.
 #
-#   make run     a sky, the whole pipeline on it, and a published manifest in build/out
+#   make run     a made-up sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
-#   make check   formatting, lint, types, known vulnerabilities
-#   make faults  the long form of the fault suite: real runs killed, faults of S3, fuzzing (20 minutes)
-#   make image-check  the functions' image, built without an engine and booted (as root, with buildah)
+#   make check   formatting, lint, types, direction of imports, known vulnerabilities
+#   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
+#   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
 #   make deploy  sam build and sam deploy, with the commit written into what will be published
-#   make bench   all benchmarks, side by side: rewrites benchmarks/results.md (20 minutes)
-#   make lock    pin the dependencies anew
+#   make bench   all benchmarks; rewrites benchmarks/results.md (20 minutes)
+#   make lock    pins the dependencies again
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -34,13 +34,13 @@ check: .venv/.dev
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python .ci/audit.py requirements*.lock
 
-# Every fault of tests/faults, and not a few of them as in `make test`; each prints what was injected.
+# All faults of tests/faults; `make test` injects only some of them. Each test prints what was injected.
 FUZZ_SECONDS ?= 120
 faults: .venv/.dev .venv/.fuzz
 	LENSNEG_FAULTS=long $(BIN)/python -m pytest --capture=no tests/faults
 	$(BIN)/python tests/faults/fuzz_reader.py -max_total_time=$(FUZZ_SECONDS)
 
-# With these tools tests/stack leaves nothing out; without them it skips what it cannot do.
+# The tools of tests/stack. Without them it skips the tests that need them.
 .venv-stack: .venv-stack/.done
 
 .venv-stack/.done: requirements-stack.lock tests/stack/package-lock.json .venv/.base
@@ -65,7 +65,7 @@ format: .venv/.dev
 bench: .venv/.bench
 	$(BIN)/python benchmarks/run_all.py
 
-# The environment: what the lock files pin, and the package itself, linked to this checkout.
+# The environment: the packages that the lock files pin, and lensneg itself, linked to this checkout.
 .venv: .venv/.base
 
 .venv/.base: requirements.lock pyproject.toml

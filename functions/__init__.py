@@ -1,1 +1,1 @@
-"""The Lambda functions of the state machine: one thin handler a module, named after its state."""
+"""The Lambda functions of the state machine. Each module has the handler of one state, and its name."""

@@ -1,4 +1,4 @@
-"""CheckSample: gate 3's checks."""
+"""CheckSample: judge the draw at gate 3."""
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -11,7 +11,7 @@ from lensneg.stages.check_sample import check_sample
 
 @task
 def handler(event: TaskEvent) -> Judged:
-    """Judge the draw; ``job_error`` is there where the job failed, ``job`` where it ended well."""
+    """Judge the draw. The state has ``job_error`` if the job failed, and ``job`` if it succeeded."""
     result = check_sample(event.root, event.state.job_error, _job_run(event.state.job))
     summary = read_sample_summary(RunFiles.of_root(event.root))
     if result.gate.passed and summary is not None:
@@ -20,6 +20,6 @@ def handler(event: TaskEvent) -> Judged:
 
 
 def _job_run(job: Json | None) -> JobRun | None:
-    """Return the job run as EMR Serverless describes it, whichever of its APIs the state was told by."""
+    """Return the job run. The state holds its description, or a dict with it under ``JobRun``."""
     described = (job or {}).get("JobRun", job)
     return JobRun.of_emr(described) if described else None

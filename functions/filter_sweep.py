@@ -15,19 +15,19 @@ from lensneg.stages.filter_sweep import filter_item
 
 @task
 def handler(event: TaskEvent) -> ItemDone:
-    """Work on one item; where it fails for a reason that we know, tell gate 2 which."""
+    """Filter one item. If it fails for a known reason, write the reason for gate 2."""
     files, item = RunFiles.of_root(event.root), event.item
     assert item is not None
     try:
         stats = filter_item(load_run(event.root), item)
     except LensnegError as error:
-        _tell_gate_2(files, item, str(error))
+        _write_error(files, item, str(error))
         raise
     except MemoryError:
         remedy = (
             "give the function more (MemorySize in template.yaml), or on one machine take fewer --workers"
         )
-        _tell_gate_2(files, item, f"{item.sweep}: out of memory; {remedy}")
+        _write_error(files, item, f"{item.sweep}: out of memory; {remedy}")
         raise
     metrics.add_metric("ItemsDone", MetricUnit.Count, 1)
     metrics.add_metric("RowsIn", MetricUnit.Count, stats.rows_in)
@@ -36,6 +36,6 @@ def handler(event: TaskEvent) -> ItemDone:
     return ItemDone(item=item.id, rows_in=stats.rows_in, rows_kept=stats.rows_kept)
 
 
-def _tell_gate_2(files: RunFiles, item: Item, message: str) -> None:
-    with suppress(LensnegError, MemoryError):  # where not even that can be written, the error matters more
+def _write_error(files: RunFiles, item: Item, message: str) -> None:
+    with suppress(LensnegError, MemoryError):  # the item's own error matters more
         ItemError(item=item.id, message=message).write(files.error(item.id))

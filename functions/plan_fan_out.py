@@ -1,4 +1,4 @@
-"""PlanFanOut: what the map works from."""
+"""PlanFanOut: plan the map."""
 
 from functions.task import TaskEvent, task
 from lensneg.schema.states import Plan

@@ -1,4 +1,4 @@
-"""PublishManifest: what passed gate 4 moves into view."""
+"""PublishManifest: publish a run that passed gate 4."""
 
 from functions.task import TaskEvent, task
 from lensneg.schema.states import Published

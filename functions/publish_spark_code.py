@@ -1,7 +1,7 @@
-"""PublishSparkCode: the Spark job's code moves from the image into the bucket, when the stack is deployed.
+"""PublishSparkCode: copy the Spark job's code from the image into the bucket when the stack is deployed.
 
-No state of the graph: CloudFormation calls it, as the custom resource SparkCode, and waits for an answer at a
-URL that the event names. Deleting does nothing, as old runs still name their code.
+This is no state of the graph. CloudFormation calls it as the custom resource SparkCode, and waits for an
+answer at a URL that the event names. A deletion does nothing, as old runs still name their code.
 """
 
 import json
@@ -12,16 +12,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions.task import Json, logger
 from lensneg.aws.spark_upload import publish_spark_code
 
-#: What CloudFormation calls the resource until there is code in S3.
+#: The resource's id in CloudFormation until there is code in S3.
 _NOTHING_YET = "no-code"
 
-#: CloudFormation takes an answer of at most 4,096 bytes.
+#: The longest reason, in characters. CloudFormation takes an answer of at most 4,096 bytes.
 _MAX_REASON = 1000
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Json, context: LambdaContext) -> None:
-    """Publish the code, and tell CloudFormation its URI; whatever happens, answer."""
+    """Publish the code, and answer CloudFormation with its URI or with the error."""
     answer = {
         "Status": "SUCCESS",
         "PhysicalResourceId": event.get("PhysicalResourceId", _NOTHING_YET),
@@ -31,7 +31,7 @@ def handler(event: Json, context: LambdaContext) -> None:
         if event["RequestType"] != "Delete":
             uri = publish_spark_code(event["ResourceProperties"]["Destination"])
             answer |= {"PhysicalResourceId": uri, "Data": {"Uri": uri}}
-    except Exception as error:  # unanswered, CloudFormation would wait for its timeout
+    except Exception as error:  # without an answer CloudFormation waits for its timeout
         logger.exception("failed")
         reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
         answer |= {"Status": "FAILED", "Reason": f"{reason}; see log stream {context.log_stream_name}"}

@@ -1,4 +1,4 @@
-"""Quarantine: what failed gate 4 is set aside, with its report."""
+"""Quarantine: mark a run that failed gate 4, and write its report."""
 
 from functions.task import TaskEvent, task
 from lensneg.schema.states import Written
@@ -8,7 +8,7 @@ from lensneg.stages.report import write_report
 
 @task
 def handler(event: TaskEvent) -> Written:
-    """Mark the run's output as unfit, and write the report that shows why."""
+    """Mark the run's output as unfit, and write the report."""
     marked = quarantine(event.root)
     write_report(event.root)
     return marked

@@ -1,4 +1,4 @@
-"""Report: the run's numbers, for machines and for people."""
+"""Report: write a run's report."""
 
 from functions.task import TaskEvent, task
 from lensneg.schema.states import Written

@@ -1,4 +1,4 @@
-"""SummarizeFanOut: what the map found, the quotas, and gate 2's checks."""
+"""SummarizeFanOut: add up the map's results, and judge them at gate 2."""
 
 from functions.task import TaskEvent, task
 from lensneg.schema.gate import Judged
@@ -7,5 +7,5 @@ from lensneg.stages.summarize_fan_out import summarize_fan_out
 
 @task
 def handler(event: TaskEvent) -> Judged:
-    """Add up the map's results; ``map_error`` is there where the Map itself failed."""
+    """Add up the map's results. The state has ``map_error`` if the Map state itself failed."""
     return summarize_fan_out(event.root, event.state.map_error)

@@ -1,7 +1,7 @@
-"""What all handlers share: the event, logs and metrics, and the errors that Step Functions sees.
+"""The parts that all handlers share: the event, logs, metrics and errors.
 
-Logs carry the run, the execution and the item, and never a row of a table. The class name of a raised
-exception is what the state machine's Retry and Catch match.
+Log records carry the run, the execution and the item, and no rows of tables. Retry and Catch of the state
+machine match the class name of an exception.
 """
 
 import logging
@@ -25,18 +25,18 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.record import Record
 from lensneg.schema.states import StateError
 
-#: The stack's name on AWS, so that two stacks in one account are told apart.
+#: The stack's name on AWS, which distinguishes two stacks in one account.
 _SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "lensneg")
 
 _NAMESPACE = "lensneg"
 
-# Most functions have no metrics of their own, and that is as it should be.
+# Most functions have no metrics of their own.
 warnings.filterwarnings("ignore", "No application metrics to publish")
 
 logger = Logger(service=_SERVICE)
 metrics = Metrics(namespace=_NAMESPACE, service=_SERVICE)
 
-# The library's own records come out in the same form, with the same keys.
+# The library's log records get the same form and the same keys.
 log = logging.getLogger("lensneg.task")
 copy_config_to_registered_loggers(source_logger=logger, include={"lensneg"})
 
@@ -45,7 +45,7 @@ Handler = Callable[[Json, LambdaContext], Json]
 
 
 class Caught(BaseModel):
-    """What the graph carries beside the run: how its Map and its job ended."""
+    """The state of the graph: how its Map and its job ended."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -55,18 +55,17 @@ class Caught(BaseModel):
 
 
 class TaskEvent(BaseModel):
-    """What a state of the graph hands to its function.
+    """The event of a function.
 
     Attributes
     ----------
     root : str
-        The run's folder; empty where it is not known yet.
+        The run's folder; empty if it is not known yet.
     execution_arn : str
-        The execution that the function works for.
     item : Item or None
-        Of FilterSweep.
+        The item of FilterSweep.
     input : dict or None
-        The execution's input, of Preflight.
+        The execution's input, for Preflight.
     state : Caught
     """
 
@@ -80,7 +79,7 @@ class TaskEvent(BaseModel):
 
 
 def task(function: Callable[[TaskEvent], Record]) -> Handler:
-    """Make a Lambda handler of a function from an event to a result."""
+    """Turn a function that takes an event and returns a result into a Lambda handler."""
     state = "".join(word.capitalize() for word in function.__module__.rpartition(".")[2].split("_"))
 
     @logger.inject_lambda_context(clear_state=True)
@@ -99,7 +98,7 @@ def task(function: Callable[[TaskEvent], Record]) -> Handler:
             log.error("%s failed: %s: %s", subject, type(error).__name__, error)
             raise
         if isinstance(result, Judged):
-            _tell_verdict(result.gate)
+            _log_verdict(result.gate)
         log.info("%s ended after %.2f s", subject, time.perf_counter() - started)
         return result.as_json()
 
@@ -107,14 +106,14 @@ def task(function: Callable[[TaskEvent], Record]) -> Handler:
 
 
 def _keys(event: TaskEvent) -> dict[str, str]:
-    """Return what every record of an invocation carries."""
+    """Return the keys of every log record of an invocation."""
     run_id = RunFiles.of_root(event.root).run_id if event.root else str((event.input or {}).get("run_id"))
     item = {"item": event.item.id} if event.item else {}
     return {"run_id": run_id, "execution_arn": event.execution_arn, **item}
 
 
-def _tell_verdict(verdict: Verdict) -> None:
-    """Log a gate's verdict, and make it a metric, with a dimension that the others do not have."""
+def _log_verdict(verdict: Verdict) -> None:
+    """Log a gate's verdict, and publish it as a metric with a dimension of its own."""
     if verdict.passed:
         log.info("%s passed", verdict.gate)
     else:

@@ -1,4 +1,4 @@
-"""ValidateManifest: gate 4's checks."""
+"""ValidateManifest: audit the sample at gate 4."""
 
 from functions.task import TaskEvent, task
 from lensneg.schema.gate import Judged
@@ -7,5 +7,5 @@ from lensneg.stages.validate_manifest import validate_manifest
 
 @task
 def handler(event: TaskEvent) -> Judged:
-    """Audit what the draw wrote."""
+    """Audit the sample."""
     return validate_manifest(event.root)

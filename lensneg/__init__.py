@@ -1,4 +1,4 @@
-"""lensneg: negatives for strong-lens finders, drawn from the DESI Legacy Imaging Surveys DR10.
+"""Negatives for strong-lens finders, drawn from the DESI Legacy Imaging Surveys DR10.
 
 The public names load what they need when they are first used, so that ``import lensneg`` costs nothing.
 """

@@ -1,18 +1,18 @@
-"""The global draw, as an EMR Serverless job: up to which priority each stratum and pool is drawn.
+"""The global draw, as an EMR Serverless job: find the last priority that each stratum and pool takes.
 
-Only PySpark and the standard library are imported, and there is no Python UDF: every expression runs in
-the JVM, so nothing has to be installed on EMR and a laptop runs the very same job.
+The job imports PySpark and the standard library alone, and has no Python UDF. Every expression runs in the
+JVM, so nothing has to be installed on EMR, and a laptop runs the same job.
 
     spark-submit sample_negatives.py --run s3://bucket/prefix/runs/<run_id>
 
-It reads ``quotas.json`` (what to draw, and below which priority it lies) and four columns of the pool files
-named there. It writes ``sample/summary.json``: for each stratum and pool the rows drawn and the priority of
-the last. Priorities are a one-to-one function of TARGETID, so this defines the sample, and whoever gathers
-its rows (``lensneg/stages/check_sample``) needs neither ranks nor a sort of the pool.
+It reads ``quotas.json``, with the quotas and thresholds of priority, and four columns of the pool files named
+there. It writes ``sample/summary.json`` with the number of rows of each stratum and pool, and the priority of
+the last one. Priorities are a one-to-one function of TARGETID, so this defines the sample.
+``lensneg/stages/check_sample`` gathers its rows without ranks and without a sort of the pool.
 
-The cost follows the sample: pool files hold the rows of lowest priority in row groups of their own, and
-Parquet's statistics exclude the others. Where a threshold proves too low, that stratum is read again without
-one, so the draw is always exact.
+The cost depends on the size of the sample: pool files hold the rows of lowest priority in row groups of their
+own, and Parquet's statistics exclude the others. If a threshold is too low, the pool is read again without
+that threshold, so the draw is always exact.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from urllib.parse import unquote
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name under which PySpark code knows it)
 
-#: Thresholds that exclude all and nothing: sampling priorities are signed 64-bit integers.
+#: The lowest and highest sampling priority: priorities are signed 64-bit integers.
 PRIORITY_MIN, PRIORITY_MAX = -(2**63), 2**63 - 1
 
-#: What a draw is made from.
+#: The columns that identify a draw.
 KEYS = ("nobs_z_bin", "type_bin", "pool")
 
-#: The columns of pool files that the job reads. Given rather than found, so that no file's footer is read
-#: for them; a file that lacks one is refused when its rows are gathered.
+#: The columns of pool files that the job reads. As they are given, Spark reads no footer to find them. A file
+#: that lacks one is refused when its rows are gathered.
 SCHEMA = "nobs_z_bin string, type_bin string, pool string, sampling_priority long"
 
 STEPS = ("reading the pool", "drawing")
 
 
 class Draw(NamedTuple):
-    """What one stratum takes from one pool."""
+    """The rows that one stratum takes from one pool."""
 
     nobs_z_bin: str
     type_bin: str
@@ -51,7 +51,7 @@ class Draw(NamedTuple):
 
 
 def draws_of(quotas: dict[str, Any]) -> list[Draw]:
-    """Return every stratum and pool of quotas.json that takes any rows."""
+    """Return the strata and pools of quotas.json that take any rows."""
     return [
         Draw(
             stratum["nobs_z_bin"],
@@ -67,7 +67,7 @@ def draws_of(quotas: dict[str, Any]) -> list[Draw]:
 
 
 def table(spark: SparkSession, rows: list[tuple[Any, ...]], names: str) -> DataFrame:
-    """Return a small table that is part of the query: rows sent from Python would cost a Python worker."""
+    """Return a small table as part of the query. Rows sent from Python would need a Python worker."""
     values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
     return spark.sql(f"SELECT * FROM VALUES {values} AS t ({names})")  # noqa: S608 (literals, escaped)
 
@@ -80,8 +80,8 @@ def literal(value: str | int) -> str:
 def candidates_of(pool: DataFrame, draws: list[Draw]) -> DataFrame:
     """Return the rows of the pool that some draw may take, with that draw's number and quota.
 
-    The comparison with the highest threshold is what Parquet skips row groups by. The stratum's own is then
-    looked up, which costs a row the same however many strata there are.
+    Parquet skips row groups by the comparison with the highest threshold. Each row is then compared with its
+    own stratum's threshold, which a join looks up. Its cost does not depend on the number of strata.
     """
     rows = [(*draw[:3], number, draw.quota, draw.threshold) for number, draw in enumerate(draws)]
     names = ", ".join([*KEYS, "draw", "quota", "threshold"])
@@ -96,8 +96,8 @@ def candidates_of(pool: DataFrame, draws: list[Draw]) -> DataFrame:
 class Last(NamedTuple):
     """The last row that a draw takes.
 
-    ``candidates`` are the rows below its threshold, ``sources`` the TARGETIDs among them, ``rows`` how many
-    of those are drawn, and ``priority`` is that of the last one drawn.
+    ``candidates`` is the number of rows up to its threshold, ``sources`` the number of TARGETIDs among them,
+    ``rows`` the number of those that are drawn, and ``priority`` the priority of the last one.
     """
 
     candidates: int
@@ -106,12 +106,12 @@ class Last(NamedTuple):
     priority: int
 
 
-#: Of a draw that finds nothing.
+#: The result of a draw that finds no rows.
 NOTHING = Last(0, 0, 0, PRIORITY_MIN)
 
 
 def last_rows(pool: DataFrame, draws: list[Draw]) -> list[Last]:
-    """Return the last row of each draw: its candidates' priorities, each once, in one sorted array."""
+    """Return the last row of each draw, from a sorted array of its candidates' distinct priorities."""
     if not draws:
         return []
     counted = (
@@ -131,7 +131,7 @@ def last_rows(pool: DataFrame, draws: list[Draw]) -> list[Last]:
 
 
 class Settled(NamedTuple):
-    """The draws as they were made, with the last row of each; ``widened`` are those that were read twice."""
+    """The draws, the last row of each, and the draws whose threshold was too low (``widened``)."""
 
     draws: list[Draw]
     last: list[Last]
@@ -139,9 +139,9 @@ class Settled(NamedTuple):
 
 
 def settle(pool: DataFrame, draws: list[Draw]) -> Settled:
-    """Find for each draw the priority of the last row that it takes.
+    """Find the priority of the last row that each draw takes.
 
-    Where a threshold let through fewer sources than are taken, all are read again, those draws without one.
+    If a threshold lets through fewer sources than the quota, the pool is read again without that threshold.
     """
     last = last_rows(pool, draws)
     short = [
@@ -156,7 +156,7 @@ def settle(pool: DataFrame, draws: list[Draw]) -> Settled:
 
 
 def hadoop_path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
-    """Return a Hadoop path and its file system, which knows S3 and local paths alike."""
+    """Return a Hadoop path and its file system, of S3 or of this machine."""
     jvm = spark.sparkContext._jvm
     assert jvm is not None
     path = jvm.org.apache.hadoop.fs.Path(uri)
@@ -183,20 +183,21 @@ def write_json(spark: SparkSession, uri: str, value: Any) -> None:
 
 
 def read_pool(spark: SparkSession, folder: str, names: list[str]) -> DataFrame:
-    """Return the pool: the files that were counted. A folder is listed at once, files one by one.
+    """Return the pool: the rows of the files that were counted.
 
-    Row groups are skipped by their statistics. Pages are not: within a row group the priorities of all strata
-    are mixed, and to stitch pages together costs more than to decode them.
+    Spark lists a folder with one request and looks up files one by one, so it reads the folder if that holds
+    these files alone. Row groups are skipped by their statistics. Pages are not: a row group mixes the
+    priorities of all strata, and joining the pages that are left takes longer than decoding all of them.
     """
     reader = spark.read.schema(SCHEMA).option("parquet.filter.columnindex.enabled", "false")
     pool = reader.parquet(folder)
     found = {unquote(file.rpartition("/")[2]) for file in pool.inputFiles()}
-    # Items that failed, where that is tolerated, may have left a file behind.
+    # An item that failed, if that is tolerated, may have left a file.
     return pool if found == set(names) else reader.parquet(*(f"{folder}/{name}" for name in names))
 
 
 class Progress:
-    """Says on standard error which step the job is at, and keeps the seconds of each."""
+    """Print the job's steps to standard error, and keep the seconds of each."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -209,13 +210,13 @@ class Progress:
         print(f"lensneg: step {STEPS.index(name) + 1} of {len(STEPS)}: {name}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """End the step under way."""
+        """End the current step."""
         if self._step:
             self.seconds[self._step] = round(time.monotonic() - self._since, 3)
 
 
 def row_groups(quotas: dict[str, Any], draws: list[Draw]) -> dict[str, int]:
-    """Return how many row groups the pool files have, and how many of them the draws had to read.
+    """Return the number of row groups of the pool files, and the number of those that the draws read.
 
     A row group is read if its lowest priority is at or below some draw's threshold.
     """
@@ -226,7 +227,7 @@ def row_groups(quotas: dict[str, Any], draws: list[Draw]) -> dict[str, int]:
 
 
 def sample(spark: SparkSession, root: str) -> dict[str, Any]:
-    """Settle a run's draws; return the summary as written."""
+    """Settle a run's draws, write the summary, and return it."""
     progress = Progress()
     progress.step("reading the pool")
     quotas = read_json(spark, f"{root}/quotas.json")
@@ -261,7 +262,7 @@ def main() -> None:
     arguments = parser.parse_args()
     spark = (
         SparkSession.builder.appName("lensneg sample_negatives")
-        # The plan is simple and its tables small: to plan it anew between stages would only cost time.
+        # The plan is simple and its tables are small, so planning it again between stages only takes time.
         .config("spark.sql.adaptive.enabled", "false")
         .getOrCreate()
     )

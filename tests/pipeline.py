@@ -90,6 +90,14 @@ def machine_with(functions: LocalLambda, emr: Any) -> Iterator[Machine]:
         functions.stop()
 
 
+def states_entered(machine: Machine, name: str) -> list[str]:
+    """The names of the states that an execution entered, in order."""
+    arn = f"{machine._arn.replace(':stateMachine:', ':execution:')}:{name}"
+    pages = machine._client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    events = [event for page in pages for event in page["events"]]
+    return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+
+
 def make_request(
     sky: Path, config: Path, out: Path, run_id: str, mode: str, exclude: tuple[Path, ...] = ()
 ) -> RunRequest:

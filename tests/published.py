@@ -78,7 +78,7 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
     }
     audited = {}
     for part, some in change(rows).items():
-        path = Path(files.sample_folder) / part / "part-0.parquet"
+        path = Path(files.sample_part(part, 0))
         path.parent.mkdir(parents=True)
         table = pa.Table.from_pylist(some, ANNOTATED_SCHEMA)
         pq.write_table(table, path)

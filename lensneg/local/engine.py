@@ -1,16 +1,16 @@
-"""Step Functions on one machine: moto's interpreter, joined to the local Lambda and EMR Serverless.
+"""Step Functions on one machine: moto's interpreter with the local Lambda and EMR Serverless.
 
-All that reaches inside moto is in this module, and moto is pinned to the version it was written for:
+This module alone uses moto's internals, and moto's version is pinned. It changes moto in five ways:
 
-- Lambda tasks go straight to :class:`lensneg.local.lambdas.LocalLambda`: moto makes an AWS client for each
-  and answers it itself, which takes longer than a small item, on a core that has other work;
-- whether an execution still runs is asked of moto's own record, for the same reason;
-- ``emr-serverless:startJobRun.sync``, which moto's interpreter lacks, goes to
-  :class:`lensneg.local.emr.LocalEmrServerless`;
-- ``states:startExecution.sync:2`` exists there, but passes its parameters on under the names that Step
-  Functions gives them and not under botocore's;
-- items.json, which Step Functions itself reads from S3, is put into moto's S3 when it has been planned.
-  No table ever is: those stay on disk.
+- Lambda tasks go to :class:`lensneg.local.lambdas.LocalLambda`. moto would make an AWS client for each task,
+  which takes longer than a small item.
+- The state of an execution is read from moto's record of it, for the same reason.
+- ``emr-serverless:startJobRun.sync``, which moto lacks, goes to
+  :class:`lensneg.local.emr.LocalEmrServerless`.
+- ``states:startExecution.sync:2`` passes its parameters on under botocore's names. moto leaves them under the
+  names of Step Functions.
+- items.json, which Step Functions reads from S3, is put into moto's S3 when it has been planned. Tables stay
+  on disk.
 """
 
 import json
@@ -24,36 +24,20 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import boto3
-from botocore.loaders import Loader
-from botocore.model import OperationModel, ServiceModel
 from moto import mock_aws
-from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
-from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
-    FailureEvent,
-    FailureEventException,
-)
-from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
-from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
-    StatesErrorNameType,
-)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import (
     lambda_eval_utils,
     state_task_factory,
 )
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import (
-    ResourceCondition,
+
+# moto's service for nested executions. It has imported all that a service needs, under short names.
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_sfn as sfn,
 )
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (  # noqa: E501
-    StateTaskServiceCallback,
-)
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
-    StateTaskServiceSfn,
-)
-from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from lensneg import storage
-from lensneg.local.emr import FINAL_STATES, LocalEmrServerless
+from lensneg.local.emr import FINAL_STATES, LocalEmrServerless, operation
 from lensneg.local.lambdas import LocalLambda
 from lensneg.schema.resources import SPARK_JOB, STATE_MACHINE
 
@@ -64,7 +48,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 def substitutions(spark_submit_parameters: str) -> dict[str, str]:
-    """Return the values of the graph's ``${Tokens}`` on one machine; template.yaml has those of AWS."""
+    """Return the values of the graph's ``${Tokens}`` for one machine. template.yaml has those for AWS."""
     functions = re.findall(r"\$\{(\w+)FunctionArn\}", STATE_MACHINE.read_text())
     return {
         **{f"{name}FunctionArn": name for name in functions},
@@ -89,7 +73,7 @@ def render(values: Mapping[str, str]) -> str:
 
 
 class Machine:
-    """The state machine, registered and ready to be executed; see :func:`local_machine`."""
+    """The state machine, registered in moto's interpreter by :func:`local_machine`."""
 
     def __init__(self, spark_submit_parameters: str) -> None:
         self._client = boto3.client("stepfunctions", region_name=_REGION)
@@ -110,31 +94,18 @@ class Machine:
         Returns
         -------
         dict
-            As DescribeExecution gives it: ``status``, ``output``, ``error``, ``cause``.
+            The answer of DescribeExecution: ``status``, ``output``, ``error``, ``cause``.
         """
-        arn = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(data))[
-            "executionArn"
-        ]
+        started = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(data))
+        arn = started["executionArn"]
         record = stepfunctions_parser_backends[_ACCOUNT][_REGION].describe_execution(arn)
         try:
-            while True:
-                if record.status != "RUNNING":
-                    return dict(self._client.describe_execution(executionArn=arn))
+            while record.status == "RUNNING":
                 time.sleep(_POLL_SECONDS)
-        except BaseException:  # Ctrl-C above all: no state may follow the one that is under way
+        except BaseException:  # above all Ctrl-C: no other state may follow the current one
             self._client.stop_execution(executionArn=arn, error="Interrupted", cause="stopped from outside")
             raise
-
-    def states_entered(self, name: str) -> list[str]:
-        """Return the names of the states that an execution entered, in order."""
-        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{name}"
-        pages = self._client.get_paginator("get_execution_history").paginate(executionArn=arn)
-        return [
-            event["stateEnteredEventDetails"]["name"]
-            for page in pages
-            for event in page["events"]
-            if "stateEnteredEventDetails" in event
-        ]
+        return dict(self._client.describe_execution(executionArn=arn))
 
 
 @contextmanager
@@ -143,20 +114,21 @@ def local_machine(
 ) -> Iterator[Machine]:
     """Register the state machine in moto's interpreter, for as long as the context lasts."""
     config: Any = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
+    # A failed task and a Fail state are part of the outcome, so moto need not log them.
+    logging.getLogger("moto").setLevel(logging.CRITICAL)
     with (
-        # Someone's own S3 endpoint is for the sweeps, which the functions read; moto answers only for AWS's.
+        # The functions read sweeps from the user's own S3 endpoint. moto answers only for AWS's.
         patch.dict(os.environ, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}),
         mock_aws(config=config),
         patch.object(lambda_eval_utils, "_invoke_lambda_function", _lambda_invoker(functions)),
         patch.object(state_task_factory, "state_task_service_for", _task_services(emr)),
     ):
-        _silence_moto()
         boto3.client("s3", region_name=_REGION).create_bucket(Bucket="local")
         yield Machine(spark_submit_parameters)
 
 
 def _lambda_invoker(functions: LocalLambda) -> Callable[..., dict[str, Any]]:
-    """Return what stands in for moto's call of the Lambda API; it answers as that does."""
+    """Return a replacement for moto's call of the Lambda API, with the same answers."""
 
     def invoke(parameters: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         name, body = parameters["FunctionName"], parameters["Payload"]
@@ -166,60 +138,45 @@ def _lambda_invoker(functions: LocalLambda) -> Callable[..., dict[str, Any]]:
         if error is not None:
             return {**answer, "FunctionError": "Unhandled", "Payload": error}
         if name == "PlanFanOut" and result["bucket"] == "local":
-            _serve_items(result["bucket"], result["key"])
+            # The Map's ItemReader reads items.json from moto's S3.
+            key, s3 = result["key"], boto3.client("s3", region_name=_REGION)
+            s3.put_object(Bucket="local", Key=key, Body=storage.read_bytes(f"/{key}"))
         return {**answer, "Payload": result}
 
     return invoke
 
 
-def _serve_items(bucket: str, key: str) -> None:
-    """Put a planned items.json where the Map's ItemReader looks for it."""
-    boto3.client("s3", region_name=_REGION).put_object(
-        Bucket=bucket, Key=key, Body=storage.read_bytes(f"/{key}")
-    )
-
-
-def _silence_moto() -> None:
-    """Keep moto's interpreter from logging what the outcome says anyway: a Fail state, a failed task."""
-    logging.getLogger("moto").setLevel(logging.CRITICAL)
-
-
-def _operation(service: str, name: str) -> OperationModel:
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service).operation_model(name)
-
-
 def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
-    """Return moto's factory of task services, with EMR Serverless added and nested executions mended."""
+    """Return moto's factory of task services, with EMR Serverless and with working nested executions."""
     original = state_task_factory.state_task_service_for
-    start_shape = _operation("emr-serverless", "StartJobRun").input_shape
-    assert start_shape is not None
+    start_shape = operation("emr-serverless", "StartJobRun").input_shape
     start_parameters = {name[0].upper() + name[1:] for name in start_shape.members}
 
     class WithoutTokens:
-        """No thread that waits for a task's token: nobody sends one, and at a stop it would fail aloud."""
+        """A service whose tasks do not wait for a token in a thread. At a stop that thread would fail."""
 
         def _eval_sync(self, **arguments: Any) -> Any:
             return super()._eval_sync(**{**arguments, "callback_endpoint": None})  # type: ignore[misc]
 
-    class StateTaskServiceStartExecution(WithoutTokens, StateTaskServiceSfn):  # type: ignore[misc]
+    class StartExecution(WithoutTokens, sfn.StateTaskServiceSfn):  # type: ignore[misc]
         """``arn:aws:states:::states:startExecution.sync:2``."""
 
         def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
             super()._normalise_parameters(parameters)
-            self._to_boto_request(parameters, _operation("stepfunctions", "StartExecution").input_shape)
+            self._to_boto_request(parameters, operation("stepfunctions", "StartExecution").input_shape)
 
         def _normalise_response(
             self, response: Any, boto_service_name: str | None = None, service_action_name: str | None = None
         ) -> None:
             name = "DescribeExecution" if service_action_name == "describe_execution" else "StartExecution"
-            self._from_boto_response(response, _operation("stepfunctions", name).output_shape)
+            self._from_boto_response(response, operation("stepfunctions", name).output_shape)
 
-    class StateTaskServiceEmrServerless(WithoutTokens, StateTaskServiceCallback):  # type: ignore[misc]
+    class StartJobRun(WithoutTokens, sfn.StateTaskServiceCallback):  # type: ignore[misc]
         """``arn:aws:states:::emr-serverless:startJobRun.sync``."""
 
         def __init__(self) -> None:
-            # moto's base class expects every callback service to know task tokens.
-            super().__init__({ResourceCondition.Sync, ResourceCondition.WaitForTaskToken})
+            # moto's base class expects that every callback service supports task tokens.
+            super().__init__({sfn.ResourceCondition.Sync, sfn.ResourceCondition.WaitForTaskToken})
 
         def _get_supported_parameters(self) -> set[str]:
             return start_parameters
@@ -227,22 +184,10 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
         def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
             self._to_boto_request(parameters, start_shape)
 
-        def _eval_service_task(
-            self,
-            env: Any,
-            resource_runtime_part: Any,
-            normalised_parameters: Any,
-            state_credentials: Any,
-        ) -> None:
+        def _eval_service_task(self, env: Any, normalised_parameters: Any, **_: Any) -> None:
             env.stack.append(emr.start_job_run(**normalised_parameters))
 
-        def _build_sync_resolver(
-            self,
-            env: Any,
-            resource_runtime_part: Any,
-            normalised_parameters: Any,
-            state_credentials: Any,
-        ) -> Callable[[], Any]:
+        def _build_sync_resolver(self, env: Any, **_: Any) -> Callable[[], Any]:
             job_run_id = env.stack.pop()["JobRunId"]
 
             def resolve() -> dict[str, Any] | None:
@@ -251,31 +196,27 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
                     return None
                 if run.state == "SUCCESS":
                     return {"JobRun": run.describe()}
-                raise FailureEventException(self._failed(env, run.describe()))
+                failed = sfn.StatesErrorNameType.StatesTaskFailed
+                details = sfn.TaskFailedEventDetails(
+                    resource=self._get_sfn_resource(),
+                    resourceType=self._get_sfn_resource_type(),
+                    error=failed.to_name(),
+                    cause=json.dumps(run.describe()),
+                )
+                raise sfn.FailureEventException(
+                    sfn.FailureEvent(
+                        env=env,
+                        error_name=sfn.StatesErrorName(typ=failed),
+                        event_type=sfn.HistoryEventType.TaskFailed,
+                        event_details=sfn.EventDetails(taskFailedEventDetails=details),
+                    )
+                )
 
             return resolve
 
-        def _failed(self, env: Any, description: dict[str, Any]) -> Any:
-            failed = StatesErrorNameType.StatesTaskFailed
-            return FailureEvent(
-                env=env,
-                error_name=StatesErrorName(typ=failed),
-                event_type=HistoryEventType.TaskFailed,
-                event_details=EventDetails(
-                    taskFailedEventDetails=TaskFailedEventDetails(
-                        resource=self._get_sfn_resource(),
-                        resourceType=self._get_sfn_resource_type(),
-                        error=failed.to_name(),
-                        cause=json.dumps(description),
-                    )
-                ),
-            )
+    added = {"emr-serverless": StartJobRun, "states": StartExecution}
 
     def state_task_service_for(service_name: str) -> Any:
-        if service_name == "emr-serverless":
-            return StateTaskServiceEmrServerless()
-        if service_name == "states":
-            return StateTaskServiceStartExecution()
-        return original(service_name=service_name)
+        return added[service_name]() if service_name in added else original(service_name=service_name)
 
     return state_task_service_for

@@ -1,10 +1,9 @@
-"""Lambda on one machine: the real handlers of ``functions/`` in worker processes."""
+"""Lambda on one machine: the handlers of ``functions/`` in worker processes."""
 
 import json
 import logging
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -17,55 +16,53 @@ from lensneg.schema.resources import PACKAGE, ROOT
 
 _log = logging.getLogger(__name__)
 
-#: As long as the state machine waits for a task, and the longest that AWS lets a function run.
+#: The time that the state machine waits for a task, and the longest time that a function may run on AWS.
 _TIMEOUT_SECONDS: Final = 900.0
 
 
 class Invocation(NamedTuple):
-    """What an invocation came to: a result, or an error as Lambda reports it."""
+    """The outcome of an invocation: a result, or an error in Lambda's form."""
 
     result: Any = None
     error: dict[str, str] | None = None
 
 
 def map_concurrency(workers: int) -> int:
-    """Return how many items of a map to have under way for so many processes.
+    """Return how many items of a map the state machine should start at once.
 
-    One more than there are processes waits for the first that is free: otherwise each would wait, item after
-    item, for the interpreter of the state machine.
+    One item more than there are processes waits for a free one. Without it, each process would wait for the
+    state machine's interpreter after each item.
     """
     return workers + 1
 
 
 class WorkerLostError(Exception):
-    """The process that ran a handler has ended."""
+    """The process of a handler has ended, or must be ended; with Lambda's error type and message."""
 
 
 class Worker:
-    """A worker process, started when it is first needed.
+    """A worker process. It is started when it is first needed.
 
     Parameters
     ----------
-    environment : mapping of str to str
-    log_folder : Path
-        Where it keeps its log.
-    number : int
-        Of the log.
+    environment : dict of str to str
+    log : Path
+        The file of its log.
     """
 
     #: The program that the process runs.
     program: str = worker.__file__
 
-    def __init__(self, environment: Mapping[str, str], log_folder: Path, number: int) -> None:
-        self._environment, self._log = dict(environment), log_folder / f"worker-{number}.log"
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self._environment, self._log = environment, log
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self.process: subprocess.Popen[str] | None = None
-        #: Set once the process has imported what the map needs; see :meth:`warm_up`.
+        #: Is set when the process has imported what the map needs; see :meth:`warm_up`.
         self.ready = threading.Event()
 
     def start(self) -> subprocess.Popen[str]:
-        """Start the process, if it is not running yet."""
+        """Start the process, unless it is running."""
         with self._lock:
             if self.process is None:
                 self.process = subprocess.Popen(
@@ -80,85 +77,77 @@ class Worker:
             return self.process
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
-        """Take what the process says: its log records, and its answers."""
+        """Read the process's log records and answers."""
         assert process.stdout is not None
         for line in process.stdout:
-            told = json.loads(line)
-            if "log" in told:
-                name, level, message = told["log"]
+            value = json.loads(line)
+            if "log" in value:
+                name, level, message = value["log"]
                 logging.getLogger(name).log(level, "%s", message)
-            elif "ready" in told:
+            elif "ready" in value:
                 self.ready.set()
             else:
-                self._answers.put(told)
+                self._answers.put(value)
         self._answers.put(None)
 
     def warm_up(self) -> threading.Event:
-        """Let the process import what the map needs; return what is set when it has."""
+        """Make the process import what the map needs. The event is set when it has done so."""
         self._send("", "")
         return self.ready
 
     def _send(self, function_name: str, body: str) -> None:
         stdin = self.start().stdin
         assert stdin is not None
-        try:
-            stdin.write(json.dumps([function_name, body]) + "\n")
-            stdin.flush()
-        except BrokenPipeError as error:
-            raise WorkerLostError("it has ended") from error
+        stdin.write(json.dumps([function_name, body]) + "\n")
+        stdin.flush()
 
     def call(self, function_name: str, body: str, seconds: float) -> Invocation:
         """Run a handler.
 
         Raises
         ------
-        TimeoutError
-            If it takes longer than ``seconds``.
         WorkerLostError
-            If the process ends.
+            If the process ends, or the handler takes longer than ``seconds``.
         """
-        self._send(function_name, body)
+        lost = f"the process that ran {function_name} was ended"
         try:
+            self._send(function_name, body)
             answer = self._answers.get(timeout=seconds)
+        except BrokenPipeError as error:
+            raise WorkerLostError("Runtime.ExitError", f"{lost} (it has ended)") from error
         except queue.Empty:
-            raise TimeoutError from None
+            late = f"{function_name} took more than {seconds:g} s and was ended"
+            raise WorkerLostError("Sandbox.Timedout", late) from None
         if answer is None:
-            raise WorkerLostError(f"exit code {self.start().wait()}")
+            raise WorkerLostError("Runtime.ExitError", f"{lost} (exit code {self.start().wait()})")
         return Invocation(**answer)
 
-    def end(self, number: signal.Signals) -> None:
-        """End the process by a signal, and with -9 where that is not enough."""
-        process = self.process
-        if process is None:
-            return
-        process.send_signal(number)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    def end(self) -> None:
+        """Kill the process, if it was started."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
 class LocalLambda:
-    """Invokes handlers, each in a process that does one thing at a time, as a Lambda sandbox does.
+    """Invoke handlers in processes, each of which runs one handler at a time.
 
-    A process that is lost, or that takes too long and is killed for it, costs the invocation that it was at
-    and no other; another process takes its place.
+    If a process ends, or takes too long and is killed, its invocation fails. Another process replaces it.
 
     Parameters
     ----------
     workers : int
-        Processes. None is started before it is needed or :meth:`warm_up` is called, and one that has worked
-        is taken first.
+        The number of processes. A process is started when it is needed, or by :meth:`warm_up`. One that is
+        started is taken first.
     log_folder : Path
-        Where each process keeps its log.
+        The folder of the processes' logs.
     on_done : callable, optional
         Called with a function's name, its event and the :class:`Invocation` after each invocation, in the
         thread that invoked it.
     timeout_seconds : float
-        How long an invocation may take.
+        The longest time that an invocation may take.
     environment : mapping of str to str, optional
-        Of the processes; by default that of this one.
+        The environment of the processes; by default that of this process.
     """
 
     def __init__(
@@ -170,11 +159,10 @@ class LocalLambda:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         log_folder.mkdir(parents=True, exist_ok=True)
-        self.workers = workers
         self.timeout_seconds = timeout_seconds
         self._on_done = on_done
         self._log_folder = log_folder
-        # Taken before moto puts its dummy credentials there: sweeps may well lie in a real bucket.
+        # A copy: moto will put dummy credentials into this process's environment, and sweeps may lie in S3.
         self._environment = dict(os.environ if environment is None else environment)
         self._lock = threading.Lock()
         self._stopped = False
@@ -186,17 +174,17 @@ class LocalLambda:
 
     def _new_worker(self) -> Worker:
         self._started += 1
-        fresh = Worker(self._environment, self._log_folder, self._started)
+        fresh = Worker(self._environment, self._log_folder / f"worker-{self._started}.log")
         self._all.add(fresh)
         return fresh
 
     def warm_up(self) -> list[threading.Event]:
-        """Start all processes, and let them import what the map needs while others are at work.
+        """Start all processes, and make them import what the map needs while other tasks run.
 
         Returns
         -------
         list of threading.Event
-            Set when the processes are ready. Nobody has to wait: an invocation does.
+            Set when the processes are ready. There is no need to wait: invocations do.
         """
         return [each.warm_up() for each in list(self._all)]
 
@@ -205,13 +193,9 @@ class LocalLambda:
         mine = self._free.get()
         try:
             invocation = self._run(mine, function_name, body)
-        except TimeoutError:
-            message = f"{function_name} took more than {self.timeout_seconds:g} s and was ended"
-            invocation = Invocation(error={"errorType": "Sandbox.Timedout", "errorMessage": message})
-            mine = self._replace(mine)
-        except WorkerLostError as error:
-            message = f"the process that ran {function_name} was ended ({error})"
-            invocation = Invocation(error={"errorType": "Runtime.ExitError", "errorMessage": message})
+        except WorkerLostError as lost:
+            kind, message = lost.args
+            invocation = Invocation(error={"errorType": kind, "errorMessage": message})
             mine = self._replace(mine)
         finally:
             self._free.put(mine)
@@ -223,19 +207,19 @@ class LocalLambda:
         return mine.call(function_name, body, self.timeout_seconds)
 
     def _replace(self, lost: Worker) -> Worker:
-        """Return what takes the place of a process: another, or, once all has been stopped, itself."""
+        """Return the process that replaces a lost one. After :meth:`stop` that is the lost one itself."""
         _log.warning("another process takes the place of one that was lost or took too long")
         with self._lock:
             if self._stopped:
                 return lost
-            lost.end(signal.SIGKILL)
+            lost.end()
             self._all.discard(lost)
             return self._new_worker()
 
     def stop(self) -> None:
-        """End all worker processes at once; whatever is invoked after that fails."""
+        """Kill all worker processes. Every invocation after that fails."""
         with self._lock:
             self._stopped = True
             workers = list(self._all)
         for each in workers:
-            each.end(signal.SIGKILL)
+            each.end()

@@ -1,4 +1,4 @@
-"""One process at a time works on a run: two would write the draw into one folder."""
+"""The lock of a run's folder: one process at a time works on a run."""
 
 import fcntl
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 
-#: In the run's folder, hidden: it is no file of the run.
-LOCK_NAME = ".lock"
+#: The name of the lock file. It is hidden, because it is no file of the run.
+_LOCK_NAME = ".lock"
 
 
 @contextmanager
 def locked(*runs: RunFiles) -> Iterator[None]:
-    """Hold the locks of some runs. The system releases them with the process, however it ends.
+    """Hold the locks of some runs. The system releases them when the process ends, even if it is killed.
 
     Raises
     ------
@@ -24,27 +24,19 @@ def locked(*runs: RunFiles) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for files in runs:
-            stack.enter_context(_locked(files))
+            path = Path(files.root, _LOCK_NAME)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            stack.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.read(handle, 20).decode(errors="replace").strip()
+                raise InputError(
+                    f"process {holder or 'unknown'} is at work on this run",
+                    where=files.root,
+                    remedy="wait for its end, or choose another run id",
+                ) from error
+            os.ftruncate(handle, 0)
+            os.write(handle, b"%d\n" % os.getpid())
         yield
-
-
-@contextmanager
-def _locked(files: RunFiles) -> Iterator[None]:
-    path = Path(files.root, LOCK_NAME)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(handle, 20).decode(errors="replace").strip()
-            raise InputError(
-                f"process {holder or 'unknown'} is at work on this run",
-                where=files.root,
-                remedy="wait for its end, or choose another run id",
-            ) from error
-        os.ftruncate(handle, 0)
-        os.write(handle, b"%d\n" % os.getpid())
-        yield
-    finally:
-        os.close(handle)

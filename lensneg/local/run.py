@@ -1,4 +1,4 @@
-"""A run on this machine, as a call: what ``lensneg run`` and ``lensneg.run`` do."""
+"""Run the state machine on this machine: ``lensneg.run``, and the work of ``lensneg run``."""
 
 import os
 from collections.abc import Sequence
@@ -8,17 +8,15 @@ from pathlib import Path
 from lensneg import storage
 from lensneg.errors import GateFailedError, InputError, RunStateError
 from lensneg.local.run_process import run_in_process
-from lensneg.local.watcher import NobodyWatches, Outcome, Watcher
-from lensneg.schema.columns import PARTS
+from lensneg.local.watcher import NoWatcher, Outcome, Watcher
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
-from lensneg.schema.layout import RunFiles
-from lensneg.schema.manifest import MANIFEST_NAME, Manifest, ManifestPart, ManifestRecord, Parts
-from lensneg.schema.quotas import Quotas
+from lensneg.schema.manifest import MANIFEST_NAME, Manifest
 from lensneg.schema.request import Mode, RunRequest
 from lensneg.schema.run import RunRecord
+from lensneg.stages.publish_manifest import sample_record
 
-#: What a user may give as one path or as several.
+#: One path or several.
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
@@ -36,43 +34,43 @@ def run(
 ) -> Manifest:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
-    The run has a process of its own, so it may be called from a script, a notebook or a thread, and leaves
-    the caller's environment, signal handlers and boto3 sessions as they are. It logs under ``lensneg``.
+    The run has a process of its own. It can be called from a script, a notebook or a thread, and leaves the
+    caller's environment, signal handlers and boto3 sessions as they are. It logs under ``lensneg``.
 
     Parameters
     ----------
     config : str or path-like
         The science's config.
     sweeps : str or path-like
-        Folder or ``s3://`` prefix of the sweep files.
+        The folder or ``s3://`` prefix of the sweep files.
     positives : str or path-like, or a sequence of them
         Catalogues of known lenses to draw negatives for, each as ``FILE?option=value``.
     out : str or path-like
-        Output folder, shared by all runs.
+        The output folder, shared by all runs.
     exclude : str or path-like, or a sequence of them
-        Further catalogues to keep clear of.
+        Further catalogues: no negative is drawn near their positions.
     mode : {"test-then-full", "full", "test"}
-        A mini-test on a few files, everything, or one after the other.
+        A mini-test on a few files, a run on all files, or both in turn.
     run_id : str, optional
-        Name of the run; by default the time. The name of an unfinished run continues it.
+        The name of the run; by default the time. The name of an unfinished run continues it.
     workers : int, optional
-        Processes; by default one a core.
+        The number of processes; by default one for each core.
     watcher : Watcher, optional
-        Is told how the run goes on.
+        Its methods are called as the run goes on.
 
     Returns
     -------
     Manifest
-        The published manifest; of a mini-test, which publishes nothing, the sample that it made.
+        The published manifest. A mini-test publishes nothing; then it is the mini-test's sample.
 
     Raises
     ------
     InputError
         If an argument is wrong.
     GateFailedError
-        If a gate did not pass; it says which checks failed and what to do.
+        If a gate did not pass. The message names the checks that failed and their remedies.
     LensnegError
-        If the run itself broke; the same run id continues it.
+        If the run ended early. The same run id continues it.
 
     Examples
     --------
@@ -87,15 +85,9 @@ def run(
     3227
     """
     request = make_request(
-        config=config,
-        sweeps=sweeps,
-        positives=positives,
-        exclude=exclude,
-        out=out,
-        mode=mode,
-        run_id=run_id,
+        config=config, sweeps=sweeps, positives=positives, exclude=exclude, out=out, mode=mode, run_id=run_id
     )
-    outcome = execute(request, workers, watcher or NobodyWatches())
+    outcome = execute(request, workers, watcher or NoWatcher())
     if outcome.error in GATE_NAMES.values():
         raise GateFailedError(f"{outcome.error}: {outcome.cause}", where=outcome.files.root)
     if outcome.status != "SUCCEEDED":
@@ -103,7 +95,10 @@ def run(
         what = f"{outcome.status}: {outcome.error}: {outcome.cause}"
         raise RunStateError(what, where=outcome.files.root, remedy=remedy)
     files = outcome.files
-    return sample_of_mini_test(files) if mode == "test" else Manifest.open(files.manifest)
+    if mode != "test":
+        return Manifest.open(files.manifest)
+    record = sample_record(files, RunRecord.read(files.run))
+    return Manifest(storage.join(files.sample_folder, MANIFEST_NAME), record)
 
 
 def make_request(
@@ -116,12 +111,12 @@ def make_request(
     mode: Mode,
     run_id: str | None,
 ) -> RunRequest:
-    """Return the request of a run; refuse at once what can be seen to be wrong. Gate 1 looks closer.
+    """Return the request of a run, after a quick check of the arguments. Gate 1 checks the inputs.
 
     Raises
     ------
     InputError
-        Naming the option, what is wrong with it, and what to do.
+        If an argument is wrong. The message names the option, the fault and the remedy.
     """
     request = RunRequest.of_input(
         {
@@ -168,22 +163,7 @@ def _check(request: RunRequest) -> None:
 
 
 def execute(request: RunRequest, workers: int | None, watcher: Watcher) -> Outcome:
-    """Execute the state machine for a request, with as many workers as there are cores by default."""
-    return run_in_process(request, workers or cores(), watcher)
-
-
-def cores() -> int:
-    """Return the cores that this process may use: on a cluster node, often not all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def sample_of_mini_test(files: RunFiles) -> Manifest:
-    """Return what a mini-test drew, as a manifest that is not published."""
-    parts = {part: _below(part, Parts.read(files.audited).part(part)) for part in PARTS}
-    record = ManifestRecord.of(RunRecord.read(files.run), Parts(**parts), Quotas.read(files.quotas).strata)
-    return Manifest(storage.join(files.sample_folder, MANIFEST_NAME), record)
-
-
-def _below(part: str, listed: ManifestPart) -> ManifestPart:
-    named = [file.model_copy(update={"name": f"{part}/{file.name}"}) for file in listed.files]
-    return listed.model_copy(update={"files": tuple(named)})
+    """Execute the state machine for a request, by default with one worker for each core."""
+    if workers is None and hasattr(os, "sched_getaffinity"):
+        workers = len(os.sched_getaffinity(0))  # on a cluster node often not all cores
+    return run_in_process(request, workers or os.cpu_count() or 1, watcher)

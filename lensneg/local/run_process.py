@@ -1,9 +1,10 @@
-"""A whole run on one machine, in a process of its own.
+"""A run in a process of its own.
 
-The run patches boto3, sets variables and starts processes; in a process of its own it leaves the caller's
-environment, signal handlers and boto3 sessions as they are, and works from a script, a notebook or a thread.
-The process reads the request from its standard input and tells on its standard output, a line of JSON each,
-how the run goes on. It ends, with all that it has started, when its input is closed.
+A run patches boto3, sets variables and starts processes. In a process of its own it leaves the caller's
+environment, signal handlers and boto3 sessions as they are, so a script, a notebook or a thread can call it.
+The process reads the request from its standard input. It writes log records, progress and the outcome
+to its standard output, one line of JSON each. When its input is closed, it ends itself and all processes that
+it started.
 """
 
 import json
@@ -25,10 +26,10 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.resources import PACKAGE
 
-#: What the process may take to end all that it has started.
+#: The time that the process gets to end all processes that it started.
 _SECONDS_TO_END: Final = 20
 
-#: The process's own program. It is given the folder of the package, as it may not be installed.
+#: The program of the process. Its argument is the folder of the package, which may not be installed.
 _PROGRAM: Final = (
     "import sys; sys.path[:0] = sys.argv[1:2]; from lensneg.local.run_process import main; main()"
 )
@@ -47,12 +48,15 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     Raises
     ------
     LensnegError
-        What :func:`lensneg.local.runner.run_locally` raises, and RunStateError if the process is lost.
+        The errors of :func:`lensneg.local.runner.run_locally`, and RunStateError if the process is lost.
     """
     files = RunFiles(request.out, request.run_id)
     log = Path(files.root) / "logs" / "run.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
+    # Without the variables of AWS and moto. The worker processes get them, as the sweeps may lie in S3.
+    removed = ("AWS_", "BOTO", "MOTO_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     with (
         log.open("ab") as stderr,
         subprocess.Popen(
@@ -62,8 +66,8 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
             stderr=stderr,
             text=True,
             encoding="utf-8",
-            env=engine_environment(os.environ),
-            start_new_session=True,  # Ctrl-C is for the caller, who then ends the run
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the caller alone, which then ends the run
         ) as process,
     ):
         assert process.stdin is not None
@@ -74,17 +78,17 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             for line in process.stdout:
-                kind, told = json.loads(line).popitem()
+                kind, value = json.loads(line).popitem()
                 if kind == "log":
-                    name, level, message = told
+                    name, level, message = value
                     logging.getLogger(name).log(level, "%s", message)
                 elif kind == "outcome":
-                    return Outcome(**told, files=files)
+                    return Outcome(**value, files=files)
                 elif kind == "error":
-                    name, *fields = told
-                    raise getattr(errors, name)(fields[0], where=fields[1], remedy=fields[2])
+                    name, what, where, remedy = value
+                    raise getattr(errors, name)(what, where=where, remedy=remedy)
                 else:
-                    getattr(watcher, kind)(*told)
+                    getattr(watcher, kind)(*value)
         finally:
             _end(process)
     raise RunStateError(
@@ -95,7 +99,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Close the process's input, which ends the run, and wait for that."""
+    """Close the process's input, which ends the run, and wait for its end."""
     assert process.stdin is not None
     process.stdin.close()
     try:
@@ -104,53 +108,42 @@ def _end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def engine_environment(environment: os._Environ[str]) -> dict[str, str]:
-    """Return the environment of the run's process: the caller's, without what is meant for AWS or moto.
-
-    Its worker processes get the caller's own, as the sweeps may lie in S3.
-    """
-    theirs = ("AWS_", "BOTO", "MOTO_")
-    return {name: value for name, value in environment.items() if not name.startswith(theirs)}
-
-
-class _Teller:
-    """A watcher that tells the parent process."""
+class _ParentWatcher:
+    """A watcher that writes to the parent process."""
 
     def __init__(self, out: Any) -> None:
         self._out = out
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *told: write_line(self._out, {name: told})
+        return lambda *values: write_line(self._out, {name: values})
 
 
 def _end_with_parent() -> None:
-    """Unwind the run when the input is closed."""
+    """Interrupt the run when the input is closed."""
     while sys.stdin.readline():
         pass
     signal.raise_signal(signal.SIGINT)
 
 
 def main() -> None:
-    """Make the run that the standard input asks for."""
-    from lensneg.local.runner import run_locally  # and with it moto, of which the caller must see nothing
+    """Read a request from the standard input, and run it."""
+    from lensneg.local.runner import run_locally  # imports moto, which the caller's process must not do
 
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what anything prints goes to the log
+    os.dup2(2, 1)  # all other output goes to the log
     request, workers, environment, level = json.loads(sys.stdin.readline())
     library = logging.getLogger("lensneg")
     library.setLevel(level)
     library.addHandler(LineHandler(out))
-    # The workers log at this level, too, and at least what their logs are to hold.
+    # The workers log at this level, too, and at least at INFO, for their own log files.
     environment["POWERTOOLS_LOG_LEVEL"] = logging.getLevelName(min(level, logging.INFO))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        outcome = run_locally(
-            RunRequest.model_validate_json(json.dumps(request)), workers, _Teller(out), environment
-        )
+        request = RunRequest.model_validate_json(json.dumps(request))
+        outcome = run_locally(request, workers, _ParentWatcher(out), environment)
     except LensnegError as error:
-        told = [type(error).__name__, error.what, error.where, error.remedy]
-        write_line(out, {"error": told})
+        write_line(out, {"error": [type(error).__name__, error.what, error.where, error.remedy]})
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     else:

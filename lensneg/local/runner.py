@@ -1,6 +1,5 @@
-"""A whole run on one machine, in this process: the state machine with local Lambda and EMR Serverless."""
+"""A run in this process: the state machine with the local Lambda and the local EMR Serverless."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,17 +23,17 @@ def run_locally(
     Parameters
     ----------
     request : RunRequest
-        Its output prefix must be a local folder: tables stay on disk.
+        Its output must be a local folder, as tables stay on disk.
     workers : int
         Processes of the map, and cores of the Spark job.
     watcher : Watcher
     environment : mapping of str to str, optional
-        Of the worker processes; by default that of this one.
+        The environment of the worker processes; by default that of this process.
 
     Raises
     ------
     InputError
-        If another process is at work on the run.
+        If another process works on the run.
     """
     files = RunFiles(request.out, request.run_id)
     request = request.model_copy(update={"max_concurrency": map_concurrency(workers)})
@@ -55,7 +54,7 @@ def run_locally(
 def machine(
     workers: int, log_folder: Path, watcher: Watcher, environment: Mapping[str, str] | None = None
 ) -> Iterator[Machine]:
-    """Set up the state machine with local Lambda and EMR; end all their processes at the end."""
+    """Set up the state machine with the local Lambda and EMR, and end all their processes at the end."""
 
     def on_done(function_name: str, event: Any, invocation: Invocation) -> None:
         if function_name == "FilterSweep":
@@ -65,12 +64,12 @@ def machine(
         if function_name == "PlanFanOut" and invocation.error is None:
             watcher.planned(event["root"], invocation.result["count"])
 
-    functions = LocalLambda(workers, log_folder, on_done, environment=environment or os.environ)
+    functions = LocalLambda(workers, log_folder, on_done, environment=environment)
     emr = LocalEmrServerless(log_folder, watcher.draw_step)
     with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
         try:
             functions.warm_up()
             yield state_machine
-        finally:  # within the mock, so that nothing that is still on its way reaches a real account
+        finally:  # before moto stops, or a late call would go to a real account
             emr.stop()
             functions.stop()

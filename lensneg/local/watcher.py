@@ -1,5 +1,6 @@
-"""Who is told how a run goes on, and how it ended."""
+"""Watchers of a run's progress, and the outcome of a run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,40 +8,31 @@ from lensneg.schema.layout import RunFiles
 
 
 class Watcher(Protocol):
-    """Is told how a run goes on, from several threads."""
+    """An object whose methods are called as a run goes on, from several threads."""
 
     def planned(self, root: str, items: int) -> None:
-        """Hear how many items a map has."""
+        """Handle the start of a map."""
 
     def filtered(self, root: str, failed: bool) -> None:
-        """Hear that the task of an item has ended."""
+        """Handle the end of an item's task."""
 
     def reached(self, state: str) -> None:
-        """Hear that a task of the graph has ended."""
+        """Handle the end of another task of the graph."""
 
     def draw_step(self, step: int, steps: int, name: str) -> None:
-        """Hear at which step the Spark job is."""
+        """Handle the start of a step of the Spark job."""
 
 
-class NobodyWatches:
-    """A watcher that looks away."""
+class NoWatcher:
+    """A watcher that does nothing."""
 
-    def planned(self, root: str, items: int) -> None:
-        """Hear how many items a map has."""
-
-    def filtered(self, root: str, failed: bool) -> None:
-        """Hear that the task of an item has ended."""
-
-    def reached(self, state: str) -> None:
-        """Hear that a task of the graph has ended."""
-
-    def draw_step(self, step: int, steps: int, name: str) -> None:
-        """Hear at which step the Spark job is."""
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the execution's status, and, where it failed, its error and cause."""
+    """The outcome of a run: the execution's status, and its error and cause if it failed."""
 
     status: str
     error: str

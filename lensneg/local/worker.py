@@ -1,11 +1,10 @@
-"""A process of the local Lambda: runs handlers, one at a time, as a Lambda sandbox does.
+"""A process of the local Lambda, which runs one handler at a time, like a Lambda sandbox.
 
     python worker.py PACKAGE_FOLDER FUNCTIONS_FOLDER LOG
 
-It reads invocations from its standard input and answers on its standard output, a line of JSON each: what a
-handler prints goes to the log. When its input is closed, because its parent has ended in whatever way, it
-ends at once: nobody would hear an answer any more. The module is run by its path, so that the caller's main
-module is not imported.
+It reads invocations from its standard input and writes answers to its standard output, one line of JSON each.
+The output of a handler goes to the log. When its input is closed, the parent has ended, so the process ends,
+too. The program is run by its path, so the caller's main module is not imported.
 """
 
 import contextlib
@@ -22,16 +21,16 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 
-#: The function that is invoked more often than all others together.
+#: The function that is invoked most often.
 _MAPPED: Final = "FilterSweep"
 
-#: Lambda's memory is not limited here; handlers are told a figure that AWS would give them.
+#: The memory that handlers read from their context. It is not limited here.
 _MEMORY_MB: Final = 2048
 
 
 @dataclass
 class LocalContext:
-    """What the handlers' decorators read of a Lambda context."""
+    """The attributes of a Lambda context that the handlers' decorators read."""
 
     function_name: str
     memory_limit_in_mb: int = _MEMORY_MB
@@ -40,7 +39,7 @@ class LocalContext:
 
 
 class LineHandler(logging.Handler):
-    """Hands log records on as lines of JSON."""
+    """Write log records as lines of JSON."""
 
     def __init__(self, out: TextIO) -> None:
         super().__init__()
@@ -55,14 +54,14 @@ _writing = threading.Lock()
 
 
 def write_line(out: TextIO, value: Any) -> None:
-    """Write a value as one line of JSON; a reader that is gone is no error."""
+    """Write a value as one line of JSON. It is no error if the reader has ended."""
     text = json.dumps(value, allow_nan=False)
     with _writing, contextlib.suppress(BrokenPipeError):
         print(text, file=out, flush=True)
 
 
 def handler_module(function_name: str) -> str:
-    """Return the module that holds a function's handler.
+    """Return the module of a function's handler.
 
     Examples
     --------
@@ -73,20 +72,20 @@ def handler_module(function_name: str) -> str:
 
 
 def invoke(function_name: str, body: str) -> dict[str, Any]:
-    """Run a handler; return Lambda's answer."""
+    """Run a handler, and return Lambda's answer."""
     try:
         handler = importlib.import_module(handler_module(function_name)).handler
         return {"result": handler(json.loads(body), LocalContext(function_name))}
-    except Exception as error:  # whatever a handler raises is its answer, as on AWS
+    except Exception as error:  # as on AWS, any exception of a handler is its answer
         return {"error": {"errorType": type(error).__name__, "errorMessage": str(error)}}
 
 
 def warm_up() -> None:
-    """Import what the first item of the map would have to wait for."""
+    """Import what the map needs, so that the first item does not wait for it."""
     import pyarrow as pa
 
     importlib.import_module(handler_module(_MAPPED))
-    pa.array([0])  # at its first array Arrow imports pandas, if that is installed: half a second
+    pa.array([0])  # for its first array Arrow imports pandas, if that is installed, which takes 0.5 s
 
 
 def _read_calls(calls: queue.SimpleQueue[Any]) -> None:
@@ -96,7 +95,7 @@ def _read_calls(calls: queue.SimpleQueue[Any]) -> None:
 
 
 def _keep_output(log_path: str) -> TextIO:
-    """Let all that is printed go to the log; return what the parent reads."""
+    """Send all output to the log, and return the stream that the parent reads."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for number in (1, 2):

@@ -24,6 +24,7 @@ def describe(table: Any, config: Config) -> pa.Table:
         Columns of a sweep, whatever the case of their names: RELEASE, BRICKID, OBJID, TYPE, RA, DEC, NOBS_Z,
         MASKBITS, FLUX_G, FLUX_R, FLUX_Z, SHAPE_R, SHAPE_E1, SHAPE_E2 and SERSIC.
     config : Config
+        The science's numbers.
 
     Returns
     -------

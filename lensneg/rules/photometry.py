@@ -40,8 +40,18 @@ def faintest_flux(mag: float) -> np.float32:
     """Return the lowest float32 flux in nanomaggies whose magnitude is below a limit.
 
     Magnitude falls as flux rises, and neighbouring float32 numbers differ in magnitude by 1e-8 or more, which
-    float64 tells apart. So a float32 flux is at or above this one where, and only where, its
+    float64 tells apart. A float32 flux is therefore at or above this one if, and only if, its
     :func:`magnitude` is below the limit: one comparison takes the place of a logarithm.
+
+    Parameters
+    ----------
+    mag : float
+        AB magnitude.
+
+    Returns
+    -------
+    float32
+        Nanomaggies.
 
     Examples
     --------
@@ -62,5 +72,20 @@ def faintest_flux(mag: float) -> np.float32:
 
 
 def ellipticity(e1: npt.ArrayLike, e2: npt.ArrayLike) -> FloatArray:
-    """Return |e| = sqrt(e1^2 + e2^2) of Tractor's ellipticity components."""
+    """Return |e| = sqrt(e1^2 + e2^2) of Tractor's ellipticity components.
+
+    Parameters
+    ----------
+    e1, e2 : array_like of float, shape (n,)
+        SHAPE_E1 and SHAPE_E2.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+
+    Examples
+    --------
+    >>> ellipticity([0.3], [0.4])
+    array([0.5])
+    """
     return np.hypot(np.asarray(e1, dtype=np.float64), np.asarray(e2, dtype=np.float64))

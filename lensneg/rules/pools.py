@@ -28,6 +28,7 @@ def confuser_criteria(rows: Rows, config: N2Config) -> dict[str, BoolArray]:
         Needs TYPE, SERSIC, FLUX_G, FLUX_R, SHAPE_R, SHAPE_E1, SHAPE_E2. Limits are applied in
         float64; a NaN, such as the colour of a source without flux, meets no criterion.
     config : N2Config
+        The criteria's limits.
 
     Returns
     -------
@@ -65,6 +66,7 @@ def classify(rows: Rows, config: PoolsConfig) -> tuple[npt.NDArray[np.int8], npt
     rows : Rows
         As for :func:`confuser_criteria`.
     config : PoolsConfig
+        The types of N1 and the criteria of N2.
 
     Returns
     -------

@@ -52,6 +52,15 @@ def splitmix64(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     A bijection of 64-bit integers whose outputs are uniform (Steele, Lea and Flood 2014, OOPSLA,
     doi:10.1145/2660193.2660195; constants of Vigna's reference code).
 
+    Parameters
+    ----------
+    state : ndarray of uint64, shape (n,)
+        Any integers.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n,)
+
     Examples
     --------
     >>> splitmix64(np.array([1234567], dtype=np.uint64))
@@ -69,6 +78,7 @@ def sampling_priority(targetids: npt.NDArray[np.int64], seed: int) -> npt.NDArra
     Parameters
     ----------
     targetids : ndarray of int64, shape (n,)
+        As :func:`targetid` packs them.
     seed : int
         ``sampling.seed`` of the config, 0 to 2^63 - 1.
 

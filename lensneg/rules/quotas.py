@@ -49,6 +49,18 @@ def priority_threshold(quota: int, available: int) -> int:
 
     Their number is binomial; the threshold puts its mean :data:`THRESHOLD_SIGMAS` standard deviations
     above the quota.
+
+    Parameters
+    ----------
+    quota : int
+        Sources to draw.
+    available : int
+        Sources to draw from.
+
+    Returns
+    -------
+    int
+        A signed 64-bit integer.
     """
     if quota <= 0:
         return PRIORITY_MIN
@@ -77,8 +89,9 @@ def compute_quotas(
     positives : mapping of Stratum to int
         Positives in each stratum; a stratum left out has none.
     available : mapping of (Stratum, pool) to int
-        Rows of the pool files in each stratum and pool; left out means none.
+        Rows of the pool files in each stratum and pool; a pair that is left out has none.
     config : Config
+        Its strata, ratios and backfill.
 
     Returns
     -------
@@ -121,6 +134,17 @@ def stratum_is_reachable(stratum: Stratum, config: Config) -> bool:
 
     ``paper_iv_parity`` asks for three exposures, so no source can be in its bin 1-2: a positive there
     has a shortfall by construction, which is reported but is no fault of the sky.
+
+    Parameters
+    ----------
+    stratum : Stratum
+        One of the config's.
+    config : Config
+        Its cuts on exposures and types.
+
+    Returns
+    -------
+    bool
     """
     high = config.strata.bin_limits[config.strata.nobs_z_bins.index(stratum.nobs_z_bin)][1]
     enough = high is None or high >= config.selection.nobs_min.get("z", 0)

@@ -47,6 +47,11 @@ class Rows:
         Parameters
         ----------
         table : structured ndarray, pyarrow.Table, or DataFrame of pandas or Polars
+            Its columns have a sweep's names.
+
+        Returns
+        -------
+        Rows
 
         Raises
         ------
@@ -91,11 +96,28 @@ class Rows:
         return index
 
     def source_type(self) -> npt.NDArray[np.intp]:
-        """Return the type of each row as an index into ``SOURCE_TYPES``; -1 for any other."""
+        """Return the type of each row.
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+            Index into ``SOURCE_TYPES``; -1 for any other type.
+        """
         return self._source_type
 
     def take(self, index: IntArray) -> Rows:
-        """Return some of the rows."""
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        index : ndarray of int
+            Which of these rows, in what order.
+
+        Returns
+        -------
+        Rows
+            A column is gathered when it is asked for.
+        """
         return Rows(self._table, index if self._index is None else self._index[index])
 
 

@@ -30,7 +30,19 @@ def _bright(rows: Rows, config: SelectionConfig) -> BoolArray:
 
 
 def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:
-    """Return which rows are of one of some types."""
+    """Return which rows are of one of some types.
+
+    Parameters
+    ----------
+    rows : Rows
+        Needs TYPE.
+    types : iterable of str
+        Some of ``SOURCE_TYPES``.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
     return _allowed(tuple(types)).take(rows.source_type())  # any other type, -1, finds the last entry
 
 
@@ -92,6 +104,7 @@ def select(
     rows : Rows
         Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS.
     config : SelectionConfig
+        The cuts' limits.
     rules : tuple of Rule
         Some of :data:`RULES`, in their order.
 
@@ -114,7 +127,20 @@ def select(
 
 
 def first_failed_rule(rows: Rows, config: SelectionConfig) -> list[str | None]:
-    """Return for each of a few rows the first rule that it fails, or None."""
+    """Return for each of a few rows the first rule that it fails.
+
+    Parameters
+    ----------
+    rows : Rows
+        As for :func:`select`.
+    config : SelectionConfig
+        The cuts' limits.
+
+    Returns
+    -------
+    list of str or None, length n
+        None for a row that passes all rules.
+    """
     reasons: list[str | None] = [None] * len(rows)
     for rule in reversed(RULES):
         for i in np.flatnonzero(~rule.passes(rows, config)):

@@ -20,8 +20,13 @@ def healpix_pixel(nside: int, ra: FloatArray, dec: FloatArray) -> IntArray:
     Parameters
     ----------
     nside : int
+        A power of two.
     ra, dec : ndarray of float64, shape (n,)
         Degrees.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
 
     Examples
     --------
@@ -33,15 +38,35 @@ def healpix_pixel(nside: int, ra: FloatArray, dec: FloatArray) -> IntArray:
 
 
 def unit_vectors(ra: FloatArray, dec: FloatArray) -> npt.NDArray[np.float64]:
-    """Return Cartesian unit vectors, shape (n, 3), of positions in degrees."""
+    """Return Cartesian unit vectors of positions.
+
+    Parameters
+    ----------
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 3)
+    """
     lon, lat = np.radians(ra), np.radians(dec)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def separation_arcsec(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the angle in arcseconds between unit vectors, row by row.
+    """Return the angle between unit vectors, row by row.
 
-    From the chord, which unlike the dot product keeps its precision at small angles.
+    It is computed from the chord, which unlike the dot product keeps its precision at small angles.
+
+    Parameters
+    ----------
+    a, b : ndarray of float64, shape (n, 3)
+        Unit vectors.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Arcseconds.
     """
     chord = np.sqrt(((a - b) ** 2).sum(axis=-1))
     angle: npt.NDArray[np.float64] = 2 * np.arcsin(np.minimum(chord / 2, 1.0)) / _ARCSEC
@@ -65,9 +90,9 @@ def _expanded(first: IntArray, count: IntArray) -> tuple[IntArray, IntArray]:
 class PositionIndex:
     """Catalogue positions, searchable by sources within a radius, on the whole sphere.
 
-    Sources are sieved by declination, then by cells of a grid, and only the few that are left have their
-    distance computed. The grid is one of right ascension and declination: a circle reaches as far in right
-    ascension as where it touches a meridian, and around the whole sky if it holds a pole.
+    Declination bins and cells of a grid exclude most sources; distances are computed for the few that are
+    left. The grid is one of right ascension and declination. A circle reaches as far in right ascension as
+    where it touches a meridian, and around the whole sky if it holds a pole.
 
     Parameters
     ----------
@@ -148,6 +173,11 @@ class PositionIndex:
             stands in a file, in any byte order.
         dec : ndarray of float64, shape (n,)
             Degrees.
+
+        Returns
+        -------
+        ndarray of int64
+            Ascending. No source that has a position within the radius is left out.
         """
         if self.size == 0:
             return np.empty(0, dtype=np.int64)

@@ -21,10 +21,12 @@ def split_of_pixel(pixels: IntArray, config: SplitConfig) -> npt.NDArray[np.str_
     pixels : ndarray of int, shape (n,)
         NESTED pixels at ``config.nside``.
     config : SplitConfig
+        Seed and fractions.
 
     Returns
     -------
     ndarray of str, shape (n,)
+        ``train``, ``val`` or ``test``.
 
     Examples
     --------
@@ -50,6 +52,15 @@ def split_edges(config: SplitConfig) -> list[float]:
     """Return the values of u at which all splits but the first begin.
 
     The last split takes all that is left, so that fractions that add up to just below 1 lose no pixel.
+
+    Parameters
+    ----------
+    config : SplitConfig
+        Fractions of the splits.
+
+    Returns
+    -------
+    list of float
     """
     fractions = [getattr(config.fractions, name) for name in SPLIT_ORDER]
     return list(accumulate(fractions))[:-1]

@@ -20,12 +20,32 @@ class Stratum(NamedTuple):
 
 
 def strata_of(config: StrataConfig) -> list[Stratum]:
-    """Return all strata, in the order of the config: exposures first, then type."""
+    """Return all strata, in the order of the config: exposures first, then type.
+
+    Parameters
+    ----------
+    config : StrataConfig
+        The bins.
+
+    Returns
+    -------
+    list of Stratum
+    """
     return [Stratum(b, t) for b in config.nobs_z_bins for t in config.types]
 
 
 def type_order(config: StrataConfig) -> tuple[str, ...]:
-    """Return all source types in the order of pool files: the strata's own first, then the others."""
+    """Return all source types in the order of pool files: the strata's own first, then the others.
+
+    Parameters
+    ----------
+    config : StrataConfig
+        The bins.
+
+    Returns
+    -------
+    tuple of str
+    """
     return (*config.types, *(t for t in SOURCE_TYPES if t not in config.types))
 
 
@@ -35,7 +55,9 @@ def nobs_z_bin(nobs_z: npt.NDArray[np.integer], config: StrataConfig) -> npt.NDA
     Parameters
     ----------
     nobs_z : ndarray of int, shape (n,)
+        NOBS_Z.
     config : StrataConfig
+        The bins.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""What each state of the graph does; one module a state, with its name."""
+"""The work of each state of the graph, in a module or folder with the state's name."""

@@ -1,4 +1,4 @@
-"""What is done and what is left of a map: an item's stats file is its commit mark."""
+"""The commit mark of a map item: its stats file, which is written last."""
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -7,22 +7,19 @@ from lensneg.schema.run import Run
 
 
 def finished(run: Run, item: Item) -> ItemStats | None:
-    """Return an item's stats if it is done: same bytes of the file, same config, same code.
+    """Return an item's stats if the item is done with the same file, the same config and the same code.
 
-    Its tables must be there, too, and whole: they are written before the stats, but not waited for.
+    The item's tables must be whole, too. They are written before the stats, but the writer does not wait
+    until they would survive a loss of power.
     """
     try:
         stats = ItemStats.read(run.files.stats(item.id))
-        tables = [(run.files.pool(item.id), stats.pool_bytes)]
+        tables = {run.files.pool(item.id): stats.pool_bytes}
         if stats.positives_bytes:
-            tables.append((run.files.positives(item.id), stats.positives_bytes))
-        if any(storage.stat(uri).size != size for uri, size in tables):
-            return None
+            tables[run.files.positives(item.id)] = stats.positives_bytes
+        whole = all(storage.stat(uri).size == size for uri, size in tables.items())
     except (FileNotFoundError, RunStateError):
         return None
-    same = (
-        stats.item == item
-        and stats.config_sha256 == run.record.config.sha256
-        and stats.code_version == run.record.code.code_version
-    )
-    return stats if same else None
+    made_of = (stats.item, stats.config_sha256, stats.code_version)
+    same = made_of == (item, run.record.config.sha256, run.record.code.code_version)
+    return stats if whole and same else None

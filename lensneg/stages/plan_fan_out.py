@@ -1,4 +1,4 @@
-"""PlanFanOut: run.json, the lens positions, and the map's items."""
+"""PlanFanOut: write run.json, the lens positions, and the items of the map."""
 
 import logging
 
@@ -20,17 +20,17 @@ _log = logging.getLogger(__name__)
 
 
 def plan_fan_out(root: str) -> Plan:
-    """Write what the map works from.
+    """Write the inputs of the map.
 
     Parameters
     ----------
     root : str
-        The run's folder, in which gate 1 left ``inventory.json``.
+        The run's folder, ``OUT/runs/RUN_ID``. Gate 1 wrote ``inventory.json`` there.
 
     Returns
     -------
     Plan
-        The Map may lose every item, as gate 2 is the judge of that.
+        The Map tolerates every failed item: gate 2 judges how many may fail.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def plan_fan_out(root: str) -> Plan:
 
 
 def _planned_catalog(source: CatalogInput) -> Catalog:
-    """Read a catalogue, if it is still the one that gate 1 saw."""
+    """Read a catalogue, and check that it is still the one that gate 1 read."""
     catalog = read_catalog(source.spec)
     if catalog.sha256 != source.sha256:
         raise CatalogError(
@@ -81,7 +81,7 @@ def _lenses(record: RunRecord, catalogs: list[Catalog]) -> Lenses:
 
 
 def mini_test_sweeps(sweeps: tuple[SweepInput, ...], lenses: Lenses, count: int) -> tuple[SweepInput, ...]:
-    """Return the files of a mini-test: the smallest that hold positives, then the smallest others."""
+    """Return the sweep files of a mini-test: the smallest that hold positives, then the smallest others."""
     ra, dec = lenses.ra[lenses.is_positive], lenses.dec[lenses.is_positive]
 
     def rank(sweep: SweepInput) -> tuple[bool, int, str]:

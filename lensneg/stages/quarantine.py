@@ -1,4 +1,4 @@
-"""Quarantine: a run that failed gate 4 is set aside."""
+"""Quarantine: mark a run that failed gate 4."""
 
 from lensneg.schema.gate import Gate
 from lensneg.schema.layout import RunFiles
@@ -7,7 +7,7 @@ from lensneg.schema.states import Written
 
 
 def quarantine(root: str) -> Written:
-    """Mark a run that failed gate 4 as unfit: its files stay where they are.
+    """Mark a run that failed gate 4 as unfit. Its files stay where they are.
 
     Parameters
     ----------

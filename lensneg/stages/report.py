@@ -1,7 +1,7 @@
-"""Report: validation.json and cost.json for machines, report.html for people.
+"""Report: write validation.json and cost.json for programs, and report.html for people.
 
-Everything is drawn from the manifest's own columns and the run's small files, so that a report can be made
-again at any time, and of a run that failed as well: what it has not reached is left out.
+A report needs only the manifest's columns and the run's small files, so it can be made again at any time. The
+report of a run that failed leaves out the states that the run did not reach.
 """
 
 import logging
@@ -16,6 +16,7 @@ from lensneg.cost.run_cost import run_cost
 from lensneg.page import comparison
 from lensneg.page.render import PageContent, render_page
 from lensneg.page.summary import read_rows, summarize
+from lensneg.schema.columns import POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.item import ItemStats
 from lensneg.schema.run import Run, load_run
@@ -46,12 +47,13 @@ def write_report(root: str) -> Written:
     validation.write(run.files.validation)
     if cost is not None:
         cost.write(run.files.cost)
+    maps, histograms = _figures(run, rows, samples)
     page = render_page(
         PageContent(
             validation=validation,
             cost=cost,
-            figures=_maps(run, rows),
-            histograms=_histograms(samples),
+            figures=maps,
+            histograms=histograms,
             run=run.record,
             published=run.files.manifest if storage.exists(run.files.manifest) else "",
             quarantined=storage.exists(run.files.quarantine),
@@ -62,43 +64,35 @@ def write_report(root: str) -> Written:
     return Written(uri=run.files.report)
 
 
-def _maps(run: Run, rows: pa.Table | None) -> dict[str, str]:
-    """Draw the maps of the sky that there are data for."""
-    from lensneg.page import figures  # matplotlib takes a while, and no other task of a run needs it
+def _figures(
+    run: Run, rows: pa.Table | None, samples: comparison.Samples
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Draw the maps of the sky for which the run has data, and the histograms of the samples."""
+    from lensneg.page import figures  # imports matplotlib, which is slow, and which no other task needs
 
-    found: dict[str, str] = {}
-    pool = _pool_by_cell(run)
-    if pool:
-        found["pool"] = figures.density_map(
-            "pool", figures.cells_image(pool), "pool: sources per square degree"
-        )
-    if rows is None:
-        return found
-    ra, dec = rows["ra"].to_numpy(), rows["dec"].to_numpy()
-    positive = np.asarray(pc.equal(rows["pool"], "positive"))
-    split = np.asarray(pc.fill_null(pc.index_in(rows["split"], pa.array(SPLIT_ORDER)), 0)).astype(np.int64)
-    negatives = rows["healpix_64"].to_numpy()[~positive]
-    image = figures.pixels_image(negatives)
-    found["sample"] = figures.density_map("sample", image, "sample: negatives per square degree")
-    found["splits"] = figures.split_map("splits", rows["healpix_128"].to_numpy(), split)
-    found["field"] = figures.field_map("field", ra, dec, split, positive)
-    return found
+    maps: dict[str, str] = {}
+    if pool := _pool_by_cell(run):
+        image = figures.cells_image(pool)
+        maps["pool"] = figures.density_map("pool", image, "pool: sources per square degree")
+    if rows is not None:
+        ra, dec = rows["ra"].to_numpy(), rows["dec"].to_numpy()
+        positive = np.asarray(pc.equal(rows["pool"], POSITIVE))
+        split = np.asarray(pc.fill_null(pc.index_in(rows["split"], pa.array(SPLIT_ORDER)), 0), np.int64)
+        image = figures.pixels_image(rows["healpix_64"].to_numpy()[~positive])
+        maps["sample"] = figures.density_map("sample", image, "sample: negatives per square degree")
+        maps["splits"] = figures.split_map("splits", rows["healpix_128"].to_numpy(), split)
+        maps["field"] = figures.field_map("field", ra, dec, split, positive)
+    return maps, figures.histograms(samples)
 
 
-def _histograms(samples: comparison.Samples) -> dict[str, str]:
-    from lensneg.page import figures
-
-    return figures.histograms(samples)
-
-
-def _pool_by_cell(run: Run) -> dict[Cell, float]:
-    """Return the rows of the pool in each cell of the sweeps, from the stats of the map's items."""
+def _pool_by_cell(run: Run) -> Counter[Cell]:
+    """Return the number of pool rows in each cell of the sweeps, from the stats of the map's items."""
     try:
         listed = storage.list_files(run.files.stats_folder)
     except FileNotFoundError:
-        return {}
+        listed = []
     found: Counter[Cell] = Counter()
     for info in listed:
         stats = ItemStats.read(info.uri)
         found[cell_of(storage.basename(stats.item.sweep))] += stats.rows_kept
-    return {cell: float(rows) for cell, rows in found.items()}
+    return found

@@ -1,4 +1,4 @@
-"""ValidateManifest: the audit of what the draw wrote; gate 4."""
+"""ValidateManifest: audit the sample that was drawn, and judge gate 4."""
 
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Subject
@@ -9,10 +9,9 @@ from lensneg.schema.run import load_run
 
 
 def validate_manifest(root: str) -> Judged:
-    """Audit what the draw wrote: gate 4.
+    """Audit the sample that was drawn, and judge gate 4.
 
-    Besides the gate's record, ``audited.json`` says of which bytes it was made, so that no others can be
-    published.
+    ``audited.json`` gets the hashes of the audited files. PublishManifest publishes no other bytes.
 
     Parameters
     ----------

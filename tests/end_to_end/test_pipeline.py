@@ -20,6 +20,7 @@ from pipeline import (
     make_request,
     read_parts,
     same,
+    states_entered,
     write_other_lenses,
 )
 from reference import ROW_COLUMNS, Reference, reference
@@ -62,7 +63,7 @@ def execute(request: RunRequest, workers: int = 2) -> tuple[RunFiles, dict[str, 
     files = files_of(request)
     with machine(workers, Path(files.root) / "logs", SilentWatcher()) as state_machine:
         execution = state_machine.execute(request.run_id, as_input(request))
-        states = state_machine.states_entered(request.run_id)
+        states = states_entered(state_machine, request.run_id)
     assert execution["status"] == "SUCCEEDED", f"{execution.get('error')}: {execution.get('cause')}"
     return files, execution, states
 

@@ -85,10 +85,7 @@ def walk(data: dict[str, Any], draw: Callable[[str], None], read_items: Callable
     if not answer["published"]:
         _sample(root, draw, read_items)
     call("PublishManifest", {"root": root})
-    with (
-        patch.object(report, "_maps", lambda *_: {}),
-        patch.object(report, "_histograms", lambda _: defaultdict(str)),
-    ):
+    with patch.object(report, "_figures", lambda *_: ({}, defaultdict(str))):
         call("Report", {"root": root})
     return root
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from faults import LONG, published, reset, tell
-from pipeline import GRAPH, FlakyLambda, JobStandIn, machine_with
+from pipeline import GRAPH, FlakyLambda, JobStandIn, machine_with, states_entered
 from plainrun import draw_plainly
 from world import World, make_world
 
@@ -70,7 +70,7 @@ class Bench:
     def execute(self, data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         self.count += 1
         name = f"execution-{self.count}"
-        return self.machine.execute(name, data), self.machine.states_entered(name)
+        return self.machine.execute(name, data), states_entered(self.machine, name)
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,11 @@ from lensneg.local.lambdas import Invocation
 from lensneg.page.summary import strata_table
 from lensneg.schema.item import Item
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.run import load_run
+from lensneg.schema.run import RunRecord, load_run
 from lensneg.stages.commit_mark import finished
 from lensneg.stages.plan_fan_out import plan_fan_out
 from lensneg.stages.preflight import gate1 as preflight
 from lensneg.stages.preflight import input_checks
-from lensneg.stages.preflight.inspection import Inspection
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +113,12 @@ def test_two_starts_at_once_with_other_inputs(world: World, monkeypatch: pytest.
     """One of them writes the inventory; the other sees that, and what is different."""
     reset(world.template, world.out)
 
-    def meanwhile(self: Inspection) -> bool:
-        assert self.record is not None
-        self.record.model_copy(update={"mode": "test"}).write(self.files.inventory)
-        return keep(self)
+    def meanwhile(self: RunRecord, uri: str, **options: bool) -> bool:
+        write(self.model_copy(update={"mode": "test"}), uri)
+        return write(self, uri, **options)
 
-    keep = Inspection.keep_record
-    monkeypatch.setattr(Inspection, "keep_record", meanwhile)
+    write = RunRecord.write
+    monkeypatch.setattr(RunRecord, "write", meanwhile)
     gate = preflight.preflight(world.request()).gate
     assert gate.passed is False
     assert "mode was test" in gate.cause

@@ -26,6 +26,7 @@ from pipeline import (
     make_request,
     rewrite,
     set_column,
+    states_entered,
 )
 from plainrun import draw_plainly
 
@@ -64,7 +65,7 @@ class Bench:
         self.emr._job = job
         request = make_request(sky, config, out, f"r{self.count}", mode)
         execution = self.machine.execute(request.run_id, as_input(request))
-        return execution, self.machine.states_entered(request.run_id), files_of(request)
+        return execution, states_entered(self.machine, request.run_id), files_of(request)
 
 
 @pytest.fixture(scope="module")

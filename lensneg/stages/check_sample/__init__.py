@@ -1,4 +1,4 @@
-"""CheckSample: the job ended well and drew what it was asked for; the sample's rows; gate 3."""
+"""CheckSample: check the job and its summary, gather and write the sample, and judge gate 3."""
 
 from lensneg.stages.check_sample.gate3 import check_sample
 

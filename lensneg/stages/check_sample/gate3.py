@@ -1,6 +1,7 @@
-"""Gate 3: the job ended well and drew what it was asked for, and the pool files hold what it drew."""
+"""Gate 3: the job succeeded and met the quotas, and the pool files hold the rows that it drew."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -34,9 +35,9 @@ def check_sample(root: str, job_error: StateError | None = None, job: JobRun | N
     root : str
         The run's folder, ``OUT/runs/RUN_ID``.
     job_error : StateError, optional
-        With what the job's state ended.
+        The error with which the job's state ended.
     job : JobRun, optional
-        The job run at its end; kept in job.json.
+        The job run at its end; it is kept in job.json.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def _job_succeeded(job_error: StateError | None, job: JobRun | None) -> Check:
 
 
 def _draw_checks(run: Run) -> list[Check]:
-    """Check the job's summary; where it is as it should be, gather the sample, check it, and write it."""
+    """Check the job's summary; if it is in order, gather the sample, check it, and write it."""
     quotas = Quotas.read(run.files.quotas)
     summary = read_sample_summary(run.files)
     if summary is None:
@@ -81,7 +82,7 @@ def _draw_checks(run: Run) -> list[Check]:
         ]
     checks = list(_summary_checks(quotas, summary))
     if not all_passed(checks):
-        others = other_pool_files(run.files, quotas)  # to Spark an empty file is one without rows
+        others = other_pool_files(run.files, quotas)  # Spark reads an empty file as one without rows
         return [*checks, _as_summarized(others, "")] if others else checks
     for key in summary.widened:
         _log.info("%s: the threshold was too low, so the draw read all of it", key)
@@ -107,15 +108,12 @@ def _summary_checks(quotas: Quotas, summary: SampleSummary) -> Iterator[Check]:
         actual=summary.run_id,
         remedy="two runs wrote to one folder; start again with another run id",
     )
-    asked = {key: pool.quota for key, pool in draws_of(quotas.strata) if pool.quota}
-    drawn = {key: entry.rows for key, entry in summary.drawn.items()}
+    asked = Counter({key: pool.quota for key, pool in draws_of(quotas.strata)})
+    drawn = Counter({key: entry.rows for key, entry in summary.drawn.items()})
+    keys = [key for key in sorted({*asked, *drawn}) if drawn[key] != asked[key]]
     yield Check.of_faults(
         "drawn_equals_quota",
-        [
-            f"{key}: {drawn.get(key, 0):,} of {asked.get(key, 0):,}"
-            for key in sorted({*asked, *drawn})
-            if drawn.get(key, 0) != asked.get(key, 0)
-        ],
+        [f"{key}: {drawn[key]:,} of {asked[key]:,}" for key in keys],
         expected="the quota of every stratum and pool",
         found=f"{summary.negatives:,} rows, as asked",
         remedy="pool files changed after they were counted, or hold a TARGETID twice; start again "
@@ -134,15 +132,15 @@ def _summary_checks(quotas: Quotas, summary: SampleSummary) -> Iterator[Check]:
 def _sample_checks(
     quotas: Quotas, draws: list[Draw], negatives: pa.Table, positives: pa.Table
 ) -> Iterator[Check]:
-    """Compare the gathered rows with what the job counted, and look for a source that was drawn twice."""
+    """Check that the gathered rows are those that the job counted, and that each source is there once."""
     groups = negatives.group_by(list(DrawKey._fields)).aggregate([([], "count_all")]).to_pylist()
-    gathered = {DrawKey(*(group[key] for key in DrawKey._fields)): group["count_all"] for group in groups}
-    differences = [
-        f"{draw.key}: {gathered.get(draw.key, 0):,} in the pool files, {draw.rows:,} drawn"
+    gathered = Counter({DrawKey(*(g[name] for name in DrawKey._fields)): g["count_all"] for g in groups})
+    faults = [
+        f"{draw.key}: {gathered[draw.key]:,} in the pool files, {draw.rows:,} drawn"
         for draw in draws
-        if gathered.get(draw.key, 0) != draw.rows
+        if gathered[draw.key] != draw.rows
     ]
-    yield _as_summarized(differences, f"{len(negatives):,} rows")
+    yield _as_summarized(faults, f"{len(negatives):,} rows")
     wanted = sum(stratum.positives for stratum in quotas.strata)
     yield Check(
         name="positives_written",
@@ -161,10 +159,10 @@ def _sample_checks(
     )
 
 
-def _as_summarized(differences: list[str], found: str) -> Check:
+def _as_summarized(faults: list[str], found: str) -> Check:
     return Check.of_faults(
         "files_as_summarized",
-        differences,
+        faults,
         expected="the pool files to hold what the job drew, by stratum and pool",
         found=found,
         remedy="pool files changed after the draw: start again with another run id",

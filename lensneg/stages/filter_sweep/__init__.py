@@ -1,4 +1,4 @@
-"""FilterSweep: a map item's rows in; survivors, candidate matches and counts out."""
+"""FilterSweep: from the rows of a map item to survivors, candidate matches and counts."""
 
 from lensneg.stages.filter_sweep.item import filter_item
 

@@ -1,14 +1,14 @@
-"""The map: a sweep file's rows in; survivors, candidate matches and counts out.
+"""Filter one item of the map: some rows of a sweep file.
 
-One item is worked on at a time, chunk by chunk, so memory is bounded by the item's survivors and not by
-its file. The stats file is written last: it is the commit mark that says the item is done.
+Rows are read chunk by chunk, so an item's survivors bound the memory, not its file. The stats file is the
+commit mark of an item, and is written last.
 """
 
 import logging
 import time
+from collections import Counter
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 
 from lensneg import storage
@@ -24,19 +24,19 @@ from lensneg.schema.run import Run
 from lensneg.schema.tables import write_table
 from lensneg.stages.commit_mark import finished
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
-from lensneg.stages.filter_sweep.pool_table import candidate_matches, pool_table
+from lensneg.stages.filter_sweep.pool_table import candidate_matches, check_releases, pool_table
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.fits_rows import iter_rows, probe_sweep
 from lensneg.survey.row_gatherer import RowGatherer
 
 _log = logging.getLogger(__name__)
 
-#: Sources in the positives' bands of declination are compared with them this many at a time.
+#: Sources that may be near a positive are gathered, and matched so many at a time.
 _MATCHED_AT_ONCE: Final = 50_000
 
 
 def filter_item(run: Run, item: Item) -> ItemStats:
-    """Work on one item, or find it done.
+    """Filter one item, unless it is done.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     Returns
     -------
     ItemStats
-        As written to the item's stats file.
+        The content of the item's stats file.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     written = write_pool(run.files.pool(item.id), pool)
     best = best_matches(matches)
     positives_bytes = 0
-    if len(best):  # so few that a codec takes its time and saves nothing
+    if len(best):  # too few rows for a codec to save anything
         positives_bytes = write_table(run.files.positives(item.id), best, durable=False, codec="none")
     stats = ItemStats(
         item=item,
@@ -76,7 +76,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         rows_kept=len(pool),
         cut=cut,
         counts=_count(pool),
-        confusers=_value_counts(pool["confuser_category"]),
+        confusers=_count_categories(pool["confuser_category"]),
         candidate_matches=len(best),
         row_groups=written.row_groups,
         bytes_read=item.n_bytes,
@@ -84,7 +84,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         positives_bytes=positives_bytes,
         seconds=round(time.perf_counter() - started, 3),
     )
-    # Not waited for either: what a loss of power leaves of it is not JSON, and the item is done again.
+    # Not durable: after a loss of power the file is not valid JSON, and the item is done again.
     stats.write(run.files.stats(item.id), durable=False)
     _log.info(
         "%s: %d rows in, %d kept, %d bytes read, %.2f s",
@@ -119,28 +119,27 @@ def _read_rows(
     Returns
     -------
     gathered : Rows
-        The rows that pass the cuts that look at one source alone.
+        The rows that pass the cuts that need one source alone.
     matches : pyarrow.Table
         Candidate matches of positives.
     cut : dict of str to int
-        Rows cut, by rule; without those that the pool and the lenses cut.
+        Rows cut, by rule. The pool and the lenses cut further rows.
     """
     config = run.config.selection
-    cut = dict.fromkeys(CUT_REASONS, 0)
-    sieved, beside_positives = RowGatherer(file.dtype), RowGatherer(file.dtype)
+    cut = Counter(dict.fromkeys(CUT_REASONS, 0))
+    sieved, near_positives = RowGatherer(file.dtype), RowGatherer(file.dtype)
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
         for start, chunk in iter_rows(file, item.first_row, item.n_rows):
             rows = Rows(chunk)
             kept, cut_here = select(rows, config, SIEVE)
+            cut.update(cut_here)
             sieved.append(chunk, start, kept)
-            for reason, count in cut_here.items():
-                cut[reason] += count
-            beside_positives.append(chunk, start, near.positives.near(chunk["RA"], rows["DEC"]))
-            if len(beside_positives) > _MATCHED_AT_ONCE:
-                matches.append(candidate_matches(beside_positives.gathered(), near, run, item))
-                beside_positives = RowGatherer(file.dtype)
-        matches.append(candidate_matches(beside_positives.gathered(), near, run, item))
+            near_positives.append(chunk, start, near.positives.near(chunk["RA"], rows["DEC"]))
+            if len(near_positives) > _MATCHED_AT_ONCE:
+                matches.append(candidate_matches(near_positives.gathered(), near, run, item))
+                near_positives = RowGatherer(file.dtype)
+        matches.append(candidate_matches(near_positives.gathered(), near, run, item))
         gathered = sieved.gathered()
         kept, cut_here = select(gathered, config, RULES[len(SIEVE) :])
         cut.update(cut_here)
@@ -148,42 +147,19 @@ def _read_rows(
         raise SweepError(str(error), where=item.sweep, remedy="fetch the file again") from error
     gathered = gathered.take(kept)
     near.check_positions(gathered, item.sweep)
-    _check_releases(gathered, run, item)
+    check_releases(gathered, run, item)
     if storage.stat(item.sweep).etag != item.etag:
         raise SweepError("the file changed while it was read", where=item.sweep, remedy="start a new run")
-    return gathered, pa.concat_tables(matches), cut
-
-
-def _check_releases(rows: Rows, run: Run, item: Item) -> None:
-    """Refuse a file in which another release hides behind a first row of the right one."""
-    release = rows["RELEASE"]
-    other = np.flatnonzero(~np.isin(release, run.config.sweeps.releases))
-    if len(other):
-        i = int(other[0])
-        raise SweepError(
-            f"row {rows.row_index[i]:,} is of RELEASE {release[i]}",
-            where=item.sweep,
-            remedy=(
-                f"the config allows {', '.join(map(str, run.config.sweeps.releases))}: fetch the "
-                "file again, or allow it (sweeps.releases)"
-            ),
-        )
+    return gathered, pa.concat_tables(matches), dict(cut)
 
 
 def _count(pool: pa.Table) -> tuple[StratumCount, ...]:
-    """Count the rows by stratum and pool, in the order in which these come first."""
-    keys = ("nobs_z_bin", "type_bin", "pool")
-    columns = [pool[name].combine_chunks() for name in keys]
-    number = np.zeros(len(pool), dtype=np.int64)
-    for column in columns:
-        number = number * len(column.dictionary) + column.indices.to_numpy()
-    _, first, count = np.unique(number, return_index=True, return_counts=True)
-    return tuple(
-        StratumCount(**{key: column[i].as_py() for key, column in zip(keys, columns, strict=True)}, rows=n)
-        for i, n in sorted(zip(first.tolist(), count.tolist(), strict=True))
-    )
+    """Count the rows of each stratum and pool, in the order in which they first occur."""
+    groups = pool.group_by(["nobs_z_bin", "type_bin", "pool"], use_threads=False)
+    counted = groups.aggregate([([], "count_all")]).rename_columns({"count_all": "rows"})
+    return tuple(StratumCount(**count) for count in counted.to_pylist())
 
 
-def _value_counts(column: pa.ChunkedArray) -> dict[str, int]:
+def _count_categories(column: pa.ChunkedArray) -> dict[str, int]:
     counted = {entry["values"]: entry["counts"] for entry in column.value_counts().to_pylist()}
     return {category: counted.get(category, 0) for category in CONFUSER_CATEGORIES}

@@ -10,14 +10,14 @@ from lensneg.rules.sky import PositionIndex, unit_vectors
 from lensneg.schema.run import Run
 from lensneg.survey.names import Cell
 
-#: A source may lie outside its file's cell by at most a brick, which is how sweeps are put together.
+#: A sweep file holds whole bricks, so a source may lie outside the file's cell by at most a brick.
 _CELL_MARGIN_DEG: Final = 0.25
 
 
 class NearbyLenses:
-    """A cell of the sky: the lenses and the positives in and around it.
+    """The lenses and positives in and around a cell of the sky.
 
-    They are chosen by their distance from its centre, which knows no edge at RA 0/360 and no pole.
+    They are chosen by their distance from the cell's centre, so RA 0/360 and the poles are no special cases.
     """
 
     def __init__(self, run: Run, cell: Cell) -> None:
@@ -37,13 +37,13 @@ class NearbyLenses:
         )
 
     def check_positions(self, rows: Rows, uri: str) -> None:
-        """Refuse rows of another part of the sky: their lenses would be looked for in the wrong place."""
+        """Refuse rows outside the cell: they would be compared with the lenses of another part of the sky."""
         cell, ra, dec = self.cell, rows["RA"], rows["DEC"]
-        # Written so that NaN, which compares as false, is outside, too.
+        # NaN compares as false, so this form counts it as outside.
         outside = ~((ra >= 0) & (ra < 360) & (np.abs(dec) <= 90))
         outside |= (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
         farthest = max(abs(cell.dec_min), abs(cell.dec_max)) + _CELL_MARGIN_DEG
-        if farthest < 89:  # every right ascension is near at the pole
+        if farthest < 89:  # near a pole, any right ascension may be close to the cell
             half = (cell.ra_max - cell.ra_min) / 2 + _CELL_MARGIN_DEG / np.cos(np.radians(farthest))
             outside |= np.abs((ra - cell.centre[0] + 180) % 360 - 180) > half
         if outside.any():

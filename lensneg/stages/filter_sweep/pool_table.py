@@ -1,6 +1,6 @@
-"""The map's columns of the manifest."""
+"""Fill the manifest's columns that the map writes: of the survivors, and of candidate matches."""
 
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if colum
 def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: dict[str, int]) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
-    What the pool and the lenses cut is added to ``cut``.
+    The rows that the pool and the lenses cut are added to ``cut``.
     """
     config = run.config
     pool, category = classify(gathered, config.pools)
@@ -39,35 +39,36 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
     near_lens[near.lenses.pairs(gathered["RA"], gathered["DEC"]).source] = True
     cut["no_pool"] += int((pool < 0).sum())
     cut["near_lens"] += int(((pool >= 0) & near_lens).sum())
-    ids, priority = _identity(gathered, run, item)
+    identity = _identity(gathered, run, item)
     type_rank = np.array([type_order(config.strata).index(name) for name in SOURCE_TYPES])
     segment = nobs_z_bin(gathered["NOBS_Z"], config.strata) * len(SOURCE_TYPES)
     segment = (segment + type_rank[gathered.source_type()]) * len(POOLS) + pool
     survivors = np.flatnonzero((pool >= 0) & ~near_lens)
-    order = survivors[pool_order(segment[survivors], priority[survivors])]
-    return _describe(
-        gathered.take(order),
-        _Identity(ids[order], priority[order]),
-        pa.DictionaryArray.from_arrays(pool[order], list(POOLS)),
-        pa.DictionaryArray.from_arrays(
-            pa.array(category[order], mask=category[order] < 0), list(CONFUSER_CATEGORIES)
+    priority = identity["sampling_priority"][survivors]
+    order = survivors[pool_order(segment[survivors], priority)]
+    category = category[order]
+    known = {name: values[order] for name, values in identity.items()} | {
+        "pool": pa.DictionaryArray.from_arrays(pool[order], list(POOLS)),
+        "confuser_category": pa.DictionaryArray.from_arrays(
+            pa.array(category, mask=category < 0), list(CONFUSER_CATEGORIES)
         ),
-        run,
-        item,
-    )
+    }
+    return _describe(gathered.take(order), known, run, item)
 
 
 def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
-    """Return the sources that lie within the match radius of a positive, with its catalogue row."""
+    """Return the sources within the match radius of a positive, with the positive's catalogue row."""
     pairs = near.positives.pairs(rows["RA"], rows["DEC"])
     real = np.flatnonzero(~is_one_of(rows.take(pairs.source), ["DUP"]))
     matched = rows.take(pairs.source[real])
-    positive = pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE])
-    no_category = pa.nulls(len(real), pa.string())
-    table = _describe(matched, _identity(matched, run, item), positive, no_category, run, item)
+    check_releases(matched, run, item)
+    known = _identity(matched, run, item) | {
+        "pool": pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE]),
+        "confuser_category": pa.nulls(len(real), pa.string()),
+    }
     return pa.table(
         [
-            *table.cast(POOL_SCHEMA).columns,
+            *_describe(matched, known, run, item).cast(POOL_SCHEMA).columns,
             near.positive_rows[pairs.position[real]],
             pairs.separation_arcsec[real],
             pa.array(first_failed_rule(matched, run.config.selection), pa.string()),
@@ -76,59 +77,63 @@ def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> p
     )
 
 
-class _Identity(NamedTuple):
-    targetid: npt.NDArray[np.int64]
-    sampling_priority: npt.NDArray[np.int64]
+def check_releases(rows: Rows, run: Run, item: Item) -> None:
+    """Refuse rows of a release that the config does not allow. Gate 1 reads only a file's first row."""
+    release, allowed = rows["RELEASE"], run.config.sweeps.releases
+    other = np.flatnonzero(~np.isin(release, allowed))
+    if len(other):
+        i = int(other[0])
+        raise SweepError(
+            f"row {rows.row_index[i]:,} is of RELEASE {release[i]}",
+            where=item.sweep,
+            remedy=f"the config allows {', '.join(map(str, allowed))}: fetch the file again, "
+            "or allow it (sweeps.releases)",
+        )
 
 
-def _identity(rows: Rows, run: Run, item: Item) -> _Identity:
+def _identity(rows: Rows, run: Run, item: Item) -> dict[str, Any]:
+    """Return the columns ``targetid`` and ``sampling_priority``."""
     try:
         ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     except ValueError as error:
-        raise SweepError(
-            f"{error}", where=item.sweep, remedy="the file is damaged, fetch it again"
-        ) from error
-    return _Identity(ids, sampling_priority(ids, run.config.sampling.seed))
+        remedy = "the file is damaged, fetch it again"
+        raise SweepError(str(error), where=item.sweep, remedy=remedy) from error
+    return {"targetid": ids, "sampling_priority": sampling_priority(ids, run.config.sampling.seed)}
 
 
-def _describe(
-    rows: Rows, identity: _Identity, pool: pa.Array, category: pa.Array, run: Run, item: Item
-) -> pa.Table:
-    """Return the map's columns of the manifest for some rows; text of few values as dictionaries."""
-    config = run.config
-    releases = set(np.unique(rows["RELEASE"]).tolist()) - set(config.sweeps.releases)
-    if releases:
-        raise SweepError(
-            f"holds sources of RELEASE {min(releases)}",
-            where=item.sweep,
-            remedy=f"the config takes {', '.join(map(str, config.sweeps.releases))} (sweeps.releases)",
-        )
+def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Table:
+    """Return the map's columns of the manifest; text of few values as dictionaries.
+
+    Parameters
+    ----------
+    rows : Rows
+    known : dict of str to array
+        The columns that do not follow from the rows alone.
+    run : Run
+    item : Item
+    """
+    strata = run.config.strata
     mags = {band: magnitude(rows[f"FLUX_{band.upper()}"]) for band in ("g", "r", "z", "w1")}
-    bins = nobs_z_bin(rows["NOBS_Z"], config.strata)
+    bins = nobs_z_bin(rows["NOBS_Z"], strata)
     pixel = healpix_pixel(128, rows["RA"], rows["DEC"])
     kind = pa.DictionaryArray.from_arrays(rows.source_type(), list(SOURCE_TYPES))
-    computed = {
+    computed = known | {
         "brickname": _text(rows["BRICKNAME"], item),
         "nobs_z_bin": pa.DictionaryArray.from_arrays(
-            np.where(bins < 0, len(config.strata.nobs_z_bins), bins), [*config.strata.nobs_z_bins, ""]
+            np.where(bins < 0, len(strata.nobs_z_bins), bins), [*strata.nobs_z_bins, ""]
         ),
         "type": kind,
         "type_bin": kind,
-        "mag_g": mags["g"],
-        "mag_r": mags["r"],
-        "mag_z": mags["z"],
+        **{f"mag_{band}": mags[band] for band in "grz"},
         "g_minus_r": mags["g"] - mags["r"],
         "r_minus_z": mags["r"] - mags["z"],
         "z_minus_w1": mags["z"] - mags["w1"],
         "healpix_64": pixel // 4,  # NESTED: four pixels make one of half the nside
         "healpix_128": pixel,
-        "pool": pool,
-        "confuser_category": category,
         "sweep_file": pa.DictionaryArray.from_arrays(
             np.zeros(len(rows), np.int8), [storage.basename(item.sweep)]
         ),
         "row_index": rows.row_index,
-        **identity._asdict(),
     }
 
     def column(field: pa.Field) -> pa.Array:
@@ -148,6 +153,5 @@ def _text(values: npt.NDArray[np.bytes_], item: Item) -> pa.Array:
     try:
         return pc.ascii_trim_whitespace(pa.array(values, pa.binary()).cast(pa.string()))
     except pa.ArrowInvalid as error:
-        raise SweepError(
-            "a brick's name is not text", where=item.sweep, remedy="fetch the file again"
-        ) from error
+        what, remedy = "a brick's name is not text", "fetch the file again"
+        raise SweepError(what, where=item.sweep, remedy=remedy) from error

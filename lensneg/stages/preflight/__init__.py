@@ -1,4 +1,4 @@
-"""Preflight: everything that can be known to be wrong before any work is done."""
+"""Preflight: check the inputs of a run before any work is done, and judge gate 1."""
 
 from lensneg.stages.preflight.gate1 import preflight
 

@@ -1,6 +1,6 @@
-"""The part of gate 1 that looks at the AWS account: only where the run is on AWS.
+"""Gate 1's checks of the AWS account, for a run on AWS.
 
-The functions find the names of what they run with in their environment; template.yaml puts them there.
+template.yaml sets the environment variables that name the application and the function.
 """
 
 import os
@@ -10,29 +10,29 @@ from typing import Any, Final
 
 from lensneg.schema.check import Check
 
-#: Is set wherever code runs as a Lambda function, and nowhere else.
+#: Lambda sets this variable for its functions.
 ON_AWS_VARIABLE: Final = "AWS_LAMBDA_FUNCTION_NAME"
 
-#: The EMR Serverless application of the draw.
+#: Names the EMR Serverless application of the draw.
 APPLICATION_VARIABLE: Final = "LENSNEG_EMR_APPLICATION_ID"
 
-#: The function of the map.
+#: Names the function of the map.
 FILTER_VARIABLE: Final = "LENSNEG_FILTER_FUNCTION"
 
-#: "Max concurrent vCPUs per account" of EMR Serverless, as Service Quotas knows it.
+#: Service and code of EMR Serverless's quota "Max concurrent vCPUs per account".
 VCPU_QUOTA: Final = ("emr-serverless", "L-D05C8A75")
 
-#: States from which an application takes a job, given that it may start by itself.
-_READY_STATES: Final = frozenset({"CREATED", "STARTING", "STARTED", "STOPPED"})
+#: States in which an application takes a job.
+_RUNNING: Final = frozenset({"STARTING", "STARTED"})
 
-#: Of these, the ones in which it must first be started.
+#: States in which it takes a job only if it starts by itself.
 _AT_REST: Final = frozenset({"CREATED", "STOPPED"})
 
 Client = Callable[[str], Any]
 
 
 def _client(service: str) -> Any:
-    import boto3  # a run on one machine should not wait for it
+    import boto3  # slow to import, and a run on one machine does not need it
 
     make: Any = boto3.client  # its stubs know a name only as a literal
     return make(service)
@@ -41,7 +41,7 @@ def _client(service: str) -> Any:
 def account_checks(
     max_concurrency: int, environment: Mapping[str, str] = os.environ, client: Client = _client
 ) -> Iterator[Check]:
-    """Check the account, where the run is on AWS.
+    """Check the account of a run on AWS.
 
     Parameters
     ----------
@@ -54,26 +54,23 @@ def account_checks(
     Yields
     ------
     Check
-        None where the run is on one machine. What may not be looked at is a warning: whether it is in
-        order is then not known, and a run may well go through.
+        No checks for a run on one machine. A check that this role may not make is a warning: the run may
+        still succeed.
     """
     if ON_AWS_VARIABLE not in environment:
         return
+    from botocore.exceptions import BotoCoreError, ClientError  # here for the same reason as boto3
+
     application = environment.get(APPLICATION_VARIABLE, "")
-    looks: dict[str, Callable[[], Check]] = {
+    checks: dict[str, Callable[[], Check]] = {
         "emr_application": lambda: _application(client("emr-serverless"), application),
         "emr_vcpu_quota": lambda: _vcpu_quota(client, application),
         "lambda_concurrency": lambda: _concurrency(client("lambda"), environment, max_concurrency),
     }
-    for name, check in looks.items():
+    for name, check in checks.items():
         try:
             yield check()
-        except Exception as error:
-            # botocore is imported here for the same reason as boto3.
-            from botocore.exceptions import BotoCoreError, ClientError
-
-            if not isinstance(error, BotoCoreError | ClientError):
-                raise
+        except (BotoCoreError, ClientError) as error:
             yield Check(
                 name=name,
                 passed=False,
@@ -91,7 +88,7 @@ def _application(emr: Any, application_id: str) -> Check:
     starts = found.get("autoStartConfiguration", {}).get("enabled", True)
     return Check(
         name="emr_application",
-        passed=state in _READY_STATES and (starts or state not in _AT_REST),
+        passed=state in _RUNNING or (starts and state in _AT_REST),
         expected="an EMR Serverless application that is started, or starts by itself",
         actual=f"{application_id} is {state}" + ("" if starts else " and does not start by itself"),
         remedy="start the application, or deploy the stack again",
@@ -117,8 +114,7 @@ def _vcpu_quota(client: Client, application_id: str) -> Check:
 def _concurrency(client: Any, environment: Mapping[str, str], max_concurrency: int) -> Check:
     limits = client.get_account_settings()["AccountLimit"]
     free, where = limits["UnreservedConcurrentExecutions"], "unreserved in this account and Region"
-    function = environment.get(FILTER_VARIABLE)
-    if function:
+    if function := environment.get(FILTER_VARIABLE):
         reserved = client.get_function_concurrency(FunctionName=function)
         if "ReservedConcurrentExecutions" in reserved:
             free, where = reserved["ReservedConcurrentExecutions"], f"reserved for {function}"

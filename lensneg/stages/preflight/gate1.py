@@ -1,9 +1,10 @@
-"""Gate 1: everything that can be known to be wrong before any work is done.
+"""Gate 1: check the inputs of a run before any work is done.
 
-A check that depends on one that failed is left out: the one that failed says what to do.
+A check that depends on one that failed is left out. The one that failed names the remedy.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from lensneg.stages.preflight.inspection import Inspection
 
 CheckFunction = Callable[[Inspection], Iterator[Check]]
 
-#: Gate 1, in order: first the inputs, each by itself.
+#: The checks of each input, in order.
 INPUT_CHECKS: Final[tuple[CheckFunction, ...]] = (
     input_checks.config_valid,
     input_checks.code_version_known,
@@ -29,7 +30,7 @@ INPUT_CHECKS: Final[tuple[CheckFunction, ...]] = (
     lambda found: account.account_checks(found.request.max_concurrency),
 )
 
-#: Then the run as a whole, once its inputs are in order.
+#: The checks of the run as a whole, in order. They are made if no check of the inputs failed.
 RUN_CHECKS: Final[tuple[CheckFunction, ...]] = (
     run_checks.config_version_immutable,
     run_checks.run_inputs_unchanged,
@@ -49,7 +50,7 @@ def preflight(data: Any) -> PreflightResult:
     Returns
     -------
     PreflightResult
-        Where the gate passes, ``inventory.json`` holds all that was found.
+        If the gate passes, ``inventory.json`` holds the record of all inputs.
     """
     try:
         request = RunRequest.of_input(data)
@@ -60,15 +61,17 @@ def preflight(data: Any) -> PreflightResult:
             root="", mode="", max_concurrency=1, published=False, gate=Gate.of(1, [check]).verdict
         )
     files = RunFiles(request.out, request.run_id)
-    found = Inspection(request, files, _state_error(data.get("mini_test")))
+    found = Inspection(request, files)
+    with suppress(ValidationError):
+        found.mini_test = StateError.model_validate(data.get("mini_test"))
     checks = _all(INPUT_CHECKS, found)
     if all_passed(checks):
         found.record = run_checks.make_record(found)
         checks += _all(RUN_CHECKS, found)
-    if all_passed(checks) and not found.keep_record():
-        # Another execution of this run id has come first in the meantime.
-        checks = [check for check in checks if check.name != "run_inputs_unchanged"]
-        checks += run_checks.run_inputs_unchanged(found)
+        if all_passed(checks) and not found.record.write(files.inventory, if_absent=True):
+            # Another execution of this run id may have written it in the meantime.
+            checks = [check for check in checks if check.name != "run_inputs_unchanged"]
+            checks += run_checks.run_inputs_unchanged(found)
     gate = Gate.of(1, checks)
     if found.writable:
         gate.write(files.gate(1))
@@ -83,10 +86,3 @@ def preflight(data: Any) -> PreflightResult:
 
 def _all(functions: tuple[CheckFunction, ...], found: Inspection) -> list[Check]:
     return [check for function in functions for check in function(found)]
-
-
-def _state_error(caught: Any) -> StateError | None:
-    try:
-        return StateError.model_validate(caught)
-    except ValidationError:
-        return None

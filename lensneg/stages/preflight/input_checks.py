@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from lensneg import storage
 from lensneg.catalogs.catalog import Catalog, read_catalog
 from lensneg.catalogs.footprint import inside_cells, mistaken_unit
-from lensneg.errors import LensnegError, SweepError, TransientError
+from lensneg.errors import InputError, RunStateError, StorageError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import Check, brief
 from lensneg.schema.code_version import code_version
@@ -18,36 +19,28 @@ from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.fits_rows import probe_sweep
 from lensneg.survey.names import is_gzipped, looks_like_a_sweep, sweep_cell
 
-#: Sweep headers are read by this many threads: on S3 each costs a round trip, and no work.
-_PROBE_THREADS = 32
+#: Errors that fail a check. A TransientError does not: the state machine tries again.
+_FAILURES: Final = (InputError, RunStateError, StorageError)
+
+#: Threads that read the headers of sweep files. On S3 each file costs a round trip.
+_PROBE_THREADS: Final = 32
 
 
 def config_valid(found: Inspection) -> Iterator[Check]:
     """Read the config."""
     uri, expected = found.request.config, "a config that fits its schema"
     try:
-        found.config, found.config_text = Config.load_with_text(uri)
-    except TransientError:
-        raise  # the state machine tries again
-    except LensnegError as error:
-        yield Check.of_error(
-            "config_valid",
-            expected,
-            error,
-            remedy="correct the file; configs/negative_sampling_v1.yaml explains every key",
-        )
+        config, found.config_text = Config.load_with_text(uri)
+    except _FAILURES as error:
+        remedy = "correct the file; configs/negative_sampling_v1.yaml explains every key"
+        yield Check.of_error("config_valid", expected, error, remedy=remedy)
         return
-    yield Check(
-        name="config_valid",
-        passed=True,
-        expected=expected,
-        actual=f"{found.config.name} {found.config.version}",
-        remedy="",
-    )
+    found.config, actual = config, f"{config.name} {config.version}"
+    yield Check(name="config_valid", passed=True, expected=expected, actual=actual, remedy="")
 
 
 def code_version_known(found: Inspection) -> Iterator[Check]:
-    """Look whether the code can be had again."""
+    """Check that the code can be checked out again."""
     commit = code_version().git_commit
     yield Check(
         name="code_version_known",
@@ -67,9 +60,7 @@ def sweeps(found: Inspection) -> Iterator[Check]:
         listed, not_files = storage.list_files(uri), storage.list_non_files(uri)
     except FileNotFoundError:
         why = "; there is no such folder"
-    except TransientError:
-        raise
-    except LensnegError as error:
+    except _FAILURES as error:
         why = f"; {error}"
     named = [(info, cell) for info in listed if (cell := sweep_cell(storage.basename(info.uri)))]
     found.ignored_files = len(listed) - len(named)
@@ -148,25 +139,16 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
 
 
 def _probe(info: storage.FileInfo) -> SweepInput | str:
-    """Return what a sweep file's headers say, or what is wrong with it."""
+    """Read the headers of a sweep file. If they are not in order, return what is wrong."""
     try:
         file = probe_sweep(info)
-    except TransientError:
-        raise  # the state machine tries again; the file is not at fault
-    except (SweepError, LensnegError, OSError) as error:
+    except (*_FAILURES, OSError) as error:
         return str(error)
-    return SweepInput(
-        uri=info.uri,
-        size=info.size,
-        etag=info.etag,
-        rows=file.n_rows,
-        release=file.release,
-        row_bytes=file.row_bytes,
-    )
+    return SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
 
 
 def catalogs(found: Inspection) -> Iterator[Check]:
-    """Read the catalogues, and look whether they belong to the sweeps."""
+    """Read the catalogues, and check that they belong to the sweeps."""
     request, cells = found.request, found.cells
     given: list[tuple[Role, CatalogSpec]] = [("positives", spec) for spec in request.positives]
     given += [("exclude", spec) for spec in request.exclude]
@@ -175,12 +157,19 @@ def catalogs(found: Inspection) -> Iterator[Check]:
         remedy = "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees"
         try:
             catalog, info = read_catalog(spec), storage.stat(spec.uri)
-        except TransientError:
-            raise
-        except LensnegError as error:
+        except _FAILURES as error:
             yield Check.of_error(name, expected, error, remedy=remedy)
             continue
-        found.catalogs.append((_catalog_input(spec, role, catalog, info), catalog))
+        source = CatalogInput(
+            spec=spec,
+            role=role,
+            size=info.size,
+            etag=info.etag,
+            sha256=catalog.sha256,
+            rows=catalog.rows,
+            positions=len(catalog.ra),
+        )
+        found.catalogs.append((source, catalog))
         yield Check(
             name=name,
             passed=len(catalog.ra) > 0,
@@ -203,20 +192,8 @@ def catalogs(found: Inspection) -> Iterator[Check]:
         )
 
 
-def _catalog_input(spec: CatalogSpec, role: Role, catalog: Catalog, info: storage.FileInfo) -> CatalogInput:
-    return CatalogInput(
-        spec=spec,
-        role=role,
-        size=info.size,
-        etag=info.etag,
-        sha256=catalog.sha256,
-        rows=catalog.rows,
-        positions=len(catalog.ra),
-    )
-
-
 def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]:
-    """Judge whether a catalogue's coordinates are degrees, and whether it reaches the sweeps at all."""
+    """Check that a catalogue's coordinates are degrees, and that some lie in the sweeps."""
     name, ra, dec = storage.basename(catalog.spec.uri), catalog.ra, catalog.dec
     inside = int(inside_cells(ra, dec, found.cells).sum())
     other = mistaken_unit(ra, dec, found.cells)
@@ -233,7 +210,7 @@ def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]
         expected="RA and Dec in degrees",
         actual=actual,
         remedy="convert the catalogue to degrees, or name the columns that hold them",
-        # Where the sweeps cover the sky, positions in hours lie inside it as well: then it is a suspicion.
+        # In sweeps of the whole sky, positions in hours lie inside them as well. Then this is a warning.
         critical=other is not None and other[1] > inside,
     )
     if role == "exclude":
@@ -248,15 +225,13 @@ def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]
 
 
 def output_writable(found: Inspection) -> Iterator[Check]:
-    """Write a file where the run's files are to be, and remove it."""
+    """Write a file into the run's folder, and remove it."""
     probe = storage.join(found.files.root, "preflight.txt")
     expected = "an output prefix that can be written to"
     try:
         storage.write_bytes(probe, b"gate 1 can write here\n")
         storage.delete(probe)
-    except TransientError:
-        raise
-    except LensnegError as error:
+    except _FAILURES as error:
         remedy = "create the folder or bucket, or grant this role s3:PutObject on it"
         yield Check.of_error("output_writable", expected, error, remedy=remedy)
         return

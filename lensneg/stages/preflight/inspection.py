@@ -1,4 +1,4 @@
-"""What gate 1 finds as it goes on: each check function adds what it read."""
+"""The findings of gate 1. Each check function adds what it read."""
 
 from dataclasses import dataclass, field
 
@@ -13,29 +13,29 @@ from lensneg.survey.names import Cell, cell_of
 
 @dataclass
 class Inspection:
-    """A run that is to start, and what was found of its inputs.
+    """A run that is to start, and its inputs as gate 1 found them.
 
     Attributes
     ----------
     request : RunRequest
     files : RunFiles
     mini_test : StateError or None
-        With what the run's mini-test ended, where it did not end well.
+        The error with which the run's mini-test ended, if it failed.
     config : Config or None
-        None if it is no config.
+        None if the config is not valid.
     config_text : str
     sweeps : list of SweepInput
         The sweep files that can be read.
     ignored_files : int
-        Other files among them.
+        The number of other files in their folder.
     catalogs : list of (CatalogInput, Catalog)
         The catalogues that can be read.
-    record : RunRecord or None
-        What the run is made of, once all of it was found.
     writable : bool
         Whether the output can be written to.
     published : bool
         Whether the run is published already, from the same inputs.
+    record : RunRecord
+        All inputs of the run. It is set when all checks of the inputs passed.
     """
 
     request: RunRequest
@@ -46,15 +46,11 @@ class Inspection:
     sweeps: list[SweepInput] = field(default_factory=list)
     ignored_files: int = 0
     catalogs: list[tuple[CatalogInput, Catalog]] = field(default_factory=list)
-    record: RunRecord | None = None
     writable: bool = False
     published: bool = False
+    record: RunRecord = field(init=False)
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells of the sky that the sweep files hold."""
+        """The cells of the sweep files."""
         return [cell_of(sweep.name) for sweep in self.sweeps]
-
-    def keep_record(self) -> bool:
-        """Write inventory.json, and return whether no other execution of this run id had done so."""
-        return self.record is not None and self.record.write(self.files.inventory, if_absent=True)

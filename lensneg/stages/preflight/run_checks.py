@@ -1,6 +1,6 @@
-"""Gate 1's checks of the run against what is there already: earlier runs, publications, mini-tests."""
+"""Gate 1's checks of the run against earlier runs, publications and mini-tests."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
 from lensneg import storage
@@ -14,14 +14,13 @@ from lensneg.schema.manifest import ManifestRecord
 from lensneg.schema.publication import ConfigVersion, MiniTestRecord, utc_now
 from lensneg.schema.request import mini_test_id
 from lensneg.schema.rerun_command import rerun_command
-from lensneg.schema.run import CodeInput, ConfigInput, RunRecord, SweepInput
+from lensneg.schema.run import CodeInput, ConfigInput, RunRecord
 from lensneg.schema.states import StateError
 from lensneg.stages.preflight.inspection import Inspection
 
 
 def make_record(found: Inspection) -> RunRecord:
-    """Return what a run is made of, all of which was found."""
-    code = code_version()
+    """Return the record of all inputs of a run, after every check of an input passed."""
     request, text = found.request, found.config_text
     return RunRecord(
         run_id=request.run_id,
@@ -29,11 +28,7 @@ def make_record(found: Inspection) -> RunRecord:
         started_at=request.started_at or utc_now(),
         out=request.out,
         config=ConfigInput(uri=request.config, sha256=config_sha256(text), text=text),
-        code=CodeInput(
-            pipeline_version=code.pipeline_version,
-            git_commit=code.git_commit,
-            code_version=code.code_version,
-        ),
+        code=CodeInput.model_validate(code_version(), from_attributes=True),
         sweeps=tuple(sorted(found.sweeps, key=lambda sweep: sweep.name)),
         ignored_files=found.ignored_files,
         catalogs=tuple(catalog for catalog, _ in found.catalogs),
@@ -41,9 +36,8 @@ def make_record(found: Inspection) -> RunRecord:
 
 
 def config_version_immutable(found: Inspection) -> Iterator[Check]:
-    """Compare with what was published under the config's name and version: these stand for its bytes."""
+    """Check that nothing was published with this name and version and another config."""
     assert found.config is not None
-    assert found.record is not None
     name, version = found.config.name, found.config.version
     expected = f"{name} {version} with the content that it was first published with"
     try:
@@ -51,19 +45,18 @@ def config_version_immutable(found: Inspection) -> Iterator[Check]:
     except RunStateError as error:
         yield Check.of_error("config_version_immutable", expected, error)
         return
-    other = known is not None and known.config_sha256 != found.record.config.sha256
-    yield Check(
-        name="config_version_immutable",
-        passed=not other,
+    yield Check.of_faults(
+        "config_version_immutable",
+        [known.run_id] if known and known.config_sha256 != found.record.config.sha256 else [],
         expected=expected,
-        actual=f"published with other content by {known.run_id}" if known and other else "no conflict",
+        found="no conflict",
+        saying="published with other content by ",
         remedy="give the changed config a new version",
     )
 
 
 def run_inputs_unchanged(found: Inspection) -> Iterator[Check]:
-    """Compare with the run of this id, if there is one: it continues, with the same inputs only."""
-    assert found.record is not None
+    """Check that an earlier run of this id had the same inputs. This run continues it."""
     try:
         before = RunRecord.read_if_there(found.files.inventory)
         differences = differences_of(before, found.record) if before else None
@@ -82,8 +75,7 @@ def run_inputs_unchanged(found: Inspection) -> Iterator[Check]:
 
 
 def run_not_published(found: Inspection) -> Iterator[Check]:
-    """Let a published run go on only where it was cut short after its publication, so changes nothing."""
-    assert found.record is not None
+    """Check that the run is not published, except from the same inputs: then it changes nothing."""
     files, faults, state = found.files, [], "not published"
     try:
         published = ManifestRecord.read_if_there(files.manifest)
@@ -91,13 +83,13 @@ def run_not_published(found: Inspection) -> Iterator[Check]:
     except RunStateError as error:
         faults = [f"{files.manifest} or its inventory cannot be read: {error}"]
     else:
-        if published is not None and before is None:
-            faults = [f"{files.manifest} is there, and {files.inventory}, with which it was made, is not"]
-        elif published is not None and before is not None:
+        if published and before:
             faults = differences_of(published.run, found.record)
             if not faults and published.run.started_at != before.started_at:
                 faults = ["another start"]
             found.published, state = not faults, "published from these inputs"
+        elif published:
+            faults = [f"{files.manifest} is there, and {files.inventory}, with which it was made, is not"]
     yield Check.of_faults(
         "run_not_published",
         faults,
@@ -109,19 +101,15 @@ def run_not_published(found: Inspection) -> Iterator[Check]:
 
 
 def mini_test_passed(found: Inspection) -> Iterator[Check]:
-    """Ask for the record of a mini-test, where the run is no mini-test itself."""
-    assert found.record is not None
+    """Check that a full run's config and code passed a mini-test."""
     if found.request.mode == "test":
         return
     config, code = found.record.config.sha256, found.record.code.code_version
     uri = found.files.mini_test(config, code)
-    what = f"{uri} is of another config or code"
-    try:
+    noted = None
+    with suppress(RunStateError):
         noted = MiniTestRecord.read_if_there(uri)
-    except RunStateError:
-        noted = None
-    if noted is None:
-        what = f"{uri} is missing or damaged"
+    what = f"{uri} is of another config or code" if noted else f"{uri} is missing or damaged"
     passed = noted is not None and (noted.config_sha256, noted.code_version) == (config, code)
     request = found.request
     command = rerun_command(
@@ -149,35 +137,31 @@ def _why_the_mini_test_failed(found: Inspection) -> str:
     ended = found.mini_test
     if ended is None or not ended.Error:
         return ""
-    with suppress(ValueError):  # the cause is the nested execution's description, with a cause of its own
+    with suppress(ValueError):  # the cause is a description of the nested execution, with its own cause
         ended = StateError.model_validate_json(ended.Cause)
     return f"; mini-test {files.run_id} ended with {ended}"
 
 
 def differences_of(before: RunRecord, now: RunRecord) -> list[str]:
-    """Name what differs between a run's first record and what it is asked for now."""
-    found = []
+    """Return what differs between a run's first record and its record now."""
+    found, old, new = [], _inputs(before), _inputs(now)
     if before.mode != now.mode:
         found.append(f"mode was {before.mode}")
     if before.config.sha256 != now.config.sha256:
         found.append(f"config {storage.basename(now.config.uri)}")
     if before.code.code_version != now.code.code_version:
         found.append(f"code was {before.code.code_version}")
-    found += _changed("sweep", _by_name(before.sweeps), _by_name(now.sweeps))
-    old, new = (
-        {f"{c.role} {c.spec.model_dump_json()}": c.sha256 for c in record.catalogs}
-        for record in (before, now)
-    )
-    return found + _changed("catalogue", old, new)
+    for name in old | new:
+        if name not in new:
+            found.append(f"{name} is missing")
+        elif name not in old:
+            found.append(f"{name} is new")
+        elif old[name] != new[name]:
+            found.append(f"{name} has other bytes")
+    return found
 
 
-def _by_name(sweeps: tuple[SweepInput, ...]) -> dict[str, tuple[int, str]]:
-    return {sweep.name: (sweep.size, sweep.etag) for sweep in sweeps}
-
-
-def _changed(what: str, before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    return (
-        [f"{what} {name} is missing" for name in before if name not in now]
-        + [f"{what} {name} is new" for name in now if name not in before]
-        + [f"{what} {name} has other bytes" for name in now if name in before and before[name] != now[name]]
-    )
+def _inputs(record: RunRecord) -> dict[str, object]:
+    """Return what identifies the bytes of each sweep file and catalogue, by its name."""
+    found: dict[str, object] = {f"sweep {s.name}": (s.size, s.etag) for s in record.sweeps}
+    return found | {f"catalogue {c.role} {c.spec.model_dump_json()}": c.sha256 for c in record.catalogs}

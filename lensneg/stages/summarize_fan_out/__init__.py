@@ -1,4 +1,4 @@
-"""SummarizeFanOut: what the map found, added up; the positives; the quotas; gate 2."""
+"""SummarizeFanOut: the sums over the map's items, the positives, the quotas, and gate 2."""
 
 from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 

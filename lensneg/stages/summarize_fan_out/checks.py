@@ -1,4 +1,4 @@
-"""Gate 2's checks: is every row accounted for, and is there enough in every stratum."""
+"""Gate 2's checks: every row is accounted for, and every stratum has enough sources."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,43 +7,42 @@ from typing import Final
 
 from lensneg import storage
 from lensneg.schema.check import Check, brief
-from lensneg.schema.fan_out import PositiveCounts
+from lensneg.schema.fan_out import FanOutSummary
+from lensneg.schema.item import Item, ItemStats
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run
 from lensneg.schema.states import StateError
-from lensneg.schema.tolerance import Tolerance, binomial
-from lensneg.stages.summarize_fan_out.results import FanOut, each
+from lensneg.schema.tolerance import binomial
+from lensneg.stages.summarize_fan_out.results import each
+
+#: The strata that a check names.
+_STRATA_SHOWN: Final = 12
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What gate 2 looks at."""
+    """What gate 2 judges: the planned items, the stats of those that are done, and what follows from them."""
 
     run: Run
-    fan_out: FanOut
-    positives: PositiveCounts
-    quotas: list[StratumQuota]
+    items: list[Item]
+    stats: list[ItemStats]
+    summary: FanOutSummary
+    quotas: tuple[StratumQuota, ...]
     map_error: StateError | None
 
 
-def gate_checks(found: Findings) -> Iterator[Check]:
-    """Yield the checks of gate 2."""
-    for check in CHECKS:
-        yield from check(found)
-
-
 def _items_done(found: Findings) -> Iterator[Check]:
-    fan_out, map_error = found.fan_out, found.map_error
+    missing, map_error = found.summary.missing, found.map_error
     tolerated = found.run.config.execution.tolerated_failures
-    reasons = [f"{item}: {why}" for item, why in fan_out.missing.items()]
+    reasons = [f"{item}: {why}" for item, why in missing.items()]
     if map_error and not reasons:
         reasons = [f"the Map ended with {map_error}"]
     yield Check(
         name="items_done",
-        passed=len(fan_out.missing) <= tolerated and not (map_error and not fan_out.stats),
-        expected=f"stats of all {len(fan_out.items):,} items"
+        passed=len(missing) <= tolerated and not (map_error and not found.stats),
+        expected=f"stats of all {len(found.items):,} items"
         + (f" but {tolerated} (execution.tolerated_failures)" if tolerated else ""),
-        actual=f"{len(fan_out.stats):,}" + (f"; {brief(reasons, 3)}" if reasons else ""),
+        actual=f"{len(found.stats):,}" + (f"; {brief(reasons, 3)}" if reasons else ""),
         remedy="mend what the named items say, and start again with the same run id: "
         "finished items are not done again",
     )
@@ -51,7 +50,7 @@ def _items_done(found: Findings) -> Iterator[Check]:
 
 def _items_cover_sweeps(found: Findings) -> Iterator[Check]:
     planned: Counter[str] = Counter()
-    for item in found.fan_out.items:
+    for item in found.items:
         planned[item.sweep] += item.n_rows
     rows = sum(planned.values())
     sweeps = found.run.record.sweeps
@@ -67,10 +66,10 @@ def _items_cover_sweeps(found: Findings) -> Iterator[Check]:
 
 
 def _rows_accounted(found: Findings) -> Iterator[Check]:
-    fan_out = found.fan_out
+    summary = found.summary
     unbalanced = [
         s.item.id
-        for s in fan_out.stats
+        for s in found.stats
         if s.rows_in != s.item.n_rows
         or s.rows_in != s.rows_kept + sum(s.cut.values())
         or s.rows_kept != sum(count.rows for count in s.counts)
@@ -79,29 +78,28 @@ def _rows_accounted(found: Findings) -> Iterator[Check]:
         "rows_accounted",
         unbalanced,
         expected="rows in = rows kept + rows cut, by stratum and pool, in every item",
-        found=f"{fan_out.rows_in:,} = {fan_out.rows_kept:,} + {sum(fan_out.cut.values()):,}",
+        found=f"{summary.rows_in:,} = {summary.rows_kept:,} + {sum(summary.cut.values()):,}",
         saying="not in ",
         remedy="this is a fault of lensneg, not of the input: please report it",
     )
 
 
 def _inputs_unchanged(found: Findings) -> Iterator[Check]:
-    """Look at every input again: each must have the size and ETag that it was planned with."""
+    """Check that every input still has the size and ETag that it was planned with."""
 
-    def changed(planned: storage.FileInfo) -> str | None:
+    def fault(planned: storage.FileInfo) -> str:
         name = storage.basename(planned.uri)
         try:
-            now = storage.stat(planned.uri)
+            return "" if storage.stat(planned.uri)[1:] == planned[1:] else f"{name} has other bytes"
         except FileNotFoundError:
             return f"{name} is gone"
-        return None if now[1:] == planned[1:] else f"{name} has other bytes"
 
     record = found.run.record
     planned = [sweep.info for sweep in record.sweeps]
     planned += [storage.FileInfo(c.spec.uri, c.size, c.etag) for c in record.catalogs]
     yield Check.of_faults(
         "inputs_unchanged",
-        [fault for fault in each(changed, planned) if fault],
+        list(filter(None, each(fault, planned))),
         expected="sweep files and catalogues with the sizes and ETags that the run was planned with",
         found=f"{len(planned):,} files",
         remedy="restore them and start again with the same run id, or start a new run",
@@ -109,7 +107,7 @@ def _inputs_unchanged(found: Findings) -> Iterator[Check]:
 
 
 def _positives_matched(found: Findings) -> Iterator[Check]:
-    config, counts = found.run.config, found.positives
+    config, counts = found.run.config, found.summary.positives
     matched = counts.matched / counts.inside if counts.inside else 0.0
     least = config.gates.matched_fraction_min
     allowed = binomial(0.0, least, counts.inside, config.gates.chance_sigmas)
@@ -132,66 +130,60 @@ def _positives_matched(found: Findings) -> Iterator[Check]:
 
 
 def _n2_fraction(found: Findings) -> Iterator[Check]:
-    gates, rows, n2 = found.run.config.gates, found.fan_out.rows_kept, found.fan_out.n2_fraction
+    gates, rows, n2 = found.run.config.gates, found.summary.rows_kept, found.summary.n2_fraction
     low, high = gates.n2_fraction_range
     below, above = (binomial(0.0, limit, rows, gates.chance_sigmas) for limit in (low, high))
+    widest = max(below, above, key=lambda bound: bound.total)
     yield Check(
         name="n2_fraction",
         passed=low - below.total <= n2 <= high + above.total,
-        expected=f"N2 from {low:.0%} to {high:.0%} of the pool, {max(below, above, key=_total)}",
+        expected=f"N2 from {low:.0%} to {high:.0%} of the pool, {widest}",
         actual=f"{n2:.1%} of {rows:,}",
         remedy="a criterion of N2 takes nothing or everything: look at the report's confuser categories",
     )
 
 
-def _total(tolerance: Tolerance) -> float:
-    return tolerance.total
-
-
 def _strata(found: Findings) -> Iterator[Check]:
-    """Yield the checks that each stratum can get what it asks for."""
+    """Yield the checks that each stratum can get the negatives that it asks for."""
     gates, is_full = found.run.config.gates, found.run.record.mode == "full"
 
-    def allowed(quota: StratumQuota) -> Tolerance:
+    def allowed(quota: StratumQuota) -> float:
         """Return the share of a stratum's target that may be missing.
 
-        A full run takes all there is: nothing is left to chance. A mini-test's files are a sample of the
-        sky. Its positives and its galaxies are Poisson counts, so the ratio of what there is to what is
-        asked has a relative variance of 1 / positives + 1 / target.
+        A full run takes all files, so chance plays no part. The files of a mini-test are a sample of the
+        sky. Its positives and its galaxies are Poisson counts, so the ratio of available to requested
+        sources has a relative variance of 1 / positives + 1 / target.
         """
         sigma = 0.0 if is_full or not quota.target else (1 / quota.positives + 1 / quota.target) ** 0.5
-        return Tolerance(gates.stratum_shortfall_max, sigma, gates.chance_sigmas)
+        return gates.stratum_shortfall_max + gates.chance_sigmas * sigma
 
-    def describe(short: list[StratumQuota]) -> str:
-        return brief(
-            [
-                f"{q.name}: {q.quota:,} of {q.target:,} (allowed missing {min(1.0, allowed(q).total):.0%})"
-                for q in short
-            ],
-            limit=12,
-        )
+    def describe(quotas: list[StratumQuota]) -> list[str]:
+        return [
+            f"{q.name}: {q.quota:,} of {q.target:,} (allowed missing {min(1.0, allowed(q)):.0%})"
+            for q in quotas
+        ]
 
     missing = [q for q in found.quotas if q.reachable and q.shortfall]
-    short = [q for q in missing if q.shortfall > allowed(q).total * q.target]
-    unreachable = [q for q in found.quotas if not q.reachable and q.shortfall]
     target, drawn = sum(q.target for q in found.quotas), sum(q.quota for q in found.quotas)
     chance = f"; in a mini-test also {gates.chance_sigmas:g}σ of chance, σ² = 1/positives + 1/target"
-    yield Check(
-        name="strata_available",
-        passed=not short,
+    yield Check.of_faults(
+        "strata_available",
+        describe([q for q in missing if q.shortfall > allowed(q) * q.target]),
         expected=f"at most {gates.stratum_shortfall_max:.0%} of any stratum's target missing"
         + ("" if is_full else chance),
-        actual=f"short in {describe(short)}"
-        if short
-        else f"{drawn:,} of {target:,}" + (f"; short in {describe(missing)}" if missing else ""),
+        found=f"{drawn:,} of {target:,}"
+        + (f"; short in {brief(describe(missing), _STRATA_SHOWN)}" if missing else ""),
+        saying="short in ",
         remedy="add sweep files, or raise gates.stratum_shortfall_max, or merge bins, in a new config",
+        shown=_STRATA_SHOWN,
     )
-    yield Check(
-        name="strata_reachable",
-        passed=not unreachable,
+    yield Check.of_faults(
+        "strata_reachable",
+        describe([q for q in found.quotas if not q.reachable and q.shortfall]),
         expected="no positive in a stratum that the cuts leave empty",
-        actual=describe(unreachable) if unreachable else "none",
+        found="none",
         remedy="such positives get no negatives; cut them too with positives.apply_cuts",
+        shown=_STRATA_SHOWN,
         critical=False,
     )
 
