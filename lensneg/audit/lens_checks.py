@@ -39,9 +39,9 @@ def near_any(
     [True, False]
     """
     near = np.zeros(len(ra), dtype=bool)
-    order = np.argsort(dec, kind="stable")
+    order = np.argsort(dec)
     radius = radius_arcsec / 3600
-    first = np.searchsorted(dec[order], lens_dec - radius * (1 + 1e-9), side="left")
+    first = np.searchsorted(dec[order], lens_dec - radius * (1 + 1e-9))
     last = np.searchsorted(dec[order], lens_dec + radius * (1 + 1e-9), side="right")
     count = last - first
     block = np.cumsum(count) // _PAIRS_AT_ONCE

@@ -185,7 +185,7 @@ def _gather(uris: Sequence[str], folder: Path) -> str:
                 remedy="put them below one, and give it with --sweeps",
             )
         return prefixes.pop()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
     for uri in uris:

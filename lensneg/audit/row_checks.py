@@ -23,13 +23,15 @@ FAULT: Final = "this is a fault of lensneg, or the file was changed by hand: ple
 
 def none_wrong(name: str, wrong: BoolArray, expected: str, remedy: str = FAULT) -> Check:
     """Return a check that no row is wrong."""
-    count = int(wrong.sum())
-    first = f", the first in row {int(np.flatnonzero(wrong)[0]):,}" if count else ""
+    count, actual = int(wrong.sum()), f"all {len(wrong):,} rows"
+    if count:
+        first = int(np.flatnonzero(wrong)[0])
+        actual = f"not in {count:,} of {len(wrong):,} rows, the first in row {first:,}"
     return Check(
         name=name,
         passed=not count,
         expected=expected,
-        actual=f"not in {count:,} of {len(wrong):,} rows{first}" if count else f"all {len(wrong):,} rows",
+        actual=actual,
         remedy=remedy,
     )
 
@@ -146,16 +148,15 @@ def selection_rule(content: Content) -> Iterator[Check]:
 def stratum_rule(content: Content) -> Iterator[Check]:
     """Compare the bins with nobs_z and type."""
     rows, strata = content.both, content.config.strata
-    nobs = rows["nobs_z"]
-    bins = np.full(len(rows), -2)
+    nobs, written = rows["nobs_z"], rows.index_in("nobs_z_bin", strata.nobs_z_bins)
+    right = np.zeros(len(rows), dtype=bool)
     for i, (low, high) in enumerate(strata.bin_limits):
-        bins[(nobs >= low) & (nobs <= (np.inf if high is None else high))] = i
-    wrong = bins != rows.index_in("nobs_z_bin", strata.nobs_z_bins)
-    wrong |= ~rows.is_in("type_bin", strata.types)
-    wrong |= ~np.asarray(pc.equal(rows.table["type"], rows.table["type_bin"]))
+        right |= (written == i) & (nobs >= low) & (nobs <= (np.inf if high is None else high))
+    right &= rows.is_in("type_bin", strata.types)
+    right &= np.asarray(pc.equal(rows.table["type"], rows.table["type_bin"]))
     yield none_wrong(
         "stratum_rule",
-        np.asarray(wrong),
+        ~right,
         "bins as nobs_z and type of every row say, and of the config's strata",
     )
 
@@ -186,13 +187,13 @@ def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
         (shape_r >= large.shape_r_min) & (flux_r >= large.flux_r_min),
     ]
     category = np.select(criteria, range(len(criteria)), -1)
-    pool = np.where(category >= 0, 1, np.where(rows.is_in("type", config.pools.n1.types), 0, -2))
-    wrong = pool != rows.index_in("pool", ["N1", "N2"])
-    wrong |= category != rows.index_in("confuser_category", CONFUSER_CATEGORIES)
+    n1 = (category < 0) & rows.is_in("type", config.pools.n1.types)
+    right = (rows.is_in("pool", ["N1"]) & n1) | (rows.is_in("pool", ["N2"]) & (category >= 0))
+    right &= category == rows.index_in("confuser_category", CONFUSER_CATEGORIES)
     # A category that is none of the known ones must not pass for none.
     known = rows.is_in("confuser_category", CONFUSER_CATEGORIES)
-    doubtful: BoolArray = wrong | (~known & rows.table["confuser_category"].is_valid().to_numpy())
-    return doubtful
+    right &= known | rows.table["confuser_category"].is_null().to_numpy()
+    return np.asarray(~right)
 
 
 def priority_rule(content: Content) -> Iterator[Check]:

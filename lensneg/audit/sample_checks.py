@@ -36,7 +36,7 @@ def split_checks(content: Content) -> Iterator[Check]:
     )
     # A split's share is the sum of the shares w of its pixels, each in it with probability p; so its
     # variance is p (1 - p) sum(w^2), as if the rows were 1 / sum(w^2) independent ones.
-    share = np.bincount(inverse) / max(1, len(rows))
+    share = np.bincount(inverse) / len(rows)
     worth = 1 / float((share**2).sum()) if len(rows) else 0.0
     gates = config.gates
     for name, points, critical in (

@@ -36,7 +36,7 @@ def found_again(content: Content) -> Iterator[Check]:
     rows = chosen.filter(pa.array(at_hand))
     if not len(rows):
         return
-    names = rows["sweep_file"].to_numpy(zero_copy_only=False)
+    names = rows["sweep_file"].to_numpy()
     groups = [(name, rows.filter(pa.array(names == name))) for name in np.unique(names).tolist()]
 
     def look(group: tuple[str, pa.Table]) -> list[str]:

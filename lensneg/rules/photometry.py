@@ -88,4 +88,4 @@ def ellipticity(e1: npt.ArrayLike, e2: npt.ArrayLike) -> FloatArray:
     >>> ellipticity([0.3], [0.4])
     array([0.5])
     """
-    return np.hypot(np.asarray(e1, dtype=np.float64), np.asarray(e2, dtype=np.float64))
+    return np.hypot(e1, e2, dtype=np.float64)

@@ -147,5 +147,5 @@ def stratum_is_reachable(stratum: Stratum, config: Config) -> bool:
     bool
     """
     high = config.strata.bin_limits[config.strata.nobs_z_bins.index(stratum.nobs_z_bin)][1]
-    enough = high is None or high >= config.selection.nobs_min.get("z", 0)
+    enough = high is None or high >= config.selection.nobs_min["z"]
     return enough and stratum.type_bin in config.selection.types

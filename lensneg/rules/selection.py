@@ -59,10 +59,10 @@ def _of_type(rows: Rows, config: SelectionConfig) -> BoolArray:
 
 
 def _observed(rows: Rows, config: SelectionConfig) -> BoolArray:
-    passes = rows["NOBS_Z"] >= config.nobs_min.get("z", 0)
+    passes = np.ones(len(rows), dtype=bool)
     for band, least in config.nobs_min.items():
         passes &= rows[f"NOBS_{band.upper()}"] >= least
-    return np.asarray(passes)
+    return passes
 
 
 def _in_footprint(rows: Rows, config: SelectionConfig) -> BoolArray:

@@ -50,7 +50,7 @@ def unit_vectors(ra: FloatArray, dec: FloatArray) -> npt.NDArray[np.float64]:
     ndarray of float64, shape (n, 3)
     """
     lon, lat = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
 def separation_arcsec(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -68,7 +68,7 @@ def separation_arcsec(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) ->
     ndarray of float64, shape (n,)
         Arcseconds.
     """
-    chord = np.sqrt(((a - b) ** 2).sum(axis=-1))
+    chord = np.sqrt(((a - b) ** 2).sum(axis=1))
     angle: npt.NDArray[np.float64] = 2 * np.arcsin(np.minimum(chord / 2, 1.0)) / _ARCSEC
     return angle
 
@@ -130,7 +130,7 @@ class PositionIndex:
         # How far the circles reach in right ascension.
         holds_pole = np.abs(dec) + radius > 90 - _MARGIN
         sine = np.sin(np.radians(radius)) / np.cos(np.radians(np.where(holds_pole, 0, dec)))
-        half = np.where(holds_pole, 180, np.degrees(np.arcsin(sine)) + _MARGIN)
+        half = np.where(holds_pole, 180, np.degrees(np.arcsin(sine)))
         columns = 1 << self._column_bits
         west, east = (np.floor(edge * (columns / 360)).astype(np.int64) for edge in (ra - half, ra + half))
         wide = np.minimum(east + 1 - west, columns)
@@ -206,7 +206,7 @@ class PositionIndex:
             empty = np.empty(0, dtype=np.int64)
             return Pairs(empty, empty, np.empty(0))
         cell = self._cell_of(ra[candidates], self._dec_bin(dec[candidates]))
-        first = np.searchsorted(self._cells, cell, side="left")
+        first = np.searchsorted(self._cells, cell)
         count = np.searchsorted(self._cells, cell, side="right") - first
         of_pair, place = _expanded(first, count)
         source, position = candidates[of_pair], self._owners[place]

@@ -37,13 +37,8 @@ def split_of_pixel(pixels: IntArray, config: SplitConfig) -> npt.NDArray[np.str_
     array(['train', 'test'], dtype='<U5')
     """
     unique, inverse = np.unique(pixels, return_inverse=True)
-    u = np.array(
-        [
-            int.from_bytes(hashlib.sha256(f"{pixel}_{config.seed}".encode("ascii")).digest()[:4])
-            for pixel in unique.tolist()
-        ],
-        dtype=np.float64,
-    ) / float(1 << 32)
+    digests = (hashlib.sha256(f"{pixel}_{config.seed}".encode()).digest() for pixel in unique.tolist())
+    u = np.array([int.from_bytes(digest[:4]) for digest in digests]) / float(1 << 32)
     names = np.array(SPLIT_ORDER)
     return names[np.searchsorted(split_edges(config), u, side="right")][inverse]
 

@@ -64,7 +64,7 @@ def nobs_z_bin(nobs_z: npt.NDArray[np.integer], config: StrataConfig) -> npt.NDA
     ndarray of int64, shape (n,)
         Index into ``config.nobs_z_bins``. No exposure is in no bin, never in the lowest.
     """
-    index = np.full(np.shape(nobs_z), -1, dtype=np.int64)
+    index = np.full(np.shape(nobs_z), -1)
     for i, (low, high) in enumerate(config.bin_limits):
         inside = nobs_z >= low
         if high is not None:
