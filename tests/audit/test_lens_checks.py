@@ -57,6 +57,15 @@ def test_the_radius_itself_is_within_the_radius() -> None:
     assert near_any(ra, dec, ra, dec + 1e-9, 0.0).tolist() == [False, False, False]
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_what_is_a_billionth_of_the_radius_inside_it_is_near(side: int) -> None:
+    """Due north or south, where only rounding could move it out."""
+    lens = np.array([0.0, 0.0, 0.0]), np.array([0.0, 10.0, -60.0])
+    for inside, expected in ((0.5e-9, True), (-0.5e-8, False)):
+        dec = lens[1] + side * 11 / 3600 * (1 - inside)
+        assert near_any(lens[0], dec, *lens, 11.0).tolist() == [expected] * 3
+
+
 @pytest.mark.parametrize(("rows", "lenses"), [(0, 0), (3, 0), (0, 3)])
 def test_no_rows_or_no_lenses(rows: int, lenses: int) -> None:
     found = near_any(np.zeros(rows), np.zeros(rows), np.zeros(lenses), np.zeros(lenses), 11.0)

@@ -222,6 +222,13 @@ def test_magnitudes_are_those_of_the_fluxes(plan: Config, name: str) -> None:
         assert is_wrong_positive(row_checks.magnitudes, plan, **{name: written}) == expected
 
 
+def test_a_billionth_of_a_magnitude_is_none(plan: Config) -> None:
+    """Exactly: log10(10^9) is 9, and so the magnitude 0."""
+    for written, expected in ((1e-9, False), (-1e-9, False), (1.001e-9, True)):
+        changes = {"flux_g": 1e9, "mag_g": written, "g_minus_r": -20.0}
+        assert is_wrong(row_checks.magnitudes, plan, **changes) == expected
+
+
 @pytest.mark.parametrize("flux", [0.0, -5.0, NAN, None])
 @pytest.mark.parametrize(
     ("band", "without"),
@@ -471,6 +478,28 @@ def test_every_limit_is_the_configs(plan: Config, plan_with: Any, key: str, valu
     plain = row(**of_sweep(changes))
     assert [wrong(row_checks.pool_rule, plan, r) for r in (confuser, plain)] == [0, 1]
     assert [wrong(row_checks.pool_rule, other, r) for r in (confuser, plain)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes", "beyond"),
+    [
+        (
+            ("edge_on_proxy.shape_r_min", 0.625),
+            {"SHAPE_E1": 0.6, "SHAPE_R": 0.625},
+            {"SHAPE_R": below(0.625)},
+        ),
+        (("blue_clumpy.g_minus_r_max", 2.5), {"FLUX_G": 1.0, "FLUX_R": 10.0}, {"FLUX_G": below(1.0)}),
+        (("blue_clumpy.mag_r_max", 20.0), {"FLUX_G": 10.0, "FLUX_R": 10.0}, {"FLUX_R": below(10.0)}),
+    ],
+)
+def test_limits_are_inclusive_where_numbers_are_exact(
+    plan_with: Any, limit: tuple[str, float], changes: Row, beyond: Row
+) -> None:
+    config = plan_with({f"pools.n2.{limit[0]}": limit[1]})
+    for columns, confuser in ((changes, True), (changes | beyond, False)):
+        pool, category = ("N2", limit[0].partition(".")[0]) if confuser else ("N1", None)
+        right = row(**of_sweep(columns), pool=pool, confuser_category=category)
+        assert wrong(row_checks.pool_rule, config, right) == 0
 
 
 def test_the_types_of_n1_are_the_configs(plan_with: Any) -> None:

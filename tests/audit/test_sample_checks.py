@@ -49,6 +49,8 @@ def test_pixels_and_split_are_those_of_the_position(plan: Config, changes: Row) 
     assert (found.passed, found.actual) == (False, "not in 1 of 3 rows, the first in row 1")
     found = splits(plan, [row(1)], [positive(), positive(1001, **changes)])["split_rule"]
     assert found.actual == "not in 1 of 3 rows, the first in row 2"
+    assert "split of every row" in found.expected
+    assert "a position was changed" in found.remedy
 
 
 def test_every_split_is_that_of_the_rule(plan: Config, plan_dict: dict[str, Any]) -> None:
@@ -84,6 +86,14 @@ def test_seed_and_fractions_are_the_configs(plan_with: Any) -> None:
     for first in ("train", "val", "test"):
         expected = "train" if u[0] < 0.7 else "val" if u[0] < 0.85 else "test"
         assert splits(other, [row(1, split=first)])["split_rule"].passed == (first == expected)
+
+
+def test_a_split_begins_with_the_fraction_at_which_the_one_before_it_ends(plan_with: Any) -> None:
+    u = reference.split_number(TRAIN["healpix_128"], 42)
+    for train, split in ((u, "val"), (u + 2**-32, "train"), (u - 2**-32, "val")):
+        config = plan_with({"split.fractions": {"train": train, "val": 1 - train, "test": 0.0}})
+        for written in ("train", "val", "test"):
+            assert splits(config, [row(split=written)])["split_rule"].passed == (written == split)
 
 
 def test_where_a_position_is_impossible_no_split_is_judged(plan: Config) -> None:
@@ -154,8 +164,21 @@ def test_the_bound_is_shown(plan_with: Any) -> None:
     )
 
 
-def test_of_no_rows_no_share_is_wrong(plan: Config) -> None:
-    assert all(check.passed for check in splits(plan, []).values())
+def test_one_row_is_worth_one_row(plan_with: Any) -> None:
+    """It is in train: 30 points from 70 %, of which chance allows sqrt(0.21), that is 45.8 points."""
+    for sigmas, passed in ((0.66, True), (0.65, False)):
+        gates = {"gates.chance_sigmas": sigmas, "gates.split_tolerance_points": 0.001}
+        assert splits(plan_with(gates), [row()])["split_fractions"].passed == passed
+
+
+def test_of_no_rows_every_share_is_left_to_chance(plan_with: Any) -> None:
+    """Which may do one whole a standard deviation: 70 points need 0.7 of them."""
+    for sigmas, passed in ((0.71, True), (0.69, False)):
+        gates = {"gates.chance_sigmas": sigmas, "gates.split_tolerance_points": 0.001}
+        found = splits(plan_with(gates), [])
+        assert found["split_rule"].passed
+        assert found["split_fractions"].passed == passed
+        assert "train 0.0%, allowed 70% ± " in found["split_fractions"].actual
 
 
 # ---------------------------------------------------------------- N1 and N2

@@ -12,6 +12,7 @@ import reference
 import lensneg
 from lensneg import rules
 from lensneg.errors import InputError
+from lensneg.rules.rows import Rows
 from lensneg.schema.config import Config
 
 
@@ -83,9 +84,15 @@ def test_what_the_rules_say_of_any_kind_of_table(kind: Any, plan: Config, plan_d
     assert {row["pool"] for row in said} == {None, "N1", "N2"}
 
 
+def test_text_is_kept_as_it_is_in_a_file() -> None:
+    rows = Rows.of(pa.table({"brickname": ["1512p025", "0001m000"], "type": ["DEV", "PSF"]}))
+    assert rows["BRICKNAME"].tolist() == [b"1512p025", b"0001m000"]
+    assert rows["TYPE"].tolist() == [b"DEV", b"PSF"]
+
+
 def test_missing_values_and_columns_are_named(plan: Config) -> None:
     columns = galaxies()
-    with pytest.raises(InputError, match="1 values of nobs_z are missing"):
+    with pytest.raises(InputError, match="1 values of nobs_z are missing; fill or drop them"):
         rules.describe(pa.table({**columns, "nobs_z": [None, *columns["nobs_z"][1:]]}), plan)
     columns.pop("sersic")
     with pytest.raises(KeyError, match="SERSIC"):

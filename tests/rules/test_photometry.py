@@ -1,6 +1,7 @@
 """Magnitudes, the flux that stands for a magnitude limit, and ellipticity."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -32,6 +33,13 @@ def test_magnitude_is_float64_of_the_float32_flux() -> None:
     assert magnitude(flux).dtype == np.float64
     assert magnitude(flux)[0] == pytest.approx(expected, abs=1e-14)
     assert magnitude(flux)[0] != 25.0
+
+
+def test_nothing_is_said_of_a_source_without_positive_flux() -> None:
+    """Catalogues are full of them: numpy's warnings would say nothing else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(magnitude([0.0, -1.0, NAN])).all()
 
 
 def test_ellipticity() -> None:

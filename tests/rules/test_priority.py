@@ -62,6 +62,16 @@ def test_an_identifier_out_of_range_is_named(name: str, release: int, brickid: i
         targetid([10002, release], [5, brickid], [7, objid])
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_of_many_identifiers_the_one_out_of_range_is_named(place: int) -> None:
+    """And none that is 0, or the largest that there is room for."""
+    columns = [[0, 2**16 - 1, 10002], [0, 2**20 - 1, 5], [0, 2**22 - 1, 7]]
+    for bad in (-1, (2**16, 2**20, 2**22)[place]):
+        spoiled = [[*column, bad if i == place else 1] for i, column in enumerate(columns)]
+        with pytest.raises(ValueError, match=f"^{('RELEASE', 'BRICKID', 'OBJID')[place]} {bad} "):
+            targetid(*spoiled)
+
+
 def test_no_identifiers() -> None:
     assert targetid([], [], []).tolist() == []
 

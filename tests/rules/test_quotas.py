@@ -186,6 +186,18 @@ def test_the_plan_can_fill_all_strata(plan: Config) -> None:
     assert all(stratum_is_reachable(s, plan) for s in strata_of(plan.strata))
 
 
+@pytest.mark.parametrize(
+    ("nobs", "unreachable"),
+    [(1, set()), (2, set()), (3, {"1-2"}), (5, {"1-2"}), (6, {"1-2", "3-5"}), (11, {"1-2", "3-5", "6-10"})],
+)
+def test_a_bin_is_reachable_up_to_its_last_number_of_exposures(
+    plan_with: Any, nobs: int, unreachable: set[str]
+) -> None:
+    config = plan_with({"selection.nobs_min": {"z": nobs}})
+    found = {s.nobs_z_bin for s in strata_of(config.strata) if not stratum_is_reachable(s, config)}
+    assert found == unreachable
+
+
 def test_a_stratum_of_a_type_that_is_cut_cannot_be_filled(plan_with: Any) -> None:
     config = plan_with({"selection.types": ["SER", "DEV", "EXP"]})
     unreachable = [s for s in strata_of(config.strata) if not stratum_is_reachable(s, config)]

@@ -16,6 +16,14 @@ def test_columns_are_native_arrays_of_their_own_type() -> None:
     assert all(rows[name].dtype.isnative for name in kinds)
 
 
+def test_a_column_that_is_native_is_not_copied() -> None:
+    """A sweep file has millions of rows."""
+    ra = np.arange(4.0)
+    assert np.shares_memory(Rows({"RA": ra})["RA"], ra)
+    swapped = ra.astype(">f8")
+    assert Rows({"RA": swapped})["RA"].tolist() == ra.tolist()
+
+
 def test_rows_taken_of_rows_taken() -> None:
     rows = Rows(table([{"OBJID": i} for i in range(10)]))
     odd = rows.take(np.array([1, 3, 5, 7, 9]))

@@ -136,8 +136,10 @@ def test_the_plan_takes_any_declination(plan: Config, dec: float) -> None:
 
 
 @pytest.mark.parametrize("column", ["RA", "DEC"])
-def test_a_source_without_position_is_cut(plan: Config, column: str) -> None:
-    assert reason(plan, **{column: NAN}) == "footprint"
+def test_a_source_without_position_is_cut(plan: Config, parity: Config, column: str) -> None:
+    for value in (NAN, INF):
+        assert reason(plan, **{column: value}) == "footprint"
+        assert reason(parity, **{column: value}) == "footprint"
 
 
 # ---------------------------------------------------------------- mask bits

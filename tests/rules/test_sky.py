@@ -5,6 +5,7 @@ import inspect
 import math
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,14 @@ def test_separation(a: tuple[float, float], b: tuple[float, float], expected: fl
     assert separation_arcsec(va, vb)[0] == pytest.approx(expected, abs=1e-6)
 
 
+def test_antipodes_are_half_a_turn_apart() -> None:
+    """Also where rounding makes a chord longer than the diameter."""
+    random = np.random.default_rng(6)
+    vectors = unit_vectors(random.uniform(0, 360, 2000), random.uniform(-90, 90, 2000))
+    assert (np.sqrt(((2 * vectors) ** 2).sum(axis=1)) > 2).any()
+    assert separation_arcsec(vectors, -vectors) == pytest.approx(180 * 3600, abs=0.02)
+
+
 @given(RA, st.floats(-90, 90), RA, st.floats(-90, 90))
 def test_separation_agrees_with_the_haversine_formula(
     ra1: float, dec1: float, ra2: float, dec2: float
@@ -173,10 +182,14 @@ LENS_DEC = st.one_of(
     st.floats(-90, 90), st.sampled_from([90.0, -90.0, 89.9999, -89.9999, 89.99, 0.0, 41.8103149])
 )
 LENSES = st.lists(st.tuples(LENS_RA, LENS_DEC), min_size=1, max_size=12)
-RADII = st.sampled_from([1.5, 11.0])
+RADII = st.sampled_from([1.5, 11.0, 3600.0])
 
 
-@given(LENSES, st.lists(st.tuples(st.integers(0, 11), st.floats(0, 360), st.floats(0, 25))), RADII)
+@given(
+    LENSES,
+    st.lists(st.tuples(st.integers(0, 11), st.floats(0, 360), st.floats(0, 25))),
+    st.sampled_from([1.5, 11.0]),
+)
 def test_pairs_are_those_that_brute_force_finds(
     lenses: list[tuple[float, float]], around: list[tuple[int, float, float]], radius: float
 ) -> None:
@@ -262,6 +275,32 @@ def test_the_sieve_sieves() -> None:
     assert index.near(np.array([359.9, 0.1]), np.array([-2.0, 2.0])).tolist() == [0, 1]
 
 
+def test_a_source_in_the_band_of_a_lens_is_sieved_also_where_it_is_the_only_one() -> None:
+    index = PositionIndex(np.array([10.0]), np.array([2.0]), 11.0)
+    for ra, expected in ((10.0, [0]), (190.0, []), (11.0, [])):
+        assert index.near(np.array([ra]), np.array([2.0])).tolist() == expected
+
+
+@pytest.mark.parametrize("beyond", [-5e-7, 0.0, 5e-7])
+@pytest.mark.parametrize("pole", [-90.0, 90.0])
+def test_a_circle_that_all_but_touches_a_pole(pole: float, beyond: float) -> None:
+    """There a meridian touches it hardly or not at all, and what is around the pole pairs in any case."""
+    lens = (77.0, np.sign(pole) * (90 - 11 / 3600 + beyond))
+    sources = [offset(*lens, angle / 2, 10.999) for angle in range(720)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(pairs(sources, [lens], 11.0)) == [(i, 0) for i in range(720)]
+
+
+def test_a_lens_at_a_pole_and_sources_without_position_are_no_cause_for_warnings() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index = PositionIndex(np.array([0.0, 10.0]), np.array([90.0, -90.0]), 11.0)
+        ra, dec = np.array([5.0, np.nan, 7.0]), np.array([-90.0, np.nan, np.nan])
+        assert index.pairs(ra, dec).source.tolist() == [0]
+        assert 0 in index.near(ra, dec).tolist()
+
+
 @pytest.mark.parametrize("turn", [-720.0, -360.0, 0.0, 360.0])
 def test_right_ascension_is_an_angle(turn: float) -> None:
     """A damaged row's position is still compared: what it is refused for is not for the index to say."""
@@ -281,6 +320,9 @@ def test_no_lenses_or_no_sources(lenses: int, sources: int) -> None:
     index = PositionIndex(np.zeros(lenses), np.zeros(lenses), 11.0)
     found = index.pairs(np.zeros(sources), np.zeros(sources))
     assert [len(array) for array in found] == [0, 0, 0]
+    # Empty arrays of indices, and so indices themselves.
+    assert found.source.dtype == found.position.dtype == np.int64
+    assert index.near(np.zeros(sources), np.zeros(sources)).dtype == np.int64
 
 
 def test_the_radius_itself_is_within_the_radius() -> None:

@@ -67,5 +67,13 @@ def test_another_seed_makes_another_split(plan: Config, plan_with: Any) -> None:
     assert np.mean(other == split_of_pixel(pixel, plan.split)) == pytest.approx(0.535, abs=0.05)
 
 
+def test_a_split_begins_with_the_fraction_at_which_the_one_before_it_ends(plan_with: Any) -> None:
+    """u is a multiple of 2^-32, and so a fraction can be the u of a pixel."""
+    u = int(hashlib.sha256(b"107657_42").hexdigest()[:8], 16) / 2**32
+    for train, expected in ((u, "val"), (u + 2**-32, "train"), (u - 2**-32, "val")):
+        config = plan_with({"split.fractions": {"train": train, "val": 1 - train, "test": 0.0}})
+        assert split_of_pixel(np.array([107657]), config.split).tolist() == [expected]
+
+
 def test_split_of_no_pixels(plan: Config) -> None:
     assert split_of_pixel(np.array([], dtype=np.int64), plan.split).tolist() == []
