@@ -13,7 +13,7 @@ from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.config import Config
-from lensneg.survey.verify import find_sweeps
+from lensneg.survey.listing import find_sweeps
 
 
 @dataclass(frozen=True)

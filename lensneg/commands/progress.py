@@ -80,11 +80,11 @@ class FetchProgress:
             self._bars.update(self._all, description=f"{self._done:,} of {self._files:,} files")
             self._estimate()
             left = self._seconds / self._done * (self._files - self._done)
-        console = self._bars.console
-        if not console.is_terminal:
-            text = f"{self._done:,} of {self._files:,}: {result.name} {result.outcome}; {self._rate}"
-            text += f", about {timedelta(seconds=round(left))} left"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            console = self._bars.console
+            if not console.is_terminal:
+                text = f"{self._done:,} of {self._files:,}: {result.name} {result.outcome}; {self._rate}"
+                text += f", about {timedelta(seconds=round(left))} left"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @property
     def _seconds(self) -> float:

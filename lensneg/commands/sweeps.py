@@ -167,15 +167,14 @@ def fetch(
     from lensneg import storage
     from lensneg.commands.progress import FetchProgress, bytes_bar
     from lensneg.cost.rates import load_rates
-    from lensneg.survey.disk_space import check_room
-    from lensneg.survey.fetch import FetchPlan, Outcome, Target, fetch_sweeps
+    from lensneg.survey.fetch import FetchPlan, Outcome, check_room, fetch_sweeps
     from lensneg.survey.server import Server, read_checksums
 
     uri = storage.normalize(to)
     folder = scratch or Path(".lensneg-sweeps" if storage.is_s3(uri) else uri)
     server = Server(base_url, connections=jobs)
     listed = None if unchecked else read_checksums(checksums) if checksums else server.checksums()
-    plan = FetchPlan(server, chosen, Target(uri, gzip, folder), listed and listed.sha256, jobs)
+    plan = FetchPlan(server, chosen, uri, folder, gzip, listed and listed.sha256, jobs)
     check_room(plan, load_rates().rates.gzip_ratio)
     if listed is not None:
         storage.write_bytes(storage.join(uri, listed.name), listed.text.encode())
@@ -212,8 +211,9 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_js
     """
     from lensneg import storage
     from lensneg.commands.progress import bytes_bar
+    from lensneg.survey.listing import find_checksums, find_sweeps
     from lensneg.survey.server import read_checksums
-    from lensneg.survey.verify import find_checksums, find_sweeps, verify_sweeps
+    from lensneg.survey.verify import verify_sweeps
 
     files = find_sweeps(uri)
     given = "" if headers_only else checksums or find_checksums(uri)
