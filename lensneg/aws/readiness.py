@@ -9,7 +9,7 @@ from typing import Any, Final
 from lensneg import storage
 from lensneg.aws.calls import Aws, Call, in_place_of
 from lensneg.aws.deployment import COMPLETE, Stack, read_stack
-from lensneg.cost.prices import load_prices
+from lensneg.cost.tables import load_prices
 from lensneg.errors import InputError, LensnegError
 from lensneg.schema.check import Check
 from lensneg.stages.preflight import account

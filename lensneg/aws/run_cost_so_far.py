@@ -9,8 +9,7 @@ from lensneg import storage
 from lensneg.aws.history import History, JobProgress, MapProgress
 from lensneg.cost.graph import load_graph
 from lensneg.cost.planned_run import FILTER_MEMORY_MB
-from lensneg.cost.prices import load_prices
-from lensneg.cost.rates import load_rates
+from lensneg.cost.tables import load_prices, load_rates
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles

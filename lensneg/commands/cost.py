@@ -74,8 +74,7 @@ def cost(
     from lensneg.cost.graph import load_graph
     from lensneg.cost.listing import list_release, list_sweeps, parse_listing
     from lensneg.cost.planned_run import PlannedRun
-    from lensneg.cost.prices import load_prices
-    from lensneg.cost.rates import load_rates
+    from lensneg.cost.tables import load_prices, load_rates
     from lensneg.schema.config import Config
 
     if listing is not None and sweeps is not None:

@@ -18,7 +18,7 @@ from lensneg.cost.model import (
     not_included,
 )
 from lensneg.cost.planned_run import PlannedRun
-from lensneg.cost.rates import MIB
+from lensneg.cost.tables import MIB
 
 _VERDICTS: Final = {True: ("met", "bold green"), False: ("MISSED", "bold red")}
 

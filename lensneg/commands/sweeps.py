@@ -100,8 +100,8 @@ def list_(chosen: list[str], ask: bool, base_url: str, as_json: bool) -> None:
 
     Example: lensneg sweeps list --dec -18 32
     """
-    from lensneg.cost.listing import parse_listing
-    from lensneg.cost.rates import load_rates
+    from lensneg.cost.listing import listing_of
+    from lensneg.cost.tables import load_rates
 
     rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
@@ -113,7 +113,7 @@ def list_(chosen: list[str], ask: bool, base_url: str, as_json: bool) -> None:
         with ThreadPoolExecutor(4) as threads:
             known = dict(zip(chosen, threads.map(Server(base_url).size, chosen), strict=True))
     lines = [f"{name} {size}" if size else name for name, size in known.items()]
-    listing = parse_listing("\n".join(lines), RELEASE_NAME, rates)
+    listing = listing_of(list(known.items()), RELEASE_NAME, rates)
     if as_json:
         folder = base_url.rstrip("/")
         files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
@@ -166,7 +166,7 @@ def fetch(
     """
     from lensneg import storage
     from lensneg.commands.progress import FetchProgress, bytes_bar
-    from lensneg.cost.rates import load_rates
+    from lensneg.cost.tables import load_rates
     from lensneg.survey.fetch import FetchPlan, Outcome, check_room, fetch_sweeps
     from lensneg.survey.server import Server, read_checksums
 
