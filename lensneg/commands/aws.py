@@ -70,9 +70,9 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
                 show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
         require_complete(session.stack)
-        inputs = gather_inputs(session.stack, run_id or new_run_id(), **options)
-        send(session.aws, inputs.uploads, tell)
-        return command(session, inputs.request)
+        request, uploads = gather_inputs(session.stack, run_id or new_run_id(), **options)
+        send(session.aws, uploads, tell)
+        return command(session, request)
 
     return send_inputs
 
@@ -244,9 +244,9 @@ def resume(session: Session, run_id: str) -> Result:
     from lensneg.aws.deployment import require_complete
 
     require_complete(session.stack)
-    plan = executions.plan_resumption(session.aws, session.stack, run_id)
-    result = _start(session, plan.name, plan.request)
-    return result._replace(remark=f"input of {plan.source}\n{result.remark}")
+    name, request, source = executions.plan_resumption(session.aws, session.stack, run_id)
+    result = _start(session, name, request)
+    return result._replace(remark=f"input of {source}\n{result.remark}")
 
 
 @aws.command()
