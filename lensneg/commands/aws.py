@@ -1,4 +1,4 @@
-"""``lensneg aws``: what is done with a deployed stack."""
+"""``lensneg aws``: work with a deployed stack."""
 
 import functools
 import json
@@ -6,16 +6,27 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from lensneg.commands.common import EXIT_BROKEN, EXIT_GATE_FAILED, json_option, notes, say, show
-from lensneg.commands.on_stack import DEFAULT_STACK, Result, Session, on_stack
+from lensneg.commands.common import (
+    EXIT_GATE_FAILED,
+    Group,
+    Result,
+    checks_table,
+    failure_code,
+    json_option,
+    mode_option,
+    notes,
+    say,
+    show,
+)
+from lensneg.commands.on_stack import DEFAULT_STACK, Session, on_stack
 from lensneg.schema.request import RUN_ID_PATTERN, RunRequest
 
 
-@click.group()
+@click.group(cls=Group)
 def aws() -> None:
     """Work with a deployed stack (docs/operate.md).
 
@@ -25,16 +36,14 @@ def aws() -> None:
     """
 
 
-def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callable[..., Result]:
-    """Add the options that name a run's inputs; the command gets the request once they are in the bucket."""
+#: The config that is shipped with lensneg.
+_CONFIG: Final = "configs/negative_sampling_v1.yaml"
 
-    @click.option(
-        "--config",
-        default="configs/negative_sampling_v1.yaml",
-        show_default=True,
-        metavar="FILE",
-        help="The science's config.",
-    )
+
+def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callable[..., Result]:
+    """Add the options of a run's inputs. The command gets the request when they are in the bucket."""
+
+    @click.option("--config", default=_CONFIG, metavar="FILE", help="The science's config.")
     @click.option(
         "--positives",
         multiple=True,
@@ -46,13 +55,7 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
     @click.option(
         "--sweeps", metavar="DIR", help="Folder of sweep files; not needed where they are in S3 already."
     )
-    @click.option(
-        "--mode",
-        type=click.Choice(["test", "full", "test-then-full"]),
-        default="test-then-full",
-        show_default=True,
-        help="A mini-test on a few files, everything, or one after the other.",
-    )
+    @mode_option
     @click.option(
         "--max-concurrency",
         type=click.IntRange(1, 10_000),
@@ -65,13 +68,13 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
         from lensneg.aws.uploads import Upload
         from lensneg.aws.uploads import upload as send
 
-        def tell(entry: Upload, was_sent: bool) -> None:
+        def on_file(entry: Upload, was_sent: bool) -> None:
             if not session.as_json:
                 show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
         require_complete(session.stack)
         request, uploads = gather_inputs(session.stack, run_id or new_run_id(), **options)
-        send(session.aws, uploads, tell)
+        send(session.aws, uploads, on_file)
         return command(session, request)
 
     return send_inputs
@@ -83,7 +86,7 @@ def _run_id(_context: click.Context, _parameter: click.Parameter, value: str | N
     return value
 
 
-_RUN = click.argument("run_id", metavar="[RUN_ID]", required=False, callback=_run_id)
+_RUN: Final = click.argument("run_id", metavar="[RUN_ID]", required=False, callback=_run_id)
 
 
 @aws.command()
@@ -107,7 +110,6 @@ def upload(_session: Session, request: RunRequest) -> Result:
     "--max-concurrency",
     type=click.IntRange(1, 10_000),
     default=1000,
-    show_default=True,
     help="Map items at a time that the account should have room for.",
 )
 @json_option
@@ -119,10 +121,9 @@ def preflight(session: Session, max_concurrency: int) -> Result:
 
     Example: lensneg aws preflight --stack lensneg
     """
-    from lensneg.aws.readiness import preflight as look
-    from lensneg.commands.checks_table import checks_table
+    from lensneg.aws.readiness import preflight as readiness_checks
 
-    checks = list(look(session.aws, session.stack_name, max_concurrency))
+    checks = list(readiness_checks(session.aws, session.stack_name, max_concurrency))
     ready = all(check.passed for check in checks if check.critical)
     data = {"ready": ready, "checks": [check.as_json() for check in checks]}
     return Result(data, checks_table(checks), exit_code=0 if ready else EXIT_GATE_FAILED)
@@ -155,9 +156,7 @@ def _start(session: Session, name: str, request: RunRequest) -> Result:
 @aws.command()
 @on_stack
 @_RUN
-@click.option(
-    "--every", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds between looks."
-)
+@click.option("--every", type=click.FloatRange(min=0.1), default=5.0, help="Seconds between looks.")
 @json_option
 def watch(session: Session, run_id: str | None, every: float) -> Result:
     """Follow a run to its end: states, map items, the EMR job, cost so far.
@@ -171,22 +170,18 @@ def watch(session: Session, run_id: str | None, every: float) -> Result:
     from lensneg.aws import progress
     from lensneg.aws.executions import find_execution
     from lensneg.commands import aws_screen
-    from lensneg.schema.gate import GATE_NAMES
 
     found = find_execution(session.aws, session.stack, run_id)
     take = functools.partial(progress.take_snapshot, session.aws, found.arn, session.stack.out_uri)
     last = take() if session.aws.dry else aws_screen.follow(notes, take, every)
-    code = EXIT_GATE_FAILED if last.execution.error in GATE_NAMES.values() else EXIT_BROKEN
-    code = 0 if last.execution.status == "SUCCEEDED" else code
+    code = 0 if last.execution.status == "SUCCEEDED" else failure_code(last.execution.error)
     return Result(progress.as_json(last), aws_screen.view(last), exit_code=code)
 
 
 @aws.command()
 @on_stack
 @_RUN
-@click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Executions in the list."
-)
+@click.option("--limit", type=click.IntRange(1), default=20, help="Executions in the list.")
 @json_option
 def status(session: Session, run_id: str | None, limit: int) -> Result:
     """Say how far a run is; without RUN_ID list the newest executions.
@@ -255,8 +250,8 @@ def resume(session: Session, run_id: str) -> Result:
 @click.option(
     "--to",
     metavar="DIR",
-    help="Folder for it; by default build/manifests/<run_id>.",
     type=click.Path(path_type=Path),
+    help="Folder for it; by default build/manifests/<run_id>.",
 )
 @json_option
 def download(session: Session, run_id: str | None, to: Path | None) -> Result:
@@ -285,8 +280,6 @@ def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     data = {"run_id": run_id, "folder": str(folder), "whole": not wrong, "files": files}
     if not wrong:
         return Result(data, f"{len(files)} files, all of the SHA-256 that manifest.json says: {folder}")
-    text = (
-        f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; "
-        "the same command tries again, and an older version of the object may be the right one"
-    )
+    text = f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; "
+    text += "the same command tries again, and an older version of the object may be the right one"
     return Result(data, text, exit_code=EXIT_GATE_FAILED)

@@ -1,17 +1,17 @@
-"""``lensneg mock-sky``: a made-up sky."""
+"""``lensneg mock-sky``: a mock sky."""
 
 from pathlib import Path
 
 import click
 
-from lensneg.commands.common import console, notes, show
+from lensneg.commands.common import Command, notes, show
 
 
-@click.command("mock-sky")
+@click.command("mock-sky", cls=Command)
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--files", default=4, show_default=True, help="Sweep files, each a cell of 5 x 5 degrees.")
-@click.option("--rows", default=150_000, show_default=True, help="Rows of each file.")
-@click.option("--seed", default=1, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--files", default=4, help="Sweep files, each a cell of 5 x 5 degrees.")
+@click.option("--rows", default=150_000, help="Rows of each file.")
+@click.option("--seed", default=1, help="The same seed gives the same bytes.")
 @click.option(
     "--positives",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -19,7 +19,7 @@ from lensneg.commands.common import console, notes, show
 )
 @click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
 def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | None, gzip: bool) -> None:
-    """Write a made-up sky in the DR10 data model to DIR.
+    """Write a mock sky in the DR10 data model to DIR.
 
     Example: lensneg mock-sky build/sky --files 4 --rows 150000
     """
@@ -36,12 +36,9 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
             seed=seed,
             positives=positives,
             gzip=gzip,
-            on_file=lambda _name, _rows: progress.advance(bar),
+            on_file=lambda _name, _size: progress.advance(bar),
         )
-    speed = sky.bytes / 1e6 / sky.seconds
-    console.print(
-        f"{sky.files} sweep files, {sky.rows:,} rows, {sky.bytes / 1e6:,.0f} MB in {sky.seconds:.1f} s "
-        f"({speed:,.0f} MB/s)",
-        highlight=False,
-    )
+    megabytes = sky.bytes / 1e6
+    speed = f"{megabytes:,.0f} MB in {sky.seconds:.1f} s ({megabytes / sky.seconds:,.0f} MB/s)"
+    show(f"{sky.files} sweep files, {sky.rows:,} rows, {speed}")
     show(f"sweeps     {sky.sweeps}\npositives  {sky.positives}")

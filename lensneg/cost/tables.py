@@ -142,13 +142,13 @@ class Prices(_Section):
     logs_gb: Price
 
 
-def load_rates(uri: str = str(CONFIGS / "rates.yaml")) -> RatesFile:
+def load_rates(uri: str | None = None) -> RatesFile:
     """Read a file of rates.
 
     Parameters
     ----------
-    uri : str
-        By default configs/rates.yaml.
+    uri : str, optional
+        The file; by default configs/rates.yaml.
 
     Returns
     -------
@@ -159,16 +159,17 @@ def load_rates(uri: str = str(CONFIGS / "rates.yaml")) -> RatesFile:
     InputError
         With every fault: its key, its value and what was expected.
     """
-    return parse_yaml(RatesFile, storage.read_text(uri, "--rates"), uri, "configs/rates.yaml")
+    path = uri or str(CONFIGS / "rates.yaml")
+    return parse_yaml(RatesFile, storage.read_text(path, "--rates"), path, "configs/rates.yaml")
 
 
-def load_prices(uri: str = str(CONFIGS / "prices.yaml")) -> Prices:
+def load_prices(uri: str | None = None) -> Prices:
     """Read a table of prices.
 
     Parameters
     ----------
-    uri : str
-        By default configs/prices.yaml.
+    uri : str, optional
+        The file; by default configs/prices.yaml.
 
     Returns
     -------
@@ -179,4 +180,5 @@ def load_prices(uri: str = str(CONFIGS / "prices.yaml")) -> Prices:
     InputError
         With every fault: its key, its value and what was expected.
     """
-    return parse_yaml(Prices, storage.read_text(uri, "--prices"), uri, "configs/prices.yaml")
+    path = uri or str(CONFIGS / "prices.yaml")
+    return parse_yaml(Prices, storage.read_text(path, "--prices"), path, "configs/prices.yaml")
