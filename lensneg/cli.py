@@ -42,19 +42,12 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         errors.print("interrupted; the same command continues, a run with the same --run-id")
         sys.exit(EXIT_INTERRUPTED)
-    except InputError as error:
-        _complain(error)
-        sys.exit(EXIT_BAD_INPUT)
     except (LensnegError, OSError) as error:
-        _complain(error)
-        sys.exit(EXIT_BROKEN)
-
-
-def _complain(error: Exception) -> None:
-    if is_verbose():
-        complain("".join(traceback.format_exception(error)))
-    errors.print("lensneg: ", style="bold red", end="")
-    complain(str(error))
+        if is_verbose():
+            complain("".join(traceback.format_exception(error)))
+        errors.print("lensneg: ", style="bold red", end="")
+        complain(str(error))
+        sys.exit(EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_BROKEN)
 
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}

@@ -51,14 +51,12 @@ class Stack:
 OUTPUTS: Final = {to_pascal(f): f for f in Stack.__dataclass_fields__ if f not in ("name", "status")}
 
 #: The statuses of a complete stack: as deployed, or rolled back to what it was before.
-COMPLETE: Final = frozenset(
-    {
-        "CREATE_COMPLETE",
-        "UPDATE_COMPLETE",
-        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
-        "UPDATE_ROLLBACK_COMPLETE",
-        "IMPORT_COMPLETE",
-    }
+COMPLETE: Final = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
 )
 
 

@@ -21,11 +21,6 @@ class Fetched:
     size: int
     outcome: str
 
-    @property
-    def good(self) -> bool:
-        """Whether the SHA-256 is that of manifest.json."""
-        return self.outcome != "WRONG"
-
 
 def latest_run(out: str) -> str:
     """Return the id of the run that was published last.
@@ -90,7 +85,7 @@ def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], N
         for file in manifest.record.part(part).files:
             fetched.append(_fetch(storage.join(manifest.folder, file.name), folder, file))
             on_file(fetched[-1])
-    if all(result.good for result in fetched):
+    if all(result.outcome != "WRONG" for result in fetched):
         storage.write_bytes(str(target), text)
     return fetched
 

@@ -50,11 +50,6 @@ class MapProgress:
         failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
         return cls(counts["total"], counts["succeeded"], failed, counts["running"])
 
-    @property
-    def begun(self) -> int:
-        """Number of items that are done, have failed or are at work."""
-        return self.done + self.failed + self.running
-
 
 @dataclass(frozen=True)
 class JobProgress:

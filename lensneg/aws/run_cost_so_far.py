@@ -93,7 +93,7 @@ def cost_so_far(
     Cost
     """
     prices, rates = load_prices(), load_rates().rates
-    began = sum(items.begun for items in maps)
+    began = sum(items.done + items.failed + items.running for items in maps)
     tasks = [visit for visit in history.visits if visit.is_task]
     seconds = sum(((visit.exited or at) - visit.entered).total_seconds() for visit in tasks)
     gigabyte_seconds = item_seconds * FILTER_MEMORY_MB / 1024 + seconds * rates.task_memory / 1024

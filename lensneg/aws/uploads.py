@@ -58,10 +58,7 @@ def config_upload(stack: Stack, path: str) -> Upload:
         If it is no valid config, or in S3 outside the folder of configs.
     """
     Config.parse(storage.read_text(path, "--config"), path)
-    if storage.is_s3(path):
-        return _there(path, path, stack.configs_uri)
-    target = storage.join(stack.configs_uri, storage.basename(path))
-    return Upload(path, target, target, fixed=True)
+    return _upload_below(stack.configs_uri, path, fixed=True)
 
 
 def catalog_upload(stack: Stack, text: str) -> Upload:
@@ -84,19 +81,17 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
         If it cannot be read, or is in S3 outside the folder of catalogues.
     """
     source = read_catalog(CatalogSpec.parse(text)).spec.uri
-    if storage.is_s3(source):
-        return _there(source, text, stack.catalogs_uri)
-    target = storage.join(stack.catalogs_uri, storage.basename(source))
     _, mark, options = text.partition("?")
-    return Upload(source, target, f"{target}{mark}{options}")
+    return _upload_below(stack.catalogs_uri, source, f"{mark}{options}")
 
 
-def _there(uri: str, option: str, folder: str) -> Upload:
-    """Return the upload of a file that is in S3, if the functions may read it there."""
-    if not uri.startswith(f"{folder}/"):
+def _upload_below(folder: str, source: str, options: str = "", fixed: bool = False) -> Upload:
+    """Return the upload of a local file to a folder, or of a file that is in that folder already."""
+    target = source if storage.is_s3(source) else storage.join(folder, storage.basename(source))
+    if not target.startswith(f"{folder}/"):
         what = f"the functions may read only below {folder}/"
-        raise InputError(what, where=uri, remedy="copy it there (aws s3 cp)")
-    return Upload(uri, uri, option)
+        raise InputError(what, where=source, remedy="copy it there (aws s3 cp)")
+    return Upload(source, target, f"{target}{options}", fixed)
 
 
 def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
@@ -118,8 +113,7 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
     InputError
         If there is no sweep file.
     """
-    targets = {i.uri: storage.join(stack.sweeps_uri, storage.basename(i.uri)) for i in find_sweeps(folder)}
-    return [Upload(source, target, target) for source, target in targets.items()]
+    return [_upload_below(stack.sweeps_uri, info.uri) for info in find_sweeps(folder)]
 
 
 def upload(aws: Aws, uploads: Iterable[Upload], on_file: Callable[[Upload, bool], None]) -> None:

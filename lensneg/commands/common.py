@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from lensneg.schema.check import Check
 from lensneg.schema.gate import GATE_NAMES
@@ -135,10 +135,8 @@ def prints_result(command: Callable[..., Result]) -> Callable[..., None]:
 
 def plain_table(title: str | None, *headings: str) -> Table:
     """Return a table without a border whose columns fold."""
-    table = Table(title=title, title_justify="left", show_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
+    columns = (Column(heading, overflow="fold") for heading in headings)
+    return Table(*columns, title=title, title_justify="left", show_edge=False)
 
 
 def checks_table(checks: Iterable[Check], title: str | None = None) -> Table:

@@ -44,7 +44,7 @@ def cost(
     details: bool,
     as_json: bool,
 ) -> None:
-    """Model what a run on AWS costs and how long it takes, from measured rates and a table of prices.
+    """Estimate the cost and duration of a run on AWS, from measured rates and a table of prices.
 
     Without --listing and --sweeps it is a run over all of DR10.1. Runs nothing and needs no account.
 
@@ -54,7 +54,6 @@ def cost(
     """  # noqa: D301 (\b keeps click from wrapping the paragraph)
     from lensneg import storage
     from lensneg.commands import cost_screen
-    from lensneg.cost.graph import load_graph
     from lensneg.cost.listing import list_release, list_sweeps, parse_listing
     from lensneg.cost.planned_run import PlannedRun
     from lensneg.cost.tables import load_prices, load_rates
@@ -72,8 +71,9 @@ def cost(
         files = parse_listing(storage.read_text(listing, "--listing"), listing, known)
     else:
         files = list_sweeps(sweeps, known) if sweeps is not None else list_release(known)
+    price_table = load_prices(prices)
     run = PlannedRun(
-        files, config, positives, known.rates, load_prices(prices), load_graph(), concurrency, memory
+        files, config, positives, known.rates, price_table, concurrency=concurrency, memory=memory
     )
     if as_json:
         print_json(cost_screen.as_json(run))

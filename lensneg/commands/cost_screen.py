@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lensneg.cost.model import (
@@ -108,7 +108,8 @@ def view(run: PlannedRun, *, details: bool) -> Group:
         The lines.
     """
     result, extras = estimate(run), not_included(run)
-    table = _table("part", USD="right", share="right", seconds="right")
+    numbers = [Column(heading, justify="right") for heading in ("USD", "share", "seconds")]
+    table = Table("part", *numbers, box=None, pad_edge=False)
     for part in result.parts:
         usd = "<0.001" if 0 < part.usd < 0.0005 else f"{part.usd:.3f}"
         table.add_row(
@@ -146,7 +147,7 @@ def _verdicts(result: Estimate) -> Iterator[Text]:
 
 
 def _details(run: PlannedRun, result: Estimate, extras: tuple[Extra, ...]) -> Table:
-    table = _table("part", quantity="right", assumption="left")
+    table = Table("part", Column("quantity", justify="right"), "assumption", box=None, pad_edge=False)
     for part in result.parts:
         amount = f"{part.quantity:,.0f}" if part.quantity >= 100 else f"{part.quantity:.3g}"
         table.add_row(part.name, f"{amount} {part.price.unit}", part.assumption)
@@ -158,14 +159,6 @@ def _details(run: PlannedRun, result: Estimate, extras: tuple[Extra, ...]) -> Ta
         f"{run.config.sampling.neg_pos_ratio} negatives for each; {run.listing.rows:,} rows"
     )
     table.add_row("options", "", options)
-    return table
-
-
-def _table(first: str, **columns: Any) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(first)
-    for heading, justify in columns.items():
-        table.add_column(heading, justify=justify)
     return table
 
 

@@ -28,8 +28,8 @@ def export(manifest: str, form: "Format", part: str, out: str) -> Result:
     """Write a published manifest as FITS, VOTable, CSV or ECSV, with units and descriptions.
 
     MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. FITS has units in
-    TUNITn and descriptions in TCOMMn, where TOPCAT looks for them; CSV holds no metadata, so a second file
-    describes its columns.
+    TUNITn and descriptions in TCOMMn, as TOPCAT reads them. CSV has no metadata, so a second file describes
+    its columns.
 
     Example: lensneg export build/out --to fits --out tables
     """

@@ -1,6 +1,7 @@
 """``lensneg mock-sky``: a mock sky."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,7 @@ from lensneg.commands.common import Command, notes, show
     help="A real catalogue: cover cells of it, with a galaxy at each of its positions there.",
 )
 @click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
-def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | None, gzip: bool) -> None:
+def mock_sky(folder: Path, files: int, **options: Any) -> None:
     """Write a mock sky in the DR10 data model to DIR.
 
     Example: lensneg mock-sky build/sky --files 4 --rows 150000
@@ -30,13 +31,7 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
     with Progress(console=notes, disable=not notes.is_terminal or notes.quiet) as progress:
         bar = progress.add_task("writing sweep files", total=files)
         sky = write_mock_sky(
-            folder,
-            files=files,
-            rows=rows,
-            seed=seed,
-            positives=positives,
-            gzip=gzip,
-            on_file=lambda _name, _size: progress.advance(bar),
+            folder, files=files, **options, on_file=lambda _path, _size: progress.advance(bar)
         )
     megabytes = sky.bytes / 1e6
     speed = f"{megabytes:,.0f} MB in {sky.seconds:.1f} s ({megabytes / sky.seconds:,.0f} MB/s)"

@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -18,7 +18,7 @@ from lensneg.commands.common import (
     notes,
     print_json,
 )
-from lensneg.schema.request import Mode, RunRequest
+from lensneg.schema.request import RunRequest
 
 if TYPE_CHECKING:
     from lensneg.local.watcher import Outcome, Watcher
@@ -54,17 +54,7 @@ workers_option = click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
 @json_option
-def run(
-    config: str,
-    sweeps: str,
-    positives: tuple[str, ...],
-    exclude: tuple[str, ...],
-    out: str,
-    mode: Mode,
-    workers: int | None,
-    run_id: str | None,
-    as_json: bool,
-) -> None:
+def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
     Example: lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps --positives
@@ -73,9 +63,7 @@ def run(
     from lensneg.commands import run_screen as screen
     from lensneg.local.run import execute, make_request
 
-    request = make_request(
-        config=config, sweeps=sweeps, positives=positives, exclude=exclude, out=out, mode=mode, run_id=run_id
-    )
+    request = make_request(**inputs)
     outcome = watched(request, lambda watcher: execute(request, workers, watcher))
     if as_json:
         print_json(screen.outcome_json(outcome))

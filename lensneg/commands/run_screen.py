@@ -135,20 +135,12 @@ def _show_gates(console: Console, title: str, files: RunFiles) -> None:
 def _show_strata(console: Console, strata: tuple[StratumResult, ...]) -> None:
     if not strata:
         return
-    columns = {
-        "positives": [s.positives for s in strata],
-        "target": [s.target for s in strata],
-        "N1": [s.pools[0].drawn for s in strata],
-        "N2": [s.pools[1].drawn for s in strata],
-        "shortfall": [s.shortfall for s in strata],
-    }
-    table = plain_table("strata")
-    table.show_footer = True
-    table.add_column("nobs_z", "all")
-    table.add_column("type")
-    for name, values in columns.items():
-        table.add_column(name, f"{sum(values):,}", justify="right")
-    for i, stratum in enumerate(strata):
-        numbers = [f"{values[i]:,}" for values in columns.values()]
-        table.add_row(stratum.nobs_z_bin, stratum.type_bin, *numbers)
+    rows = [(s.positives, s.target, *(pool.drawn for pool in s.pools), s.shortfall) for s in strata]
+    table = plain_table("strata", "nobs_z", "type")
+    table.show_footer, table.columns[0].footer = True, "all"
+    headings = ("positives", "target", "N1", "N2", "shortfall")
+    for heading, numbers in zip(headings, zip(*rows, strict=True), strict=True):
+        table.add_column(heading, f"{sum(numbers):,}", justify="right")
+    for stratum, row in zip(strata, rows, strict=True):
+        table.add_row(stratum.nobs_z_bin, stratum.type_bin, *(f"{number:,}" for number in row))
     console.print(table)

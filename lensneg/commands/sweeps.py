@@ -84,8 +84,8 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
     """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
 
-    Prints a name a line, with its bytes where they are known: what lensneg cost --listing reads. Without
-    --ask, the sizes of few files are known, and the total is an estimate.
+    Prints a name in each line, and the bytes of the file if they are known, as lensneg cost --listing reads
+    it. Without --ask, the sizes of few files are known, and the total is an estimate.
 
     Example: lensneg sweeps list --dec -18 32
     """
@@ -120,7 +120,7 @@ def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
 )
 @_FROM
 @_CHECKSUMS
-@click.option("--unchecked", is_flag=True, help="Do without checksums.")
+@click.option("--unchecked", is_flag=True, help="Fetch without checksums.")
 @click.option(
     "--scratch",
     type=click.Path(file_okay=False, path_type=Path),
@@ -139,9 +139,9 @@ def fetch(
 ) -> Result:
     """Fetch sweep files from the survey's server, or another, to a folder or to S3.
 
-    A file gets its name once its SHA-256 is that of the folder's list. What broke off goes on where it
-    stopped, also the next time; what is there already is left alone. Ends with 2 before the first file if the
-    disk has too little room for all, and with 3 if a file failed.
+    A file gets its name when its SHA-256 equals that of the folder's list. An interrupted download goes on
+    where it stopped, also in a later command. Files that are there already are kept. Ends with 2 before the
+    first file if the disk has too little room for all, and with 3 if a file failed.
 
     Example: lensneg sweeps fetch --near lenses.csv --to sweeps
     """
@@ -174,14 +174,14 @@ def fetch(
 @sweeps.command()
 @click.argument("uri", metavar="URI")
 @_CHECKSUMS
-@click.option("--headers-only", is_flag=True, help="Look at headers and first rows only: seconds, not hours.")
+@click.option("--headers-only", is_flag=True, help="Check headers and first rows only: seconds, not hours.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, help="Files at a time.")
 @prints_result
 def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int) -> Result:
     """Check the sweep files below a folder or an s3:// prefix: SHA-256, header, number of rows.
 
-    Gzipped files are unpacked for it: the checksums are of the files as the survey has them. Ends with 1 if
-    a file is not sound.
+    The content of gzipped files is checked, as checksums are those of the survey's uncompressed files. Ends
+    with 1 if a file is not sound.
 
     Example: lensneg sweeps verify sweeps
     """

@@ -24,8 +24,8 @@ from lensneg.commands.common import EXIT_GATE_FAILED, Command, Result, checks_ta
 def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...]) -> Result:
     """Audit a published MANIFEST: an output folder, a run, a manifest's folder or its manifest.json.
 
-    Everything is recomputed from its files, by rules that share no code with the draw. What is not at hand,
-    sweep files or catalogues, is a warning.
+    All checks are computed from its files, by rules that share no code with the draw. Sweep files and
+    catalogues that are missing are warnings.
 
     Example: lensneg validate build/out/manifests/run-20261125T021119Z
     """

@@ -1,10 +1,10 @@
 """The input of the model: the files and options of a run, and the rates and prices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from lensneg.cost.graph import Graph
+from lensneg.cost.graph import Graph, load_graph
 from lensneg.cost.listing import Listing
 from lensneg.cost.tables import Prices, Rates
 from lensneg.schema.config import Config
@@ -44,7 +44,7 @@ class PlannedRun:
     positives: int
     rates: Rates
     prices: Prices
-    graph: Graph
+    graph: Graph = field(default_factory=load_graph)
     concurrency: int = 1000
     memory: int = FILTER_MEMORY_MB
 

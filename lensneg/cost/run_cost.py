@@ -1,6 +1,5 @@
 """cost.json: what a run took, and what the model estimates for the same files on AWS."""
 
-from lensneg.cost.graph import load_graph
 from lensneg.cost.listing import Listing
 from lensneg.cost.model import estimate
 from lensneg.cost.planned_run import PlannedRun
@@ -83,7 +82,7 @@ def _billed(files: RunFiles) -> Billed | None:
 
 def _estimate(run: Run, positives: int) -> EstimatedRun:
     prices, listing = load_prices(), Listing(run.record.run_id, run.record.sweeps)
-    planned = PlannedRun(listing, run.config, positives, load_rates().rates, prices, load_graph())
+    planned = PlannedRun(listing, run.config, positives, load_rates().rates, prices)
     result = estimate(planned)
     map_usd = result.part("Map: Lambda").usd
     return EstimatedRun(
