@@ -67,7 +67,7 @@ class Call:
 def _make_client(service: str) -> Any:
     import boto3  # imported late, as other commands start faster without it
 
-    make: Any = boto3.client  # its stubs know a name only as a literal
+    make: Any = boto3.client  # its stubs accept only literal names
     with aws_errors(service, "a client"):
         return make(service)
 

@@ -31,7 +31,7 @@ _BIN_VALUES: Final = (2, 4, 8, 13)
 #: Real lenses by type, of the 1,615 with DR9 photometry.
 LENS_TYPES: Final = {"SER": 965, "DEV": 425, "REX": 183}
 
-#: One real lens in so many is EXP.
+#: One of this many real lenses is EXP.
 _EXP_EVERY: Final = 38
 
 #: The population of a lens of each type.

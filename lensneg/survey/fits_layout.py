@@ -199,7 +199,7 @@ def _row_dtype(cards: bytes) -> np.dtype[np.void]:
     dtype, model = np.dtype(fields), sweep_dtype()
     for name in NEEDED_COLUMNS:
         found, expected = dtype[name], model[name]
-        # Releases differ in the width of integers and of padded text, never in their kind.
+        # Releases differ in the width of integers and of padded text, but not in their kind.
         wide_enough = expected.kind in "iS" or found.itemsize == expected.itemsize
         if found.kind != expected.kind or found.shape or not wide_enough:
             raise _refusal(f"column {name} is of type {found}; expected {expected}")
