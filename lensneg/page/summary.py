@@ -18,7 +18,6 @@ from lensneg.schema.gate import GATE_NAMES, read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest, RowCounts
 from lensneg.schema.quotas import DrawKey, Quotas
-from lensneg.schema.rerun_command import rerun_command
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import read_sample_summary
 from lensneg.schema.tables import read_table
@@ -186,15 +185,7 @@ def _confusers(fan_out: FanOutSummary, rows: pa.Table | None) -> tuple[ConfuserR
 
 def reproduce(run: Run) -> tuple[str, ...]:
     """Return the commands that make a run again: the same rows, under another run id."""
-    record = run.record
-    commit = record.code.git_commit
-    command = rerun_command(
-        config=record.config.uri,
-        sweeps=storage.common_folder([sweep.uri for sweep in record.sweeps]),
-        positives=record.specs("positives"),
-        exclude=record.specs("exclude"),
-        out=record.out,
-        mode="test" if record.mode == "test" else "test-then-full",
-    )
+    commit = run.record.code.git_commit
+    command = run.record.request().command("test" if run.record.mode == "test" else "test-then-full")
     known = commit != "unknown" and not commit.endswith("-dirty")
     return (f"git checkout {commit}", command) if known else (command,)
