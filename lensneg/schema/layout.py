@@ -158,11 +158,7 @@ class RunFiles:
         list of str
             Their URIs, in order.
         """
-        folder = storage.join(self.sample_folder, part)
-        try:
-            listed = storage.list_files(folder)
-        except FileNotFoundError:
-            return []
+        listed = storage.list_files(storage.join(self.sample_folder, part), missing_ok=True)
         return [info.uri for info in listed if info.uri.endswith(".parquet")]
 
     def gate(self, number: int) -> str:

@@ -64,15 +64,15 @@ def is_file(uri: str) -> bool:
     return not is_s3(uri) and os.path.isfile(uri)
 
 
-def list_files(uri: str) -> list[FileInfo]:
+def list_files(uri: str, *, missing_ok: bool = False) -> list[FileInfo]:
     """Return all files below a folder or prefix, at any depth, ordered by URI.
 
     Raises
     ------
     FileNotFoundError
-        If a local folder does not exist.
+        If a local folder does not exist, unless ``missing_ok``.
     """
-    return s3.list_objects(uri) if is_s3(uri) else local.list_files(uri)
+    return s3.list_objects(uri) if is_s3(uri) else local.list_files(uri, missing_ok)
 
 
 def list_non_files(uri: str) -> list[str]:

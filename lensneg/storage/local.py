@@ -95,15 +95,15 @@ class LocalReader:
         self._file.close()
 
 
-def list_files(folder: str) -> list[FileInfo]:
+def list_files(folder: str, missing_ok: bool) -> list[FileInfo]:
     """Return all files below a folder, without hidden ones and broken links, ordered by path.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If there is no such folder, unless ``missing_ok``.
     """
-    if not os.path.isdir(folder):
+    if not missing_ok and not os.path.isdir(folder):
         raise FileNotFoundError(folder)
     return sorted(
         info(path)

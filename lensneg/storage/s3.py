@@ -1,7 +1,5 @@
 """Objects in S3: requests, uploads, streams of a range, and objects as files."""
 
-from __future__ import annotations
-
 import io
 import os
 import random
@@ -28,7 +26,7 @@ _READ_ATTEMPTS: Final = 6
 
 
 @lru_cache(maxsize=1)
-def s3_client() -> S3Client:
+def s3_client() -> "S3Client":
     """Return the process's S3 client: retries with full jitter, connections for parallel reads."""
     # boto3 takes long to import, and a run on local files does not need it.
     import boto3
