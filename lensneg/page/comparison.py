@@ -2,9 +2,9 @@
 
 If the negatives are fainter, redder or observed deeper than the positives, a network can score well by that
 alone. Two statistics measure such differences. One is the largest distance between the two distribution
-functions (Kolmogorov and Smirnov's D). The other is the area under the ROC curve of a classifier that uses only
-this column. It is the probability that a random row of one sample has a larger value than a random row of the
-other (Mann and Whitney).
+functions (Kolmogorov and Smirnov's D). The other is the area under the ROC curve of a classifier that uses
+this column alone. It is the probability that a random row of one sample has a larger value than a random row
+of the other (Mann and Whitney).
 """
 
 import math

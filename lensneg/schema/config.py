@@ -25,10 +25,8 @@ SourceType = Literal["REX", "EXP", "DEV", "SER"]
 
 Band = Literal["g", "r", "i", "z"]
 
-SplitName = Literal["train", "val", "test"]
-
 #: The order in which the split's fractions are cumulated. It is part of the split rule.
-SPLIT_ORDER: tuple[SplitName, ...] = ("train", "val", "test")
+SPLIT_ORDER: Final = ("train", "val", "test")
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

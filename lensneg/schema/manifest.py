@@ -202,7 +202,7 @@ class Manifest:
         return self.record.rows
 
     def files(self, part: Part) -> list[str]:
-        """Return the URIs of the Parquet files of ``negatives`` or ``positives``, in the order of the rows."""
+        """Return the URIs of the files of ``negatives`` or ``positives``, in the order of the rows."""
         return [storage.join(self.folder, file.name) for file in self.record.part(part).files]
 
     def dataset(self, part: Part) -> ds.Dataset:

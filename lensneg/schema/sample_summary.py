@@ -1,6 +1,7 @@
 """The files of the Spark job: sample/summary.json, its results, and job.json, how its job run ended."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 from lensneg.errors import RunStateError
@@ -77,10 +78,9 @@ def read_sample_summary(files: RunFiles) -> SampleSummary | None:
     SampleSummary or None
         None if there is no summary, or only a part of it.
     """
-    try:
-        return SampleSummary.read(files.sample_summary)
-    except (FileNotFoundError, RunStateError):
-        return None
+    with suppress(RunStateError):
+        return SampleSummary.read_if_there(files.sample_summary)
+    return None
 
 
 class JobRun(Record):

@@ -28,6 +28,11 @@ def _by_band(quantity: str, tform: str, unit: str = "", bands: Iterable[str] = _
     return [SweepColumn(f"{quantity}_{band}", tform, unit) for band in bands]
 
 
+def _measured(quantity: str, unit: str = "", inverse_square: str = "") -> list[SweepColumn]:
+    """Return the columns of a quantity and of its inverse variance."""
+    return [SweepColumn(quantity, "E", unit), SweepColumn(f"{quantity}_IVAR", "E", inverse_square)]
+
+
 #: All 130 columns of a DR10 sweep file, in file order. A row has 505 bytes.
 SWEEP_COLUMNS: Final = (
     SweepColumn("RELEASE", "I"),
@@ -57,12 +62,9 @@ SWEEP_COLUMNS: Final = (
     *_by_band("GALDEPTH", "E", "1/nanomaggy^2"),
     *_by_band("PSFDEPTH", "E", "1/nanomaggy^2", ("W1", "W2")),
     SweepColumn("WISE_COADD_ID", "8A"),
-    SweepColumn("SHAPE_R", "E", "arcsec"),
-    SweepColumn("SHAPE_R_IVAR", "E", "1/arcsec^2"),
-    SweepColumn("SHAPE_E1", "E"),
-    SweepColumn("SHAPE_E1_IVAR", "E"),
-    SweepColumn("SHAPE_E2", "E"),
-    SweepColumn("SHAPE_E2_IVAR", "E"),
+    *_measured("SHAPE_R", "arcsec", "1/arcsec^2"),
+    *_measured("SHAPE_E1"),
+    *_measured("SHAPE_E2"),
     *_by_band("FIBERFLUX", "E", "nanomaggy"),
     *_by_band("FIBERTOTFLUX", "E", "nanomaggy"),
     SweepColumn("REF_CAT", "2A"),
@@ -79,16 +81,12 @@ SWEEP_COLUMNS: Final = (
     SweepColumn("GAIA_PHOT_BP_RP_EXCESS_FACTOR", "E"),
     SweepColumn("GAIA_ASTROMETRIC_SIGMA5D_MAX", "E", "mas"),
     SweepColumn("GAIA_ASTROMETRIC_PARAMS_SOLVED", "B"),
-    SweepColumn("PARALLAX", "E", "mas"),
-    SweepColumn("PARALLAX_IVAR", "E", "1/mas^2"),
-    SweepColumn("PMRA", "E", "mas/yr"),
-    SweepColumn("PMRA_IVAR", "E", "1/(mas/yr)^2"),
-    SweepColumn("PMDEC", "E", "mas/yr"),
-    SweepColumn("PMDEC_IVAR", "E", "1/(mas/yr)^2"),
+    *_measured("PARALLAX", "mas", "1/mas^2"),
+    *_measured("PMRA", "mas/yr", "1/(mas/yr)^2"),
+    *_measured("PMDEC", "mas/yr", "1/(mas/yr)^2"),
     SweepColumn("MASKBITS", "J"),
     SweepColumn("FITBITS", "I"),
-    SweepColumn("SERSIC", "E"),
-    SweepColumn("SERSIC_IVAR", "E"),
+    *_measured("SERSIC"),
 )
 
 #: The EXTNAME of the table's HDU.
