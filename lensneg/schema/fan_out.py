@@ -16,8 +16,8 @@ class PositiveCounts(Record):
         description="Of the matched, those whose source has no stratum: another type, or no exposure in z."
     )
     failing_cuts: Count = Field(
-        description="Of the matched in a stratum, those whose source fails the selection; they count unless "
-        "positives.apply_cuts says otherwise."
+        description="Of the matched in a stratum, those whose source fails the selection. They count unless "
+        "positives.apply_cuts is true."
     )
     sources: Count = Field(description="Positives: distinct sources that count.")
 

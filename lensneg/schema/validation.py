@@ -20,7 +20,7 @@ class PoolResult(Record):
 
     pool: str
     available: Count
-    backfill: Count = Field(description="Rows that stand in for what the other pool lacks.")
+    backfill: Count = Field(description="Rows that replace rows which the other pool lacks.")
     drawn: Count
 
 
@@ -68,7 +68,7 @@ class PairStatistics(Record):
     a: str
     b: str
     ks: Share = Field(description="Kolmogorov and Smirnov's D.")
-    ks_chance: float = Field(description="What D exceeds by chance once in a hundred.")
+    ks_chance: float = Field(description="The value that D exceeds by chance once in a hundred.")
     auc: Share = Field(description="Probability that a value of a is above one of b.")
 
 
