@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from lensneg import storage
 from lensneg.aws.calls import Aws, in_place_of
 from lensneg.aws.deployment import Stack
 from lensneg.aws.history import Execution, describe
@@ -238,19 +237,10 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> tuple[str, RunReques
 def _recorded_request(uri: str, run_id: str) -> RunRequest:
     """Make the request of a run from its record."""
     try:
-        record = RunRecord.read(uri)
+        return RunRecord.read(uri).request()
     except FileNotFoundError as error:
         remedy = "is it of this stack? lensneg aws status lists runs"
         raise InputError(f"no execution and no {uri}", where=f"run {run_id}", remedy=remedy) from error
-    return RunRequest(
-        run_id=run_id,
-        mode=record.mode,
-        config=record.config.uri,
-        sweeps=storage.common_folder([entry.uri for entry in record.sweeps]),
-        positives=tuple(record.specs("positives")),
-        exclude=tuple(record.specs("exclude")),
-        out=record.out,
-    )
 
 
 def stop(aws: Aws, stack: Stack, run_id: str | None) -> list[str]:
