@@ -14,6 +14,7 @@ from lensneg.aws.uploads import Upload, catalog_upload, config_upload, sweep_upl
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
+from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.storage.errors import error_code
 
@@ -50,6 +51,7 @@ def gather_inputs(
     stack : Stack
     run_id : str
     config : str
+        A file, or the name of a shipped config.
     positives, exclude : sequence of str
         Each as ``FILE?option=value``; files are local, or in the bucket already.
     sweeps : str, optional
@@ -62,7 +64,7 @@ def gather_inputs(
     InputError
         If one of them is wrong.
     """
-    config_file = config_upload(stack, config)
+    config_file = config_upload(stack, config_path(config))
     positive_files = [catalog_upload(stack, text) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
     sweep_files = sweep_uploads(stack, sweeps) if sweeps else []

@@ -30,10 +30,10 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
 
     @click.option(
         "--config",
-        default="configs/negative_sampling_v1.yaml",
+        default="negative_sampling_v1",
         show_default=True,
         metavar="FILE",
-        help="The science's config.",
+        help="The science's config: a file, or a shipped one by its name.",
     )
     @click.option(
         "--positives",

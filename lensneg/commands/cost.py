@@ -32,20 +32,20 @@ from lensneg.schema.resources import CONFIGS
 @click.option(
     "--item-bytes",
     type=click.IntRange(min=1 << 20),
-    help="Size of a map item; by default that of configs/negative_sampling_v1.yaml.",
+    help="Size of a map item; by default that of negative_sampling_v1.",
 )
 @click.option("--positives", type=click.IntRange(1), default=5000, show_default=True, help="Known lenses.")
 @click.option(
     "--prices",
     metavar="FILE",
     default=str(CONFIGS / "prices.yaml"),
-    help="Table of prices; by default configs/prices.yaml.",
+    help="Table of prices; by default the shipped configs/prices.yaml.",
 )
 @click.option(
     "--rates",
     metavar="FILE",
     default=str(CONFIGS / "rates.yaml"),
-    help="Assumptions; by default configs/rates.yaml.",
+    help="Assumptions; by default the shipped configs/rates.yaml.",
 )
 @click.option("--details", is_flag=True, help="Print the assumptions of each part and the options, too.")
 @json_option

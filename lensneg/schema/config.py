@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from lensneg import storage
 from lensneg.errors import ConfigError
+from lensneg.schema.resources import config_path
 from lensneg.schema.strict_yaml import parse_yaml
 from lensneg.schema.sweep_columns import MASKBITS
 
@@ -301,7 +302,7 @@ class Config(_Section):
         Parameters
         ----------
         uri : str
-            A path, or ``s3://bucket/key``.
+            A path, ``s3://bucket/key``, or the name of a shipped config.
 
         Raises
         ------
@@ -310,11 +311,10 @@ class Config(_Section):
 
         Examples
         --------
-        >>> from lensneg.schema.resources import CONFIGS
-        >>> Config.load(str(CONFIGS / "negative_sampling_v1.yaml")).sampling.n1_n2_ratio
+        >>> Config.load("negative_sampling_v1").sampling.n1_n2_ratio
         (85, 15)
         """
-        return cls.load_with_text(uri)[0]
+        return cls.load_with_text(config_path(uri))[0]
 
     @classmethod
     def load_with_text(cls, uri: str) -> tuple[Config, str]:
