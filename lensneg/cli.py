@@ -60,7 +60,7 @@ def cli() -> None:
 
     \b
     Example: lensneg mock-sky build/sky
-             lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps \\
+             lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps \\
                  --positives build/sky/positives.csv --out build/out
     """  # noqa: D301 (\b keeps click from wrapping the paragraph)
 

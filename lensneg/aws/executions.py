@@ -12,6 +12,7 @@ from lensneg.aws.uploads import Upload, catalog_upload, config_upload, sweep_upl
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
+from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.storage.errors import error_code
 
@@ -42,7 +43,7 @@ def gather_inputs(
     run_id : str
         Name of the run.
     config : str
-        The config, a local file or one in the bucket.
+        The config: a file, local or in the bucket, or the name of a shipped config.
     positives, exclude : sequence of str
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
     sweeps : str, optional
@@ -64,7 +65,7 @@ def gather_inputs(
     InputError
         If one of them is wrong.
     """
-    config_file = config_upload(stack, config)
+    config_file = config_upload(stack, config_path(config))
     positive_files = [catalog_upload(stack, text) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
     sweep_files = sweep_uploads(stack, sweeps) if sweeps else []

@@ -30,9 +30,6 @@ from lensneg.schema.request import RUN_ID_PATTERN, RunRequest
 #: The stack's name in samconfig.toml.
 _DEFAULT_STACK: Final = "lensneg"
 
-#: The config that is shipped with lensneg.
-_DEFAULT_CONFIG: Final = "configs/negative_sampling_v1.yaml"
-
 
 @click.group(cls=Group)
 def aws() -> None:
@@ -78,7 +75,12 @@ def _on_stack(command: Callable[..., Result]) -> Callable[..., None]:
 def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callable[..., Result]:
     """Add the options of a run's inputs. The command gets the request when they are in the bucket."""
 
-    @click.option("--config", default=_DEFAULT_CONFIG, metavar="FILE", help="The science's config.")
+    @click.option(
+        "--config",
+        default="negative_sampling_v1",
+        metavar="FILE",
+        help="The science's config: a file, or a shipped one by its name.",
+    )
     @click.option(
         "--positives",
         multiple=True,

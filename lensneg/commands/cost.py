@@ -4,7 +4,6 @@ import click
 
 from lensneg.commands.common import Command, console, json_option, print_json
 from lensneg.errors import InputError
-from lensneg.schema.resources import CONFIGS
 
 
 @click.command(cls=Command)
@@ -25,11 +24,11 @@ from lensneg.schema.resources import CONFIGS
 @click.option(
     "--item-bytes",
     type=click.IntRange(min=1 << 20),
-    help="Size of a map item; by default that of configs/negative_sampling_v1.yaml.",
+    help="Size of a map item; by default that of negative_sampling_v1.",
 )
 @click.option("--positives", type=click.IntRange(1), default=5000, help="Known lenses.")
-@click.option("--prices", metavar="FILE", help="Table of prices; by default configs/prices.yaml.")
-@click.option("--rates", metavar="FILE", help="Assumptions; by default configs/rates.yaml.")
+@click.option("--prices", metavar="FILE", help="Table of prices; by default the shipped configs/prices.yaml.")
+@click.option("--rates", metavar="FILE", help="Assumptions; by default the shipped configs/rates.yaml.")
 @click.option("--details", is_flag=True, help="Print the assumptions of each part and the options, too.")
 @json_option
 def cost(
@@ -63,7 +62,7 @@ def cost(
         remedy = "give one, or neither for all of DR10.1"
         raise InputError("both are given", where="--listing and --sweeps", remedy=remedy)
     known = load_rates(rates)
-    config = Config.parse((CONFIGS / "negative_sampling_v1.yaml").read_text())
+    config = Config.load("negative_sampling_v1")
     if item_bytes is not None:
         execution = config.execution.model_copy(update={"target_item_bytes": item_bytes})
         config = config.model_copy(update={"execution": execution})

@@ -33,7 +33,8 @@ workers_option = click.option(
     "--config",
     required=True,
     metavar="FILE",
-    help="The science's config, e.g. configs/negative_sampling_v1.yaml.",
+    help="The science's config: a file, or a shipped one by its name, negative_sampling_v1 or "
+    "paper_iv_parity.",
 )
 @click.option("--sweeps", required=True, metavar="URI", help="Folder or s3:// prefix of the sweep files.")
 @click.option(
@@ -57,7 +58,7 @@ workers_option = click.option(
 def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
-    Example: lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps --positives
+    Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
     from lensneg.commands import run_screen as screen

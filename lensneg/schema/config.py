@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from lensneg import storage
 from lensneg.errors import ConfigError
 from lensneg.schema.record import Count, Share
+from lensneg.schema.resources import config_path
 from lensneg.schema.strict_yaml import parse_yaml
 from lensneg.schema.sweep_columns import MASKBITS
 
@@ -283,7 +284,7 @@ class Config(_Section):
         Parameters
         ----------
         uri : str
-            A path, or ``s3://bucket/key``.
+            A path, ``s3://bucket/key``, or the name of a shipped config.
 
         Returns
         -------
@@ -297,11 +298,10 @@ class Config(_Section):
 
         Examples
         --------
-        >>> from lensneg.schema.resources import CONFIGS
-        >>> Config.load(str(CONFIGS / "negative_sampling_v1.yaml")).sampling.n1_n2_ratio
+        >>> Config.load("negative_sampling_v1").sampling.n1_n2_ratio
         (85, 15)
         """
-        return cls.load_with_text(uri)[0]
+        return cls.load_with_text(config_path(uri))[0]
 
     @classmethod
     def load_with_text(cls, uri: str) -> tuple[Self, str]:

@@ -227,10 +227,9 @@ class Manifest:
         fragments = []
         for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
             try:
-                stream = storage.open_file(uri, file.bytes)
+                fragments.append(form.make_fragment(_open_for_arrow(uri, file.bytes)))
             except FileNotFoundError as error:
                 raise _missing(uri) from error
-            fragments.append(form.make_fragment(pa.PythonFile(stream, mode="r")))
         return ds.FileSystemDataset(fragments, MANIFEST_SCHEMA, form)
 
     def negatives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> ds.Scanner:
@@ -328,6 +327,18 @@ class Manifest:
             if content_sha256(self.table(part)) != self.record.part(part).content_sha256:
                 what = f"the rows of {part} are not those of its content_sha256"
                 raise InputError(what, where=self.uri, remedy="copy it again")
+
+
+def _open_for_arrow(uri: str, size: int) -> pa.NativeFile:
+    """Open a file for Arrow's threads.
+
+    They may still hold what they have read when the interpreter ends. If it is Python's, the process aborts.
+    """
+    stream = storage.open_file(uri, size)
+    if storage.is_s3(uri):
+        return pa.PythonFile(stream, mode="r")
+    with stream:  # which was opened, so it is there and a file
+        return pa.OSFile(uri)
 
 
 def _missing(uri: str) -> InputError:

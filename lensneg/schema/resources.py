@@ -23,3 +23,17 @@ SPARK_JOB: Final = ROOT / "spark" / "sample_negatives.py"
 
 #: The shipped configs, and the tables of the cost model.
 CONFIGS: Final = ROOT / "configs"
+
+
+def config_path(given: str) -> str:
+    """Return where a config lies that is given by its path, or a shipped one by its name.
+
+    Examples
+    --------
+    >>> config_path("negative_sampling_v1") == str(CONFIGS / "negative_sampling_v1.yaml")
+    True
+    >>> config_path("configs/mine.yaml")
+    'configs/mine.yaml'
+    """
+    shipped = CONFIGS / f"{given}.yaml"
+    return str(shipped) if Path(given).name == given and shipped.is_file() else given
