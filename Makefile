@@ -89,14 +89,14 @@ bench: .venv/.bench
 	touch .venv/.bench
 
 COMPILE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header
-LOCK := $(COMPILE) --universal --python-version 3.11 --extra local pyproject.toml
+LOCK := $(COMPILE) --universal --python-version 3.11 --group build pyproject.toml
 ON_LAMBDA := --python-version 3.13 --python-platform x86_64-manylinux_2_28
 lock: .venv/.base
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK) --extra fuzz -c requirements.lock -o requirements-fuzz.lock
 	$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
-	$(COMPILE) $(ON_LAMBDA) -c requirements.lock pyproject.toml -o requirements-lambda.lock
+	$(COMPILE) $(ON_LAMBDA) -c requirements.lock --group functions -o requirements-lambda.lock
 	$(COMPILE) $(ON_LAMBDA) --group runtime -o requirements-runtime.lock
 	$(COMPILE) --universal --python-version 3.11 --group stack -o requirements-stack.lock
 

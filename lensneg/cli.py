@@ -1,4 +1,4 @@
-"""The command line. Its exit codes are in :mod:`lensneg.commands.common`."""
+"""The command line, and the exit codes of errors."""
 
 import sys
 import traceback
@@ -31,7 +31,7 @@ from lensneg.version import __version__
 
 
 def main() -> NoReturn:
-    """Run the command line, and turn our errors into messages and exit codes."""
+    """Run the command line, and turn errors into messages and exit codes."""
     try:
         sys.exit(cli(prog_name="lensneg", standalone_mode=False))
     except click.exceptions.Exit as error:
@@ -42,31 +42,27 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         errors.print("interrupted; the same command continues, a run with the same --run-id")
         sys.exit(EXIT_INTERRUPTED)
-    except InputError as error:
-        _complain(error)
-        sys.exit(EXIT_BAD_INPUT)
     except (LensnegError, OSError) as error:
-        _complain(error)
-        sys.exit(EXIT_BROKEN)
+        if is_verbose():
+            complain("".join(traceback.format_exception(error)))
+        errors.print("lensneg: ", style="bold red", end="")
+        complain(str(error))
+        sys.exit(EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_BROKEN)
 
 
-def _complain(error: Exception) -> None:
-    if is_verbose():
-        complain("".join(traceback.format_exception(error)))
-    errors.print("lensneg: ", style="bold red", end="")
-    complain(str(error))
+_SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=exit_codes_help())
+@click.group(cls=Group, context_settings=_SETTINGS, epilog=exit_codes_help())
 @click.version_option(__version__, prog_name="lensneg")
 def cli() -> None:
     """Negatives for strong-lens finders, drawn from DESI Legacy Imaging Surveys sweeps.
 
     \b
     Example: lensneg mock-sky build/sky
-             lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps \\
+             lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps \\
                  --positives build/sky/positives.csv --out build/out
-    """  # noqa: D301 (\b is click's mark of a paragraph whose breaks stay)
+    """  # noqa: D301 (\b keeps click from wrapping the paragraph)
 
 
 for command in (mock_sky, run, validate, report, export, reproduce, sweeps, cost, aws, completion):

@@ -1,21 +1,22 @@
 """The errors that lensneg raises. Each says what is wrong, where, and what to do.
 
-Step Functions matches a Lambda function's error by the exception's class name, so the names here are
-part of the contract with ``statemachine/negative_sampling.asl.json``.
+Step Functions matches an error of a Lambda function by the class name of the exception. So
+``statemachine/negative_sampling.asl.json`` contains names of these classes.
 """
 
+from functools import partial
 from typing import Any
 
 
 class LensnegError(Exception):
-    """Base of all errors that are worth showing to a user without a traceback.
+    """Base of all errors that a user sees without a traceback.
 
     Parameters
     ----------
     what : str
-        What is wrong: what was found and, where that is not plain, what was expected.
+        What is wrong: what was found and, where it is not obvious, what was expected.
     where : str
-        The file, option, column or row that is at fault.
+        The file, option, column or row that is wrong.
     remedy : str
         What to do about it.
 
@@ -34,16 +35,12 @@ class LensnegError(Exception):
         return place + self.what + (f"; {self.remedy}" if self.remedy else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker process hands its errors on whole.
-        return _rebuilt, (type(self), self.what, self.where, self.remedy)
-
-
-def _rebuilt(kind: type[LensnegError], what: str, where: str, remedy: str) -> LensnegError:
-    return kind(what, where=where, remedy=remedy)
+        # A worker process pickles its errors. By default, Exception would drop the keyword arguments.
+        return partial(type(self), where=self.where, remedy=self.remedy), (self.what,)
 
 
 class InputError(LensnegError):
-    """Something the user gave is wrong: a config, a catalogue, a sweep file, an argument."""
+    """An input of the user is wrong: a config, a catalogue, a sweep file, an argument."""
 
 
 class ConfigError(InputError):
@@ -51,15 +48,15 @@ class ConfigError(InputError):
 
 
 class CatalogError(InputError):
-    """A lens catalogue cannot be read or holds impossible positions."""
+    """A lens catalogue cannot be read, or contains impossible positions."""
 
 
 class SweepError(InputError):
-    """A sweep file is not one, is broken, or is of a release the run does not take."""
+    """A file is not a sweep file, is damaged, or is of a release that the run does not accept."""
 
 
 class RunStateError(LensnegError):
-    """The run's own files contradict each other, or what is asked of them."""
+    """The run's own files are missing or damaged, or contradict each other or the request."""
 
 
 class GateFailedError(LensnegError):
@@ -67,8 +64,8 @@ class GateFailedError(LensnegError):
 
 
 class TransientError(LensnegError):
-    """Something that may work when tried again. The state machine retries it."""
+    """An operation failed that may succeed when it is repeated. The state machine retries it."""
 
 
 class StorageError(LensnegError):
-    """A file cannot be read or written: no space, no permission, no such bucket. Trying again is no help."""
+    """A file cannot be read or written, and a retry would not help: no space, permission or bucket."""

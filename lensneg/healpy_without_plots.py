@@ -1,10 +1,8 @@
 """healpy without its plotting.
 
-Where matplotlib is installed, healpy imports all of it, which takes longer than everything else that a task
-imports; and only the report plots. So healpy is told that there is none, as it is made for.
+healpy imports matplotlib if it is installed, which takes longer than everything else that a task imports.
+Only the report plots. So this module hides matplotlib while it imports healpy, which works without it.
 """
-
-from __future__ import annotations
 
 import sys
 
@@ -13,12 +11,10 @@ _ALREADY_THERE = "matplotlib" in sys.modules
 if not _ALREADY_THERE:
     sys.modules["matplotlib"] = None  # type: ignore[assignment]  # an import of it raises ImportError
 
-
 try:
     import healpy
 finally:
     if not _ALREADY_THERE:
         del sys.modules["matplotlib"]
-
 
 __all__ = ["healpy"]

@@ -20,7 +20,7 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from pipeline import machine_with
 
 from lensneg import storage
-from lensneg.aws.deployment import OUTPUT_FIELDS, output_name
+from lensneg.aws.deployment import OUTPUTS
 from lensneg.cli import cli
 from lensneg.local.emr import JobRun
 from lensneg.local.lambdas import Invocation
@@ -215,7 +215,7 @@ def deployed_account() -> Iterator[Cloud]:
         storage.s3_client.cache_clear()
         with machine_with(functions, emr) as machine:  # type: ignore[arg-type]
             storage.s3_client().create_bucket(Bucket="sky")
-            values = dict.fromkeys(map(output_name, OUTPUT_FIELDS), "x")
+            values = dict.fromkeys(OUTPUTS, "x")
             values |= {
                 "Region": "us-east-1",
                 "DataBucketName": "sky",

@@ -11,8 +11,7 @@ from conftest import config_text
 from lensneg.cost.graph import Graph, load_graph
 from lensneg.cost.listing import ROW_BYTES, Listing
 from lensneg.cost.planned_run import PlannedRun
-from lensneg.cost.prices import load_prices
-from lensneg.cost.rates import load_rates
+from lensneg.cost.tables import load_prices, load_rates
 from lensneg.schema.config import Config
 from lensneg.schema.run import SweepInput
 

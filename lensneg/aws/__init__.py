@@ -1,1 +1,1 @@
-"""A deployed stack: readiness, executions, deployment."""
+"""Work with a deployed stack: its readiness, uploads, executions and results."""

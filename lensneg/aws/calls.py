@@ -1,4 +1,4 @@
-"""Calls of AWS: boto3 makes each, or it is printed as the ``aws`` command that does the same."""
+"""Calls of AWS with boto3, each of which can be printed as the ``aws`` command that does the same."""
 
 import json
 import shlex
@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic.alias_generators import to_pascal
+
 from lensneg.errors import InputError
 from lensneg.storage.errors import aws_errors, error_code
 
-#: IAM's prefix of a service's actions, where it is not boto3's name of the service.
+#: IAM's prefix of a service's actions, if it differs from boto3's name of the service.
 _IAM_PREFIXES: Final = {"stepfunctions": "states", "service-quotas": "servicequotas"}
 
-#: The aws command's name of a service, where it is another.
+#: The aws command's name of a service, if it differs from boto3's.
 _CLI_NAMES: Final = {"s3": "s3api"}
 
 
@@ -24,8 +26,9 @@ class Call:
     Attributes
     ----------
     service, operation : str
-        As boto3 names client and method.
-    parameters : mapping
+        The names of boto3's client and method.
+    parameters : mapping of str to any
+        The arguments of the method.
 
     Examples
     --------
@@ -46,8 +49,7 @@ class Call:
         >>> Call("stepfunctions", "start_execution").iam_action
         'states:StartExecution'
         """
-        prefix = _IAM_PREFIXES.get(self.service, self.service)
-        return f"{prefix}:{''.join(word.capitalize() for word in self.operation.split('_'))}"
+        return f"{_IAM_PREFIXES.get(self.service, self.service)}:{to_pascal(self.operation)}"
 
     def __str__(self) -> str:
         from botocore import xform_name
@@ -63,16 +65,24 @@ class Call:
 
 
 def _make_client(service: str) -> Any:
-    import boto3  # a command that asks nothing of AWS should not wait for it
+    import boto3  # imported late, as other commands start faster without it
 
-    make: Any = boto3.client  # its stubs know a name only as a literal
+    make: Any = boto3.client  # its stubs accept only literal names
     with aws_errors(service, "a client"):
         return make(service)
 
 
 @contextmanager
 def in_place_of(code: str, error: InputError) -> Iterator[None]:
-    """Raise an error in place of the one that AWS gives with a code."""
+    """Replace the error that AWS raises with a code by another.
+
+    Parameters
+    ----------
+    code : str
+        AWS's error code.
+    error : InputError
+        Raised in its place.
+    """
     try:
         yield
     except InputError as refused:
@@ -82,19 +92,19 @@ def in_place_of(code: str, error: InputError) -> Iterator[None]:
 
 
 class Aws:
-    """Makes calls, and keeps what they were.
+    """The calls of a command.
 
     Parameters
     ----------
     dry : bool
-        Whether what would change something is left undone.
+        Whether calls that change something are left out.
     make_client : callable
         Returns boto3's client of a service.
 
     Attributes
     ----------
     made : list of str
-        The ``aws`` commands, each once, in order.
+        The ``aws`` commands of the calls, each once, in order.
     """
 
     def __init__(self, *, dry: bool = False, make_client: Callable[[str], Any] = _make_client) -> None:
@@ -110,17 +120,29 @@ class Aws:
         return self._clients[service]
 
     def note(self, command: str) -> None:
-        """Keep a command, unless it is there."""
+        """Add a command to those that were made, unless it is there."""
         if command not in self.made:
             self.made.append(command)
 
     def read(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make a call that changes nothing.
 
+        Parameters
+        ----------
+        service, operation : str
+            The names of boto3's client and method.
+        **parameters : any
+            The arguments of the method.
+
+        Returns
+        -------
+        dict
+            The answer.
+
         Raises
         ------
         InputError
-            If the credentials, the Region or the permissions do not allow it, or something is not there.
+            If credentials, Region or permissions do not allow the call, or something is not there.
         TransientError
             If AWS cannot be reached, or is throttling.
         """
@@ -130,7 +152,22 @@ class Aws:
             return dict(getattr(self.client(service), operation)(**parameters))
 
     def pages(self, service: str, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """Yield what a call lists under ``key``, page after page, as the ``aws`` command does by itself."""
+        """Make a call that lists something, page by page.
+
+        Parameters
+        ----------
+        service, operation : str
+            The names of boto3's client and method.
+        key : str
+            Key of the list in the answer.
+        **parameters : any
+            The arguments of the method.
+
+        Yields
+        ------
+        dict
+            An entry of the list.
+        """
         call = Call(service, operation, parameters)
         self.note(str(call))
         with aws_errors(call.service, call.iam_action):
@@ -138,7 +175,7 @@ class Aws:
                 yield from page[key]
 
     def change(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Make a call that changes something; nothing is done, and nothing returned, in a dry run."""
+        """Make a call that changes something. A dry run only notes it and returns an empty dict."""
         if self.dry:
             self.note(str(Call(service, operation, parameters)))
             return {}

@@ -1,7 +1,9 @@
-"""A deployed stack of template.yaml: its outputs, and what its bucket has to hold before a run."""
+"""A deployed stack of template.yaml: its outputs, and whether its deployment is complete."""
 
 from dataclasses import dataclass
 from typing import Final
+
+from pydantic.alias_generators import to_pascal
 
 from lensneg.aws.calls import Aws, in_place_of
 from lensneg.errors import InputError
@@ -9,20 +11,22 @@ from lensneg.errors import InputError
 
 @dataclass(frozen=True)
 class Stack:
-    """The outputs of a stack, by the names that template.yaml gives them.
+    """A stack and its outputs, under the names that template.yaml gives them.
 
     Attributes
     ----------
     name, region : str
+        Name and Region of the stack.
     status : str
-        CloudFormation's word for how its last deployment ended, or that one goes on.
+        CloudFormation's status of the last deployment.
     data_bucket_name : str
         The bucket of configs, catalogues, sweeps, runs and manifests.
     configs_uri, catalogs_uri, sweeps_uri : str
-        Where each kind of input belongs.
+        The prefix of each kind of input.
     out_uri : str
         The output prefix of all runs.
     state_machine_arn, emr_application_id, verdict_topic_arn, log_group_name, dashboard_url : str
+        Resources of the stack.
     spark_code_uri : str
         The entry point of this deployment's job runs.
     """
@@ -43,39 +47,37 @@ class Stack:
     dashboard_url: str
 
 
-def output_name(field: str) -> str:
-    """Return the template's name of a field of :class:`Stack`.
+#: The fields of :class:`Stack` by the names of the outputs that they hold, such as ``StateMachineArn``.
+OUTPUTS: Final = {to_pascal(f): f for f in Stack.__dataclass_fields__ if f not in ("name", "status")}
 
-    Examples
-    --------
-    >>> output_name("state_machine_arn")
-    'StateMachineArn'
-    """
-    return "".join(word.capitalize() for word in field.split("_"))
-
-
-#: The fields of :class:`Stack` that are outputs.
-OUTPUT_FIELDS: Final = tuple(f for f in Stack.__dataclass_fields__ if f not in ("name", "status"))
-
-#: What CloudFormation says of a stack that is whole: as deployed, or back as it was before.
-COMPLETE: Final = frozenset(
-    {
-        "CREATE_COMPLETE",
-        "UPDATE_COMPLETE",
-        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
-        "UPDATE_ROLLBACK_COMPLETE",
-        "IMPORT_COMPLETE",
-    }
+#: The statuses of a complete stack: as deployed, or rolled back to what it was before.
+COMPLETE: Final = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
 )
 
 
 def read_stack(name: str, aws: Aws | None = None) -> Stack:
     """Read the outputs of a deployed stack, in the Region of the environment.
 
+    Parameters
+    ----------
+    name : str
+        Name of the stack.
+    aws : Aws, optional
+        Makes the call.
+
+    Returns
+    -------
+    Stack
+
     Raises
     ------
     InputError
-        If there is no such stack, it is not finished, or it is none of template.yaml's.
+        If there is no such stack, it is not finished, or it was not made from template.yaml.
     """
     absent = InputError(
         "no such stack in this account and Region",
@@ -86,23 +88,21 @@ def read_stack(name: str, aws: Aws | None = None) -> Stack:
     with in_place_of("ValidationError", absent):
         [stack] = (aws or Aws()).read("cloudformation", "describe_stacks", StackName=name)["Stacks"]
     outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack.get("Outputs", [])}
-    missing = [output_name(field) for field in OUTPUT_FIELDS if output_name(field) not in outputs]
+    missing, status = [output for output in OUTPUTS if output not in outputs], stack["StackStatus"]
     if missing:
-        raise InputError(
-            f"no output {', '.join(missing)}",
-            where=f"stack {name} ({stack['StackStatus']})",
-            remedy="is it a stack of template.yaml, and has its deployment ended?",
-        )
-    found = {field: outputs[output_name(field)] for field in OUTPUT_FIELDS}
-    return Stack(name=name, status=stack["StackStatus"], **found)
+        remedy = "is it a stack of template.yaml, and has its deployment ended?"
+        what = f"no output {', '.join(missing)}"
+        raise InputError(what, where=f"stack {name} ({status})", remedy=remedy)
+    return Stack(name=name, status=status, **{field: outputs[output] for output, field in OUTPUTS.items()})
 
 
 def require_complete(stack: Stack) -> None:
-    """Refuse a stack whose deployment goes on, or broke: a run would meet functions old and new.
+    """Refuse a stack whose deployment goes on or failed, as a run would use old functions and new ones.
 
     Raises
     ------
     InputError
+        If the stack is not complete.
     """
     if stack.status not in COMPLETE:
         ended = "wait until it has ended" if stack.status.endswith("_IN_PROGRESS") else "deploy it again"

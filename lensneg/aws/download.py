@@ -1,4 +1,4 @@
-"""A published manifest, fetched from the bucket and checked against its own list of files."""
+"""The download of a published manifest, checked against its own list of files."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,25 +15,29 @@ from lensneg.schema.publication import Latest
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file of a manifest: its name, bytes, and what became of it (fetched, there already, or WRONG)."""
+    """The result of a file: its name, its bytes, and fetched, there already, or WRONG."""
 
     name: str
     size: int
     outcome: str
 
-    @property
-    def good(self) -> bool:
-        """Whether its SHA-256 is that of manifest.json."""
-        return self.outcome != "WRONG"
-
 
 def latest_run(out: str) -> str:
-    """Return the run that was published last.
+    """Return the id of the run that was published last.
+
+    Parameters
+    ----------
+    out : str
+        The output prefix.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
     InputError
-        If none was.
+        If no run was published.
     """
     latest = Latest.read_if_there(storage.join(out, "latest.json"))
     if latest is None:
@@ -42,19 +46,25 @@ def latest_run(out: str) -> str:
 
 
 def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], None]) -> list[Fetched]:
-    """Fetch a manifest into a folder; a file that is there and right is not fetched again.
+    """Fetch a manifest into a folder. A file that is there and right is not fetched again.
 
-    manifest.json comes last, and only if all files are right: where it is, the manifest is whole.
+    manifest.json is written last, and only if all files are right. A folder that has it is complete.
 
     Parameters
     ----------
     out : str
         The output prefix.
     run_id : str
+        The run.
     folder : Path
-        Gets the same names as in the bucket.
+        The destination. Files have the same names as in the bucket.
     on_file : callable
-        Is told of each file.
+        Called with the result of each file.
+
+    Returns
+    -------
+    list of Fetched
+        The result of each file.
 
     Raises
     ------
@@ -75,17 +85,15 @@ def download(out: str, run_id: str, folder: Path, on_file: Callable[[Fetched], N
         for file in manifest.record.part(part).files:
             fetched.append(_fetch(storage.join(manifest.folder, file.name), folder, file))
             on_file(fetched[-1])
-    if all(result.good for result in fetched):
+    if all(result.outcome != "WRONG" for result in fetched):
         storage.write_bytes(str(target), text)
     return fetched
 
 
 def _fetch(uri: str, folder: Path, file: PartFile) -> Fetched:
     path = folder / file.name
-    if path.is_file():
-        with path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256:
-                return Fetched(file.name, path.stat().st_size, "there already")
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256:
+        return Fetched(file.name, path.stat().st_size, "there already")
     try:
         data = storage.read_bytes(uri)
     except FileNotFoundError:

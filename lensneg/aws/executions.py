@@ -1,12 +1,10 @@
-"""Executions of a stack's state machine: their input, and how one is found, started, stopped and resumed."""
+"""Executions of a stack's state machine: making their input, finding, starting, stopping, resuming them."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from lensneg import storage
 from lensneg.aws.calls import Aws, in_place_of
 from lensneg.aws.deployment import Stack
 from lensneg.aws.history import Execution, describe
@@ -14,22 +12,15 @@ from lensneg.aws.uploads import Upload, catalog_upload, config_upload, sweep_upl
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
+from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.storage.errors import error_code
 
-#: What the state machine adds to an execution's name for that of its mini-test.
-MINI_TEST_SUFFIX: Final = "-mini-test"
+#: The state machine adds this to an execution's name for that of its mini-test.
+_MINI_TEST_SUFFIX: Final = "-mini-test"
 
-#: A job run in one of these states has ended.
-JOB_ENDED: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The input of an execution, and the files that must be in the bucket first."""
-
-    request: RunRequest
-    uploads: list[Upload]
+#: A job run in one of these states has ended, or is about to end.
+_JOB_ENDED: Final = ("SUCCESS", "FAILED", "CANCELLING", "CANCELLED")
 
 
 def gather_inputs(
@@ -42,27 +33,39 @@ def gather_inputs(
     sweeps: str | None = None,
     mode: str = "test-then-full",
     max_concurrency: int | None = None,
-) -> Inputs:
-    """Check a config and catalogues, and return where they belong and the input that names them.
+) -> tuple[RunRequest, list[Upload]]:
+    """Check a config and catalogues, and make the input that names them.
 
     Parameters
     ----------
     stack : Stack
+        The stack to run on.
     run_id : str
+        Name of the run.
     config : str
+        The config: a file, local or in the bucket, or the name of a shipped config.
     positives, exclude : sequence of str
-        Each as ``FILE?option=value``; files are local, or in the bucket already.
+        The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
     sweeps : str, optional
         A local folder of sweep files that are not in S3 yet.
     mode : str
+        The mode of the run.
     max_concurrency : int, optional
+        Number of map items at the same time.
+
+    Returns
+    -------
+    request : RunRequest
+        The input of an execution.
+    uploads : list of Upload
+        The files that must be in the bucket first.
 
     Raises
     ------
     InputError
         If one of them is wrong.
     """
-    config_file = config_upload(stack, config)
+    config_file = config_upload(stack, config_path(config))
     positive_files = [catalog_upload(stack, text) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
     sweep_files = sweep_uploads(stack, sweeps) if sweeps else []
@@ -78,16 +81,32 @@ def gather_inputs(
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
     uploads = [config_file, *positive_files, *exclude_files, *sweep_files]
-    return Inputs(RunRequest.of_input(data), uploads)
+    return RunRequest.of_input(data), uploads
 
 
 def new_run_id() -> str:
-    """Return a run id made of the time."""
+    """Return a run id that is made from the time."""
     return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ")
 
 
 def start(aws: Aws, stack: Stack, name: str, request: RunRequest) -> str:
-    """Start an execution, and return its ARN; empty in a dry run.
+    """Start an execution.
+
+    Parameters
+    ----------
+    aws : Aws
+        Makes the call.
+    stack : Stack
+        The stack to run on.
+    name : str
+        Name of the execution.
+    request : RunRequest
+        Its input.
+
+    Returns
+    -------
+    str
+        ARN of the execution; empty in a dry run.
 
     Raises
     ------
@@ -110,10 +129,10 @@ def start(aws: Aws, stack: Stack, name: str, request: RunRequest) -> str:
 
 
 def list_executions(aws: Aws, stack: Stack) -> list[Execution]:
-    """Return the stack's executions, newest first; mini-tests are part of the execution that started them."""
+    """Return the stack's executions, newest first, without those of mini-tests."""
     arn = stack.state_machine_arn
     found = aws.pages("stepfunctions", "list_executions", "executions", stateMachineArn=arn)
-    listed = [Execution.of_aws(entry) for entry in found if not entry["name"].endswith(MINI_TEST_SUFFIX)]
+    listed = [Execution.of_aws(entry) for entry in found if not entry["name"].endswith(_MINI_TEST_SUFFIX)]
     return sorted(listed, key=lambda execution: execution.started, reverse=True)
 
 
@@ -124,7 +143,7 @@ def executions_of(aws: Aws, stack: Stack, run_id: str) -> list[Execution]:
     found = [e for e in (describe(aws, entry.arn) for entry in named) if e.run_id == run_id]
     if found:
         return found
-    # One that has just been started may not be listed yet.
+    # An execution that has just been started may not be listed yet.
     arn = f"{stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
     try:
         return [describe(aws, arn)]
@@ -135,7 +154,20 @@ def executions_of(aws: Aws, stack: Stack, run_id: str) -> list[Execution]:
 
 
 def find_execution(aws: Aws, stack: Stack, run_id: str | None) -> Execution:
-    """Return the newest execution of a run, or of all runs.
+    """Return the newest execution of a run.
+
+    Parameters
+    ----------
+    aws : Aws
+        Makes the calls.
+    stack : Stack
+        The stack of the run.
+    run_id : str or None
+        The run; None for the newest execution of all runs.
+
+    Returns
+    -------
+    Execution
 
     Raises
     ------
@@ -156,17 +188,29 @@ def find_execution(aws: Aws, stack: Stack, run_id: str | None) -> Execution:
     return found[0]
 
 
-@dataclass(frozen=True)
-class Resumption:
-    """What to start so that a run goes on: the execution's name and input, and where that was found."""
+def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> tuple[str, RunRequest, str]:
+    """Plan an execution that goes on with a run.
 
-    name: str
-    request: RunRequest
-    source: str
+    Its input is that of the run's last execution. If Step Functions has forgotten that, it is made from the
+    run's record.
 
+    Parameters
+    ----------
+    aws : Aws
+        Makes the calls.
+    stack : Stack
+        The stack of the run.
+    run_id : str
+        The run.
 
-def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
-    """Find the input of a run's last execution; where that is forgotten, make it of the run's record.
+    Returns
+    -------
+    name : str
+        Name of the new execution.
+    request : RunRequest
+        Its input.
+    source : str
+        Where the input was found.
 
     Raises
     ------
@@ -175,10 +219,10 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
     """
     earlier = executions_of(aws, stack, run_id)
     if not earlier:
-        # Its executions are forgotten, but their names may not be free yet.
+        # Step Functions may not give the names of forgotten executions again yet.
         name = f"{run_id}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         uri = RunFiles(stack.out_uri, run_id).run
-        return Resumption(name, _recorded_request(uri, run_id), uri)
+        return name, _recorded_request(uri, run_id), uri
     last, where = earlier[0], f"run {run_id}"
     if last.status == "RUNNING":
         remedy = f"lensneg aws watch {run_id} follows it, lensneg aws stop {run_id} ends it"
@@ -188,36 +232,37 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> Resumption:
         raise InputError(what, where=where, remedy=f"lensneg aws download {run_id} fetches the manifest")
     names = {execution.name for execution in earlier}
     name = next(name for n in range(2, 10_000) if (name := f"{run_id}-{n}") not in names)
-    return Resumption(name, RunRequest.of_input(json.loads(last.input or "{}")), f"execution {last.name}")
+    return name, RunRequest.of_input(json.loads(last.input or "{}")), f"execution {last.name}"
 
 
 def _recorded_request(uri: str, run_id: str) -> RunRequest:
-    """Return the request that a run's record stands for."""
+    """Make the request of a run from its record."""
     try:
-        record = RunRecord.read(uri)
+        return RunRecord.read(uri).request()
     except FileNotFoundError as error:
         remedy = "is it of this stack? lensneg aws status lists runs"
         raise InputError(f"no execution and no {uri}", where=f"run {run_id}", remedy=remedy) from error
-    return RunRequest(
-        run_id=run_id,
-        mode=record.mode,
-        config=record.config.uri,
-        sweeps=storage.common_folder([entry.uri for entry in record.sweeps]),
-        positives=tuple(record.specs("positives")),
-        exclude=tuple(record.specs("exclude")),
-        out=record.out,
-    )
 
 
 def stop(aws: Aws, stack: Stack, run_id: str | None) -> list[str]:
-    """Stop a run's execution and its mini-test, and cancel the job runs that go on.
+    """Stop a run's execution and its mini-test, and cancel their job runs.
 
-    Step Functions cancels a job run that it waits for, but as well as it can; so this looks, and asks again.
+    Step Functions tries to cancel a job run that it waits for, without a guarantee. So each job run that goes
+    on is cancelled here as well.
+
+    Parameters
+    ----------
+    aws : Aws
+        Makes the calls.
+    stack : Stack
+        The stack of the run.
+    run_id : str or None
+        The run; None for the newest.
 
     Returns
     -------
     list of str
-        What was stopped.
+        What was stopped, in words.
 
     Raises
     ------
@@ -229,13 +274,13 @@ def stop(aws: Aws, stack: Stack, run_id: str | None) -> list[str]:
     stopped = []
     for member in family:
         if member.status == "RUNNING":
-            said = {"error": "Stopped", "cause": "lensneg aws stop"}
-            aws.change("stepfunctions", "stop_execution", executionArn=member.arn, **said)
+            reason = {"error": "Stopped", "cause": "lensneg aws stop"}
+            aws.change("stepfunctions", "stop_execution", executionArn=member.arn, **reason)
             stopped.append(f"execution {member.name}")
     for member in family:
         history = member.history(aws)
         for (application, job), found in zip(history.jobs, history.read_jobs(aws), strict=True):
-            if found.state not in JOB_ENDED | {"CANCELLING"}:
+            if found.state not in _JOB_ENDED:
                 aws.change("emr-serverless", "cancel_job_run", applicationId=application, jobRunId=job)
                 stopped.append(f"job run {job}, which was {found.state}")
     if not stopped:

@@ -1,4 +1,4 @@
-"""An execution as AWS describes it: its input and status, its states, its map and its jobs."""
+"""An execution as AWS describes it: its input, its status, its states, its map and its jobs."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,11 +17,13 @@ class StateVisit:
     Attributes
     ----------
     name : str
+        Name of the state.
     entered : datetime
+        When it was entered.
     exited : datetime or None
-        None where it has not been left.
+        When it was left, if it was.
     failures : int
-        Attempts of its task that failed.
+        Number of attempts of its task that failed.
     is_task : bool
         Whether it invoked a function.
     """
@@ -35,7 +37,7 @@ class StateVisit:
 
 @dataclass(frozen=True)
 class MapProgress:
-    """Items of a map, by what became of them."""
+    """The numbers of items of a map."""
 
     total: int
     done: int
@@ -44,19 +46,14 @@ class MapProgress:
 
     @classmethod
     def of_aws(cls, counts: Mapping[str, int]) -> Self:
-        """Take the ``itemCounts`` of a map run."""
+        """Make it from the ``itemCounts`` of a map run."""
         failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
         return cls(counts["total"], counts["succeeded"], failed, counts["running"])
-
-    @property
-    def begun(self) -> int:
-        """Items that are done, have failed or are at work."""
-        return self.done + self.failed + self.running
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """A job run of EMR Serverless. Hours are those billed; until they are known, those used so far."""
+    """A job run of EMR Serverless. Its hours are those billed, or those used until these are known."""
 
     job_run_id: str
     state: str
@@ -67,7 +64,7 @@ class JobProgress:
 
     @classmethod
     def of_aws(cls, job: Mapping[str, Any]) -> Self:
-        """Take a ``jobRun``."""
+        """Make it from a ``jobRun``."""
         used = job.get("billedResourceUtilization") or job.get("totalResourceUtilization") or {}
         seconds, begun = job.get("totalExecutionDurationSeconds"), job.get("startedAt")
         if seconds is None and begun:
@@ -78,17 +75,18 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class History:
-    """What an execution's events say.
+    """The content of an execution's events.
 
     Attributes
     ----------
     visits : tuple of StateVisit
+        The states, in order.
     map_runs : tuple of str
-        ARNs; more than one where the Map was tried again.
+        ARNs of the map runs; several if the Map was tried again.
     jobs : tuple of (str, str)
-        Application and job run.
+        Application and job run of each job.
     mini_tests : tuple of str
-        ARNs of the executions that it started.
+        ARNs of the executions that were started for mini-tests.
     """
 
     visits: tuple[StateVisit, ...] = ()
@@ -97,12 +95,12 @@ class History:
     mini_tests: tuple[str, ...] = ()
 
     def read_maps(self, aws: Aws) -> list[MapProgress]:
-        """Read how far each map run is."""
+        """Read the counts of each map run."""
         described = [aws.read("stepfunctions", "describe_map_run", mapRunArn=arn) for arn in self.map_runs]
         return [MapProgress.of_aws(found["itemCounts"]) for found in described]
 
     def read_jobs(self, aws: Aws) -> list[JobProgress]:
-        """Read how far each job run is."""
+        """Read the state of each job run."""
         described = [
             aws.read("emr-serverless", "get_job_run", applicationId=application, jobRunId=job)
             for application, job in self.jobs
@@ -113,11 +111,17 @@ class History:
 def read_history(events: Iterable[Mapping[str, Any]]) -> History:
     """Sort an execution's events by state.
 
+    An event belongs to the state that was entered last, as the graph has no parallel branches and the map's
+    children have histories of their own.
+
     Parameters
     ----------
     events : iterable of mapping
-        As GetExecutionHistory gives them, oldest first. The graph has no parallel branches and the map's
-        children have histories of their own, so an event belongs to the state that was entered last.
+        The events of GetExecutionHistory, oldest first.
+
+    Returns
+    -------
+    History
     """
     visits: list[StateVisit] = []
     map_runs: list[str] = []
@@ -151,16 +155,19 @@ class Execution:
     Attributes
     ----------
     arn, name : str
+        Its identifiers.
     status : str
         RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED.
     started : datetime
+        When it began.
     ended : datetime or None
+        When it ended, if it has.
     error, cause : str
-        Empty unless it failed.
+        Why it failed; empty if it did not.
     input : str
-        JSON; empty in a list of executions.
+        Its input in JSON; empty if the execution comes from a list.
     run_id, out : str or None
-        The run and the output prefix that the input names; None where it names none, as that of a mini-test.
+        The run and the output prefix in the input. The input of a mini-test has none.
     """
 
     arn: str
@@ -176,7 +183,7 @@ class Execution:
 
     @classmethod
     def of_aws(cls, found: Mapping[str, Any]) -> Self:
-        """Take an execution as Step Functions lists or describes it."""
+        """Make it from an entry of ListExecutions or from DescribeExecution."""
         text = found.get("input", "")
         data = json.loads(text or "{}")
         texts = {k: v for k, v in data.items() if isinstance(v, str)} if isinstance(data, dict) else {}
@@ -194,14 +201,25 @@ class Execution:
         )
 
     def history(self, aws: Aws) -> History:
-        """Read what its events say."""
+        """Read its events."""
         return read_history(
             aws.pages("stepfunctions", "get_execution_history", "events", executionArn=self.arn)
         )
 
 
 def describe(aws: Aws, arn: str) -> Execution:
-    """Read an execution's description.
+    """Read the description of an execution.
+
+    Parameters
+    ----------
+    aws : Aws
+        Makes the call.
+    arn : str
+        The execution.
+
+    Returns
+    -------
+    Execution
 
     Raises
     ------

@@ -1,11 +1,9 @@
-"""How far a run is: its states, the map's items, the job, and what it has cost so far."""
-
-from __future__ import annotations
+"""The progress of a run: its states, the items of the map, the job, and the cost so far."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from lensneg.aws.calls import Aws
 from lensneg.aws.history import Execution, JobProgress, MapProgress, StateVisit, describe
@@ -16,7 +14,7 @@ from lensneg.schema.request import mini_test_id
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A moment of an execution, with the mini-test that it made."""
+    """An execution at a moment, with the mini-test that it started."""
 
     execution: Execution
     visits: tuple[StateVisit, ...]
@@ -24,23 +22,29 @@ class Snapshot:
     job: JobProgress | None
     cost: Cost
     at: datetime
-    mini_test: Snapshot | None = None
+    mini_test: Self | None = None
 
     @property
     def total_cost(self) -> Cost:
-        """With that of the mini-test."""
+        """The cost, with that of the mini-test."""
         return self.cost + self.mini_test.total_cost if self.mini_test else self.cost
 
 
 def take_snapshot(aws: Aws, arn: str, out: str) -> Snapshot:
-    """Read how far an execution is.
+    """Read the progress of an execution.
 
     Parameters
     ----------
     aws : Aws
+        Makes the calls.
     arn : str
+        The execution.
     out : str
-        The stack's output prefix, for an input that names none: the map's stats files are below it.
+        The stack's output prefix, which holds the stats files of the map. It is used if the input has none.
+
+    Returns
+    -------
+    Snapshot
     """
     execution = describe(aws, arn)
     return _snapshot(aws, execution, RunFiles(execution.out or out, execution.run_id or execution.name))
@@ -59,20 +63,21 @@ def _snapshot(aws: Aws, execution: Execution, files: RunFiles) -> Snapshot:
 
 
 def changes(before: Snapshot | None, now: Snapshot, prefix: str = "") -> Iterator[str]:
-    """Say in plain lines what is new since an earlier snapshot of the same execution.
+    """Compare two snapshots of an execution.
 
     Parameters
     ----------
     before : Snapshot or None
-        None at the start: then everything is new.
+        The earlier snapshot; None at the start, when everything is new.
     now : Snapshot
+        The later snapshot.
     prefix : str
-        What to put before each line.
+        Comes before each line.
 
     Yields
     ------
     str
-        The map's items once for each tenth that is done, and whenever one failed.
+        A line for each change. The map's items have one for each tenth that is done and for each failure.
     """
     if now.mini_test:
         yield from changes(before.mini_test if before else None, now.mini_test, f"{prefix}mini-test: ")
@@ -120,7 +125,7 @@ def job_text(job: JobProgress) -> str:
 
 
 def as_json(snapshot: Snapshot) -> dict[str, Any]:
-    """Return a snapshot for a program."""
+    """Return a snapshot for ``--json``."""
     execution = snapshot.execution
     return {
         "run_id": execution.run_id,

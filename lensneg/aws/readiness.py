@@ -1,4 +1,4 @@
-"""Whether a run could start: what `lensneg aws preflight` looks at. Gate 1 looks at the inputs themselves."""
+"""The checks of ``lensneg aws preflight``: whether a run could start. Gate 1 checks the inputs themselves."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import Any, Final
 from lensneg import storage
 from lensneg.aws.calls import Aws, Call, in_place_of
 from lensneg.aws.deployment import COMPLETE, Stack, read_stack
-from lensneg.cost.prices import load_prices
+from lensneg.cost.tables import load_prices
 from lensneg.errors import InputError, LensnegError
 from lensneg.schema.check import Check
 from lensneg.stages.preflight import account
@@ -17,9 +17,9 @@ from lensneg.storage.errors import is_denied
 from lensneg.survey.names import sweep_cell
 
 #: Days after which a table of prices should be compared with AWS's pages again.
-PRICES_GOOD_FOR: Final = 180
+_PRICES_GOOD_FOR: Final = 180
 
-#: What to do where a check does not pass, by the first word of its name.
+#: What to do if a check does not pass, by the first word of its name.
 _REMEDIES: Final = {
     "prices": "compare configs/prices.yaml with the pages that it names, and correct its date",
     "stack": "wait until it has ended, or deploy it again: a run would meet functions old and new",
@@ -29,29 +29,30 @@ _REMEDIES: Final = {
     "function": "wait if it is pending or in progress; else deploy the stack again",
 }
 
-#: Whether what was looked at is in order, and what was found.
+#: Whether something is in order, and what was found.
 _Finding = tuple[bool, str]
 
 
 def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = None) -> Iterator[Check]:
-    """Check credentials, Region, stack, and all that a run needs of them.
+    """Check credentials, Region, stack, and the resources that a run needs.
 
     Parameters
     ----------
     aws : Aws
+        Makes the calls.
     name : str
         The stack.
     max_concurrency : int
-        Map items at a time.
+        Number of map items at the same time.
     today : date, optional
+        The date to compare with that of the prices; by default today's.
 
     Yields
     ------
     Check
-        What cannot be looked at without an earlier check's success is left out. Where a look is not
-        permitted, the check is a warning.
+        Checks that depend on one that failed are left out. A check that is not permitted is a warning.
     """
-    recent = f"a table of prices of the last {PRICES_GOOD_FOR} days"
+    recent = f"a table of prices of the last {_PRICES_GOOD_FOR} days"
     yield _check("prices", recent, partial(_prices, today or datetime.now(UTC).date()), critical=False)
     for what, expected, look in (
         ("credentials", "credentials that AWS accepts", _identity),
@@ -85,7 +86,7 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
 
 
 def _check(name: str, expected: str, look: Callable[[], _Finding], critical: bool = True) -> Check:
-    """Return what a look finds as a check; where the look itself fails, that is the finding."""
+    """Make the check of what a look finds, or of the error that it raises."""
     remedy = _REMEDIES.get(name.split()[0], "")
     try:
         passed, actual = look()
@@ -99,7 +100,7 @@ def _check(name: str, expected: str, look: Callable[[], _Finding], critical: boo
 def _prices(today: date) -> _Finding:
     prices = load_prices()
     age = (today - prices.date).days
-    return age <= PRICES_GOOD_FOR, f"{prices.date} ({prices.region}), {max(0, age)} days old"
+    return age <= _PRICES_GOOD_FOR, f"{prices.date} ({prices.region}), {max(0, age)} days old"
 
 
 def _identity(aws: Aws) -> _Finding:
@@ -135,15 +136,14 @@ def _sweeps(aws: Aws, stack: Stack) -> _Finding:
 
 
 def _machine(aws: Aws, stack: Stack, description: dict[str, Any]) -> _Finding:
-    """Look at the state machine, and put its description into a dict."""
-    description |= aws.read(
-        "stepfunctions", "describe_state_machine", stateMachineArn=stack.state_machine_arn
-    )
+    """Look at the state machine, and add its description to a dict."""
+    arn = stack.state_machine_arn
+    description |= aws.read("stepfunctions", "describe_state_machine", stateMachineArn=arn)
     return description["status"] == "ACTIVE", f"{description['name']} is {description['status']}"
 
 
 def _values(node: Any, key: str) -> Iterator[Any]:
-    """Yield the values of a key, wherever it is in a definition."""
+    """Yield the values of a key at any depth of a definition."""
     pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, value in pairs:
         if name == key:
@@ -172,7 +172,7 @@ def _role(aws: Aws, arn: str) -> _Finding:
 
 
 class _Noting:
-    """boto3's client of a service, whose calls are noted."""
+    """A boto3 client of a service whose calls are noted, and whose errors stay those of botocore."""
 
     def __init__(self, aws: Aws, service: str) -> None:
         self._aws, self._service = aws, service
@@ -186,7 +186,7 @@ class _Noting:
 
 
 def _account_checks(aws: Aws, stack: Stack, graph: Any, max_concurrency: int) -> Iterator[Check]:
-    """Check what gate 1 checks of the account, with the permissions of whoever asks."""
+    """Make gate 1's checks of the account with the user's own permissions."""
     mapped = [
         arn for processor in _values(graph, "ItemProcessor") for arn in _values(processor, "FunctionName")
     ]

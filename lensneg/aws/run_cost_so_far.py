@@ -1,4 +1,4 @@
-"""What an execution has cost so far."""
+"""The cost of an execution so far."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -9,19 +9,18 @@ from lensneg import storage
 from lensneg.aws.history import History, JobProgress, MapProgress
 from lensneg.cost.graph import load_graph
 from lensneg.cost.planned_run import FILTER_MEMORY_MB
-from lensneg.cost.prices import load_prices
-from lensneg.cost.rates import load_rates
+from lensneg.cost.tables import load_prices, load_rates
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles
 
-#: Stats files that are read to learn how long an item takes, while the map goes on.
+#: Number of stats files that are read to estimate the seconds of an item while the map goes on.
 _STATS_READ: Final = 16
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Dollars so far, by part; an estimate from the table of prices and what was measured."""
+    """Dollars so far by part, estimated from the table of prices and measured times."""
 
     lambda_usd: float = 0.0
     emr_usd: float = 0.0
@@ -29,7 +28,7 @@ class Cost:
 
     @property
     def total(self) -> float:
-        """All parts."""
+        """Dollars of all parts."""
         return self.lambda_usd + self.emr_usd + self.step_functions_usd
 
     def __add__(self, other: Self) -> Self:
@@ -37,7 +36,20 @@ class Cost:
 
 
 def item_seconds(files: RunFiles, done: int) -> float:
-    """Return the seconds of the items that are done: their sum if it is written, else some, scaled."""
+    """Return the seconds of the items that are done.
+
+    Parameters
+    ----------
+    files : RunFiles
+        The run's files.
+    done : int
+        Number of items that are done.
+
+    Returns
+    -------
+    float
+        The sum in the summary of the map; before that is written, an estimate from some items.
+    """
     summary = FanOutSummary.read_if_there(files.summary)
     if summary is not None:
         return summary.task_seconds
@@ -57,24 +69,31 @@ def cost_so_far(
     item_seconds: float,
     at: datetime,
 ) -> Cost:
-    """Return what an execution has cost, as far as can be known while it goes on.
+    """Return the cost of an execution as far as it is known while it goes on.
 
-    Functions by the time of their states; the map by its items' seconds; the job by EMR's own figures of
-    its use, and until there are any by the workers of configs/rates.yaml. S3's and the logs' share is
-    left out: ``lensneg cost`` has them.
+    Functions count with the time of their states, and the map with the seconds of its items. A job counts
+    with EMR's own figures of its use, and until there are any with the workers of configs/rates.yaml. S3 and
+    logs are left out; ``lensneg cost`` has them.
 
     Parameters
     ----------
     history : History
+        The events of the execution.
     maps : sequence of MapProgress
+        Its map runs.
     jobs : sequence of JobProgress
+        Its job runs.
     item_seconds : float
-        Of all items that are done, together.
+        Seconds of all items that are done.
     at : datetime
-        Now, for what has not ended.
+        The end of what has not ended.
+
+    Returns
+    -------
+    Cost
     """
     prices, rates = load_prices(), load_rates().rates
-    began = sum(items.begun for items in maps)
+    began = sum(items.done + items.failed + items.running for items in maps)
     tasks = [visit for visit in history.visits if visit.is_task]
     seconds = sum(((visit.exited or at) - visit.entered).total_seconds() for visit in tasks)
     gigabyte_seconds = item_seconds * FILTER_MEMORY_MB / 1024 + seconds * rates.task_memory / 1024

@@ -1,7 +1,7 @@
-"""The Spark job's code in S3: EMR Serverless runs it from there.
+"""The upload of the Spark job's code to S3, from where EMR Serverless runs it.
 
-Its key is the SHA-256 of its bytes. So new code never takes the place of old, and the entry point of an old
-job run still names the code that it ran.
+The key of the code is the SHA-256 of its bytes. So new code does not replace old code, and the entry point of
+an old job run still names the code that it ran.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from lensneg.schema.resources import SPARK_JOB
 
 
 def publish_spark_code(destination: str) -> str:
-    """Put the Spark job below a prefix, under the SHA-256 of its content.
+    """Upload the Spark job below a prefix, under the SHA-256 of its content.
 
     Parameters
     ----------

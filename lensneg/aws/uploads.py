@@ -1,4 +1,4 @@
-"""What a run is made from, put into the bucket of a stack."""
+"""The upload of configs, catalogues and sweep files to the bucket of a stack."""
 
 import hashlib
 import shlex
@@ -13,23 +13,23 @@ from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.config import Config
-from lensneg.survey.verify import find_sweeps
+from lensneg.survey.listing import find_sweeps
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file to put into a stack's bucket.
+    """A file to upload.
 
     Attributes
     ----------
     source : str
-        Local path; the target itself where it is there already.
+        Local path; the target itself if the file is there already.
     target : str
-        Its URI.
+        URI in the bucket.
     option : str
-        How the execution's input names it: the URI, with a catalogue's column mapping.
+        The file in an execution's input: the URI, and the column mapping of a catalogue.
     fixed : bool
-        Whether other bytes at the target are an error: a config's version stands for its bytes for ever.
+        Whether other bytes at the target are an error, as the bytes of a config's version never change.
     """
 
     source: str
@@ -39,72 +39,99 @@ class Upload:
 
 
 def config_upload(stack: Stack, path: str) -> Upload:
-    """Return where a config belongs, once it was found to be one; one in S3 must be there already.
+    """Check a config and return its upload.
+
+    Parameters
+    ----------
+    stack : Stack
+        The stack.
+    path : str
+        A local file, or one in the stack's bucket.
+
+    Returns
+    -------
+    Upload
 
     Raises
     ------
     InputError
-        If it is no valid config.
+        If it is no valid config, or in S3 outside the folder of configs.
     """
     Config.parse(storage.read_text(path, "--config"), path)
-    if storage.is_s3(path):
-        return _there(path, path, stack.configs_uri)
-    target = storage.join(stack.configs_uri, storage.basename(path))
-    return Upload(path, target, target, fixed=True)
+    return _upload_below(stack.configs_uri, path, fixed=True)
 
 
 def catalog_upload(stack: Stack, text: str) -> Upload:
-    """Return where a catalogue, written as ``FILE?option=value``, belongs, once it was read.
+    """Check a catalogue and return its upload.
+
+    Parameters
+    ----------
+    stack : Stack
+        The stack.
+    text : str
+        The catalogue as ``FILE?option=value``, with a local file or one in the stack's bucket.
+
+    Returns
+    -------
+    Upload
 
     Raises
     ------
     InputError
-        If it cannot be read.
+        If it cannot be read, or is in S3 outside the folder of catalogues.
     """
     source = read_catalog(CatalogSpec.parse(text)).spec.uri
-    if storage.is_s3(source):
-        return _there(source, text, stack.catalogs_uri)
-    target = storage.join(stack.catalogs_uri, storage.basename(source))
     _, mark, options = text.partition("?")
-    return Upload(source, target, f"{target}{mark}{options}")
+    return _upload_below(stack.catalogs_uri, source, f"{mark}{options}")
 
 
-def _there(uri: str, option: str, folder: str) -> Upload:
-    """Return a file that is in the bucket, if it is where the functions may read."""
-    if not uri.startswith(f"{folder}/"):
+def _upload_below(folder: str, source: str, options: str = "", fixed: bool = False) -> Upload:
+    """Return the upload of a local file to a folder, or of a file that is in that folder already."""
+    target = source if storage.is_s3(source) else storage.join(folder, storage.basename(source))
+    if not target.startswith(f"{folder}/"):
         what = f"the functions may read only below {folder}/"
-        raise InputError(what, where=uri, remedy="copy it there (aws s3 cp)")
-    return Upload(uri, uri, option)
+        raise InputError(what, where=source, remedy="copy it there (aws s3 cp)")
+    return Upload(source, target, f"{target}{options}", fixed)
 
 
 def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
-    """Return where the sweep files of a local folder belong.
+    """Return the uploads of the sweep files of a local folder.
+
+    Parameters
+    ----------
+    stack : Stack
+        The stack.
+    folder : str
+        The folder.
+
+    Returns
+    -------
+    list of Upload
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no sweep file.
     """
-    sources = [info.uri for info in find_sweeps(folder)]
-    targets = [storage.join(stack.sweeps_uri, storage.basename(source)) for source in sources]
-    return [Upload(source, target, target) for source, target in zip(sources, targets, strict=True)]
+    return [_upload_below(stack.sweeps_uri, info.uri) for info in find_sweeps(folder)]
 
 
 def upload(aws: Aws, uploads: Iterable[Upload], on_file: Callable[[Upload, bool], None]) -> None:
-    """Put files into the bucket; one that is there with the same bytes is left alone.
+    """Upload files, except those that are there with the same bytes.
 
     Parameters
     ----------
     aws : Aws
-        In a dry run the commands are noted, and nothing is sent.
+        A dry run notes the commands and sends nothing.
     uploads : iterable of Upload
+        The files.
     on_file : callable
-        Told of each file, and whether it was sent.
+        Called with each file and whether it was sent.
 
     Raises
     ------
     InputError
-        If a file that must not change is there with other bytes.
+        If a config is there with other bytes.
     """
     for entry in uploads:
         if not aws.dry:
@@ -119,13 +146,11 @@ def _send(entry: Upload) -> bool:
     with open(entry.source, "rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     with suppress(FileNotFoundError):
-        if storage.stat(entry.target).etag == md5:  # the ETag of what was sent in one part
+        if storage.stat(entry.target).etag == md5:  # true of objects that were sent in one part
             return False
         if entry.fixed:
-            raise InputError(
-                f"there already, with other bytes than {entry.source}",
-                where=entry.target,
-                remedy="a config never changes: give the changed one a new version and a new file name",
-            )
+            what = f"there already, with other bytes than {entry.source}"
+            remedy = "a config never changes: give the changed one a new version and a new file name"
+            raise InputError(what, where=entry.target, remedy=remedy)
     storage.put_file(entry.source, entry.target)
     return True

@@ -1,4 +1,4 @@
-"""Lens catalogues: CSV, TSV, FITS or Parquet files of known lenses and candidates."""
+"""Lens catalogues: positions and names of known lenses and candidates."""
 
 import hashlib
 import logging
@@ -17,34 +17,36 @@ from lensneg.schema.catalog_spec import COLUMN_ROLES, CatalogSpec, ColumnRole
 
 _log = logging.getLogger(__name__)
 
-#: Names under which catalogues carry right ascension, declination and a name, without case. The first
-#: that is there is taken; a catalogue that has none needs a mapping.
+#: The usual names of the columns of right ascension, declination and name, in lower case. The first one that
+#: a catalogue has is read. A catalogue without any needs a mapping.
 COLUMN_ALIASES: Final[dict[ColumnRole, tuple[str, ...]]] = {
     "ra": ("ra", "ra [deg]", "target_ra", "ra_deg", "raj2000", "ra_j2000", "_raj2000"),
     "dec": ("dec", "dec [deg]", "target_dec", "dec_deg", "dej2000", "dec_j2000", "_dej2000"),
     "name": ("name", "id", "targetid", "object", "lens_name"),
 }
 
-#: What stands for a missing value in text catalogues.
+#: Missing values in catalogues that are text, in lower case.
 _MISSING: Final = frozenset({"", "-", "--", "nan", "null", "none", "n/a"})
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """A catalogue's positions.
+    """The positions and names in a catalogue.
 
     Attributes
     ----------
     spec : CatalogSpec
+        The catalogue as the user named it.
     rows : int
         Rows of the file.
     selected : int
         Rows that ``spec.where`` keeps.
     without_position : int
-        Of these, rows that have no coordinates.
+        The number of selected rows without coordinates.
     ra, dec : ndarray of float64, shape (n,)
-        Degrees.
+        Degrees, ICRS.
     names : list of str, length n
+        The names of the entries.
     sha256 : str
         Of the file's bytes, as they were read.
     """
@@ -56,7 +58,7 @@ class Catalog:
     ra: FloatArray
     dec: FloatArray
     names: list[str] = field(repr=False)
-    sha256: str = ""
+    sha256: str
 
 
 def read_catalog(spec: CatalogSpec) -> Catalog:
@@ -65,10 +67,12 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     Parameters
     ----------
     spec : CatalogSpec
+        The file, its columns and a selection of its rows.
 
     Returns
     -------
     Catalog
+        The selected rows that have a position, in the order of the file.
 
     Raises
     ------
@@ -79,8 +83,6 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     data = read_file(spec.uri)
     table = parse_table(data, spec.uri)
     ra_column, dec_column, name_column = (_find_column(table, spec, role) for role in COLUMN_ROLES)
-    assert ra_column is not None
-    assert dec_column is not None
     keep = np.ones(len(table), dtype=bool)
     for column, values in spec.where.items():
         keep &= np.asarray(pc.is_in(_texts(table, column, spec), pa.array(values, pa.string())))
@@ -93,14 +95,8 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     placed = np.isfinite(ra) & np.isfinite(dec)
     chosen = pa.array(row[placed])
     names = _texts(table, name_column, spec).take(chosen).to_pylist() if name_column else []
-    _log.info(
-        "%s: %d positions in %d rows, columns %s, %s",
-        spec.uri,
-        placed.sum(),
-        len(table),
-        ra_column,
-        dec_column,
-    )
+    columns = f"{ra_column}, {dec_column}"
+    _log.info("%s: %d positions in %d rows, columns %s", spec.uri, placed.sum(), len(table), columns)
     return Catalog(
         spec=spec,
         rows=len(table),
@@ -113,7 +109,8 @@ def read_catalog(spec: CatalogSpec) -> Catalog:
     )
 
 
-def _find_column(table: pa.Table, spec: CatalogSpec, role: ColumnRole) -> str | None:
+def _find_column(table: pa.Table, spec: CatalogSpec, role: ColumnRole) -> str:
+    """Return the column of a role; empty where a catalogue has no names."""
     given = getattr(spec, role)
     wanted = (given,) if given else COLUMN_ALIASES[role]
     by_name: dict[str, str] = {name.strip().lower(): name for name in reversed(table.column_names)}
@@ -123,7 +120,7 @@ def _find_column(table: pa.Table, spec: CatalogSpec, role: ColumnRole) -> str | 
             _check_single(table, found, spec)
             return found
     if role == "name" and not given:
-        return None
+        return ""
     raise CatalogError(
         f"no column {' or '.join(repr(name) for name in wanted)} among {', '.join(table.column_names)}",
         where=spec.uri,
@@ -147,7 +144,7 @@ def _texts(table: pa.Table, column: str, spec: CatalogSpec) -> pa.ChunkedArray:
 def _coordinates(
     table: pa.Table, column: str, row: IntArray, low: float, high: float, spec: CatalogSpec
 ) -> FloatArray:
-    """Return a coordinate of some rows; NaN where it is missing."""
+    """Return a coordinate of some rows, NaN where it is missing."""
     chosen = table[column].take(pa.array(row))
     if pa.types.is_string(chosen.type) or pa.types.is_large_string(chosen.type):
         text = pc.utf8_trim_whitespace(chosen)
@@ -156,7 +153,7 @@ def _coordinates(
     try:
         numbers = np.asarray(pc.fill_null(chosen.cast(pa.float64()), np.nan))
     except pa.ArrowException:
-        # Arrow does not say which row it is, and is stricter than we are about signs.
+        # Arrow does not name the row, and refuses signs that Python accepts.
         numbers = np.array(
             [_number(v, i, column, spec) for i, v in zip(row, chosen.to_pylist(), strict=True)]
         )

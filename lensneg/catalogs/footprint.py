@@ -1,4 +1,4 @@
-"""Catalogue positions against the cells of sweep files, and what that says of their unit."""
+"""Which positions of a catalogue are inside the cells of sweep files, and the unit that this suggests."""
 
 from typing import Final
 
@@ -7,22 +7,24 @@ import numpy as np
 from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.survey.names import Cell
 
-#: Fewer positions than these say nothing about the unit of a catalogue's coordinates.
+#: The unit of fewer positions is not checked, because they do not show it.
 _FEWEST_FOR_UNITS: Final = 10
 
 
 def inside_cells(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> BoolArray:
-    """Return which positions lie inside the cells of sweep files.
+    """Return which positions are inside the cells of sweep files.
 
     Parameters
     ----------
     ra, dec : ndarray of float64, shape (n,)
-        Degrees.
+        Degrees, ICRS.
     cells : list of Cell
+        The cells of the sweep files.
 
     Returns
     -------
     ndarray of bool, shape (n,)
+        Whether any cell contains the position.
 
     Examples
     --------
@@ -36,19 +38,20 @@ def inside_cells(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> BoolArra
 
 
 def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> tuple[str, int] | None:
-    """Return the unit that a catalogue's coordinates seem to have, if that is not degrees.
+    """Return the unit that a catalogue's coordinates seem to have, if it is not degrees.
 
     Parameters
     ----------
     ra, dec : ndarray of float64, shape (n,)
+        The coordinates as the catalogue has them.
     cells : list of Cell
-        Of the sweep files.
+        The cells of the sweep files.
 
     Returns
     -------
     (str, int) or None
-        The unit, and the positions inside the cells if they are read in it: at least as many as if they
-        are read as degrees. None where the coordinates seem to be degrees.
+        The unit, and the number of positions inside the cells if they are in that unit. It is not less than
+        the number if they are in degrees. None where the coordinates seem to be in degrees.
 
     Examples
     --------
@@ -58,7 +61,7 @@ def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> tuple[s
     if len(ra) < _FEWEST_FOR_UNITS:
         return None
     inside = int(inside_cells(ra, dec, cells).sum())
-    # Values must fill the range of the unit: a small field has small values in any unit.
+    # The values must fill the range of the unit, because a small field has small values in every unit.
     candidates = []
     if ra.max() < 2 * np.pi and np.ptp(ra) > np.pi and np.abs(dec).max() <= np.pi / 2:
         candidates.append(("radians", np.degrees(ra), np.degrees(dec)))

@@ -1,4 +1,4 @@
-"""Lens catalogues: from the bytes of a file to a table."""
+"""The file formats of lens catalogues: CSV, TSV, FITS and Parquet, also gzipped."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from lensneg import storage
 from lensneg.errors import CatalogError
 
-#: A catalogue is read whole. All lenses known in 2025 are a few megabytes.
+#: A larger file is refused, because a catalogue is read whole. All lenses known in 2025 are a few megabytes.
 LARGEST_BYTES: Final = 256 << 20
 
 _TOO_LARGE: Final = "a lens catalogue is much smaller: keep its positions and names only"
@@ -27,10 +27,12 @@ def read_file(uri: str) -> bytes:
     Parameters
     ----------
     uri : str
+        The file.
 
     Returns
     -------
     bytes
+        Its content.
 
     Raises
     ------
@@ -50,18 +52,19 @@ def read_file(uri: str) -> bytes:
 
 
 def parse_table(data: bytes, uri: str) -> pa.Table:
-    """Read a table from a file's bytes: CSV or TSV, FITS or Parquet, also gzipped.
+    """Read a table from a file's bytes.
 
     Parameters
     ----------
     data : bytes
+        The content of a CSV, TSV, FITS or Parquet file, also gzipped.
     uri : str
-        Where they come from; named in errors.
+        The file, for error messages.
 
     Returns
     -------
     pyarrow.Table
-        Of text, every column is text. Of FITS, vector columns are left out.
+        If the file is CSV or TSV, every column is text. Vector columns of a FITS file are left out.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def parse_table(data: bytes, uri: str) -> pa.Table:
 
 
 def _gunzip(data: bytes, uri: str) -> bytes:
-    """Return what a gzipped file holds, if it is not far more than it seems."""
+    """Return the content of a gzipped file, if it is not too large."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         plain = file.read(LARGEST_BYTES + 1)
     if len(plain) > LARGEST_BYTES:
@@ -96,7 +99,7 @@ def _gunzip(data: bytes, uri: str) -> bytes:
 
 
 def _read_text(data: bytes) -> pa.Table:
-    """Read CSV or TSV with every value as text, so that each number is checked by us."""
+    """Read CSV or TSV with every value as text, because ``catalog.py`` converts and checks the numbers."""
     data = data.removeprefix(b"\xef\xbb\xbf")
     header = data.split(b"\n", 1)[0].decode("utf-8").rstrip("\r")
     delimiter = max("\t,;|", key=header.count)
@@ -111,7 +114,7 @@ def _read_text(data: bytes) -> pa.Table:
 
 
 def _read_fits(data: bytes) -> pa.Table:
-    """Read the first table of a FITS file; cfitsio reads files, so the bytes go through one."""
+    """Read the first table of a FITS file. The bytes go through a file, because cfitsio reads only files."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "catalog.fits")
         with open(path, "wb") as file:

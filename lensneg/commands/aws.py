@@ -1,39 +1,85 @@
-"""``lensneg aws``: what is done with a deployed stack."""
+"""``lensneg aws``: work with a deployed stack."""
 
 import functools
 import json
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from lensneg.commands.common import EXIT_BROKEN, EXIT_GATE_FAILED, json_option, notes, say, show
-from lensneg.commands.on_stack import DEFAULT_STACK, Result, Session, on_stack
+from lensneg.aws.calls import Aws
+from lensneg.aws.deployment import Stack, read_stack
+from lensneg.commands.common import (
+    EXIT_GATE_FAILED,
+    Group,
+    Result,
+    checks_table,
+    failure_code,
+    json_option,
+    mode_option,
+    notes,
+    say,
+    show,
+)
 from lensneg.schema.request import RUN_ID_PATTERN, RunRequest
 
+#: The stack's name in samconfig.toml.
+_DEFAULT_STACK: Final = "lensneg"
 
-@click.group()
+
+@click.group(cls=Group)
 def aws() -> None:
     """Work with a deployed stack (docs/operate.md).
 
-    Credentials and Region come from where the aws command has them (AWS_PROFILE, AWS_DEFAULT_REGION, …).
+    Credentials and Region are those of the aws command (AWS_PROFILE, AWS_DEFAULT_REGION, …).
 
     Example: lensneg aws preflight
     """
 
 
+@dataclass
+class Session:
+    """The stack and the AWS calls of a command. With ``--explain`` the calls change nothing."""
+
+    aws: Aws
+    stack_name: str
+    as_json: bool
+
+    @functools.cached_property
+    def stack(self) -> Stack:
+        """The deployed stack."""
+        return read_stack(self.stack_name, self.aws)
+
+
+def _on_stack(command: Callable[..., Result]) -> Callable[..., None]:
+    """Add the options of all commands to one that takes a session, and print its result."""
+
+    @click.option("--stack", "stack_name", default=_DEFAULT_STACK, help="The stack's name.")
+    @click.option("--explain", is_flag=True, help="Print the aws commands that do the same; change nothing.")
+    @json_option
+    @functools.wraps(command)
+    def run(stack_name: str, explain: bool, as_json: bool, **options: Any) -> None:
+        session = Session(Aws(dry=explain), stack_name, as_json)
+        result = command(session, **options)
+        if explain:
+            result, as_json = Result(None, "\n".join(session.aws.made)), False
+        result.finish(as_json)
+
+    return run
+
+
 def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callable[..., Result]:
-    """Add the options that name a run's inputs; the command gets the request once they are in the bucket."""
+    """Add the options of a run's inputs. The command gets the request when they are in the bucket."""
 
     @click.option(
         "--config",
-        default="configs/negative_sampling_v1.yaml",
-        show_default=True,
+        default="negative_sampling_v1",
         metavar="FILE",
-        help="The science's config.",
+        help="The science's config: a file, or a shipped one by its name.",
     )
     @click.option(
         "--positives",
@@ -46,13 +92,7 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
     @click.option(
         "--sweeps", metavar="DIR", help="Folder of sweep files; not needed where they are in S3 already."
     )
-    @click.option(
-        "--mode",
-        type=click.Choice(["test", "full", "test-then-full"]),
-        default="test-then-full",
-        show_default=True,
-        help="A mini-test on a few files, everything, or one after the other.",
-    )
+    @mode_option
     @click.option(
         "--max-concurrency",
         type=click.IntRange(1, 10_000),
@@ -65,14 +105,14 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
         from lensneg.aws.uploads import Upload
         from lensneg.aws.uploads import upload as send
 
-        def tell(entry: Upload, was_sent: bool) -> None:
+        def on_file(entry: Upload, was_sent: bool) -> None:
             if not session.as_json:
                 show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
         require_complete(session.stack)
-        inputs = gather_inputs(session.stack, run_id or new_run_id(), **options)
-        send(session.aws, inputs.uploads, tell)
-        return command(session, inputs.request)
+        request, uploads = gather_inputs(session.stack, run_id or new_run_id(), **options)
+        send(session.aws, uploads, on_file)
+        return command(session, request)
 
     return send_inputs
 
@@ -83,16 +123,16 @@ def _run_id(_context: click.Context, _parameter: click.Parameter, value: str | N
     return value
 
 
-_RUN = click.argument("run_id", metavar="[RUN_ID]", required=False, callback=_run_id)
+_RUN: Final = click.argument("run_id", metavar="[RUN_ID]", required=False, callback=_run_id)
 
 
 @aws.command()
-@on_stack
+@_on_stack
 @_sending_inputs
 def upload(_session: Session, request: RunRequest) -> Result:
-    """Check a config and catalogues, and put them into the stack's bucket.
+    """Check a config and catalogues, and upload them to the stack's bucket.
 
-    What is there already is not sent again. Prints the input of an execution that uses them.
+    Files that are there already are not sent again. Prints the input of an execution that uses them.
 
     Example: lensneg aws upload --positives lenses.csv
     """
@@ -102,41 +142,38 @@ def upload(_session: Session, request: RunRequest) -> Result:
 
 
 @aws.command()
-@on_stack
+@_on_stack
 @click.option(
     "--max-concurrency",
     type=click.IntRange(1, 10_000),
     default=1000,
-    show_default=True,
     help="Map items at a time that the account should have room for.",
 )
-@json_option
 def preflight(session: Session, max_concurrency: int) -> Result:
-    """Look whether a run could start: credentials, stack, bucket, functions, roles, quotas, prices.
+    """Check whether a run could start: credentials, stack, bucket, functions, roles, quotas, prices.
 
-    Changes nothing. Each row that did not pass says what to do; ends with 1 if a critical one failed. Config
-    and catalogues are looked at by upload and start, and by gate 1.
+    Changes nothing. Each check that did not pass says what to do. Ends with 1 if a critical check failed.
+    Config and catalogues are checked by upload and start, and by gate 1.
 
     Example: lensneg aws preflight --stack lensneg
     """
-    from lensneg.aws.readiness import preflight as look
-    from lensneg.commands.checks_table import checks_table
+    from lensneg.aws.readiness import preflight as readiness_checks
 
-    checks = list(look(session.aws, session.stack_name, max_concurrency))
+    checks = list(readiness_checks(session.aws, session.stack_name, max_concurrency))
     ready = all(check.passed for check in checks if check.critical)
     data = {"ready": ready, "checks": [check.as_json() for check in checks]}
     return Result(data, checks_table(checks), exit_code=0 if ready else EXIT_GATE_FAILED)
 
 
 @aws.command()
-@on_stack
+@_on_stack
 @_sending_inputs
 @click.option("--run-id", callback=_run_id, help="Name of the run; by default the time.")
-@json_option
 def start(session: Session, request: RunRequest) -> Result:
-    """Start a run: upload what it is made from, and start an execution.
+    """Start a run: upload its inputs, and start an execution.
 
-    Takes what upload takes, and sends what is not in the bucket yet. The execution has the run's name.
+    Takes the options of upload. Files that are in the bucket already are not sent again. The execution has
+    the run's name.
 
     Example: lensneg aws start --positives lenses.csv --exclude others.csv --run-id first
     """
@@ -147,49 +184,41 @@ def _start(session: Session, name: str, request: RunRequest) -> Result:
     from lensneg.aws import executions
 
     arn, run_id = executions.start(session.aws, session.stack, name, request), request.run_id
-    of_stack = "" if session.stack_name == DEFAULT_STACK else f" --stack {session.stack_name}"
+    of_stack = "" if session.stack_name == _DEFAULT_STACK else f" --stack {session.stack_name}"
     remark = f"lensneg aws watch {run_id}{of_stack} follows it"
     return Result({"run_id": run_id, "execution_arn": arn}, f"started       {arn}", remark)
 
 
 @aws.command()
-@on_stack
+@_on_stack
 @_RUN
-@click.option(
-    "--every", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds between looks."
-)
-@json_option
+@click.option("--every", type=click.FloatRange(min=0.1), default=5.0, help="Seconds between updates.")
 def watch(session: Session, run_id: str | None, every: float) -> Result:
     """Follow a run to its end: states, map items, the EMR job, cost so far.
 
-    RUN_ID is by default the newest. Live on a terminal, plain lines elsewhere; Ctrl-C stops only the
-    watching. Ends with 0 if the run succeeded, 1 if a gate failed, 3 if it broke. --json prints the end as
-    JSON.
+    RUN_ID is by default the newest. Prints a live view on a terminal, and plain lines elsewhere. Ctrl-C does
+    not stop the run. Ends with 0 if the run succeeded, 1 if a gate failed, 3 if it broke. --json prints the
+    end as JSON.
 
     Example: lensneg aws watch first
     """
     from lensneg.aws import progress
     from lensneg.aws.executions import find_execution
     from lensneg.commands import aws_screen
-    from lensneg.schema.gate import GATE_NAMES
 
     found = find_execution(session.aws, session.stack, run_id)
     take = functools.partial(progress.take_snapshot, session.aws, found.arn, session.stack.out_uri)
     last = take() if session.aws.dry else aws_screen.follow(notes, take, every)
-    code = EXIT_GATE_FAILED if last.execution.error in GATE_NAMES.values() else EXIT_BROKEN
-    code = 0 if last.execution.status == "SUCCEEDED" else code
+    code = 0 if last.execution.status == "SUCCEEDED" else failure_code(last.execution.error)
     return Result(progress.as_json(last), aws_screen.view(last), exit_code=code)
 
 
 @aws.command()
-@on_stack
+@_on_stack
 @_RUN
-@click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Executions in the list."
-)
-@json_option
+@click.option("--limit", type=click.IntRange(1), default=20, help="Executions in the list.")
 def status(session: Session, run_id: str | None, limit: int) -> Result:
-    """Say how far a run is; without RUN_ID list the newest executions.
+    """Print the progress of a run, or without RUN_ID the newest executions.
 
     Example: lensneg aws status first
     """
@@ -212,13 +241,12 @@ def status(session: Session, run_id: str | None, limit: int) -> Result:
 
 
 @aws.command()
-@on_stack
+@_on_stack
 @_RUN
-@json_option
 def stop(session: Session, run_id: str | None) -> Result:
     """Stop a run's execution, and cancel its EMR job run if one goes on.
 
-    RUN_ID is by default the newest. What is done stays: lensneg aws resume goes on from there.
+    RUN_ID is by default the newest. Finished work is kept, and lensneg aws resume goes on from there.
 
     Example: lensneg aws stop first
     """
@@ -229,14 +257,13 @@ def stop(session: Session, run_id: str | None) -> Result:
 
 
 @aws.command()
-@on_stack
+@_on_stack
 @click.argument("run_id", metavar="RUN_ID", callback=_run_id)
-@json_option
 def resume(session: Session, run_id: str) -> Result:
     """Go on with a run that failed or was stopped: a new execution of the same run and input.
 
-    The input is that of its last execution, or, where Step Functions has forgotten that, it is made of the
-    run's run.json. What is done is not done again.
+    The input is that of the last execution. If Step Functions has forgotten it, it is made from the run's
+    run.json. Finished work is not repeated.
 
     Example: lensneg aws resume first
     """
@@ -244,26 +271,25 @@ def resume(session: Session, run_id: str) -> Result:
     from lensneg.aws.deployment import require_complete
 
     require_complete(session.stack)
-    plan = executions.plan_resumption(session.aws, session.stack, run_id)
-    result = _start(session, plan.name, plan.request)
-    return result._replace(remark=f"input of {plan.source}\n{result.remark}")
+    name, request, source = executions.plan_resumption(session.aws, session.stack, run_id)
+    result = _start(session, name, request)
+    return result._replace(remark=f"input of {source}\n{result.remark}")
 
 
 @aws.command()
-@on_stack
+@_on_stack
 @_RUN
 @click.option(
     "--to",
     metavar="DIR",
-    help="Folder for it; by default build/manifests/<run_id>.",
     type=click.Path(path_type=Path),
+    help="Folder for it; by default build/manifests/<run_id>.",
 )
-@json_option
 def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     """Fetch a published manifest, and check every file's SHA-256 against manifest.json.
 
-    RUN_ID is by default the one published last. Ends with 1 if a file is not what manifest.json says; the
-    same command fetches only what is missing.
+    RUN_ID is by default the run that was published last. Ends with 1 if a file differs from manifest.json.
+    The same command then fetches only what is missing.
 
     Example: lensneg aws download first --to manifests/first
     """
@@ -280,13 +306,11 @@ def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     fetched = fetching.download(
         out, run_id, folder, lambda file: say(f"{file.outcome:<14}{file.name} ({file.size:,} bytes)")
     )
-    wrong = [file.name for file in fetched if not file.good]
+    wrong = [file.name for file in fetched if file.outcome == "WRONG"]
     files = [{"name": f.name, "bytes": f.size, "outcome": f.outcome} for f in fetched]
     data = {"run_id": run_id, "folder": str(folder), "whole": not wrong, "files": files}
     if not wrong:
         return Result(data, f"{len(files)} files, all of the SHA-256 that manifest.json says: {folder}")
-    text = (
-        f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; "
-        "the same command tries again, and an older version of the object may be the right one"
-    )
+    text = f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; "
+    text += "the same command tries again, and an older version of the object may be the right one"
     return Result(data, text, exit_code=EXIT_GATE_FAILED)

@@ -1,4 +1,4 @@
-"""What a person sees of a run on AWS: tables of states, and a live view of them."""
+"""Views of a run on AWS in the terminal: tables of its states, and a live view of them."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lensneg.aws.progress import Snapshot, attempts_text, changes, job_text, map_text
+from lensneg.commands.common import plain_table
 from lensneg.errors import TransientError
 
 _STYLES = {"RUNNING": "bold cyan", "SUCCEEDED": "bold green"}
@@ -21,7 +22,7 @@ def _duration(begun: datetime, ended: datetime) -> str:
 
 
 def view(snapshot: Snapshot) -> Group:
-    """Return a snapshot as tables: states, the map's items, the job, the cost, and how it ended."""
+    """Return a snapshot as tables: states, the map's items, the job, the cost, and the end."""
     execution = snapshot.execution
     parts: list[Table | Text] = []
     if snapshot.mini_test:
@@ -29,21 +30,18 @@ def view(snapshot: Snapshot) -> Group:
     parts.append(_states(snapshot, f"run {execution.run_id or '?'}, execution {execution.name}"))
     cost = snapshot.total_cost
     took = _duration(execution.started, execution.ended or snapshot.at)
-    line = Text(execution.status, style=_STYLES.get(execution.status, "bold red"))
     by_part = f"Lambda {cost.lambda_usd:.4f}, EMR {cost.emr_usd:.4f}"
     by_part += f", Step Functions {cost.step_functions_usd:.4f}"
-    line.append(f"  {took}  about {cost.total:.4f} USD so far ({by_part})", style="default")
-    parts.append(line)
+    status = (execution.status, _STYLES.get(execution.status, "bold red"))
+    parts.append(Text.assemble(status, f"  {took}  about {cost.total:.4f} USD so far ({by_part})"))
     if execution.error:
         parts.append(Text(f"{execution.error}: {execution.cause}"))
     return Group(*parts)
 
 
 def _states(snapshot: Snapshot, title: str) -> Table:
-    table = Table(title=title, title_justify="left", show_edge=False)
-    table.add_column("state")
-    table.add_column("time", justify="right")
-    table.add_column("", overflow="fold")
+    table = plain_table(title, "state", "time", "")
+    table.columns[1].justify = "right"
     for visit in snapshot.visits:
         under_way = visit.exited is None and snapshot.execution.status == "RUNNING"
         notes = [attempts_text(visit)] if visit.failures else []
@@ -58,7 +56,7 @@ def _states(snapshot: Snapshot, title: str) -> Table:
 
 
 def _again(console: Console, take: Callable[[], Snapshot], every: float) -> Snapshot:
-    """Look again, as often as needed: a network that fails for a while must not end the watching."""
+    """Return the next snapshot. Errors of the network are printed and do not end the watching."""
     while True:
         time.sleep(every)
         try:
@@ -68,20 +66,21 @@ def _again(console: Console, take: Callable[[], Snapshot], every: float) -> Snap
 
 
 def follow(console: Console, take: Callable[[], Snapshot], every: float) -> Snapshot:
-    """Show a run until it has ended: live on a terminal, plain lines elsewhere.
+    """Show a run until it has ended, live on a terminal and in plain lines elsewhere.
 
     Parameters
     ----------
     console : rich.console.Console
+        The console.
     take : callable
         Returns the next snapshot.
     every : float
-        Seconds between them.
+        Seconds between snapshots.
 
     Returns
     -------
     Snapshot
-        The last.
+        The last one.
     """
     snapshot = take()
     if console.is_terminal and not console.quiet:

@@ -1,20 +1,29 @@
-"""What the commands share: consoles, exit codes, and the options that each of them has."""
+"""What the commands share: consoles, exit codes, common options, results and tables."""
 
+import functools
 import json
 import logging
-from typing import Any, Final
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, get_args
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
+from rich.markup import escape
+from rich.table import Column, Table
+
+from lensneg.schema.check import Check
+from lensneg.schema.gate import GATE_NAMES
+from lensneg.schema.request import Mode
 
 EXIT_GATE_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
 EXIT_BROKEN: Final = 3
 EXIT_INTERRUPTED: Final = 130
 
-#: What each exit code means; printed by ``lensneg --help``.
+#: The meaning of each exit code, as ``lensneg --help`` prints it.
 EXIT_CODES: Final = {
     0: "done",
     EXIT_GATE_FAILED: "a gate failed, or a check: the result is not what it should be",
@@ -23,18 +32,25 @@ EXIT_CODES: Final = {
     EXIT_INTERRUPTED: "interrupted",
 }
 
-#: Results go to standard output; progress and remarks to standard error, and so do errors.
-console = Console()
-notes = Console(stderr=True)
-errors = Console(stderr=True)
+#: Results go to standard output. Progress, remarks and errors go to standard error.
+console = Console(emoji=False)
+notes = Console(stderr=True, emoji=False)
+errors = Console(stderr=True, emoji=False)
 
-#: Whether errors come with a traceback.
+#: Whether errors are printed with a traceback.
 _verbose = False
+
+_VERDICT_STYLES: Final = {"ok": "green", "failed": "red", "warning": "yellow"}
 
 
 def is_verbose() -> bool:
-    """Return whether the person asked for more than messages."""
+    """Return whether ``-v`` was given."""
     return _verbose
+
+
+def failure_code(error: str) -> int:
+    """Return the exit code of a run that failed with an error of the state machine."""
+    return EXIT_GATE_FAILED if error in GATE_NAMES.values() else EXIT_BROKEN
 
 
 def say(text: str) -> None:
@@ -43,21 +59,94 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print a line of a result, as it is: names of files may look like markup."""
+    """Print a line of a result as it is, since names of files may look like markup."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """Print a line of what is wrong."""
+    """Print a line of an error."""
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """Print a value for a program."""
+    """Print a value as JSON."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for scripts.")
+
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    default="test-then-full",
+    help="A mini-test on a few files, everything, or one after the other.",
+)
+
+
+class Result(NamedTuple):
+    """The result of a command.
+
+    Attributes
+    ----------
+    value : any
+        Printed with ``--json``.
+    text : str or rich renderable
+        Printed without ``--json``.
+    remark : str
+        Printed without ``--json``, on standard error.
+    faults : sequence of str
+        Lines that are printed on standard error.
+    exit_code : int
+        The command ends with it.
+    """
+
+    value: Any
+    text: RenderableType
+    remark: str = ""
+    faults: Sequence[str] = ()
+    exit_code: int = 0
+
+    def finish(self, as_json: bool) -> None:
+        """Print the result, and end with its exit code if that is not 0."""
+        if as_json:
+            print_json(self.value)
+        elif not isinstance(self.text, str):
+            console.print(self.text)
+        elif self.text:
+            show(self.text)
+        if self.remark and not as_json:
+            say(self.remark)
+        for fault in self.faults:
+            complain(fault)
+        if self.exit_code:
+            sys.exit(self.exit_code)
+
+
+def prints_result(command: Callable[..., Result]) -> Callable[..., None]:
+    """Add ``--json`` to a command, and print its result."""
+
+    @json_option
+    @functools.wraps(command)
+    def run(as_json: bool, **options: Any) -> None:
+        command(**options).finish(as_json)
+
+    return run
+
+
+def plain_table(title: str | None, *headings: str) -> Table:
+    """Return a table without a border whose columns fold."""
+    columns = (Column(heading, overflow="fold") for heading in headings)
+    return Table(*columns, title=title, title_justify="left", show_edge=False)
+
+
+def checks_table(checks: Iterable[Check], title: str | None = None) -> Table:
+    """Return a table of checks, with what was expected and the remedy of those that did not pass."""
+    table = plain_table(title, "check", "verdict", "found", "what to do")
+    for check in checks:
+        found = check.found if check.passed else f"{check.found} (expected: {check.expected})"
+        verdict = f"[{_VERDICT_STYLES[check.verdict]}]{check.verdict}"
+        table.add_row(check.name, verdict, escape(found), "" if check.passed else escape(check.remedy))
+    return table
 
 
 def _be_quiet(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -70,7 +159,7 @@ def _be_verbose(_context: click.Context, _parameter: click.Parameter, value: int
     if value:
         handler: logging.Handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        if notes.is_terminal:  # its console keeps the bars of the progress below what is logged
+        if notes.is_terminal:  # the console prints log lines above progress bars
             handler = RichHandler(console=notes, show_path=False, highlighter=NullHighlighter())
             handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         library = logging.getLogger("lensneg")
@@ -78,41 +167,38 @@ def _be_verbose(_context: click.Context, _parameter: click.Parameter, value: int
         library.setLevel(logging.INFO if value == 1 else logging.DEBUG)
 
 
+class Command(click.Command):
+    """A command with ``-v`` and ``-q``."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.params += [
+            click.Option(
+                ["-v", "--verbose"],
+                count=True,
+                show_default=False,
+                expose_value=False,
+                callback=_be_verbose,
+                help="Log each stage, and show where an error comes from; -vv logs more.",
+            ),
+            click.Option(
+                ["-q", "--quiet"],
+                is_flag=True,
+                expose_value=False,
+                callback=_be_quiet,
+                help="No progress and no remarks: results and errors only.",
+            ),
+        ]
+
+
 class Group(click.Group):
-    """A group whose commands, and theirs, all have ``-v`` and ``-q``."""
+    """A group of such commands."""
 
-    group_class = type  # groups below it are of this kind too
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, with the options that every command has."""
-        super().add_command(cmd, name)
-        for command in _leaves(cmd):
-            if not any(parameter.name == "verbose" for parameter in command.params):
-                command.params += [
-                    click.Option(
-                        ["-v", "--verbose"],
-                        count=True,
-                        expose_value=False,
-                        callback=_be_verbose,
-                        help="Log each stage, and show where an error comes from; -vv logs more.",
-                    ),
-                    click.Option(
-                        ["-q", "--quiet"],
-                        is_flag=True,
-                        expose_value=False,
-                        callback=_be_quiet,
-                        help="No progress and no remarks: results and errors only.",
-                    ),
-                ]
-
-
-def _leaves(command: click.Command) -> list[click.Command]:
-    if not isinstance(command, click.Group):
-        return [command]
-    return [leaf for below in command.commands.values() for leaf in _leaves(below)]
+    command_class = Command
+    group_class = type  # groups in this group are of the same class
 
 
 def exit_codes_help() -> str:
-    r"""Return the exit codes as the foot of a help text; a line that starts with \\b keeps its breaks."""
+    r"""Return the exit codes for the end of a help text. ``\\b`` keeps click from wrapping the lines."""
     lines = [f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()]
     return "\b\nExit codes:\n" + "\n".join(lines)

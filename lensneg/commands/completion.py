@@ -1,10 +1,12 @@
-"""``lensneg completion``: the script that teaches a shell to complete lensneg's commands and options."""
+"""``lensneg completion``: the script that completes commands and options in a shell."""
 
 import click
 from click.shell_completion import get_completion_class
 
+from lensneg.commands.common import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
@@ -14,8 +16,7 @@ def completion(context: click.Context, shell: str) -> None:
     Example: lensneg completion bash > ~/.local/share/bash-completion/completions/lensneg
              lensneg completion zsh > "${fpath[1]}/_lensneg"
              lensneg completion fish > ~/.config/fish/completions/lensneg.fish
-    """  # noqa: D301 (\b is click's mark of a paragraph whose breaks stay)
-    kind = get_completion_class(shell)
-    assert kind is not None  # click.Choice allows no other
-    root = context.find_root().command
-    click.echo(kind(root, {}, "lensneg", "_LENSNEG_COMPLETE").source())
+    """  # noqa: D301 (\b keeps click from wrapping the paragraph)
+    completer = get_completion_class(shell)
+    assert completer is not None  # click.Choice allows no other shell
+    click.echo(completer(context.find_root().command, {}, "lensneg", "_LENSNEG_COMPLETE").source())

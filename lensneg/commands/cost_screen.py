@@ -1,10 +1,11 @@
-"""What ``lensneg cost`` prints: one screen, its details, or JSON."""
+"""The output of ``lensneg cost``: one screen, its details, or JSON."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.table import Column, Table
 from rich.text import Text
 
 from lensneg.cost.model import (
@@ -18,22 +19,23 @@ from lensneg.cost.model import (
     not_included,
 )
 from lensneg.cost.planned_run import PlannedRun
-from lensneg.cost.rates import MIB
+from lensneg.cost.tables import MIB
 
 _VERDICTS: Final = {True: ("met", "bold green"), False: ("MISSED", "bold red")}
 
 
 def as_json(run: PlannedRun) -> dict[str, Any]:
-    """Return the estimate of a run for a program.
+    """Return the estimate of a run for ``--json``.
 
     Parameters
     ----------
     run : PlannedRun
+        The run.
 
     Returns
     -------
     dict
-        What ``lensneg cost --json`` prints.
+        The content of the JSON object.
     """
     result, listing, prices = estimate(run), run.listing, run.prices
     dearest, longest = _most(result)
@@ -86,101 +88,78 @@ def as_json(run: PlannedRun) -> dict[str, Any]:
 
 
 def _most(result: Estimate) -> tuple[Part, Part]:
-    """Return the dearest part, and the one that takes longest."""
+    """Return the part that costs most, and the part that takes longest."""
     return max(result.parts, key=lambda p: p.usd), max(result.parts, key=lambda p: p.seconds)
 
 
-def show(console: Console, run: PlannedRun, *, details: bool) -> None:
-    """Print the estimate of a run: at most 24 lines of 80 columns.
+def view(run: PlannedRun, *, details: bool) -> Group:
+    """Return the estimate of a run: at most 24 lines of 80 columns.
 
     Parameters
     ----------
-    console : Console
     run : PlannedRun
+        The run.
     details : bool
-        Print below them the assumption of each part, and the options.
+        Whether the assumption of each part and the options follow.
+
+    Returns
+    -------
+    rich.console.Group
+        The lines.
     """
-    result = estimate(run)
-    _show_files(console, run)
-    table = _table("part", USD="right", share="right", seconds="right")
+    result, extras = estimate(run), not_included(run)
+    numbers = [Column(heading, justify="right") for heading in ("USD", "share", "seconds")]
+    table = Table("part", *numbers, box=None, pad_edge=False)
     for part in result.parts:
-        seconds = f"{part.seconds:.1f}" if part.seconds else ""
-        table.add_row(part.name, _usd(part.usd), _share(part.usd, result.usd), seconds)
+        usd = "<0.001" if 0 < part.usd < 0.0005 else f"{part.usd:.3f}"
+        table.add_row(
+            part.name, usd, _share(part.usd, result.usd), f"{part.seconds:.1f}" if part.seconds else ""
+        )
     table.add_row("total", f"{result.usd:.2f}", "", f"{result.seconds:.0f}", style="bold")
-    console.print(table)
-    _show_verdict(console, result)
-    extras = not_included(run)
-    text = "; ".join(f"{extra.name} {extra.usd:.2f} USD" if extra.usd else extra.name for extra in extras)
-    console.print(f"not included: {text}", highlight=False)
+    left_out = "; ".join(f"{extra.name} {extra.usd:.2f} USD" if extra.usd else extra.name for extra in extras)
+    lines: list[RenderableType] = [*_head(run), table, *_verdicts(result), f"not included: {left_out}"]
     if details:
-        _show_details(console, run, result, extras)
+        lines += ["", _details(run, result, extras)]
+    return Group(*lines)
 
 
-def _show_files(console: Console, run: PlannedRun) -> None:
+def _head(run: PlannedRun) -> Iterator[Text]:
     listing, prices = run.listing, run.prices
     sizes = f" (sizes of {listing.modelled:,} modelled)" if listing.modelled else ""
     ignored = f"; {listing.ignored:,} other entries ignored" if listing.ignored else ""
-    head = f"{len(listing.sweeps):,} sweep files{sizes}{ignored}: {listing.source}"
-    console.print(Text(head, style="bold"), no_wrap=True, overflow="ellipsis")
-    console.print(
-        f"{listing.bytes / 1e12:.3f} TB in {len(run.items):,} items, {run.negatives:,} negatives; prices of "
-        f"{prices.region}, {prices.date}",
-        highlight=False,
-        markup=False,
-    )
+    files = f"{len(listing.sweeps):,} sweep files{sizes}{ignored}: {listing.source}"
+    yield Text(files, style="bold", no_wrap=True, overflow="ellipsis")
+    amounts = f"{listing.bytes / 1e12:.3f} TB in {len(run.items):,} items, {run.negatives:,} negatives"
+    yield Text(f"{amounts}; prices of {prices.region}, {prices.date}")
 
 
-def _show_verdict(console: Console, result: Estimate) -> None:
+def _verdicts(result: Estimate) -> Iterator[Text]:
     dearest, longest = _most(result)
-
-    def judge(text: str, met: bool, most: str) -> None:
-        console.print(Text.assemble(f"{text}: target ", _VERDICTS[met], f"; {most}"))
-
-    judge(
-        f"wall time {result.seconds / 60:.1f} of {TARGET_SECONDS / 60:g} min",
-        result.seconds <= TARGET_SECONDS,
-        f"longest: {longest.name}, {_share(longest.seconds, result.seconds)}",
-    )
-    judge(
-        f"cost {result.usd:.2f} of {TARGET_USD:.2f} USD",
-        result.usd <= TARGET_USD,
-        f"dearest: {dearest.name}, {_share(dearest.usd, result.usd)}",
-    )
+    time = f"wall time {result.seconds / 60:.1f} of {TARGET_SECONDS / 60:g} min: target "
+    most = f"; longest: {longest.name}, {_share(longest.seconds, result.seconds)}"
+    yield Text.assemble(time, _VERDICTS[result.seconds <= TARGET_SECONDS], most)
+    cost = f"cost {result.usd:.2f} of {TARGET_USD:.2f} USD: target "
+    most = f"; dearest: {dearest.name}, {_share(dearest.usd, result.usd)}"
+    yield Text.assemble(cost, _VERDICTS[result.usd <= TARGET_USD], most)
     if result.overruns:
-        names = ", ".join(result.overruns)
-        console.print(
-            f"Lambda stops {names} after {LAMBDA_LIMIT_SECONDS:g} s", style="bold red", highlight=False
-        )
+        overruns = f"Lambda stops {', '.join(result.overruns)} after {LAMBDA_LIMIT_SECONDS:g} s"
+        yield Text(overruns, style="bold red")
 
 
-def _show_details(console: Console, run: PlannedRun, result: Estimate, extras: tuple[Extra, ...]) -> None:
-    table = _table("part", quantity="right", assumption="left")
+def _details(run: PlannedRun, result: Estimate, extras: tuple[Extra, ...]) -> Table:
+    table = Table("part", Column("quantity", justify="right"), "assumption", box=None, pad_edge=False)
     for part in result.parts:
         amount = f"{part.quantity:,.0f}" if part.quantity >= 100 else f"{part.quantity:.3g}"
         table.add_row(part.name, f"{amount} {part.price.unit}", part.assumption)
     for extra in extras:
         table.add_row(extra.name, "not included", extra.why)
-    table.add_row(
-        "options",
-        "",
+    options = (
         f"{run.concurrency:,} items at a time, {run.memory:,} MB, items of about "
         f"{run.config.execution.target_item_bytes / MIB:,.4g} MiB, {run.positives:,} positives, "
-        f"{run.config.sampling.neg_pos_ratio} negatives for each; {run.listing.rows:,} rows",
+        f"{run.config.sampling.neg_pos_ratio} negatives for each; {run.listing.rows:,} rows"
     )
-    console.print("")
-    console.print(table)
-
-
-def _table(first: str, **columns: Any) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(first)
-    for heading, justify in columns.items():
-        table.add_column(heading, justify=justify)
+    table.add_row("options", "", options)
     return table
-
-
-def _usd(value: float) -> str:
-    return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"
 
 
 def _share(part: float, whole: float) -> str:

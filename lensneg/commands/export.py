@@ -1,52 +1,50 @@
 """``lensneg export``: a published manifest in formats that other tools read."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lensneg.commands.common import json_option, print_json, show
+from lensneg.commands.common import Command, Result, prints_result
 
-_FORMATS = ("fits", "votable", "csv", "ecsv")
+if TYPE_CHECKING:
+    from lensneg.page.export import Format
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("manifest", metavar="MANIFEST")
-@click.option("--to", "form", type=click.Choice(_FORMATS), required=True, help="Format to write.")
 @click.option(
-    "--part",
-    type=click.Choice(["negatives", "positives", "both"]),
-    default="both",
-    show_default=True,
-    help="Which rows.",
+    "--to",
+    "form",
+    type=click.Choice(["fits", "votable", "csv", "ecsv"]),
+    required=True,
+    help="Format to write.",
 )
 @click.option(
-    "--out", default=".", show_default=True, metavar="URI", help="Folder or s3:// prefix to write to."
+    "--part", type=click.Choice(["negatives", "positives", "both"]), default="both", help="Which rows."
 )
-@json_option
-def export(manifest: str, form: str, part: str, out: str, as_json: bool) -> None:
+@click.option("--out", default=".", metavar="URI", help="Folder or s3:// prefix to write to.")
+@prints_result
+def export(manifest: str, form: "Format", part: str, out: str) -> Result:
     """Write a published manifest as FITS, VOTable, CSV or ECSV, with units and descriptions.
 
     MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. FITS has units in
-    TUNITn and descriptions in TCOMMn, where TOPCAT looks for them; CSV holds no metadata, so a second file
-    describes its columns.
+    TUNITn and descriptions in TCOMMn, as TOPCAT reads them. CSV has no metadata, so a second file describes
+    its columns.
 
     Example: lensneg export build/out --to fits --out tables
     """
-    from typing import cast
-
     from lensneg import storage
-    from lensneg.page.export import Format, export_part
-    from lensneg.schema.manifest import Manifest, Part
+    from lensneg.page.export import export_part
+    from lensneg.schema.columns import PARTS
+    from lensneg.schema.manifest import Manifest
 
-    opened = Manifest.open(manifest)
-    folder = storage.normalize(out)
-    parts = ("negatives", "positives") if part == "both" else (part,)
+    opened, folder = Manifest.open(manifest), storage.normalize(out)
     written = []
-    for one in parts:
-        for name, data in export_part(opened, cast(Part, one), cast(Format, form)).items():
-            uri = storage.join(folder, name)
-            storage.write_bytes(uri, data)
-            written.append({"uri": uri, "bytes": len(data)})
-    if as_json:
-        print_json({"run_id": opened.run_id, "files": written})
-        return
-    for file in written:
-        show(f"{file['uri']}  {file['bytes']:,} bytes")
+    for one in PARTS:
+        if part in (one, "both"):
+            for name, data in export_part(opened, one, form).items():
+                uri = storage.join(folder, name)
+                storage.write_bytes(uri, data)
+                written.append({"uri": uri, "bytes": len(data)})
+    text = "\n".join(f"{file['uri']}  {file['bytes']:,} bytes" for file in written)
+    return Result({"run_id": opened.run_id, "files": written}, text)

@@ -1,25 +1,26 @@
-"""``lensneg mock-sky``: a made-up sky."""
+"""``lensneg mock-sky``: a mock sky."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from lensneg.commands.common import console, notes, show
+from lensneg.commands.common import Command, notes, show
 
 
-@click.command("mock-sky")
+@click.command("mock-sky", cls=Command)
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--files", default=4, show_default=True, help="Sweep files, each a cell of 5 x 5 degrees.")
-@click.option("--rows", default=150_000, show_default=True, help="Rows of each file.")
-@click.option("--seed", default=1, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--files", default=4, help="Sweep files, each a cell of 5 x 5 degrees.")
+@click.option("--rows", default=150_000, help="Rows of each file.")
+@click.option("--seed", default=1, help="The same seed gives the same bytes.")
 @click.option(
     "--positives",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A real catalogue: cover cells of it, with a galaxy at each of its positions there.",
 )
 @click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
-def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | None, gzip: bool) -> None:
-    """Write a made-up sky in the DR10 data model to DIR.
+def mock_sky(folder: Path, files: int, **options: Any) -> None:
+    """Write a mock sky in the DR10 data model to DIR.
 
     Example: lensneg mock-sky build/sky --files 4 --rows 150000
     """
@@ -30,18 +31,9 @@ def mock_sky(folder: Path, files: int, rows: int, seed: int, positives: Path | N
     with Progress(console=notes, disable=not notes.is_terminal or notes.quiet) as progress:
         bar = progress.add_task("writing sweep files", total=files)
         sky = write_mock_sky(
-            folder,
-            files=files,
-            rows=rows,
-            seed=seed,
-            positives=positives,
-            gzip=gzip,
-            on_file=lambda _name, _rows: progress.advance(bar),
+            folder, files=files, **options, on_file=lambda _path, _size: progress.advance(bar)
         )
-    speed = sky.bytes / 1e6 / sky.seconds
-    console.print(
-        f"{sky.files} sweep files, {sky.rows:,} rows, {sky.bytes / 1e6:,.0f} MB in {sky.seconds:.1f} s "
-        f"({speed:,.0f} MB/s)",
-        highlight=False,
-    )
+    megabytes = sky.bytes / 1e6
+    speed = f"{megabytes:,.0f} MB in {sky.seconds:.1f} s ({megabytes / sky.seconds:,.0f} MB/s)"
+    show(f"{sky.files} sweep files, {sky.rows:,} rows, {speed}")
     show(f"sweeps     {sky.sweeps}\npositives  {sky.positives}")

@@ -1,4 +1,4 @@
-"""Bars for what is measured in bytes: on a terminal bars, elsewhere plain lines."""
+"""Progress bars for work that is measured in bytes; plain lines if the output is not a terminal."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ from lensneg.survey.fetch import Fetched
 
 
 def bytes_bar(console: Console) -> Progress:
-    """Return bars with bytes, rate and time left; invisible where the output is no terminal."""
+    """Return bars with bytes, rate and time left. They are invisible if the output is not a terminal."""
     return Progress(
         TextColumn("{task.description:<28}"),
         BarColumn(),
@@ -32,13 +32,14 @@ def bytes_bar(console: Console) -> Progress:
 
 
 class FetchProgress:
-    """The progress of a fetch: a bar for all files and one for each that is on its way.
+    """The progress of a fetch: a bar for all files and one for each that is being fetched.
 
     Parameters
     ----------
     bars : rich.progress.Progress
+        The bars.
     files : int
-        How many there are.
+        Number of files.
     """
 
     def __init__(self, bars: Progress, files: int) -> None:
@@ -58,33 +59,31 @@ class FetchProgress:
             self._estimate()
 
     def _estimate(self) -> None:
-        """Set the bar of all files: those that are not begun are taken to be as large as the mean."""
+        """Set the total of all files. Files that have not begun count with the mean size of the others."""
         mean = sum(self._sizes.values()) / max(1, len(self._sizes))
         waiting = max(0, self._files - self._done - len(self._tasks))
         self._bars.update(self._all, total=sum(self._sizes.values()) + waiting * mean)
 
     def advanced(self, name: str, n_bytes: int) -> None:
-        """Move a file's bar, and that of all."""
+        """Advance a file's bar, and that of all files."""
         with self._lock:
             self._came += n_bytes
             self._bars.update(self._tasks[name], advance=n_bytes)
             self._bars.update(self._all, advance=n_bytes)
 
     def ended(self, result: Fetched) -> None:
-        """Take a file's bar away, and count it."""
+        """Remove a file's bar, and count the file."""
         with self._lock:
             self._done += 1
-            task = self._tasks.pop(result.name, None)
-            if task is not None:
-                self._bars.remove_task(task)
+            if result.name in self._tasks:
+                self._bars.remove_task(self._tasks.pop(result.name))
             self._bars.update(self._all, description=f"{self._done:,} of {self._files:,} files")
             self._estimate()
             left = self._seconds / self._done * (self._files - self._done)
-        console = self._bars.console
-        if not console.is_terminal:
-            text = f"{self._done:,} of {self._files:,}: {result.name} {result.outcome}; {self._rate}"
-            text += f", about {timedelta(seconds=round(left))} left"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            if not self._bars.console.is_terminal:
+                text = f"{self._done:,} of {self._files:,}: {result.name} {result.outcome}; {self._rate}"
+                text += f", about {timedelta(seconds=round(left))} left"
+                self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @property
     def _seconds(self) -> float:
@@ -95,5 +94,5 @@ class FetchProgress:
         return f"{self._came / 1e6 / self._seconds:,.1f} MB/s"
 
     def summary(self) -> str:
-        """Return how much came, and how fast."""
+        """Return the megabytes that came, the time and the rate."""
         return f"{self._came / 1e6:,.1f} MB in {timedelta(seconds=round(self._seconds))} ({self._rate})"

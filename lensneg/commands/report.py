@@ -1,9 +1,11 @@
-"""``lensneg report``: a run's report, drawn again."""
+"""``lensneg report``: the report of a run, drawn again."""
 
 import click
 
+from lensneg.commands.common import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("run")
 @click.option("--out", metavar="DIR", help="Output folder of the run, where RUN is its id.")
 def report(run: str, out: str | None) -> None:
@@ -16,12 +18,9 @@ def report(run: str, out: str | None) -> None:
     from lensneg.schema.layout import RunFiles
     from lensneg.stages.report import write_report
 
-    files = RunFiles(storage.normalize(out), run) if out is not None else None
-    root = files.root if files else storage.normalize(run)
+    root = storage.normalize(run) if out is None else RunFiles(storage.normalize(out), run).root
     try:
-        written = write_report(root)
+        click.echo(write_report(root).uri)
     except RunStateError as error:
-        raise InputError(
-            f"not the folder of a run that was planned ({error})", where=root, remedy="give OUT/runs/RUN_ID"
-        ) from error
-    click.echo(written.uri)
+        what = f"not the folder of a run that was planned ({error})"
+        raise InputError(what, where=root, remedy="give OUT/runs/RUN_ID") from error

@@ -1,7 +1,5 @@
 """``lensneg reproduce``: a run again from its own record."""
 
-from __future__ import annotations
-
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,6 +7,7 @@ import click
 
 from lensneg.commands.common import (
     EXIT_GATE_FAILED,
+    Command,
     console,
     json_option,
     notes,
@@ -16,13 +15,14 @@ from lensneg.commands.common import (
     say,
     show,
 )
+from lensneg.commands.run import end_as, watched, workers_option
 from lensneg.errors import InputError
 
 if TYPE_CHECKING:
-    from lensneg.audit.reproduction import Difference, PartVerdict
+    from lensneg.audit.reproduction import PartVerdict
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("manifest")
 @click.option("--out", metavar="DIR", help="Folder of the second run; by default build/reproduce/<run_id>.")
 @click.option("--sweeps", metavar="URI", help="Where the sweep files are now, if they were moved.")
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--catalog", "catalogs", multiple=True, metavar="FILE", help="A catalogue that was moved; repeatable."
 )
 @click.option("--inputs-only", is_flag=True, help="Compare the inputs, and run nothing.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default one a core.")
+@workers_option
 @json_option
 def reproduce(
     manifest: str,
@@ -43,27 +43,27 @@ def reproduce(
 ) -> None:
     """Run again from a run's record, and say whether the manifest is identical.
 
-    MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. Where an input is not the
-    recorded one (config, catalogue, sweep file, code), it is named. Ends with 0 if the content is
-    identical, with 1 if not.
+    MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. Inputs that differ from the
+    recorded ones (config, catalogue, sweep file, code) are named. Ends with 0 if the content is identical,
+    with 1 if not.
 
     Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json
     """
-    from lensneg.audit.reproduction import (
-        compare_manifests,
-        look_at_inputs,
-        request_again,
-    )
+    from lensneg.audit.reproduction import compare_manifests, look_at_inputs, request_again
     from lensneg.schema.manifest import Manifest
 
     original = Manifest.open(manifest)
     record = original.record.run
     inputs = look_at_inputs(record, sweeps, catalogs)
+    differences = {"differences": [difference._asdict() for difference in inputs.differences]}
     if not as_json:
-        _show_differences(inputs.differences)
+        for difference in inputs.differences:
+            show(f"differs: {difference.kind} {difference.name}: {difference.text}")
+        if not inputs.differences:
+            say("inputs: the recorded config, catalogues, sweep files and code")
     if inputs_only:
         if as_json:
-            print_json({"differences": [d._asdict() for d in inputs.differences]})
+            print_json(differences)
         sys.exit(EXIT_GATE_FAILED if inputs.differences else 0)
     if inputs.missing:
         missing = "; ".join(difference.text for difference in inputs.missing[:3])
@@ -72,7 +72,6 @@ def reproduce(
     request = request_again(record, inputs, out or f"build/reproduce/{record.run_id}")
 
     from lensneg.commands import run_screen as screen
-    from lensneg.commands.run import end_as, watched
     from lensneg.local.run import execute
 
     outcome = watched(request, lambda watcher: execute(request, workers, watcher))
@@ -81,30 +80,28 @@ def reproduce(
     end_as(outcome)
     again = Manifest.open(outcome.files.manifest)
     verdicts = compare_manifests(original, again)
+    identical = all(verdict.same_content for verdict in verdicts)
+    identical_bytes = all(verdict.same_bytes for verdict in verdicts)
     if as_json:
-        print_json(
-            {
-                "identical": all(v.same_content for v in verdicts),
-                "identical_bytes": all(v.same_bytes for v in verdicts),
-                "parts": [v._asdict() for v in verdicts],
-                "differences": [d._asdict() for d in inputs.differences],
-                "manifest": again.uri,
-            }
-        )
+        parts = [verdict._asdict() for verdict in verdicts]
+        equal = {"identical": identical, "identical_bytes": identical_bytes, "parts": parts}
+        print_json({**equal, **differences, "manifest": again.uri})
     else:
-        _show_verdicts(verdicts, inputs.differences, again.uri)
-    if not all(verdict.same_content for verdict in verdicts):
+        _show_parts(verdicts)
+        show(f"manifest  {again.uri}")
+        if identical:
+            console.print("reproduced: the manifest is identical", style="bold green")
+        else:
+            console.print("NOT reproduced: the content differs", style="bold red")
+            no_cause = "no input differs: please report it as a bug"
+            show("cause: the inputs named above" if inputs.differences else no_cause)
+        if identical and not identical_bytes:
+            say("its bytes are not: rows name the code that made them, and the files the version of pyarrow")
+    if not identical:
         sys.exit(EXIT_GATE_FAILED)
 
 
-def _show_differences(differences: tuple[Difference, ...]) -> None:
-    if not differences:
-        say("inputs: the recorded config, catalogues, sweep files and code")
-    for difference in differences:
-        show(f"differs: {difference.kind} {difference.name}: {difference.text}")
-
-
-def _show_verdicts(verdicts: list[PartVerdict], differences: tuple[Difference, ...], uri: str) -> None:
+def _show_parts(verdicts: "list[PartVerdict]") -> None:
     for verdict in verdicts:
         text = f"{verdict.part}: content {'identical' if verdict.same_content else 'DIFFERS'}, "
         text += f"bytes {'identical' if verdict.same_bytes else 'differ'}"
@@ -113,14 +110,3 @@ def _show_verdicts(verdicts: list[PartVerdict], differences: tuple[Difference, .
         if verdict.columns:
             text += f"; other values in {', '.join(verdict.columns)}"
         show(text)
-    identical = all(verdict.same_content for verdict in verdicts)
-    show(f"manifest  {uri}")
-    if identical:
-        console.print("reproduced: the manifest is identical", style="bold green")
-        if not all(verdict.same_bytes for verdict in verdicts):
-            say("its bytes are not: rows name the code that made them, and the files the version of pyarrow")
-    else:
-        console.print("NOT reproduced: the content differs", style="bold red")
-        show(
-            "cause: the inputs named above" if differences else "no input differs: please report it as a bug"
-        )

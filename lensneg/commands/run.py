@@ -1,37 +1,40 @@
 """``lensneg run``: the whole state machine on this machine."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from lensneg.commands.common import (
-    EXIT_BROKEN,
-    EXIT_GATE_FAILED,
+    Command,
     console,
     errors,
+    failure_code,
     json_option,
+    mode_option,
     notes,
     print_json,
 )
-from lensneg.schema.gate import GATE_NAMES
-from lensneg.schema.request import Mode, RunRequest
+from lensneg.schema.request import RunRequest
 
 if TYPE_CHECKING:
     from lensneg.local.watcher import Outcome, Watcher
 
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 256), help="Processes; by default one a core."
+)
 
-@click.command()
+
+@click.command(cls=Command)
 @click.option(
     "--config",
     required=True,
     metavar="FILE",
-    help="The science's config, e.g. configs/negative_sampling_v1.yaml.",
+    help="The science's config: a file, or a shipped one by its name, negative_sampling_v1 or "
+    "paper_iv_parity.",
 )
 @click.option("--sweeps", required=True, metavar="URI", help="Folder or s3:// prefix of the sweep files.")
 @click.option(
@@ -43,52 +46,25 @@ if TYPE_CHECKING:
     "columns, &where.COL=VALUE selects rows.",
 )
 @click.option(
-    "--exclude",
-    multiple=True,
-    metavar="FILE",
-    help="Further lens catalogue to keep clear of; repeatable.",
+    "--exclude", multiple=True, metavar="FILE", help="Further lens catalogue to keep clear of; repeatable."
 )
 @click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
-@click.option(
-    "--mode",
-    type=click.Choice(["test", "full", "test-then-full"]),
-    default="test-then-full",
-    show_default=True,
-    help="A mini-test on a few files, everything, or one after the other.",
-)
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default one a core.")
+@mode_option
+@workers_option
 @click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
 @json_option
-def run(
-    config: str,
-    sweeps: str,
-    positives: tuple[str, ...],
-    exclude: tuple[str, ...],
-    out: str,
-    mode: Mode,
-    workers: int | None,
-    run_id: str | None,
-    as_json: bool,
-) -> None:
+def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
-    Example: lensneg run --config configs/negative_sampling_v1.yaml --sweeps build/sky/sweeps --positives
+    Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
     from lensneg.commands import run_screen as screen
     from lensneg.local.run import execute, make_request
 
-    request = make_request(
-        config=config,
-        sweeps=sweeps,
-        positives=positives,
-        exclude=exclude,
-        out=out,
-        mode=mode,
-        run_id=run_id,
-    )
+    request = make_request(**inputs)
     outcome = watched(request, lambda watcher: execute(request, workers, watcher))
     if as_json:
         print_json(screen.outcome_json(outcome))
@@ -97,16 +73,16 @@ def run(
     end_as(outcome)
 
 
-def watched(request: RunRequest, execute: Callable[[Watcher], Outcome]) -> Outcome:
-    """Execute a run under its bars; a request to end from outside unwinds it as Ctrl-C does."""
-    from lensneg.commands import run_screen as screen
+def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]") -> "Outcome":
+    """Execute a run with progress bars. SIGTERM and SIGHUP end it as Ctrl-C does."""
+    from lensneg.commands.run_screen import RunProgress, run_bars
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
     try:
-        with screen.Progress(notes, request.mode) as watcher:
-            return execute(watcher)
+        with run_bars(notes) as bars:
+            return execute(RunProgress(bars, request.mode))
     except KeyboardInterrupt as error:
         errors.print(
             f"interrupted; the same command with --run-id {request.run_id} continues the run", highlight=False
@@ -118,7 +94,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
-def end_as(outcome: Outcome) -> None:
-    """End with the exit code of how a run ended, if it did not succeed."""
+def end_as(outcome: "Outcome") -> None:
+    """End with the exit code of a run that did not succeed."""
     if outcome.status != "SUCCEEDED":
-        sys.exit(EXIT_GATE_FAILED if outcome.error in GATE_NAMES.values() else EXIT_BROKEN)
+        sys.exit(failure_code(outcome.error))

@@ -1,16 +1,15 @@
-"""What a person sees of a run: bars while it goes on, tables at its end."""
+"""Views of a run in the terminal: bars while it goes on, tables at its end."""
 
 import threading
-from types import TracebackType
-from typing import Any, Self
+from collections import Counter
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as RichProgress
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lensneg import storage
+from lensneg.commands.common import plain_table
 from lensneg.local.watcher import Outcome
 from lensneg.page.summary import strata_table
 from lensneg.schema.gate import read_gates
@@ -19,75 +18,68 @@ from lensneg.schema.request import RunRequest, mini_test_id
 from lensneg.schema.validation import StratumResult
 
 
-class Progress:
-    """A bar for each map and each draw; plain lines where the output is not a terminal.
+def run_bars(console: Console) -> Progress:
+    """Return bars with counts and times. They are invisible if the output is not a terminal."""
+    return Progress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+class RunProgress:
+    """The progress of a run: a bar for each map and each draw, or plain lines without a terminal.
 
     Parameters
     ----------
-    console : rich.console.Console
+    bars : rich.progress.Progress
+        The bars of :func:`run_bars`.
     mode : str
-        The request's mode; where a mini-test comes first, its bars say so.
+        The mode of the run. The bars of a mini-test that comes first have that in their titles.
     """
 
-    def __init__(self, console: Console, mode: str) -> None:
-        self._console = console
+    def __init__(self, bars: Progress, mode: str) -> None:
+        self._bars = bars
         self._phases = ["mini-test ", ""] if mode == "test-then-full" else [""]
-        self._bars = RichProgress(
-            TextColumn("{task.description:<14}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
         self._lock = threading.Lock()
-        self._maps: dict[str, Any] = {}
-        self._counts: dict[str, list[int]] = {}
-        self._draw: Any = None
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
+        self._maps: dict[str, TaskID] = {}
+        self._items: dict[str, int] = {}
+        self._done: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+        self._draw = TaskID(0)
 
     def _line(self, text: str) -> None:
-        if not self._console.is_terminal:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if not self._bars.console.is_terminal:
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def planned(self, root: str, items: int) -> None:
         """Add a bar for a map."""
         with self._lock:
             title = f"{self._phases[len(self._maps)]}map"
             self._maps[root] = self._bars.add_task(title, total=items, note="")
-            self._counts[root] = [0, 0, items]
+            self._items[root] = items
         self._line(f"{storage.basename(root)}: {items:,} items")
 
     def filtered(self, root: str, failed: bool) -> None:
-        """Move a map's bar."""
+        """Advance a map's bar, or count a failed attempt."""
         with self._lock:
-            counts = self._counts[root]
-            counts[0] += 1
-            counts[1] += failed
-            note = f"{counts[1]} failed attempts" if counts[1] else ""
-            self._bars.update(self._maps[root], advance=0 if failed else 1, note=note)
-            done, total = counts[0] - counts[1], counts[2]
+            (self._failed if failed else self._done)[root] += 1
+            note = f"{self._failed[root]} failed attempts" if self._failed[root] else ""
+            self._bars.update(self._maps[root], completed=self._done[root], note=note)
+            done, total = self._done[root], self._items[root]
         if not failed and (done == total or done % max(1, total // 10) == 0):
             self._line(f"{storage.basename(root)}: {done:,} of {total:,} items done")
 
     def reached(self, state: str) -> None:
-        """Say that a task has ended."""
+        """Print that a task has ended."""
         self._line(f"{state} done")
 
     def draw_step(self, step: int, steps: int, name: str) -> None:
-        """Move the draw's bar."""
+        """Advance the draw's bar."""
         with self._lock:
             if step == 1:
                 title = f"{self._phases[len(self._maps) - 1]}draw"
@@ -97,22 +89,17 @@ class Progress:
 
 
 def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> None:
-    """Print how a run ended: the gates, the strata, and where things are."""
+    """Print the end of a run: the gates, the strata, and the places of its files."""
     files = outcome.files
     if request.mode == "test-then-full":
         mini_test = RunFiles(files.out, mini_test_id(files.run_id))
         _show_gates(console, f"mini-test {mini_test.run_id}", mini_test)
     _show_gates(console, f"run {files.run_id}", files)
     _show_strata(console, strata_table(files))
-    paths = {
-        "manifest": files.manifest,
-        "report": files.report,
-        "run": files.root,
-        "logs": storage.join(files.root, "logs"),
-    }
-    for name, path in paths.items():
-        if storage.exists(path) or name in ("run", "logs"):
-            console.print(f"{name:<9} {path}", markup=False, highlight=False, soft_wrap=True)
+    places = {"run": files.root, "logs": storage.join(files.root, "logs")}
+    for name, uri in ({"manifest": files.manifest, "report": files.report} | places).items():
+        if name in places or storage.exists(uri):
+            console.print(f"{name:<9} {uri}", markup=False, highlight=False, soft_wrap=True)
     if outcome.status == "SUCCEEDED":
         verdict = "mini-test passed" if request.mode == "test" else "published"
         console.print(verdict, style="bold green")
@@ -122,7 +109,7 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
-    """Return how a run ended, for a program: status, error, the gates' checks, and where things are."""
+    """Return the end of a run for ``--json``."""
     files = outcome.files
     return {
         "run_id": files.run_id,
@@ -137,36 +124,23 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _show_gates(console: Console, title: str, files: RunFiles) -> None:
-    table = Table(title=title, title_justify="left", show_edge=False)
-    for heading in ("gate", "verdict", "checks", "failed"):
-        table.add_column(heading, overflow="fold")
+    table = plain_table(title, "gate", "verdict", "checks", "failed")
     for gate in read_gates(files):
-        failed = [check for check in gate.checks if not check.passed]
-        table.add_row(
-            gate.gate,
-            "[green]passed" if gate.passed else "[red]failed",
-            str(len(gate.checks)),
-            escape(", ".join(c.name + ("" if c.critical else " (warning)") for c in failed)),
-        )
+        failed = [c.name + ("" if c.critical else " (warning)") for c in gate.checks if not c.passed]
+        verdict = "[green]passed" if gate.passed else "[red]failed"
+        table.add_row(gate.gate, verdict, str(len(gate.checks)), escape(", ".join(failed)))
     console.print(table)
 
 
 def _show_strata(console: Console, strata: tuple[StratumResult, ...]) -> None:
     if not strata:
         return
-    table = Table(title="strata", title_justify="left", show_edge=False, show_footer=True)
-    columns = {
-        "positives": [s.positives for s in strata],
-        "target": [s.target for s in strata],
-        "N1": [s.pools[0].drawn for s in strata],
-        "N2": [s.pools[1].drawn for s in strata],
-        "shortfall": [s.shortfall for s in strata],
-    }
-    table.add_column("nobs_z", "all")
-    table.add_column("type")
-    for name, values in columns.items():
-        table.add_column(name, f"{sum(values):,}", justify="right")
-    for i, stratum in enumerate(strata):
-        numbers = [f"{values[i]:,}" for values in columns.values()]
-        table.add_row(stratum.nobs_z_bin, stratum.type_bin, *numbers)
+    rows = [(s.positives, s.target, *(pool.drawn for pool in s.pools), s.shortfall) for s in strata]
+    table = plain_table("strata", "nobs_z", "type")
+    table.show_footer, table.columns[0].footer = True, "all"
+    headings = ("positives", "target", "N1", "N2", "shortfall")
+    for heading, numbers in zip(headings, zip(*rows, strict=True), strict=True):
+        table.add_column(heading, f"{sum(numbers):,}", justify="right")
+    for stratum, row in zip(strata, rows, strict=True):
+        table.add_row(stratum.nobs_z_bin, stratum.type_bin, *(f"{number:,}" for number in row))
     console.print(table)

@@ -1,7 +1,6 @@
 """``lensneg sweeps``: list, fetch and verify the survey's sweep files."""
 
 import functools
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,21 +8,10 @@ from typing import Any, get_args
 
 import click
 
-from lensneg.commands.common import (
-    EXIT_BROKEN,
-    EXIT_GATE_FAILED,
-    complain,
-    json_option,
-    notes,
-    print_json,
-    say,
-    show,
-)
+from lensneg.commands.common import EXIT_BROKEN, EXIT_GATE_FAILED, Group, Result, notes, prints_result, say
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 
-_FROM = click.option(
-    "--from", "base_url", default=BASE_URL, metavar="URL", help=f"Folder of the files; by default {BASE_URL}"
-)
+_FROM = click.option("--from", "base_url", default=BASE_URL, metavar="URL", help="Folder of the files.")
 _CHECKSUMS = click.option(
     "--checksums",
     metavar="FILE|URL",
@@ -31,7 +19,7 @@ _CHECKSUMS = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def sweeps() -> None:
     """List, fetch and verify the survey's sweep files.
 
@@ -39,11 +27,11 @@ def sweeps() -> None:
     Example: lensneg sweeps list --near lenses.csv
              lensneg sweeps fetch --near lenses.csv --to sweeps
              lensneg sweeps verify sweeps
-    """  # noqa: D301 (\b is click's mark of a paragraph whose breaks stay)
+    """  # noqa: D301 (\b keeps click from wrapping the paragraph)
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that choose files of the release; the command gets the ``chosen`` names."""
+    """Add the options that choose files of the release. The command gets their names as ``chosen``."""
 
     @click.argument("names", nargs=-1, metavar="[NAME]...")
     @click.option(
@@ -82,7 +70,8 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
         boxes = [Box(*box)] if box else []
         boxes += [Box(0, 360, *dec)] if dec else []
         catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
-        command(choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes), **options)
+        chosen = choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes)
+        command(chosen=chosen, **options)
 
     return choose
 
@@ -91,17 +80,17 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 @_choosing
 @click.option("--ask", is_flag=True, help="Ask the server for the size of each file.")
 @_FROM
-@json_option
-def list_(chosen: list[str], ask: bool, base_url: str, as_json: bool) -> None:
+@prints_result
+def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
     """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
 
-    Prints a name a line, with its bytes where they are known: what lensneg cost --listing reads. Without
-    --ask, the sizes of few files are known, and the total is an estimate.
+    Prints a name in each line, and the bytes of the file if they are known, as lensneg cost --listing reads
+    it. Without --ask, the sizes of few files are known, and the total is an estimate.
 
     Example: lensneg sweeps list --dec -18 32
     """
-    from lensneg.cost.listing import parse_listing
-    from lensneg.cost.rates import load_rates
+    from lensneg.cost.listing import listing_of
+    from lensneg.cost.tables import load_rates
 
     rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
@@ -112,17 +101,14 @@ def list_(chosen: list[str], ask: bool, base_url: str, as_json: bool) -> None:
 
         with ThreadPoolExecutor(4) as threads:
             known = dict(zip(chosen, threads.map(Server(base_url).size, chosen), strict=True))
+    listing = listing_of(list(known.items()), RELEASE_NAME, rates)
+    folder = base_url.rstrip("/")
+    files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
+    totals = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
     lines = [f"{name} {size}" if size else name for name, size in known.items()]
-    listing = parse_listing("\n".join(lines), RELEASE_NAME, rates)
-    if as_json:
-        folder = base_url.rstrip("/")
-        files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
-        totals = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
-        print_json({"release": RELEASE_NAME, "files": files, **totals})
-        return
-    click.echo("\n".join(lines))
     about = "about " if listing.modelled else ""
-    say(f"{len(chosen):,} sweep files of {RELEASE_NAME}, {about}{listing.bytes / 1e9:,.1f} GB")
+    remark = f"{len(chosen):,} sweep files of {RELEASE_NAME}, {about}{listing.bytes / 1e9:,.1f} GB"
+    return Result({"release": RELEASE_NAME, "files": files, **totals}, "\n".join(lines), remark)
 
 
 @sweeps.command()
@@ -130,21 +116,17 @@ def list_(chosen: list[str], ask: bool, base_url: str, as_json: bool) -> None:
 @click.option("--to", required=True, metavar="URI", help="Folder or s3:// prefix to put the files in.")
 @click.option("--gzip", is_flag=True, help="Store them as .fits.gz.")
 @click.option(
-    "--jobs",
-    type=click.IntRange(1, 8),
-    default=4,
-    show_default=True,
-    help="Files at a time; more would be unkind to the server.",
+    "--jobs", type=click.IntRange(1, 8), default=4, help="Files at a time; more would overload the server."
 )
 @_FROM
 @_CHECKSUMS
-@click.option("--unchecked", is_flag=True, help="Do without checksums.")
+@click.option("--unchecked", is_flag=True, help="Fetch without checksums.")
 @click.option(
     "--scratch",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for files on their way to S3; by default .lensneg-sweeps in the current folder.",
 )
-@json_option
+@prints_result
 def fetch(
     chosen: list[str],
     to: str,
@@ -154,66 +136,60 @@ def fetch(
     checksums: str | None,
     unchecked: bool,
     scratch: Path | None,
-    as_json: bool,
-) -> None:
+) -> Result:
     """Fetch sweep files from the survey's server, or another, to a folder or to S3.
 
-    A file gets its name once its SHA-256 is that of the folder's list. What broke off goes on where it
-    stopped, also the next time; what is there already is left alone. Ends with 2 before the first file if the
-    disk has too little room for all, and with 3 if a file failed.
+    A file gets its name when its SHA-256 equals that of the folder's list. An interrupted download goes on
+    where it stopped, also in a later command. Files that are there already are kept. Ends with 2 before the
+    first file if the disk has too little room for all, and with 3 if a file failed.
 
     Example: lensneg sweeps fetch --near lenses.csv --to sweeps
     """
     from lensneg import storage
     from lensneg.commands.progress import FetchProgress, bytes_bar
-    from lensneg.cost.rates import load_rates
-    from lensneg.survey.disk_space import check_room
-    from lensneg.survey.fetch import FetchPlan, Outcome, Target, fetch_sweeps
+    from lensneg.cost.tables import load_rates
+    from lensneg.survey.fetch import FetchPlan, Outcome, check_room, fetch_sweeps
     from lensneg.survey.server import Server, read_checksums
 
     uri = storage.normalize(to)
     folder = scratch or Path(".lensneg-sweeps" if storage.is_s3(uri) else uri)
     server = Server(base_url, connections=jobs)
     listed = None if unchecked else read_checksums(checksums) if checksums else server.checksums()
-    plan = FetchPlan(server, chosen, Target(uri, gzip, folder), listed and listed.sha256, jobs)
+    plan = FetchPlan(server, chosen, uri, folder, gzip, listed and listed.sha256, jobs)
     check_room(plan, load_rates().rates.gzip_ratio)
     if listed is not None:
         storage.write_bytes(storage.join(uri, listed.name), listed.text.encode())
     with bytes_bar(notes) as bars:
         progress = FetchProgress(bars, len(chosen))
         results = fetch_sweeps(plan, progress)
-    if as_json:
-        print_json({"to": uri, "files": [result._asdict() for result in results]})
-    else:
-        counts = Counter(result.outcome for result in results)
-        say(progress.summary())
-        show(", ".join(f"{counts[outcome]:,} {outcome}" for outcome in get_args(Outcome)))
-    failed = [result for result in results if result.outcome == "failed"]
-    for result in failed:
-        complain(f"failed: {result.name}: {result.reason}")
-    if failed:
-        complain("the same command tries again what failed and leaves the rest alone")
-        sys.exit(EXIT_BROKEN)
+    counts = Counter(result.outcome for result in results)
+    text = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in get_args(Outcome))
+    faults = [f"failed: {result.name}: {result.reason}" for result in results if result.outcome == "failed"]
+    if faults:
+        faults.append("the same command tries again what failed and leaves the rest alone")
+    data = {"to": uri, "files": [result._asdict() for result in results]}
+    return Result(data, text, progress.summary(), faults, EXIT_BROKEN if faults else 0)
 
 
 @sweeps.command()
 @click.argument("uri", metavar="URI")
 @_CHECKSUMS
-@click.option("--headers-only", is_flag=True, help="Look at headers and first rows only: seconds, not hours.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="Files at a time.")
-@json_option
-def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_json: bool) -> None:
+@click.option("--headers-only", is_flag=True, help="Check headers and first rows only: seconds, not hours.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=4, help="Files at a time.")
+@prints_result
+def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int) -> Result:
     """Check the sweep files below a folder or an s3:// prefix: SHA-256, header, number of rows.
 
-    Gzipped files are unpacked for it: the checksums are of the files as the survey has them. Ends with 1 if
-    a file is not sound.
+    The content of gzipped files is checked, as checksums are those of the survey's uncompressed files. Ends
+    with 1 if a file is not sound.
 
     Example: lensneg sweeps verify sweeps
     """
     from lensneg import storage
     from lensneg.commands.progress import bytes_bar
+    from lensneg.survey.listing import find_checksums, find_sweeps
     from lensneg.survey.server import read_checksums
-    from lensneg.survey.verify import find_checksums, find_sweeps, verify_sweeps
+    from lensneg.survey.verify import verify_sweeps
 
     files = find_sweeps(uri)
     given = "" if headers_only else checksums or find_checksums(uri)
@@ -231,17 +207,10 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int, as_js
             on_bytes=lambda count: bar.update(task, advance=count),
             on_file=lambda r: None if notes.is_terminal else say(f"{r.name}: {r.rows:,} rows, {r.verdict}"),
         )
-    faults = [result for result in results if result.fault]
-    if as_json:
-        found = [result._asdict() for result in results]
-        print_json({"uri": storage.normalize(uri), "sound": not faults, "files": found})
-    else:
-        checked = sum(result.checked and not result.fault for result in results)
-        show(
-            f"{len(files):,} sweep files, {sum(r.rows for r in results):,} rows, {stored / 1e9:,.2f} GB: "
-            f"{len(files) - len(faults):,} sound ({checked:,} by checksum), {len(faults):,} not"
-        )
-    for result in faults:
-        complain(f"not sound: {result.fault}")
-    if faults:
-        sys.exit(EXIT_GATE_FAILED)
+    faults = [f"not sound: {result.fault}" for result in results if result.fault]
+    checked = sum(result.checked and not result.fault for result in results)
+    text = f"{len(files):,} sweep files, {sum(r.rows for r in results):,} rows, {stored / 1e9:,.2f} GB: "
+    text += f"{len(files) - len(faults):,} sound ({checked:,} by checksum), {len(faults):,} not"
+    found = [result._asdict() for result in results]
+    data = {"uri": storage.normalize(uri), "sound": not faults, "files": found}
+    return Result(data, text, faults=faults, exit_code=EXIT_GATE_FAILED if faults else 0)

@@ -1,13 +1,12 @@
-"""``lensneg validate``: gate 4 on any published manifest, anywhere."""
-
-import sys
+"""``lensneg validate``: gate 4 for any published manifest."""
 
 import click
+from rich.console import Group
 
-from lensneg.commands.common import EXIT_GATE_FAILED, console, json_option, print_json
+from lensneg.commands.common import EXIT_GATE_FAILED, Command, Result, checks_table, prints_result
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("manifest")
 @click.option(
     "--sweeps",
@@ -21,17 +20,16 @@ from lensneg.commands.common import EXIT_GATE_FAILED, console, json_option, prin
     help="Catalogue to keep clear of besides those of the run, or a copy of one that is not where it was; "
     "repeatable, with the options of lensneg run.",
 )
-@json_option
-def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...], as_json: bool) -> None:
+@prints_result
+def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...]) -> Result:
     """Audit a published MANIFEST: an output folder, a run, a manifest's folder or its manifest.json.
 
-    Everything is recomputed from its files, by rules that share no code with the draw. What is not at hand,
-    sweep files or catalogues, is a warning.
+    All checks are computed from its files, by rules that share no code with the draw. Sweep files and
+    catalogues that are missing are warnings.
 
     Example: lensneg validate build/out/manifests/run-20261125T021119Z
     """
     from lensneg.audit.published import audit_published
-    from lensneg.commands.checks_table import checks_table
     from lensneg.schema.catalog_spec import CatalogSpec
     from lensneg.schema.gate import Gate
     from lensneg.schema.manifest import Manifest
@@ -39,10 +37,7 @@ def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...], as_jso
     opened = Manifest.open(manifest)
     found = audit_published(opened, sweeps, tuple(CatalogSpec.parse(text) for text in exclude))
     gate = Gate.of(4, found.checks)
-    if as_json:
-        print_json(gate.as_json())
-    else:
-        console.print(checks_table(gate.checks, f"{opened.run_id}: {gate.gate}"))
-        console.print("[bold green]passed" if gate.passed else "[bold red]failed")
-    if not gate.passed:
-        sys.exit(EXIT_GATE_FAILED)
+    verdict = "[bold green]passed" if gate.passed else "[bold red]failed"
+    table = checks_table(gate.checks, f"{opened.run_id}: {gate.gate}")
+    exit_code = 0 if gate.passed else EXIT_GATE_FAILED
+    return Result(gate.as_json(), Group(table, verdict), exit_code=exit_code)

@@ -1,4 +1,4 @@
-"""The state machine: which states a run that passes every gate goes through."""
+"""The states that a run which passes every gate goes through, from the state machine's definition."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,17 @@ from lensneg.schema.resources import STATE_MACHINE
 
 
 class Graph(NamedTuple):
-    """States of a run that passes: all, those that invoke a function, and those of one child of the map."""
+    """States of a run that passes every gate.
+
+    Attributes
+    ----------
+    states : tuple of str
+        All states, in order.
+    tasks : tuple of str
+        The states that invoke a function.
+    child_states : tuple of str
+        The states of one child of the map.
+    """
 
     states: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -17,23 +27,28 @@ class Graph(NamedTuple):
 
 
 def load_graph() -> Graph:
-    """Read the state machine that runs."""
+    """Return the states of the state machine that is deployed.
+
+    Returns
+    -------
+    Graph
+    """
     return read_graph(storage.read_json(str(STATE_MACHINE)))
 
 
 def read_graph(definition: Mapping[str, Any]) -> Graph:
-    """List the states that a run passes.
+    """List the states that a run which passes every gate goes through.
 
     Parameters
     ----------
-    definition : dict
-        Amazon States Language.
+    definition : mapping
+        The state machine in Amazon States Language.
 
     Returns
     -------
     Graph
         The shortest route from the first state to an end that is no Fail, through a Map where there is one.
-        So it has no mini-test, retry or catch, and does not skip the work as for what is published already.
+        It has no mini-test, retry or catch, and does not skip the work of a run that is published already.
 
     Raises
     ------
@@ -58,11 +73,11 @@ def _route(machine: Mapping[str, Any]) -> tuple[str, ...]:
     states = machine["States"]
     maps = {name for name, state in states.items() if state["Type"] == "Map"}
     routes: list[tuple[str, ...]] = [(machine["StartAt"],)]
-    for route in routes:  # the list grows meanwhile, by longer routes
+    for route in routes:  # longer routes are appended meanwhile
         state = states[route[-1]]
         if (state.get("End") or state["Type"] == "Succeed") and (not maps or maps & set(route)):
             return route
         nexts = [state.get("Next"), state.get("Default"), *(c["Next"] for c in state.get("Choices", ()))]
         routes += [(*route, name) for name in dict.fromkeys(nexts) if name is not None and name not in route]
-    fault = "every route ends in a Fail state"
-    raise InputError(fault, where="the state machine", remedy="add an end that is none")
+    what = "every route ends in a Fail state"
+    raise InputError(what, where="the state machine", remedy="add an end that is none")

@@ -1,4 +1,4 @@
-"""Seconds of the map: of one item, and of all of them on a number of environments."""
+"""Seconds of the map: those of one item, and of all items on a number of environments."""
 
 import heapq
 import math
@@ -6,15 +6,16 @@ from typing import Final, NamedTuple
 
 from lensneg.cost.listing import ROW_BYTES
 from lensneg.cost.planned_run import PlannedRun
-from lensneg.cost.rates import MB, MIB, Rates
+from lensneg.cost.tables import MB, MIB, Rates
 from lensneg.schema.item import Item
+from lensneg.survey.names import is_gzipped
 
 #: Memory at which a Lambda function has one vCPU. Source: AWS Lambda developer guide, memory.
 MB_PER_VCPU: Final = 1769
 
 
 def vcpu_share(memory: float) -> float:
-    """Return how much of a core a single thread gets.
+    """Return the share of a core that a single thread gets.
 
     Parameters
     ----------
@@ -24,7 +25,7 @@ def vcpu_share(memory: float) -> float:
     Returns
     -------
     float
-        At most 1.
+        The share, at most 1.
 
     Examples
     --------
@@ -42,20 +43,21 @@ def network_seconds(n_bytes: float, burst_bytes: float, rates: Rates) -> float:
     Parameters
     ----------
     n_bytes : float
+        Bytes to read.
     burst_bytes : float
-        How many of them come at the burst rate.
+        How many bytes come at the burst rate.
     rates : Rates
-        Neither rate is reached where the connections together are slower.
+        The burst rate and the lasting rate. Both are limited by that of the connections together.
 
     Returns
     -------
     float
+        Seconds.
     """
     connections = rates.read_connections * rates.connection_rate * MB
+    burst_rate, lasting_rate = rates.network_burst_rate * MIB, rates.network_rate * MIB
     fast = min(n_bytes, burst_bytes)
-    return fast / min(rates.network_burst_rate * MIB, connections) + (n_bytes - fast) / min(
-        rates.network_rate * MIB, connections
-    )
+    return fast / min(burst_rate, connections) + (n_bytes - fast) / min(lasting_rate, connections)
 
 
 def item_seconds(item: Item, run: PlannedRun, *, cold: bool) -> float:
@@ -64,19 +66,22 @@ def item_seconds(item: Item, run: PlannedRun, *, cold: bool) -> float:
     Parameters
     ----------
     item : Item
+        The item.
     run : PlannedRun
+        Its run.
     cold : bool
-        Whether it is the first item of its execution environment.
+        Whether the item is the first of its execution environment.
 
     Returns
     -------
     float
+        Seconds.
     """
     rates, core = run.rates, vcpu_share(run.memory)
     burst = rates.network_burst if cold else rates.warm_burst
     reading = network_seconds(item.n_bytes + rates.header_read * MIB, burst * MIB, rates)
     plain = item.n_rows * ROW_BYTES / MB
-    unpacking = plain / rates.gunzip_rate if item.sweep.endswith(".gz") else 0.0
+    unpacking = plain / rates.gunzip_rate if is_gzipped(item.sweep) else 0.0
     computing = (plain / rates.map_rate + unpacking) / core
     writing = rates.pool_bytes(item.n_rows) / (rates.write_rate * MB)
     init = rates.init_seconds / core if cold else 0.0
@@ -84,19 +89,20 @@ def item_seconds(item: Item, run: PlannedRun, *, cold: bool) -> float:
 
 
 class MapTime(NamedTuple):
-    """The map.
+    """The time of a map.
 
     Attributes
     ----------
     seconds : float
         Wall time.
     bound : str
-        What the wall time is set by.
+        What limits the wall time.
     billed_seconds : float
+        Billed seconds of all items.
     longest_item : float
-        Its billed seconds.
+        Billed seconds of the longest item.
     environments : int
-        Execution environments that were started.
+        Number of execution environments that are started.
     """
 
     seconds: float
@@ -107,18 +113,21 @@ class MapTime(NamedTuple):
 
 
 def map_time(run: PlannedRun) -> MapTime:
-    """Put the items, largest first, onto the first free of ``concurrency`` environments.
+    """Return the time of a run's map.
 
-    With items of one size these are ceil(items / concurrency) waves. An environment's first item is
-    cold. Step Functions' own time passes between one item and the next, and Lambda does not bill it.
+    Items are assigned, largest first, to the environment that is free first. Items of one size take
+    ceil(items / concurrency) waves. The first item of an environment is cold. The time of Step Functions
+    between two items is not billed by Lambda.
 
     Parameters
     ----------
     run : PlannedRun
+        The run.
 
     Returns
     -------
     MapTime
+        Wall time and billed time.
     """
     rates = run.rates
     free: list[float] = []
@@ -138,11 +147,11 @@ def map_time(run: PlannedRun) -> MapTime:
 
 
 def header_gets(rates: Rates) -> int:
-    """Return the GET requests in which a file's header is read."""
+    """Return the number of GET requests for a file's headers."""
     return max(1, math.ceil(rates.header_read / rates.read_part))
 
 
 def row_gets(run: PlannedRun) -> int:
-    """Return the GET requests for the rows of all items."""
+    """Return the number of GET requests for the rows of all items."""
     part = run.rates.read_part * MIB
     return sum(max(1, math.ceil(item.n_bytes / part)) for item in run.items)

@@ -7,10 +7,9 @@ from typing import Final, NamedTuple
 from lensneg.cost.listing import Listing
 from lensneg.cost.map_time import MapTime, header_gets, map_time, network_seconds, row_gets, vcpu_share
 from lensneg.cost.planned_run import PlannedRun
-from lensneg.cost.prices import Price
-from lensneg.cost.rates import GIB, MB, MIB
+from lensneg.cost.tables import GIB, MB, MIB, Price
 
-#: What the project aims at for all of DR10.
+#: The project's targets for all of DR10.
 TARGET_SECONDS: Final = 600.0
 TARGET_USD: Final = 2.0
 
@@ -20,24 +19,24 @@ LAMBDA_LIMIT_SECONDS: Final = 900.0
 #: EMR Serverless bills a worker for at least this long. Source: Amazon EMR pricing, EMR Serverless.
 WORKER_MINIMUM_SECONDS: Final = 60.0
 
-#: How many negatives ``draw_seconds`` stands for.
+#: The number of negatives for which ``draw_seconds`` is given.
 DRAW_REFERENCE: Final = 500_000
 
 #: Keys that S3 lists in one request. Source: Amazon S3 API reference, ListObjectsV2.
 _KEYS_PER_LIST: Final = 1000
 
-#: Requests of one map item beside its rows and their header. GET: is it done, has its file changed (HEAD).
-#: PUT: survivors, matches where there are any, stats.
+#: Requests of a map item besides its rows and headers. GET: its stats if it is done, and the state of its
+#: file (HEAD). PUT: survivors, matches if there are any, stats.
 _GETS_PER_ITEM: Final = 2
 _PUTS_PER_ITEM: Final = 3
 
-#: GET of run.json and the lens positions, once in each execution environment.
+#: GET requests for run.json and the lens positions, once in each execution environment.
 _GETS_PER_ENVIRONMENT: Final = 2
 
-#: Requests of SummarizeFanOut for a file of stats or matches: read it, and see that a table is whole (HEAD).
+#: Requests of SummarizeFanOut for a file of stats or matches: a GET, and a HEAD for the size of a table.
 _REQUESTS_PER_RESULT: Final = 2
 
-#: GET of CheckSample for a pool file: its footer and its lowest row group.
+#: GET requests of CheckSample for a pool file: its footer and its lowest row group.
 _GETS_PER_POOL_FILE: Final = 2
 
 
@@ -47,13 +46,15 @@ class Part(NamedTuple):
     Attributes
     ----------
     name : str
+        What it is.
     quantity : float
-        In the units of the price.
+        Amount in the units of the price.
     price : Price
+        Its price.
     assumption : str
-        What quantity and seconds follow from.
+        What the quantity and the seconds follow from.
     seconds : float
-        What the part adds to the wall time; 0 where the time of another covers it.
+        Seconds of the wall time; 0 if they pass within those of another part.
     """
 
     name: str
@@ -69,15 +70,16 @@ class Part(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What a run costs, and how long it takes.
+    """The cost and the duration of a run.
 
     Attributes
     ----------
     parts : tuple of Part
-        In the order of the states; then what all of them share.
+        Parts in the order of the states, then those that all states share.
     map_billed_seconds : float
+        Billed seconds of all map items.
     overruns : tuple of str
-        Functions of which an invocation would take longer than Lambda allows.
+        Functions with an invocation that would take longer than Lambda allows.
     """
 
     parts: tuple[Part, ...]
@@ -91,7 +93,7 @@ class Estimate(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Wall time: the states run one after the other."""
+        """Wall time in seconds: the states run one after the other."""
         return sum(part.seconds for part in self.parts)
 
     def part(self, name: str) -> Part:
@@ -100,15 +102,17 @@ class Estimate(NamedTuple):
 
 
 def estimate(run: PlannedRun) -> Estimate:
-    """Estimate what a run costs and how long it takes.
+    """Estimate the cost and the duration of a run.
 
     Parameters
     ----------
     run : PlannedRun
+        The run.
 
     Returns
     -------
     Estimate
+        Its parts.
     """
     mapped = map_time(run)
     preflight, summarize, check, others = _function_parts(run)
@@ -167,8 +171,8 @@ def _draw_parts(run: PlannedRun) -> tuple[Part, ...]:
 def _function_parts(run: PlannedRun) -> tuple[Part, ...]:
     """Return the functions that a run invokes once, each of them cold: three by name, then the others.
 
-    Their threads wait for S3 together, but Python lets only one of them work at a time. So what counts of a
-    request is the processor's part.
+    Their threads wait for S3 at the same time, but only one of them runs Python code at a time. So a request
+    counts with its processor time.
     """
     rates, files, items = run.rates, len(run.listing.sweeps), len(run.items)
     core = vcpu_share(rates.task_memory)
@@ -210,7 +214,7 @@ def _shared_parts(run: PlannedRun) -> tuple[Part, ...]:
 
 
 class Extra(NamedTuple):
-    """Something that is not part of an estimate."""
+    """A cost that is not part of an estimate."""
 
     name: str
     usd: float
@@ -218,15 +222,17 @@ class Extra(NamedTuple):
 
 
 def not_included(run: PlannedRun) -> tuple[Extra, ...]:
-    """Return what a run may cost beside its estimate.
+    """Return what a run may cost in addition to its estimate.
 
     Parameters
     ----------
     run : PlannedRun
+        The run.
 
     Returns
     -------
     tuple of Extra
+        The additional costs.
     """
     listing, month = run.listing, run.prices.s3_gb_month.each / GIB
     smallest = sorted(listing.sweeps, key=lambda s: s.size)[: run.config.execution.mini_test_files]

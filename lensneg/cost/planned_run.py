@@ -1,13 +1,12 @@
-"""A run as the model sees it: its files and options, and the rates and prices to estimate it with."""
+"""The input of the model: the files and options of a run, and the rates and prices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from lensneg.cost.graph import Graph
+from lensneg.cost.graph import Graph, load_graph
 from lensneg.cost.listing import Listing
-from lensneg.cost.prices import Prices
-from lensneg.cost.rates import Rates
+from lensneg.cost.tables import Prices, Rates
 from lensneg.schema.config import Config
 from lensneg.schema.item import Item
 from lensneg.survey.items import slices
@@ -18,19 +17,24 @@ FILTER_MEMORY_MB: Final = 1769
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What an estimate is made from.
+    """A run that is to be estimated.
 
     Attributes
     ----------
     listing : Listing
+        The sweep files.
     config : Config
+        The run's config.
     positives : int
-        Known lenses to draw for.
+        Number of known lenses that negatives are drawn for.
     rates : Rates
+        Measured rates.
     prices : Prices
+        Prices of AWS.
     graph : Graph
+        States of the state machine.
     concurrency : int
-        Map items at a time.
+        Number of map items at the same time.
     memory : int
         MB of the FilterSweep function.
     """
@@ -40,22 +44,22 @@ class PlannedRun:
     positives: int
     rates: Rates
     prices: Prices
-    graph: Graph
+    graph: Graph = field(default_factory=load_graph)
     concurrency: int = 1000
     memory: int = FILTER_MEMORY_MB
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
-        """The files cut into map items by the very rule of the plan, largest first."""
+        """The files cut into map items by the rule of PlanFanOut, largest first."""
         cut = (item for sweep in self.listing.sweeps for item in slices(sweep, self.config.execution))
         return tuple(sorted(cut, key=lambda item: (item.n_bytes, item.n_rows), reverse=True))
 
     @property
     def result_files(self) -> int:
-        """Small files of the map: stats of each item, and matches of at most as many as positives."""
+        """Number of small files of the map: stats of each item, and at most one of matches per positive."""
         return len(self.items) + min(len(self.items), self.positives)
 
     @property
     def negatives(self) -> int:
-        """Rows to draw."""
+        """Number of rows to draw."""
         return self.positives * self.config.sampling.neg_pos_ratio

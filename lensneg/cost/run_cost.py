@@ -1,11 +1,9 @@
-"""What a run took, beside what the model says of the same files on AWS: cost.json."""
+"""cost.json: what a run took, and what the model estimates for the same files on AWS."""
 
-from lensneg.cost.graph import load_graph
 from lensneg.cost.listing import Listing
 from lensneg.cost.model import estimate
 from lensneg.cost.planned_run import PlannedRun
-from lensneg.cost.prices import load_prices
-from lensneg.cost.rates import load_rates
+from lensneg.cost.tables import load_prices, load_rates
 from lensneg.errors import InputError
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.layout import RunFiles
@@ -15,11 +13,17 @@ from lensneg.schema.sample_summary import JobRun, read_sample_summary
 
 
 def run_cost(run: Run) -> RunCost:
-    """Return what a run took, and what the model says of it.
+    """Return what a run took, and what the model estimates for it.
 
     Parameters
     ----------
     run : Run
+        A run whose map is done.
+
+    Returns
+    -------
+    RunCost
+        The content of cost.json.
 
     Raises
     ------
@@ -69,18 +73,16 @@ def _draw(files: RunFiles) -> DrawCost | None:
 
 
 def _billed(files: RunFiles) -> Billed | None:
-    """Return what EMR Serverless billed, if job.json says so."""
+    """Return what EMR Serverless billed, if job.json gives it."""
     job = JobRun.read_if_there(files.job)
     if job is None or job.vcpu_hours is None:
         return None
-    return Billed(
-        vcpu_hours=job.vcpu_hours, memory_gb_hours=job.memory_gb_hours, storage_gb_hours=job.storage_gb_hours
-    )
+    return Billed.model_validate(job, from_attributes=True)
 
 
 def _estimate(run: Run, positives: int) -> EstimatedRun:
     prices, listing = load_prices(), Listing(run.record.run_id, run.record.sweeps)
-    planned = PlannedRun(listing, run.config, positives, load_rates().rates, prices, load_graph())
+    planned = PlannedRun(listing, run.config, positives, load_rates().rates, prices)
     result = estimate(planned)
     map_usd = result.part("Map: Lambda").usd
     return EstimatedRun(

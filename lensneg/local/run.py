@@ -13,6 +13,7 @@ from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.manifest import MANIFEST_NAME, Manifest
 from lensneg.schema.request import Mode, RunRequest
+from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.publish_manifest import sample_record
 
@@ -40,7 +41,7 @@ def run(
     Parameters
     ----------
     config : str or path-like
-        The science's config.
+        The science's config: a file, or a shipped one by its name, ``negative_sampling_v1`` for example.
     sweeps : str or path-like
         The folder or ``s3://`` prefix of the sweep files.
     positives : str or path-like, or a sequence of them
@@ -76,7 +77,7 @@ def run(
     --------
     >>> import lensneg
     >>> manifest = lensneg.run(  # doctest: +SKIP
-    ...     config="configs/negative_sampling_v1.yaml",
+    ...     config="negative_sampling_v1",
     ...     sweeps="build/sky/sweeps",
     ...     positives="build/sky/positives.csv",
     ...     out="build/out",
@@ -122,7 +123,7 @@ def make_request(
         {
             "run_id": run_id or datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ"),
             "mode": mode,
-            "config": os.fspath(config),
+            "config": config_path(os.fspath(config)),
             "sweeps": os.fspath(sweeps),
             "positives": _texts(positives),
             "exclude": _texts(exclude),

@@ -106,7 +106,7 @@ def _keep_output(log_path: str) -> TextIO:
 def main() -> None:
     """Answer invocations until the input ends."""
     package, functions, log_path = sys.argv[1:4]
-    sys.path[:0] = [package, functions]
+    sys.path[:0] = [functions, package]  # there may be another package called functions
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = _keep_output(log_path)
     logging.getLogger("lensneg").addHandler(LineHandler(answers))

@@ -1,4 +1,4 @@
-"""Bricks, and what changes from one to the next: exposures, seeing, reddening."""
+"""Bricks, and the quantities that change from one to the next: exposures, seeing, reddening."""
 
 import math
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from lensneg.survey.names import Cell
 
 
 class Bricks(NamedTuple):
-    """The parts of bricks that lie in a cell: arrays of one entry a part, or of one row a band.
+    """The parts of bricks that lie in a cell: arrays with an entry for each part, or a row for each band.
 
-    Where cells share a brick, each has one ``slot`` of ``slots``, which keeps their OBJIDs apart.
+    If cells share a brick, each of them has one ``slot`` of ``slots``, so that their OBJIDs differ.
     """
 
     brickid: IntArray
@@ -44,7 +44,10 @@ class Bricks(NamedTuple):
 
 
 def _field(seed: int, stream: int, ra: FloatArray, dec: FloatArray) -> FloatArray:
-    """Return a random field on the sphere, smooth and about normal: plane waves know no file borders."""
+    """Return a random field on the sphere, smooth and about normal.
+
+    It is a sum of plane waves, and so continues across the borders of files.
+    """
     rng = np.random.default_rng([seed, stream])
     scales = np.repeat([6, 4, 2, 1, 0.6], 4)  # degrees
     direction = rng.standard_normal((3, len(scales)))
@@ -57,9 +60,10 @@ def _field(seed: int, stream: int, ra: FloatArray, dec: FloatArray) -> FloatArra
 def _tiling(cell: Cell) -> tuple[IntArray, ...]:
     """Return row, column, columns of the row, id, slot and slots of the bricks that touch a cell.
 
-    The survey's own tiling (DR10 files page): rows of 0.25 degrees centred on Dec -90, -89.75 and so on,
-    an even number of bricks in each but for one at the poles, no side above 0.25 degrees; ids count from
-    the south. So bricks straddle cells. Integers only: cells must agree on what they share.
+    It is the survey's tiling (DR10 files page): rows of 0.25 degrees centred on Dec -90, -89.75 and so on,
+    an even number of bricks in each row except one at the poles, no side above 0.25 degrees, and ids that
+    count from the south. So bricks overlap several cells. All numbers are integers, so that cells agree about
+    the bricks that they share.
     """
     columns = 2 * np.ceil(720 * np.cos(np.radians(np.abs(np.arange(721) / 4 - 90) - 0.125))).astype(int)
     columns[[0, -1]] = 1
@@ -68,7 +72,7 @@ def _tiling(cell: Cell) -> tuple[IntArray, ...]:
     bricks = []
     for row in range(20 * band, 20 * band + 21):
         n = int(columns[row])
-        # In eighths of a degree from the pole: a row goes from 2 row - 1 to 2 row + 1, a cell takes 40.
+        # In eighths of a degree from the pole, a row goes from 2 row - 1 to 2 row + 1, and a cell has 40.
         bands = (max(2 * row - 1, 0) // 40, 2 * row // 40)
         for j in range(ra_min * n // 360, -(-ra_max * n // 360)):
             first, last = 72 * j // n, -(-72 * (j + 1) // n) - 1

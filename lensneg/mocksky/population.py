@@ -1,4 +1,4 @@
-"""The kinds of sources, and the laws that their columns follow. All tuned numbers are here."""
+"""The kinds of sources and the laws that their columns follow, with all tuned numbers."""
 
 import math
 from typing import Any, Final, NamedTuple
@@ -20,9 +20,9 @@ FLUX: Final = -0.4 * math.log(10)  # flux = exp(FLUX * (mag - 22.5))
 class Population(NamedTuple):
     """A kind of source, and the laws that its columns follow.
 
-    Counts rise as 10^(slope m) up to ``limit`` in z; colours are normal (mean, sigma); radius in arcsec
-    and Sersic index are log-normal (median, sigma); ``shape`` is the sigma of e1 and of e2; ``light`` is
-    0 for what has no optical flux; ``gaia`` is 1 for what Gaia sees.
+    Counts rise as 10^(slope m) up to ``limit`` in z. Colours are normal (mean, sigma). The radius in arcsec
+    and the Sersic index are log-normal (median, sigma). ``shape`` is the sigma of e1 and of e2. ``light`` is
+    0 for sources without optical flux, and ``gaia`` is 1 for sources in Gaia's catalogue.
     """
 
     type: str
@@ -60,7 +60,7 @@ POPULATIONS: Final = {
 }
 # fmt: on
 
-#: Rates of mask bits, 1 % where nothing is said: one source in eight is in a mask that negatives avoid.
+#: Rates of mask bits, 1 % unless given: one source in eight is in a mask that negatives avoid.
 MASK_RATES: Final = dict.fromkeys(MASKBITS, 0.01)
 MASK_RATES.update(NPRIMARY=0.0005, BRIGHT=0.03, MEDIUM=0.06, CLUSTER=0.001)
 MASK_RATES.update(WISEM1=0.04, WISEM2=0.02, BAILOUT=0.0015)
@@ -68,7 +68,7 @@ UNMASKED: Final = 0.875
 
 
 class Band(NamedTuple):
-    """A band: 5-sigma depth (AB) of an exposure, A/E(B-V) (DR10 catalogs page), seeing, exposures."""
+    """A band: 5-sigma depth of an exposure (AB), A/E(B-V) (DR10 catalogs page), seeing, median exposures."""
 
     name: str
     depth: float
@@ -83,5 +83,5 @@ BANDS: Final = (
     Band("I", 22.6, 1.592, 1.25, 4.5),
     Band("Z", 22.2, 1.211, 1.23, 5.8),
 )
-#: Exposures of a source beyond those of its brick, each as likely.
+#: Exposures of a source minus those of its brick; all values are equally likely.
 JITTER: Final = np.array([-1, 0, 0, 1])

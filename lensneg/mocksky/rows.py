@@ -1,4 +1,4 @@
-"""The rows of a sweep file: the sources that its plan requires, among a random population."""
+"""The rows of a sweep file: the sources that its plan requires, and a random population."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -25,8 +25,10 @@ from lensneg.survey.names import Cell
 
 MAX_ROWS: Final = 1 << 22  # an OBJID has 22 bits in a TARGETID
 
-#: Rows made at once: 2 MB, which stays in a processor's cache while its columns are filled in.
+#: Rows made at once: 2 MB, which stay in a processor's cache while their columns are filled in.
 _CHUNK: Final = 4096
+
+#: About the number of rows from which all others are copied.
 _TEMPLATE_ROWS: Final = 1 << 15
 
 _LAWS: Final = Population._fields[1:]
@@ -35,18 +37,18 @@ Rows = npt.NDArray[np.void]
 
 
 class Source(NamedTuple):
-    """A source that a file must contain; ``edits`` are columns with values that are not drawn."""
+    """A source that a file must contain. ``edits`` are columns whose values are given and not drawn."""
 
     ra: float
     dec: float
     population: str
     mag_z: float
-    nobs_z: int = -1  # as drawn
+    nobs_z: int = -1  # drawn
     edits: tuple[tuple[str, float], ...] = ()
 
 
 class FilePlan(NamedTuple):
-    """Everything that determines a file's bytes, and its path."""
+    """The path of a file, and everything that determines its bytes."""
 
     cell: Cell
     rows: int
@@ -56,7 +58,7 @@ class FilePlan(NamedTuple):
 
 
 def _fill_template(rows: Rows, law: dict[str, FloatArray], rng: Generator) -> None:
-    """Write the columns that no rule looks at."""
+    """Write the columns that no rule reads."""
     n = len(rows)
 
     def spread(median: float, sigma: float) -> FloatArray:
@@ -100,11 +102,11 @@ def _fill_template(rows: Rows, law: dict[str, FloatArray], rng: Generator) -> No
 
 
 class _RowMaker:
-    """Makes the rows of a file.
+    """The maker of a file's rows.
 
-    Template rows hold types, and all columns that no rule looks at. A block of rows starts as a copy of some
-    of them; its own places, fluxes, shapes and masks are written over. All random numbers of a file come
-    from one generator, so their order is part of its bytes.
+    Template rows hold the types, and all columns that no rule reads. A block of rows starts as a copy of some
+    of them, and gets its own positions, fluxes, shapes and masks. All random numbers of a file come from one
+    generator, so their order determines its bytes.
     """
 
     def __init__(self, plan: FilePlan) -> None:
@@ -139,13 +141,14 @@ class _RowMaker:
 
         Parameters
         ----------
-        block : ndarray
-        index : slice or ndarray
+        block : structured ndarray, shape (n,)
+            The rows.
+        index : slice or ndarray of int, shape (n,)
             The template rows to start from.
-        brick : ndarray
+        brick : ndarray of int, shape (n,)
             The brick of each row.
-        sources : sequence of Source
-            What the rows stand for: their z magnitudes and NOBS_Z are taken instead of drawn ones.
+        sources : sequence of Source, optional
+            The source of each row, whose z magnitude and NOBS_Z are taken instead of drawn ones.
         """
         n, bricks, rng = len(block), self.bricks, self.rng
         block.view((np.uint8, block.itemsize))[...] = self.template[index]
@@ -158,7 +161,7 @@ class _RowMaker:
         if sources:
             mag_z = np.array([source.mag_z for source in sources], dtype=np.float32)
         else:
-            # The inverse of the cumulative counts; blurred, as no survey's limit is sharp.
+            # The inverse of the cumulative counts, blurred, as the limit of a survey is not sharp.
             uniform = 1 - rng.random(n, dtype=np.float32)
             mag_z = np.maximum(law["limit"] + np.log10(uniform) / law["slope"], 13) + 0.2 * next(normal)
         r_z = law["r_z"] + law["r_z_sigma"] * next(normal)
@@ -168,7 +171,7 @@ class _RowMaker:
         sersic = law["sersic"] * np.exp(law["sersic_sigma"] * next(normal))
         block["SHAPE_R"] = radius = np.minimum(radius, 30)
         for column in ("SHAPE_E1", "SHAPE_E2"):
-            # The limits keep |e| below 1; adding zero turns -0 into 0.
+            # The limits keep |e| below 1. Adding zero turns -0 into 0.
             block[column] = np.clip(law["shape"] * next(normal), -0.67, 0.67) + 0
         block["SERSIC"] = np.where(law["sersic_sigma"] > 0, np.clip(sersic, 0.5, 6), sersic)
         block["GAIA_PHOT_G_MEAN_MAG"] = law["gaia"] * (mag_z + 0.6 * r_z)
@@ -176,7 +179,7 @@ class _RowMaker:
         ebv = (bricks.ebv[brick] * (1 + 0.02 * next(normal))).astype(np.float32)
         block["EBV"] = ebv
 
-        fiber = 0.78 / (1 + 0.4 * radius)  # of the light, what a fibre of 1.5 arcsec takes in
+        fiber = 0.78 / (1 + 0.4 * radius)  # share of the light in a fibre of 1.5 arcsec
         mags = {"G": mag_z + r_z + g_r, "R": mag_z + r_z, "I": mag_z + 0.4 * r_z, "Z": mag_z}
         for i, band in enumerate(BANDS):
             nobs = bricks.nobs[i][brick]
@@ -206,7 +209,7 @@ class _RowMaker:
                 block[f"{column}_{band.name}"] = values
 
     def required_rows(self, sources: Sequence[Source], brick: IntArray) -> Rows:
-        """Return the rows of the sources that must be there."""
+        """Return the rows of required sources."""
         block = np.zeros(len(sources), dtype=sweep_dtype())
         kinds = [list(POPULATIONS).index(source.population) for source in sources]
         index = np.array([self.rng.choice(np.flatnonzero(self.population == kind)) for kind in kinds])
@@ -220,7 +223,7 @@ class _RowMaker:
 
 
 def row_chunks(plan: FilePlan) -> Iterator[memoryview]:
-    """Yield the file's rows as bytes, a chunk at a time, brick by brick; the buffer is used again."""
+    """Yield a file's rows as bytes, in chunks and ordered by brick. The buffer of a chunk is reused."""
     cell = plan.cell
     maker = _RowMaker(plan)
     bricks, rng = maker.bricks, maker.rng

@@ -1,4 +1,4 @@
-"""What a sky must contain: lenses with their flaws and neighbours, unusual sources, and the catalogue."""
+"""The required content of a sky: lenses with flaws and neighbours, unusual sources, and the catalogue."""
 
 import math
 from collections import Counter, defaultdict
@@ -20,25 +20,32 @@ from lensneg.survey.names import Cell, sweep_name
 
 Stratum = tuple[int, str]  # index of the bin of nobs_z, type
 
-#: The first cells of a default sky: two that meet at RA 0, one below, and one at the pole. Each lies in
-#: HEALPix pixels that the published split happens to share out nearly 70:15:15, as it does for few cells.
+#: The first cells of a default sky: two that meet at RA 0, one below, and one at the pole. The published
+#: split divides the HEALPix pixels of each of them nearly 70:15:15, which is true of few cells.
 _ANCHORS: Final = ((0, 5), (355, 5), (0, 0), (355, -90))
 
-#: The bins of nobs_z of the published parameter sets: their lower limits, and a value in each.
+#: The bins of nobs_z in the published parameter sets: their lower limits, and a value in each.
 _BIN_STARTS: Final = (1, 3, 6, 11)
 _BIN_VALUES: Final = (2, 4, 8, 13)
 
-#: Real lenses by type, of the 1,615 that have DR9 photometry; one in 38 is EXP. And what each is here.
+#: Real lenses by type, of the 1,615 with DR9 photometry.
 LENS_TYPES: Final = {"SER": 965, "DEV": 425, "REX": 183}
+
+#: One of this many real lenses is EXP.
 _EXP_EVERY: Final = 38
+
+#: The population of a lens of each type.
 _LENS_POPULATION: Final = {"SER": "spheroid", "DEV": "early", "REX": "round"}
-#: Galaxies with z < 20 that a file must hold in a lens's stratum: 100, and enough to spare for 85 of them
-#: to be found in N1, given that N2 takes two in three of DEV, and of SER one in three.
+
+#: Galaxies with z < 20 that a file must hold in the stratum of a lens: 100, and so many more that 85 of them
+#: are in N1, as two in three of DEV and one in three of SER are in N2.
 _ROOM: Final = {"SER": 220, "DEV": 330, "REX": 220}
 _ROWS_PER_LENS: Final = 15_000
-#: What may be wrong with a lens; each is somewhere on a default sky.
+
+#: The flaws of lenses. A default sky has each of them.
 _FLAWS: Final = ("masked", "faint", "twice", "unobserved", "disk", "star", "only_dup", "nothing")
-#: The source of a lens whose flaw keeps it out of all strata.
+
+#: The population of a lens whose flaw excludes it from all strata.
 _FLAWED: Final = {"unobserved": "spheroid", "disk": "disk", "star": "point", "only_dup": "gaia_dup"}
 
 
@@ -63,7 +70,7 @@ def cell_at(ra: float, dec: float) -> Cell:
 
 
 def grid() -> list[Cell]:
-    """Return the cells from Dec -90 to +40, those near RA 0 first: of these, the first 400 are in DR10."""
+    """Return the cells from Dec -90 to +40, those near RA 0 first. The first 400 of them are in DR10."""
     cells = [cell_at(ra, dec) for ra, dec in _ANCHORS]
     ras = [ra for i in range(36) for ra in (5 * i, 355 - 5 * i)]
     for near_ra_0, decs in ((True, range(-90, 35, 5)), (False, range(-90, 40, 5)), (True, [35])):
@@ -72,19 +79,19 @@ def grid() -> list[Cell]:
 
 
 def _inside(cell: Cell, rng: Generator) -> Position:
-    """Return a random position in a cell, away from its border."""
+    """Return a random position in a cell, at some distance from its border."""
     return cell.ra_min + rng.uniform(0.05, 4.95), cell.dec_min + rng.uniform(0.05, 4.95)
 
 
 def _awkward_sources(cell: Cell, rng: Generator) -> list[Source]:
-    """Return the unusual sources that every file has, whatever its size."""
+    """Return the unusual sources that every file has."""
     kinds = ("spheroid", "early", "round", "spiral", "disk")
     wanted: list[tuple[str, int, dict[str, float]]] = [("gaia_dup", -1, {}), ("round", 0, {})]
     wanted += [(kinds[bit % 5], -1, {"MASKBITS": 1 << bit}) for bit in MASKBITS.values()]
     wanted += [("round", nobs, {}) for nobs in _BIN_VALUES]
     for column in ("FLUX_G", "FLUX_R", "FLUX_Z"):
         wanted += [("spiral", -1, {column: value}) for value in (0.0, -1.5, math.nan)]
-    # On limits of the published parameter sets, such as z = 20; and a transmission above 1.
+    # Sources at limits of the published parameter sets, such as z = 20, and with a transmission above 1.
     wanted += [
         ("spheroid", 4, {"FLUX_Z": 10.0}),
         ("early", 4, {"FLUX_R": 5.0}),
@@ -99,12 +106,12 @@ def _awkward_sources(cell: Cell, rng: Generator) -> list[Source]:
 
 
 def _bin_of(nobs: npt.ArrayLike) -> IntArray:
-    """Return the index of the bin of nobs_z; -1 for no exposures."""
+    """Return the index of the bin of nobs_z, or -1 for no exposures."""
     return np.asarray(np.searchsorted(_BIN_STARTS, nobs, side="right") - 1)
 
 
 def _rooms(bricks: Bricks, rows: int) -> dict[Stratum, float]:
-    """Return how many lenses each stratum of a file has galaxies for."""
+    """Return the number of lenses that each stratum of a file has galaxies for."""
     bright: dict[str, float] = defaultdict(float)
     for p in POPULATIONS.values():
         bright[p.type] += p.share * UNMASKED * 10 ** (-p.slope * (p.limit - 20))
@@ -120,9 +127,9 @@ def _rooms(bricks: Bricks, rows: int) -> dict[Stratum, float]:
 def _choose_stratum(own_bin: int, rooms: dict[Stratum, float], taken: Counter[Stratum]) -> Stratum:
     """Return the stratum of a file's next lens.
 
-    While there is room, types come as real lenses have them, at the exposures of the lens's brick; then
-    at other exposures, as if the lens lay in a gap between chips; and once the file is full, wherever the
-    shortage is least.
+    While there is room, types are in proportion to those of real lenses, at the exposures of the lens's
+    brick. After that they are at other exposures, as if the lens were in a gap between chips. When the file
+    is full, it is the stratum with the least shortage.
     """
     free = [s for s in rooms if taken[s] + 1 <= rooms[s]]
     at_home = [s for s in free if s[0] == own_bin]
@@ -132,7 +139,7 @@ def _choose_stratum(own_bin: int, rooms: dict[Stratum, float], taken: Counter[St
 
 
 def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Generator) -> list[Source]:
-    """Return the sources of a cell's lenses: each its galaxy, and two neighbours within 11 arcsec."""
+    """Return the sources of a cell's lenses: the galaxy of each, and two neighbours within 11 arcsec."""
     bricks = bricks_of(cell, seed)
     rooms, taken = _rooms(bricks, rows), Counter[Stratum]()
     sources = []
@@ -157,7 +164,7 @@ def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Ge
 
 
 class _Wanted(NamedTuple):
-    """What a sky must contain: lenses, further sources, and the positions of its catalogue."""
+    """The required content of a sky: lenses, further sources, and the positions of its catalogue."""
 
     lenses: list[_Lens]
     sources: list[Source]
@@ -167,8 +174,8 @@ class _Wanted(NamedTuple):
 def _add_seams(cells: list[Cell], sky: _Wanted) -> None:
     """Add a lens on each border between two of the cells, and one at the pole.
 
-    Its galaxy is 0.1 arcsec from the border and its catalogue position as far on the other side, where
-    a source comes second as its counterpart.
+    The galaxy is 0.1 arcsec from the border. Its catalogue position is as far on the other side of it, and so
+    is the second nearest source.
     """
     seams = []
     for cell in cells:
@@ -187,21 +194,21 @@ def _add_seams(cells: list[Cell], sky: _Wanted) -> None:
 
 
 def _default_sky(cells: list[Cell], rows: int, rng: Generator) -> _Wanted:
-    """Return invented lenses; each flaw is somewhere among them."""
+    """Return invented lenses, with each flaw in some of them."""
     sky = _Wanted([], [], [])
     _add_seams(cells[: len(_ANCHORS)], sky)
     flaws = [_FLAWS[i % len(_FLAWS)] for i in range(max(len(_FLAWS), len(cells)))]
     for i, cell in enumerate(cells):
         here = flaws[i :: len(cells)] + [""] * max(3, rows // _ROWS_PER_LENS)
         for j, flaw in enumerate(here):
-            # One in each of as many bands of Dec, so that lenses are well apart.
+            # Each lens has a band of Dec of its own, so that lenses are far apart.
             dec = cell.dec_min + 5 * (j + rng.uniform(0.25, 0.75)) / len(here)
             lens = _Lens(_inside(cell, rng)[0], dec, flaw)
             sky.lenses.append(lens)
             for _ in range(2 if flaw == "twice" else 1):
-                # Real candidates lie 0.06 arcsec from their source (median).
+                # Real candidates are 0.06 arcsec from their source (median).
                 sky.positions.append(_shift(lens.ra, lens.dec, *rng.normal(0, 0.05, 2).tolist()))
-    # As in real catalogues, one where no sweep file is.
+    # As in real catalogues, one position is outside all sweep files.
     sky.positions.append((200.0, 62.0))
     return sky
 
@@ -220,7 +227,7 @@ def _catalog_sky(positions: list[Position], cells: list[Cell], rng: Generator) -
 
 
 def _read_positions(path: str) -> tuple[bytes, list[Position]]:
-    """Return a text catalogue's bytes, and its positions."""
+    """Return the bytes and the positions of a catalogue in text."""
     catalog, data = read_catalog(CatalogSpec(uri=path)), storage.read_bytes(path)
     if data.startswith((b"SIMPLE  =", b"PAR1")):
         what = "the positives of a mock sky are a CSV file"
@@ -232,7 +239,7 @@ def _catalog_text(positions: list[Position], rng: Generator) -> bytes:
     """Return positions as CSV in the columns of public catalogues of lens candidates."""
     lines = ["name,ra,dec,zlens,type,grading,ref"]
     for ra, dec in positions:
-        # Of the real candidates 6 % have no redshift, and 9 % are graded as confident.
+        # 6 % of the real candidates have no redshift, and 9 % are graded as confident.
         redshift = "" if rng.random() < 0.06 else f"{rng.uniform(0.2, 0.9):.6f}"
         grading = "confident" if rng.random() < 0.09 else "probable"
         place = f"MOCK-{ra:08.4f}{dec:+08.4f},{ra:.6f},{dec:.6f}"

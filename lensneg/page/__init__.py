@@ -1,1 +1,1 @@
-"""What a person sees of a run: the report, the dataset card, exports."""
+"""What a user reads of a run: the report, the dataset card and exports of the manifest."""

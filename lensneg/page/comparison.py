@@ -1,9 +1,10 @@
-"""The negatives against the positives, column by column: the shortcuts that a network could learn.
+"""A comparison of negatives and positives, column by column: the shortcuts that a network could learn.
 
-A finder that is trained on negatives fainter, redder or deeper exposed than its positives can score well by
-that alone. Two statistics tell: the largest distance of the two distribution functions (Kolmogorov and
-Smirnov's D), and the area under the ROC curve of a classifier that sees this one column, which is the
-probability that a random row of the one sample has the larger value (Mann and Whitney).
+If the negatives are fainter, redder or observed deeper than the positives, a network can score well by that
+alone. Two statistics measure such differences. One is the largest distance between the two distribution
+functions (Kolmogorov and Smirnov's D). The other is the area under the ROC curve of a classifier that uses
+this column alone. It is the probability that a random row of one sample has a larger value than a random row
+of the other (Mann and Whitney).
 """
 
 import math
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from lensneg.schema.arrays import FloatArray
+from lensneg.schema.columns import POSITIVE
 from lensneg.schema.validation import PairStatistics, QuantityResult, SampleStatistics
 
 Columns = Mapping[str, FloatArray]
@@ -21,17 +23,17 @@ Columns = Mapping[str, FloatArray]
 #: The values of each quantity in each sample.
 Samples = Mapping[str, Mapping[str, FloatArray]]
 
-#: The three samples, as the manifest's column ``pool`` names them, and how their pairs are compared.
-SAMPLES: Final = ("N1", "N2", "positive")
+#: The three samples, by their values in the manifest's column ``pool``, and the pairs that are compared.
+SAMPLES: Final = ("N1", "N2", POSITIVE)
 
-PAIRS: Final = (("positive", "N1"), ("positive", "N2"), ("N2", "N1"))
+PAIRS: Final = ((POSITIVE, "N1"), (POSITIVE, "N2"), ("N2", "N1"))
 
-#: D is beyond chance where sqrt(n m / (n + m)) D is above this: the 1 % point of Kolmogorov's distribution.
+#: The 1 % point of Kolmogorov's distribution: by chance, sqrt(n m / (n + m)) D is above it once in a hundred.
 _KOLMOGOROV_1_PERCENT: Final = 1.628
 
 
 class Quantity(NamedTuple):
-    """What is compared: from which columns of the manifest, and how it is called."""
+    """A quantity that is compared: its name, label and unit, and its value as a function of columns."""
 
     name: str
     label: str
@@ -45,25 +47,25 @@ def _copied(name: str, label: str, unit: str = "") -> Quantity:
 
 
 def _depth(columns: Columns) -> FloatArray:
-    """Return the 5-sigma depth of an inverse variance, DR10's catalogs page."""
+    """Return the 5-sigma depth from the inverse variance of the flux (DR10's catalogs page)."""
     ivar = columns["galdepth_z"]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(ivar > 0, -2.5 * (np.log10(5 / np.sqrt(ivar)) - 9), np.nan)
 
 
 def _ellipticity(columns: Columns) -> FloatArray:
-    """Return |e| where it was fitted: a REX is round by definition, and would bury all else."""
+    """Return |e| where it was fitted. Every REX is round by definition, which would hide the rest."""
     e = np.hypot(columns["shape_e1"], columns["shape_e2"])
     return np.where(e > 0, e, np.nan)
 
 
 def _fitted_sersic(columns: Columns) -> FloatArray:
-    """Return the index where it was fitted: it is 4 for every DEV, and 1 for every EXP and REX."""
+    """Return the Sérsic index where it was fitted. It is 4 for every DEV, and 1 for every EXP and REX."""
     index = columns["sersic"]
     return np.where((index == 1) | (index == 4), np.nan, index)
 
 
-#: What is compared, in the order of the report.
+#: All quantities, in the order of the report.
 QUANTITIES: Final[tuple[Quantity, ...]] = (
     _copied("mag_g", "g", "mag"),
     _copied("mag_r", "r", "mag"),
@@ -107,7 +109,17 @@ def samples_of(table: pa.Table) -> dict[str, dict[str, FloatArray]]:
 
 
 def ks_distance(a: FloatArray, b: FloatArray) -> float:
-    """Return the largest distance of two samples' distribution functions.
+    """Return the largest distance between two samples' distribution functions.
+
+    Parameters
+    ----------
+    a, b : ndarray of float64, shapes (n,) and (m,)
+        The samples. Neither may be empty.
+
+    Returns
+    -------
+    float
+        Kolmogorov and Smirnov's D, 0 to 1.
 
     Examples
     --------
@@ -122,7 +134,17 @@ def ks_distance(a: FloatArray, b: FloatArray) -> float:
 
 
 def auc(a: FloatArray, b: FloatArray) -> float:
-    """Return the probability that a value of ``a`` is above one of ``b``; a tie counts half.
+    """Return the probability that a value of ``a`` is above a value of ``b``. A tie counts half.
+
+    Parameters
+    ----------
+    a, b : ndarray of float64, shapes (n,) and (m,)
+        The samples. Neither may be empty.
+
+    Returns
+    -------
+    float
+        The probability, 0 to 1.
 
     Examples
     --------
@@ -140,33 +162,26 @@ def compare(samples: Samples) -> tuple[QuantityResult, ...]:
     Parameters
     ----------
     samples : mapping
-        Of :func:`samples_of`.
+        The result of :func:`samples_of`.
 
     Returns
     -------
     tuple of QuantityResult
-        Each sample's rows and median, and for each of :data:`PAIRS` ``ks``, ``ks_chance`` (what chance alone
-        exceeds once in a hundred) and ``auc``. A pair of which one sample is empty is left out.
+        The rows and the median of each sample, and for each of :data:`PAIRS` ``ks``, ``ks_chance`` (the value
+        that ``ks`` exceeds by chance once in a hundred) and ``auc``. A pair with an empty sample is left out.
     """
     return tuple(_result(quantity, samples[quantity.name]) for quantity in QUANTITIES)
 
 
 def _result(quantity: Quantity, of_sample: Mapping[str, FloatArray]) -> QuantityResult:
+    filled = {sample: values for sample, values in of_sample.items() if len(values)}
+    median = {sample: round(float(np.median(values)), 4) for sample, values in filled.items()}
     return QuantityResult(
         name=quantity.name,
         label=quantity.label,
         unit=quantity.unit,
-        samples={
-            sample: SampleStatistics(
-                rows=len(values), median=round(float(np.median(values)), 4) if len(values) else None
-            )
-            for sample, values in of_sample.items()
-        },
-        pairs=tuple(
-            _pair(a, b, of_sample[a], of_sample[b])
-            for a, b in PAIRS
-            if len(of_sample[a]) and len(of_sample[b])
-        ),
+        samples={s: SampleStatistics(rows=len(v), median=median.get(s)) for s, v in of_sample.items()},
+        pairs=tuple(_pair(a, b, filled[a], filled[b]) for a, b in PAIRS if a in filled and b in filled),
     )
 
 

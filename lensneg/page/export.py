@@ -1,4 +1,4 @@
-"""A published manifest as FITS, VOTable, CSV or ECSV: for tools that do not read Parquet.
+"""Exports of a published manifest as FITS, VOTable, CSV or ECSV, for tools that do not read Parquet.
 
 Names, units and descriptions are those of :data:`lensneg.schema.columns.COLUMNS`.
 """
@@ -20,7 +20,7 @@ from lensneg.schema.manifest import Manifest, Part
 
 Format = Literal["fits", "votable", "csv", "ecsv"]
 
-#: What a file of each format is called.
+#: The suffix of a file of each format.
 SUFFIXES: Final[dict[Format, str]] = {"fits": "fits", "votable": "vot", "csv": "csv", "ecsv": "ecsv"}
 
 
@@ -39,7 +39,7 @@ def astropy_table(rows: pa.Table, meta: dict[str, Any] | None = None, *, text: A
     Returns
     -------
     astropy.table.Table
-        Units and descriptions on every column; nulls are masked; a time is ISO 8601 text.
+        Every column has its unit and description. Nulls are masked. A time is ISO 8601 text.
     """
     table = Table(meta=meta or {})
     for column in COLUMNS:
@@ -52,7 +52,7 @@ def astropy_table(rows: pa.Table, meta: dict[str, Any] | None = None, *, text: A
 
 
 def _values(column: pa.ChunkedArray, text: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Return a column's values, with something in the place of nulls, and where these are."""
+    """Return a column's values with a placeholder for nulls, and where the nulls are."""
     array = column.combine_chunks()
     missing = np.asarray(array.is_null())
     if pa.types.is_timestamp(array.type):
@@ -66,10 +66,25 @@ def _values(column: pa.ChunkedArray, text: Any) -> tuple[npt.NDArray[Any], npt.N
 def export_part(manifest: Manifest, part: Part, to: Format) -> dict[str, bytes]:
     """Return a part of a manifest in another format.
 
+    Parameters
+    ----------
+    manifest : Manifest
+        The manifest.
+    part : str
+        ``negatives`` or ``positives``.
+    to : str
+        ``fits``, ``votable``, ``csv`` or ``ecsv``.
+
     Returns
     -------
-    dict
-        File names and their bytes; beside a CSV file, which holds no metadata, a second one of the columns.
+    dict of str to bytes
+        The content of each file by its name. A CSV file holds no metadata, so a second file describes its
+        columns.
+
+    Raises
+    ------
+    InputError
+        If a file of the manifest is missing, or has other bytes than were published.
     """
     rows = manifest.table(part)
     meta = {"RUN_ID": manifest.run_id, "CONTENT": manifest.record.part(part).content_sha256}
@@ -95,12 +110,11 @@ def _text(table: Table, form: str, **options: Any) -> bytes:
 
 
 def _fits(table: Table, meta: dict[str, str], part: str) -> bytes:
-    units = {c.name: c.unit for c in COLUMNS}
-    for name in table.colnames:  # astropy drops units that are none of the FITS standard
+    for name in table.colnames:  # astropy drops units that are not of the FITS standard
         table[name].unit = None
     hdu = fits.table_to_hdu(table)
     for number, column in enumerate(COLUMNS, start=1):
-        if units[column.name]:
+        if column.unit:
             hdu.header.set(f"TUNIT{number}", column.unit, after=f"TFORM{number}")
         hdu.header.set(f"TCOMM{number}", column.description, after=f"TFORM{number}")
     hdu.header["EXTNAME"] = part.upper()
@@ -113,7 +127,7 @@ def _fits(table: Table, meta: dict[str, str], part: str) -> bytes:
 def _votable(table: Table, meta: dict[str, str], part: str) -> bytes:
     sink = io.BytesIO()
     with warnings.catch_warnings():
-        # The survey's units are none of the VOUnit standard; tools show them as they are.
+        # The survey's units are not of the VOUnit standard. Tools show them as they are.
         warnings.simplefilter("ignore", UnitsWarning)
         warnings.simplefilter("ignore", votable.exceptions.W50)
         document = votable.from_table(table, table_id=part)

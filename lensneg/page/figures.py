@@ -1,7 +1,7 @@
-"""The report's figures, as SVG that takes its colours from the page: ink follows light and dark.
+"""The report's figures, as SVG that takes its colours from the page, in light and in dark mode.
 
-matplotlib draws them. Text stays text; an image of the sky is embedded as pixels. Nothing refers to anything
-outside the figure.
+matplotlib draws them. Text is kept as text, and an image of the sky is embedded as pixels. A figure has no
+references to other files.
 """
 
 import io
@@ -19,31 +19,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lensneg.healpy_without_plots import healpy
-from lensneg.page.comparison import QUANTITIES, SAMPLES, Samples
-from lensneg.schema.arrays import FloatArray
+from lensneg.page.comparison import QUANTITIES, Quantity, Samples
+from lensneg.schema.arrays import BoolArray, FloatArray, IntArray
+from lensneg.schema.columns import POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.survey.names import Cell
 
-#: Colours of samples and of splits that are told apart on paper, on white and on black.
-SAMPLE_COLOURS: Final = {"N1": "#3f8fd2", "N2": "#e08a1e", "positive": "#d6336c"}
+#: Colours of samples and of splits that differ enough on paper, on white and on black.
+_SAMPLE_COLOURS: Final = {"N1": "#3f8fd2", "N2": "#e08a1e", POSITIVE: "#d6336c"}
 
-SPLIT_COLOURS: Final = {"train": "#3f8fd2", "val": "#e0a21e", "test": "#d6336c"}
+_SPLIT_COLOURS: Final = dict(zip(SPLIT_ORDER, ("#3f8fd2", "#e0a21e", "#d6336c"), strict=True))
 
-#: Stand-ins in the drawing, which the page replaces by its own colours.
+#: Colours that stand for the page's own in matplotlib's SVG.
 _INK, _RULE = "#010203", "#040506"
 
-#: The sky is centred here, so that the plane of the Galaxy falls to the edges; RA grows to the left.
+#: The centre of the sky maps, chosen so that the plane of the Galaxy is near the edges. RA grows to the left.
 _CENTRE_RA: Final = 120.0
 
-#: Pixels of the map of the whole sky.
+#: Rows and columns of the image of the whole sky.
 _MAP_SHAPE: Final = (560, 1120)
 
-#: The sky is binned for density in pixels of about a degree, for splits in the rule's own.
-_DENSITY_NSIDE: Final = 64
-
-_SPLIT_NSIDE: Final = 128
-
-#: Points in the close-up of one field, at most.
+#: The largest number of points in the map of one field.
 _FIELD_POINTS: Final = 6_000
 
 _FIELD_DEG: Final = 5.0
@@ -85,10 +81,10 @@ def _svg(figure: Figure, name: str) -> str:
 
 
 @cache
-def _map_grid() -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Return RA and Dec in degrees of each pixel of the map, and which pixels are sky.
+def _map_grid() -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return RA and Dec in degrees of each pixel of the image, and which pixels are sky.
 
-    The inverse of Mollweide's projection (Snyder 1987, USGS Professional Paper 1395, p. 251).
+    This is the inverse of the Mollweide projection (Snyder 1987, USGS Professional Paper 1395, p. 251).
     """
     rows, columns = _MAP_SHAPE
     y = 1 - (np.arange(rows)[:, None] + 0.5) * 2 / rows
@@ -102,9 +98,11 @@ def _map_grid() -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     return ra, np.where(sky, np.broadcast_to(lat, ra.shape), 0.0), sky
 
 
-def _sky_axes(figure: Figure, image: Any, **options: Any) -> Any:
-    """Put an image of the whole sky on a figure, under a graticule; return the image."""
+def _sky_figure(image: FloatArray, **options: Any) -> tuple[Figure, Any]:
+    """Draw an image of the whole sky under a graticule; return the figure and the drawn image."""
     box = (0.06, 0.26, 0.88, 0.72)
+    # The box must be twice as wide as high. Otherwise image and graticule do not match.
+    figure = Figure(figsize=(5.2, 5.2 * 0.88 / 2 / 0.72))
     under = figure.add_axes(box)
     drawn = under.imshow(image, extent=(-1, 1, -1, 1), aspect="auto", interpolation="none", **options)
     under.set_axis_off()
@@ -116,53 +114,53 @@ def _sky_axes(figure: Figure, image: Any, **options: Any) -> Any:
     axes.set_yticks(np.radians([-60, -30, 0, 30, 60]), ["−60°", "−30°", "0°", "+30°", "+60°"], fontsize=8)
     lon, lat = _galactic_plane()
     axes.plot(lon, lat, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)
-    return drawn
+    return figure, drawn
 
 
 @cache
 def _galactic_plane() -> tuple[FloatArray, FloatArray]:
+    """Return longitudes and latitudes in radians of the plane of the Galaxy on the map."""
     plane = SkyCoord(l=np.linspace(0, 360, 721), b=np.zeros(721), unit="deg", frame="galactic").icrs
     lon = (_CENTRE_RA - plane.ra.deg + 180) % 360 - 180
     lat = np.asarray(plane.dec.deg, dtype=np.float64)
-    lat[np.abs(np.diff(lon, prepend=lon[0])) > 180] = np.nan  # the line leaves one edge for the other
+    lat[np.abs(np.diff(lon, prepend=lon[0])) > 180] = np.nan  # no line from one edge to the other
     return np.radians(lon), np.radians(lat)
 
 
-def _sky_figure() -> Figure:
-    # The map's box must be twice as wide as high, or image and graticule part.
-    width = 5.2
-    return Figure(figsize=(width, width * 0.88 / 2 / 0.72))
-
-
-def density_map(name: str, image: npt.NDArray[np.float64], label: str) -> str:
+@mpl.rc_context(_STYLE)
+def density_map(name: str, image: FloatArray, label: str) -> str:
     """Draw a density on the whole sky.
 
     Parameters
     ----------
     name : str
-    image : ndarray of float64, shape of the map
-        Of :func:`cells_image` or :func:`pixels_image`; NaN where there is nothing.
+        A name for the ids in the SVG, unique on the page.
+    image : ndarray of float64
+        The result of :func:`cells_image` or :func:`pixels_image`; NaN where there are no rows.
     label : str
         With the unit.
+
+    Returns
+    -------
+    str
+        SVG.
     """
-    with mpl.rc_context(_STYLE):
-        figure = _sky_figure()
-        values = image[np.isfinite(image)]
-        low, high = np.percentile(values, [20, 99]) if len(values) else (0.0, 1.0)
-        wide = low > 0 and high / low > 30
-        norm = LogNorm(low, high) if wide else Normalize(0, high)
-        drawn = _sky_axes(figure, image, cmap="viridis", norm=norm)
-        bar = figure.colorbar(drawn, cax=figure.add_axes((0.22, 0.17, 0.56, 0.03)), orientation="horizontal")
-        if not wide:
-            bar.locator = MaxNLocator(5)
-            bar.update_ticks()
-        bar.outline.set_visible(False)
-        bar.set_label(label)
-        return _svg(figure, name)
+    values = image[np.isfinite(image)]
+    low, high = np.percentile(values, [20, 99]) if len(values) else (0.0, 1.0)
+    wide = low > 0 and high / low > 30
+    norm = LogNorm(low, high) if wide else Normalize(0, high)
+    figure, drawn = _sky_figure(image, cmap="viridis", norm=norm)
+    bar = figure.colorbar(drawn, cax=figure.add_axes((0.22, 0.17, 0.56, 0.03)), orientation="horizontal")
+    if not wide:
+        bar.locator = MaxNLocator(5)
+        bar.update_ticks()
+    bar.outline.set_visible(False)
+    bar.set_label(label)
+    return _svg(figure, name)
 
 
-def cells_image(cells: Mapping[Cell, float]) -> npt.NDArray[np.float64]:
-    """Return sources per square degree of each cell as an image of the sky."""
+def cells_image(cells: Mapping[Cell, float]) -> FloatArray:
+    """Return an image of the sky with the sources per square degree of each cell of the sweeps."""
     ra, dec, sky = _map_grid()
     image = np.full(_MAP_SHAPE, np.nan)
     for cell, rows in cells.items():
@@ -173,84 +171,82 @@ def cells_image(cells: Mapping[Cell, float]) -> npt.NDArray[np.float64]:
     return image
 
 
-def pixels_image(healpix_64: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """Return rows per square degree as an image of the sky, from each row's pixel."""
-    counts = np.bincount(healpix_64, minlength=healpy.nside2npix(_DENSITY_NSIDE)).astype(np.float64)
+def pixels_image(healpix_64: npt.NDArray[np.integer]) -> FloatArray:
+    """Return an image of the sky with the rows per square degree, from each row's pixel."""
+    counts = np.bincount(healpix_64, minlength=healpy.nside2npix(64)).astype(np.float64)
     counts[counts == 0] = np.nan
-    density = counts / healpy.nside2pixarea(_DENSITY_NSIDE, degrees=True)
+    return _healpix_image(counts / healpy.nside2pixarea(64, degrees=True))
+
+
+def _healpix_image(values: FloatArray) -> FloatArray:
+    """Return an image of the sky with the value of each HEALPix pixel, in nested order."""
     ra, dec, sky = _map_grid()
+    nside = healpy.npix2nside(len(values))
     image = np.full(_MAP_SHAPE, np.nan)
-    image[sky] = density[healpy.ang2pix(_DENSITY_NSIDE, ra[sky], dec[sky], nest=True, lonlat=True)]
+    image[sky] = values[healpy.ang2pix(nside, ra[sky], dec[sky], nest=True, lonlat=True)]
     return image
 
 
-def split_map(name: str, healpix_128: npt.NDArray[np.integer], split: npt.NDArray[np.int64]) -> str:
-    """Draw the splits on the whole sky: a pixel has one, which is the point of them."""
-    of_pixel = np.full(healpy.nside2npix(_SPLIT_NSIDE), np.nan)
+@mpl.rc_context(_STYLE)
+def split_map(name: str, healpix_128: npt.NDArray[np.integer], split: IntArray) -> str:
+    """Draw the splits on the whole sky. Each pixel is in one split."""
+    of_pixel = np.full(healpy.nside2npix(128), np.nan)
     of_pixel[healpix_128] = split
-    ra, dec, sky = _map_grid()
-    image = np.full(_MAP_SHAPE, np.nan)
-    image[sky] = of_pixel[healpy.ang2pix(_SPLIT_NSIDE, ra[sky], dec[sky], nest=True, lonlat=True)]
-    with mpl.rc_context(_STYLE):
-        figure = _sky_figure()
-        colours = ListedColormap([SPLIT_COLOURS[split_name] for split_name in SPLIT_ORDER])
-        _sky_axes(figure, image, cmap=colours, vmin=-0.5, vmax=2.5)
-        _legend(figure, SPLIT_COLOURS, 0.13)
-        return _svg(figure, name)
+    colours = ListedColormap(list(_SPLIT_COLOURS.values()))
+    figure, _ = _sky_figure(_healpix_image(of_pixel), cmap=colours, vmin=-0.5, vmax=2.5)
+    _split_legend(figure, 0.13)
+    return _svg(figure, name)
 
 
-def _legend(figure: Figure, colours: Mapping[str, str], y: float) -> None:
-    for i, (text, colour) in enumerate(colours.items()):
-        x = 0.5 + (i - (len(colours) - 1) / 2) * 0.16
+def _split_legend(figure: Figure, y: float) -> None:
+    for place, (text, colour) in zip((-1, 0, 1), _SPLIT_COLOURS.items(), strict=True):
+        x = 0.5 + place * 0.16
         figure.text(x - 0.035, y, "■", color=colour, fontsize=12, ha="center", va="center")
         figure.text(x - 0.01, y, text, va="center")
 
 
-def field_map(
-    name: str, ra: FloatArray, dec: FloatArray, split: npt.NDArray[np.int64], positive: npt.NDArray[np.bool_]
-) -> str:
-    """Draw the field that holds most rows, source by source.
+@mpl.rc_context(_STYLE)
+def field_map(name: str, ra: FloatArray, dec: FloatArray, split: IntArray, positive: BoolArray) -> str:
+    """Draw the sources of the field that holds most rows.
 
     Parameters
     ----------
     name : str
+        A name for the ids in the SVG, unique on the page.
     ra, dec : ndarray of float64, shape (n,)
         Degrees, of all rows.
-    split : ndarray of int, shape (n,)
+    split : ndarray of int64, shape (n,)
         Index into ``SPLIT_ORDER``.
     positive : ndarray of bool, shape (n,)
+        Whether the row is a positive.
+
+    Returns
+    -------
+    str
+        SVG.
     """
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.9))
-        axes = figure.add_axes((0.14, 0.21, 0.83, 0.77))
-        ra_0, dec_0 = _densest(ra, dec)
-        here = np.flatnonzero((np.abs(ra - ra_0) <= _FIELD_DEG / 2) & (np.abs(dec - dec_0) <= _FIELD_DEG / 2))
-        shown = here[:: max(1, len(here) // _FIELD_POINTS)]
-        for i, split_name in enumerate(SPLIT_ORDER):
-            dots = shown[(split[shown] == i) & ~positive[shown]]
-            axes.scatter(ra[dots], dec[dots], s=5, lw=0, color=SPLIT_COLOURS[split_name], rasterized=True)
-            stars = here[(split[here] == i) & positive[here]]
-            axes.scatter(
-                ra[stars],
-                dec[stars],
-                s=90,
-                marker="*",
-                color=SPLIT_COLOURS[split_name],
-                edgecolor=_INK,
-                linewidth=0.7,
-                zorder=3,
-            )
-        axes.set_xlim(ra_0 + _FIELD_DEG / 2, ra_0 - _FIELD_DEG / 2)
-        axes.set_ylim(dec_0 - _FIELD_DEG / 2, dec_0 + _FIELD_DEG / 2)
-        axes.set_aspect(1 / max(np.cos(np.radians(dec_0)), 0.2), adjustable="box", anchor="C")
-        axes.set_xlabel("right ascension [deg]")
-        axes.set_ylabel("declination [deg]")
-        _legend(figure, SPLIT_COLOURS, 0.035)
-        return _svg(figure, name)
+    figure = Figure(figsize=(5.2, 3.9))
+    axes = figure.add_axes((0.14, 0.21, 0.83, 0.77))
+    ra_0, dec_0 = _densest(ra, dec)
+    here = np.flatnonzero((np.abs(ra - ra_0) <= _FIELD_DEG / 2) & (np.abs(dec - dec_0) <= _FIELD_DEG / 2))
+    shown = here[:: max(1, len(here) // _FIELD_POINTS)]
+    star: Any = {"s": 90, "marker": "*", "edgecolor": _INK, "linewidth": 0.7, "zorder": 3}
+    for i, colour in enumerate(_SPLIT_COLOURS.values()):
+        dots = shown[(split[shown] == i) & ~positive[shown]]
+        axes.scatter(ra[dots], dec[dots], s=5, lw=0, color=colour, rasterized=True)
+        stars = here[(split[here] == i) & positive[here]]
+        axes.scatter(ra[stars], dec[stars], color=colour, **star)
+    axes.set_xlim(ra_0 + _FIELD_DEG / 2, ra_0 - _FIELD_DEG / 2)
+    axes.set_ylim(dec_0 - _FIELD_DEG / 2, dec_0 + _FIELD_DEG / 2)
+    axes.set_aspect(1 / max(np.cos(np.radians(dec_0)), 0.2), adjustable="box", anchor="C")
+    axes.set_xlabel("right ascension [deg]")
+    axes.set_ylabel("declination [deg]")
+    _split_legend(figure, 0.035)
+    return _svg(figure, name)
 
 
 def _densest(ra: FloatArray, dec: FloatArray) -> tuple[float, float]:
-    """Return the middle of the cell of the sweeps' grid that holds most rows."""
+    """Return the centre of the cell that holds most rows, in the grid of the sweeps."""
     column, row = np.floor(ra / _FIELD_DEG), np.floor(dec / _FIELD_DEG)
     cells, counts = np.unique(np.stack([column, row]), axis=1, return_counts=True)
     most = cells[:, int(counts.argmax())]
@@ -258,31 +254,39 @@ def _densest(ra: FloatArray, dec: FloatArray) -> tuple[float, float]:
 
 
 def histograms(samples: Samples) -> dict[str, str]:
-    """Draw each quantity's distribution in each sample; see :func:`lensneg.page.comparison.samples_of`."""
-    labels = {q.name: q.label + (f" [{q.unit}]" if q.unit else "") for q in QUANTITIES}
-    return {name: _histogram(name, labels[name], of_sample) for name, of_sample in samples.items()}
+    """Draw each quantity's distribution in each sample.
+
+    Parameters
+    ----------
+    samples : mapping
+        The result of :func:`lensneg.page.comparison.samples_of`; empty where there are no rows.
+
+    Returns
+    -------
+    dict of str to str
+        SVG, by quantity.
+    """
+    return {q.name: _histogram(q, samples[q.name]) for q in QUANTITIES if q.name in samples}
 
 
-def _histogram(name: str, label: str, of_sample: Mapping[str, FloatArray]) -> str:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.5, 2.35))
-        axes = figure.add_axes((0.03, 0.24, 0.94, 0.72))
-        limits = [np.percentile(v, [0.5, 99.5]) for v in of_sample.values() if len(v)]
-        if limits:
-            low, high = min(pair[0] for pair in limits), max(pair[1] for pair in limits)
-            edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-            for sample in SAMPLES:
-                values = of_sample[sample]
-                if not len(values):
-                    continue
-                heights = np.histogram(values, edges)[0] / len(values)
-                colour = SAMPLE_COLOURS[sample]
-                axes.stairs(heights, edges, color=colour, linewidth=1.6 if sample == "positive" else 1.3)
-                if sample == "positive":
-                    axes.stairs(heights, edges, fill=True, color=to_rgba(colour, 0.16))
-            axes.set_xlim(edges[0], edges[-1])
-            axes.set_ylim(0)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel(label)
-        return _svg(figure, f"h-{name}")
+@mpl.rc_context(_STYLE)
+def _histogram(quantity: Quantity, of_sample: Mapping[str, FloatArray]) -> str:
+    figure = Figure(figsize=(3.5, 2.35))
+    axes = figure.add_axes((0.03, 0.24, 0.94, 0.72))
+    drawn = {sample: values for sample, values in of_sample.items() if len(values)}
+    if drawn:
+        limits = np.array([np.percentile(values, [0.5, 99.5]) for values in drawn.values()])
+        low, high = limits[:, 0].min(), limits[:, 1].max()
+        edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+        for sample, values in drawn.items():
+            heights = np.histogram(values, edges)[0] / len(values)
+            colour = _SAMPLE_COLOURS[sample]
+            axes.stairs(heights, edges, color=colour, linewidth=1.6 if sample == POSITIVE else 1.3)
+            if sample == POSITIVE:
+                axes.stairs(heights, edges, fill=True, color=to_rgba(colour, 0.16))
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(quantity.label + (f" [{quantity.unit}]" if quantity.unit else ""))
+    return _svg(figure, f"h-{quantity.name}")

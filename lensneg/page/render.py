@@ -1,20 +1,14 @@
 """The report as one HTML page."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files as package_files
-from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader
 
 from lensneg.schema.run import RunRecord
 from lensneg.schema.run_cost import RunCost
 from lensneg.schema.validation import ValidationRecord
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 
 @dataclass(frozen=True)
@@ -24,13 +18,17 @@ class PageContent:
     Attributes
     ----------
     validation : ValidationRecord
+        The run's verdicts and numbers.
     cost : RunCost or None
+        What the run took.
     figures, histograms : mapping of str to str
-        SVG by name; histograms by quantity.
+        SVG by name. The histograms are named by quantity.
     run : RunRecord
+        The run's inputs.
     published : str
-        URI of manifest.json; empty where the run is not published.
+        URI of manifest.json. Empty if the run is not published.
     quarantined : bool
+        Whether the run is quarantined.
     """
 
     validation: ValidationRecord
@@ -43,24 +41,26 @@ class PageContent:
 
 
 def render_page(content: PageContent) -> str:
-    """Return the report's HTML: one file that refers to nothing outside it."""
-    return _template().render(vars(content))
+    """Return the report's HTML: one file without references to other files.
 
+    Parameters
+    ----------
+    content : PageContent
+        What the page shows.
 
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    from jinja2 import Environment
-
-    source = package_files("lensneg.page").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["thousands"] = lambda value: f"{value:,}"
-    environment.filters["short"] = _short
-    environment.filters["log_share"] = _log_share
-    return environment.from_string(source)
+    Returns
+    -------
+    str
+        The HTML.
+    """
+    loader = PackageLoader("lensneg.page", "")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"thousands": "{:,}".format, "short": _short, "log_share": _log_share}
+    return environment.get_template("report.html.j2").render(vars(content))
 
 
 def _short(value: float) -> str:
-    """Return a number as it fits into a tile: 47.2 k, 2.02 G."""
+    """Return a number in few characters, e.g. 47.2 k or 2.02 G."""
     for limit, letter in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
         if value >= limit:
             return f"{value / (1e3 if limit == 1e4 else limit):.3g}{letter}"
@@ -68,5 +68,5 @@ def _short(value: float) -> str:
 
 
 def _log_share(value: float, whole: float) -> float:
-    """Return how long a bar on a logarithmic scale from 1 to ``whole`` is, in percent."""
+    """Return the length of a bar on a logarithmic scale from 1 to ``whole``, in percent."""
     return round(100 * math.log10(max(value, 1)) / math.log10(max(whole, 10)), 2)

@@ -1,7 +1,7 @@
-"""A run's verdicts and numbers, as they stand in validation.json."""
+"""A run's verdicts and numbers for validation.json and the report."""
 
 import hashlib
-from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -11,29 +11,19 @@ import pyarrow.compute as pc
 from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.page import comparison
-from lensneg.schema.columns import PARTS
+from lensneg.schema import validation as results
+from lensneg.schema.columns import PARTS, POSITIVE
 from lensneg.schema.config import CONFUSER_CATEGORIES, SPLIT_ORDER
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import GATE_NAMES, read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest, RowCounts
-from lensneg.schema.quotas import DrawKey, Quotas
-from lensneg.schema.rerun_command import rerun_command
+from lensneg.schema.quotas import Quotas, draws_of
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import read_sample_summary
 from lensneg.schema.tables import read_table
-from lensneg.schema.validation import (
-    CatalogResult,
-    ConfigResult,
-    ConfuserResult,
-    InputsResult,
-    PoolResult,
-    SplitResult,
-    StratumResult,
-    ValidationRecord,
-)
 
-#: The columns that the figures are drawn from: a tenth of a manifest's bytes.
+#: The columns that summary and figures need: a tenth of a manifest's bytes.
 _COLUMNS: Final = (
     "ra",
     "dec",
@@ -47,12 +37,17 @@ _COLUMNS: Final = (
 
 
 def read_rows(files: RunFiles) -> pa.Table | None:
-    """Read the columns that the figures need, of the published manifest, or of what the draw wrote.
+    """Read the columns that summary and figures need from the published manifest, or else from the sample.
+
+    Parameters
+    ----------
+    files : RunFiles
+        The run.
 
     Returns
     -------
     pyarrow.Table or None
-        Negatives, then positives; None where there are none, or none that can be read.
+        Negatives, then positives. None if there are no rows, or they cannot be read.
     """
     try:
         if storage.exists(files.manifest):
@@ -67,61 +62,75 @@ def read_rows(files: RunFiles) -> pa.Table | None:
     return table if len(table) else None
 
 
-def summarize(run: Run, rows: pa.Table | None, samples: comparison.Samples) -> ValidationRecord:
+def summarize(run: Run, rows: pa.Table | None, samples: comparison.Samples) -> results.ValidationRecord:
     """Return a run's verdicts and numbers.
 
     Parameters
     ----------
     run : Run
+        The run.
     rows : pyarrow.Table or None
-        Of :func:`read_rows`.
+        The result of :func:`read_rows`.
     samples : mapping
-        Of :func:`lensneg.page.comparison.samples_of`.
+        The result of :func:`lensneg.page.comparison.samples_of`.
+
+    Returns
+    -------
+    ValidationRecord
+        The content of validation.json.
     """
-    gates, record = tuple(read_gates(run.files)), run.record
+    gates, record, config = tuple(read_gates(run.files)), run.record, run.config
     fan_out = FanOutSummary.read_if_there(run.files.summary)
     counts = None
     if rows is not None:
-        positives = int(pc.sum(pc.equal(rows["pool"], "positive")).as_py())
+        positives = int(pc.sum(pc.equal(rows["pool"], POSITIVE)).as_py())
         counts = RowCounts(negatives=len(rows) - positives, positives=positives)
-    return ValidationRecord(
+    return results.ValidationRecord(
         run_id=record.run_id,
         mode=record.mode,
         started_at=record.started_at,
         passed=len(gates) == len(GATE_NAMES) and all(gate.passed for gate in gates),
         gates=gates,
         rows=counts,
-        splits=_splits(run, rows) if rows is not None else (),
+        splits=tuple(_splits(run, rows)) if rows is not None else (),
         strata=strata_table(run.files),
         confusers=_confusers(fan_out, rows) if fan_out else (),
         quantities=comparison.compare(samples) if rows is not None else (),
         fan_out=fan_out,
-        config=ConfigResult(name=run.config.name, version=run.config.version, sha256=record.config.sha256),
+        config=results.ConfigResult(name=config.name, version=config.version, sha256=record.config.sha256),
         code=record.code,
         inputs=_inputs(run),
         reproduce=reproduce(run),
     )
 
 
-def _inputs(run: Run) -> InputsResult:
+def _inputs(run: Run) -> results.InputsResult:
     sweeps = run.record.sweeps
     lines = "".join(f"{s.name} {s.size} {s.etag}\n" for s in sweeps)
-    return InputsResult(
+    return results.InputsResult(
         sweeps=len(sweeps),
         sweep_rows=sum(sweep.rows for sweep in sweeps),
         sweep_bytes=sum(sweep.size for sweep in sweeps),
         sweeps_sha256=hashlib.sha256(lines.encode()).hexdigest(),
         catalogs=tuple(
-            CatalogResult(uri=c.spec.uri, role=c.role, sha256=c.sha256, positions=c.positions)
+            results.CatalogResult(uri=c.spec.uri, role=c.role, sha256=c.sha256, positions=c.positions)
             for c in run.record.catalogs
         ),
     )
 
 
-def strata_table(files: RunFiles) -> tuple[StratumResult, ...]:
-    """Return, for each stratum, its positives, target, rows drawn from each pool, and shortfall.
+def strata_table(files: RunFiles) -> tuple[results.StratumResult, ...]:
+    """Return the targets of all strata, and what was drawn.
 
-    Empty where the run has no quotas yet.
+    Parameters
+    ----------
+    files : RunFiles
+        The run.
+
+    Returns
+    -------
+    tuple of StratumResult
+        In the manifest's order. Empty if the run has no quotas yet.
     """
     quotas = Quotas.read_if_there(files.quotas)
     if quotas is None:
@@ -131,16 +140,13 @@ def strata_table(files: RunFiles) -> tuple[StratumResult, ...]:
     found = []
     for stratum in quotas.strata:
         pools = tuple(
-            PoolResult(
-                pool=pool.pool,
-                available=pool.available,
-                backfill=pool.backfill,
-                drawn=rows.get(DrawKey(stratum.nobs_z_bin, stratum.type_bin, pool.pool), 0),
+            results.PoolResult(
+                pool=p.pool, available=p.available, backfill=p.backfill, drawn=rows.get(key, 0)
             )
-            for pool in stratum.pools
+            for key, p in draws_of((stratum,))
         )
         found.append(
-            StratumResult(
+            results.StratumResult(
                 nobs_z_bin=stratum.nobs_z_bin,
                 type_bin=stratum.type_bin,
                 positives=stratum.positives,
@@ -153,48 +159,45 @@ def strata_table(files: RunFiles) -> tuple[StratumResult, ...]:
     return tuple(found)
 
 
-def _splits(run: Run, rows: pa.Table) -> tuple[SplitResult, ...]:
+def _splits(run: Run, rows: pa.Table) -> Iterator[results.SplitResult]:
     split = rows["split"].to_numpy(zero_copy_only=False)
-    positive = rows["pool"].to_numpy(zero_copy_only=False) == "positive"
+    positive = rows["pool"].to_numpy(zero_copy_only=False) == POSITIVE
     pixels = rows["healpix_128"].to_numpy()
-    found = []
     for name in SPLIT_ORDER:
         here = split == name
-        found.append(
-            SplitResult(
-                split=name,
-                expected=getattr(run.config.split.fractions, name),
-                fraction=round(float(here.mean()), 6),
-                negatives=int((here & ~positive).sum()),
-                positives=int((here & positive).sum()),
-                pixels=len(np.unique(pixels[here])),
-            )
+        yield results.SplitResult(
+            split=name,
+            expected=getattr(run.config.split.fractions, name),
+            fraction=round(float(here.mean()), 6),
+            negatives=int((here & ~positive).sum()),
+            positives=int((here & positive).sum()),
+            pixels=len(np.unique(pixels[here])),
         )
-    return tuple(found)
 
 
-def _confusers(fan_out: FanOutSummary, rows: pa.Table | None) -> tuple[ConfuserResult, ...]:
-    drawn: Counter[str] = Counter()
-    if rows is not None:
-        counts = rows["confuser_category"].value_counts().to_pylist()
-        drawn.update({entry["values"]: entry["counts"] for entry in counts if entry["values"]})
+def _confusers(fan_out: FanOutSummary, rows: pa.Table | None) -> tuple[results.ConfuserResult, ...]:
+    counts = rows["confuser_category"].value_counts().to_pylist() if rows is not None else []
+    drawn = {entry["values"]: entry["counts"] for entry in counts}
     return tuple(
-        ConfuserResult(category=name, pool=fan_out.confusers.get(name, 0), drawn=drawn[name])
+        results.ConfuserResult(category=name, pool=fan_out.confusers.get(name, 0), drawn=drawn.get(name, 0))
         for name in CONFUSER_CATEGORIES
     )
 
 
 def reproduce(run: Run) -> tuple[str, ...]:
-    """Return the commands that make a run again: the same rows, under another run id."""
-    record = run.record
-    commit = record.code.git_commit
-    command = rerun_command(
-        config=record.config.uri,
-        sweeps=storage.common_folder([sweep.uri for sweep in record.sweeps]),
-        positives=record.specs("positives"),
-        exclude=record.specs("exclude"),
-        out=record.out,
-        mode="test" if record.mode == "test" else "test-then-full",
-    )
+    """Return the commands that make the same rows again, under another run id.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+
+    Returns
+    -------
+    tuple of str
+        Commands for a shell. The first one checks the code out, if its commit is known.
+    """
+    commit = run.record.code.git_commit
+    command = run.record.request().command("test" if run.record.mode == "test" else "test-then-full")
     known = commit != "unknown" and not commit.endswith("-dirty")
     return (f"git checkout {commit}", command) if known else (command,)

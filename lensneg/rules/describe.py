@@ -43,7 +43,7 @@ def describe(table: Any, config: Config) -> pa.Table:
     Examples
     --------
     >>> import lensneg, numpy as np
-    >>> config = lensneg.Config.load("configs/negative_sampling_v1.yaml")
+    >>> config = lensneg.Config.load("negative_sampling_v1")
     >>> galaxies = pa.table({
     ...     "release": [10002, 10002], "brickid": [5, 5], "objid": [7, 8], "type": ["DEV", "SER"],
     ...     "ra": [10.0, 10.1], "dec": [2.0, 2.0], "nobs_z": [4, 12], "maskbits": [0, 0],

@@ -1,1 +1,1 @@
-"""What files hold: columns, records, checks. Each is declared once, as a type."""
+"""The contents of all files as types: columns, records, checks."""

@@ -1,4 +1,4 @@
-"""The types of arrays that functions take and return."""
+"""Type aliases of the arrays that functions take and return."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,8 +1,6 @@
-"""A lens catalogue as the user names it."""
+"""A lens catalogue as a user names it: a file, and the columns to read."""
 
-from __future__ import annotations
-
-from typing import Final, Literal
+from typing import Final, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import Field
@@ -11,15 +9,22 @@ from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.record import Record
 
-#: What a column of a catalogue can be to us.
+#: The columns of a catalogue that lensneg reads.
 ColumnRole = Literal["ra", "dec", "name"]
-COLUMN_ROLES: Final[tuple[ColumnRole, ...]] = ("ra", "dec", "name")
+COLUMN_ROLES: Final[tuple[ColumnRole, ...]] = get_args(ColumnRole)
 
 
 class CatalogSpec(Record):
-    """A catalogue as the user names it: a file, and where its columns are not the usual ones, which.
+    """A lens catalogue as a user names it.
 
-    ``where`` keeps only the rows whose column holds one of the given values.
+    Attributes
+    ----------
+    uri : str
+        The file.
+    ra, dec, name : str or None
+        The columns of right ascension, declination and name. None for a column with a usual name.
+    where : dict of str to tuple of str
+        Only rows in which each of these columns has one of the given values are read.
     """
 
     uri: str
@@ -29,13 +34,24 @@ class CatalogSpec(Record):
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str) -> CatalogSpec:
-        """Read ``FILE`` or ``FILE?ra=COLUMN&dec=COLUMN&name=COLUMN&where.COLUMN=VALUE,VALUE``.
+    def parse(cls, text: str) -> Self:
+        """Parse the text that a user gives.
+
+        Parameters
+        ----------
+        text : str
+            ``FILE`` or ``FILE?ra=COLUMN&dec=COLUMN&name=COLUMN&where.COLUMN=VALUE,VALUE``, with any of the
+            options.
+
+        Returns
+        -------
+        CatalogSpec
+            The catalogue, with an absolute path or a URI.
 
         Raises
         ------
         InputError
-            If an option is unknown, or the file is named by something else than a path or an S3 URI.
+            If an option is unknown, or the file is neither a path nor an S3 URI.
 
         Examples
         --------
@@ -60,15 +76,13 @@ class CatalogSpec(Record):
 
     @property
     def text(self) -> str:
-        """The catalogue as the command line takes it, the inverse of :meth:`parse`.
+        """The text that :meth:`parse` takes.
 
         Examples
         --------
         >>> CatalogSpec.parse("/data/c.csv?ra=ALPHA&where.grade=A,B").text
         '/data/c.csv?ra=ALPHA&where.grade=A%2CB'
         """
-        options: list[tuple[str, str]] = [
-            (role, column) for role in COLUMN_ROLES if (column := getattr(self, role))
-        ]
-        options += [(f"where.{column}", ",".join(values)) for column, values in self.where.items()]
+        options: dict[str, str] = {role: column for role in COLUMN_ROLES if (column := getattr(self, role))}
+        options |= {f"where.{column}": ",".join(values) for column, values in self.where.items()}
         return self.uri + (f"?{urlencode(options)}" if options else "")

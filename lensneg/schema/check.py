@@ -1,4 +1,4 @@
-"""A check: what was expected, what was found, where, and what to do if they differ."""
+"""A check: what was expected, what was found, where, and what to do if the two differ."""
 
 from collections.abc import Iterable, Sequence
 from typing import Self
@@ -13,15 +13,17 @@ class Check(Record):
     Attributes
     ----------
     name : str
+        A name in snake_case, such as ``config_readable``.
     passed : bool
+        Whether what was found is what was expected.
     expected, actual : str
         What should be, and what is.
     where : str
-        The file or entry that is looked at; empty where the name says it.
+        The file or entry that was checked. Empty where ``name`` says it.
     remedy : str
-        What to do where it did not pass.
+        What to do if the check did not pass.
     critical : bool
-        Whether its failure fails the gate. If not, it is a warning.
+        Whether its failure fails the gate. Otherwise it is a warning.
     """
 
     name: str
@@ -45,22 +47,31 @@ class Check(Record):
         shown: int = 5,
         critical: bool = True,
     ) -> Self:
-        """Make a check that passes where no fault was found.
+        """Make a check that passes if there are no faults.
 
         Parameters
         ----------
         name : str
+            The check's name.
         faults : sequence
-            What is wrong; the check names the first few.
+            What is wrong. The check names the first few.
         expected : str
+            What should be.
         found : str
-            What is there where nothing is wrong.
+            What is, if nothing is wrong.
         remedy : str
+            What to do about the faults.
         saying : str
-            Comes before the faults, e.g. ``"not in "``.
+            Text before the faults, e.g. ``"not in "``.
         shown : int
-            Faults that are named.
+            The number of faults that are named.
         critical : bool
+            Whether its failure fails the gate.
+
+        Returns
+        -------
+        Check
+            The check.
         """
         return cls(
             name=name,
@@ -72,10 +83,25 @@ class Check(Record):
         )
 
     @classmethod
-    def of_error(
-        cls, name: str, expected: str, error: LensnegError, *, remedy: str = "", critical: bool = True
-    ) -> Self:
-        """Make the check that says what an error says; ``remedy`` is for an error that has none."""
+    def of_error(cls, name: str, expected: str, error: LensnegError, *, remedy: str = "") -> Self:
+        """Make a failed, critical check from an error.
+
+        Parameters
+        ----------
+        name : str
+            The check's name.
+        expected : str
+            What should be.
+        error : LensnegError
+            What was found, and where.
+        remedy : str
+            What to do if the error has no remedy of its own.
+
+        Returns
+        -------
+        Check
+            The check.
+        """
         return cls(
             name=name,
             passed=False,
@@ -83,12 +109,11 @@ class Check(Record):
             actual=error.what,
             where=error.where,
             remedy=error.remedy or remedy,
-            critical=critical,
         )
 
     @property
     def verdict(self) -> str:
-        """The check's outcome in a word: ok, failed or warning."""
+        """The outcome in a word: ok, failed or warning."""
         return "ok" if self.passed else "failed" if self.critical else "warning"
 
     @property
@@ -98,12 +123,24 @@ class Check(Record):
 
     @property
     def sentence(self) -> str:
-        """The check in one line, as it stands in the cause of a failed gate."""
+        """The check in one line, as the cause of a failed gate shows it."""
         return f"{self.name}: expected {self.expected}, got {self.found} ({self.remedy})"
 
 
 def brief(values: Iterable[object], limit: int = 5) -> str:
-    """Return a few of some values and how many more there are, for a check's ``actual``.
+    """Return the first of some values, and how many more there are.
+
+    Parameters
+    ----------
+    values : iterable
+        The values.
+    limit : int
+        The number of values that are named.
+
+    Returns
+    -------
+    str
+        The values, joined by commas.
 
     Examples
     --------

@@ -17,6 +17,9 @@ _OTHER_CODE = ("functions/*.py", "spark/*.py", "statemachine/*.json")
 #: Environment variable that names the commit where there is no git checkout, as in an image.
 GIT_COMMIT_VARIABLE = "LENSNEG_GIT_COMMIT"
 
+#: File that names it in a wheel or an sdist: hatch_build.py writes it.
+COMMIT_FILE = "COMMIT"
+
 
 @dataclass(frozen=True)
 class CodeVersion:
@@ -27,9 +30,10 @@ class CodeVersion:
     pipeline_version : str
         The package's version.
     sha256 : str
-        SHA-256 over names and contents of the code files; the same in a checkout and in an image.
+        SHA-256 over names and contents of the code files; the same in a checkout, a wheel and an image.
     git_commit : str
-        Full commit, with ``-dirty`` where tracked files were changed; ``unknown`` outside git.
+        Full commit of the checkout, or of that in which a wheel was built, with ``-dirty`` where tracked
+        files were changed; ``unknown`` where there was no git.
     """
 
     pipeline_version: str
@@ -45,7 +49,7 @@ class CodeVersion:
 @lru_cache(maxsize=1)
 def code_version() -> CodeVersion:
     """Return the version of the code that is running."""
-    return CodeVersion(__version__, _code_sha256(PACKAGE, ROOT), _git_commit(ROOT))
+    return CodeVersion(__version__, _code_sha256(PACKAGE, ROOT), git_commit(ROOT))
 
 
 def _code_sha256(package: Path, root: Path) -> str:
@@ -60,10 +64,13 @@ def _code_sha256(package: Path, root: Path) -> str:
     return digest.hexdigest()
 
 
-def _git_commit(root: Path) -> str:
+def git_commit(root: Path) -> str:
+    """Return the commit of the code below ``root``; see :class:`CodeVersion`."""
     given = os.environ.get(GIT_COMMIT_VARIABLE)
     if given:
         return given
+    if (root / COMMIT_FILE).exists():
+        return (root / COMMIT_FILE).read_text()
     if not (root / ".git").exists():
         return "unknown"
 

@@ -1,7 +1,7 @@
-"""The manifest's columns, declared once: names, types, units, meaning, and the step that fills each.
+"""The columns of a manifest: names, types, units, meaning, and the step that fills each.
 
-The pool files that the map writes carry the columns of stage ``map``; the draw adds those of stage
-``draw``, which depend on the whole run.
+The map writes the columns of stage ``map`` into the pool files. The draw adds the columns of stage ``draw``,
+which depend on the whole run.
 """
 
 from collections.abc import Iterable
@@ -21,23 +21,24 @@ class ManifestColumn(NamedTuple):
     unit: str = ""
     nullable: bool = True
     stage: Stage = "map"
-    #: The sweep column that it is copied from, if it is.
+    #: The sweep column that it is copied from; None where the value is computed.
     sweep: str | None = None
 
 
 _S, _I16, _I32, _I64 = pa.string(), pa.int16(), pa.int32(), pa.int64()
 
-_F32, _F64 = pa.float32(), pa.float64()
+_F32, _F64, _TIME = pa.float32(), pa.float64(), pa.timestamp("us", tz="UTC")
 
 
-def _by_band(name: str, text: str, unit: str = "", bands: str = "grz") -> list[ManifestColumn]:
+def _by_band(name: str, text: str, unit: str = "") -> list[ManifestColumn]:
+    """Return the columns of a quantity that is given for each band."""
     return [
         ManifestColumn(f"{name}_{b}", _F32, f"{text}, {b} band", unit, sweep=f"{name}_{b}".upper())
-        for b in bands
+        for b in "grz"
     ]
 
 
-#: All columns of the manifest, in order: the 48 of the plan, then four of ours.
+#: All columns of the manifest, in order: the 48 of the plan, then four that lensneg adds.
 COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ManifestColumn("galaxy_id", _S, "brickname_objid; unique within a release", nullable=False, stage="draw"),
     ManifestColumn("brickname", _S, "brick name", nullable=False, sweep="BRICKNAME"),
@@ -76,13 +77,7 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ManifestColumn("row_index", _I64, "row in the sweep file, from 0", nullable=False),
     ManifestColumn("pipeline_version", _S, "lensneg version", nullable=False, stage="draw"),
     ManifestColumn("git_commit", _S, "commit of the code", nullable=False, stage="draw"),
-    ManifestColumn(
-        "extraction_timestamp",
-        pa.timestamp("us", tz="UTC"),
-        "when the run started",
-        nullable=False,
-        stage="draw",
-    ),
+    ManifestColumn("extraction_timestamp", _TIME, "when the run started", nullable=False, stage="draw"),
     ManifestColumn("targetid", _I64, "desitarget TARGETID: the unique key", nullable=False),
     ManifestColumn("release", _I32, "DR10 RELEASE", nullable=False, sweep="RELEASE"),
     ManifestColumn("sampling_priority", _I64, "the lowest of a stratum are drawn", nullable=False),
@@ -95,38 +90,23 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ),
 )
 
-#: What a manifest consists of.
+#: The two tables of a manifest.
 PARTS: Final = ("negatives", "positives")
 
-#: What identifies the run rather than the sample; see :func:`content_sha256`.
+#: Columns that identify the run, not the sample; see :func:`lensneg.schema.manifest.content_sha256`.
 RUN_COLUMNS: Final = ("pipeline_version", "git_commit", "extraction_timestamp")
 
-#: Columns of few values, or of runs of one value: in Parquet a dictionary pays. Elsewhere it only costs time.
+#: Columns whose values repeat: texts, short integers and the time, except names of single objects; and the
+#: weight, which all rows of a stratum and pool share. Parquet stores them as dictionaries. A dictionary of
+#: another column would only cost time.
 REPETITIVE: Final = frozenset(
-    {
-        "brickname",
-        "type",
-        "nobs_z",
-        "nobs_z_bin",
-        "type_bin",
-        "maskbits",
-        "fitbits",
-        "healpix_64",
-        "healpix_128",
-        "split",
-        "pool",
-        "confuser_category",
-        "sweep_file",
-        *RUN_COLUMNS,
-        "release",
-        "sampling_weight",
-    }
-)
+    c.name for c in COLUMNS if c.type in (_S, _I16, _I32, _TIME) and c.name not in ("galaxy_id", "objid")
+) | {"sampling_weight"}
 
 #: Columns that are null, not NaN, where a source has no magnitude.
 NULL_FOR_NAN: Final = ("mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1")
 
-#: The columns in which a value can be missing at all. Readers are promised less: see the column's own word.
+#: Columns in which this version leaves values out. The schema declares more columns as nullable.
 MAY_BE_NULL: Final = frozenset({*NULL_FOR_NAN, "confuser_category"})
 
 #: The order of rows in every pool and manifest file, after the strata's own order.
@@ -134,33 +114,38 @@ ROW_ORDER: Final = ("pool", "sampling_priority", "targetid")
 
 
 def arrow_schema(columns: Iterable[ManifestColumn]) -> pa.Schema:
-    """Return the Arrow schema of some columns, with unit and description as field metadata."""
-    return pa.schema(
-        [
-            pa.field(
-                c.name,
-                c.type,
-                nullable=c.nullable,
-                metadata={"description": c.description, **({"unit": c.unit} if c.unit else {})},
-            )
-            for c in columns
-        ]
-    )
+    """Return the Arrow schema of some columns.
+
+    Parameters
+    ----------
+    columns : iterable of ManifestColumn
+        The columns, in order.
+
+    Returns
+    -------
+    pyarrow.Schema
+        With the unit and the description of each column as the metadata of its field.
+    """
+    fields = []
+    for c in columns:
+        metadata = {"description": c.description} | ({"unit": c.unit} if c.unit else {})
+        fields.append(pa.field(c.name, c.type, c.nullable, metadata))
+    return pa.schema(fields)
 
 
 #: Schema of the published manifest.
 MANIFEST_SCHEMA: Final = arrow_schema(COLUMNS)
 
-#: The same without promises about nulls: Spark writes every column as one that may hold them.
+#: The same with every column nullable and without metadata, as Spark writes it.
 WRITTEN_SCHEMA: Final = pa.schema([f.with_nullable(True).remove_metadata() for f in MANIFEST_SCHEMA])
 
-#: The same with units and descriptions: what the published files carry.
+#: The same with units and descriptions: the schema of the published files.
 ANNOTATED_SCHEMA: Final = pa.schema([f.with_nullable(True) for f in MANIFEST_SCHEMA])
 
 #: Schema of the pool files that the map writes.
 POOL_SCHEMA: Final = arrow_schema(c for c in COLUMNS if c.stage == "map")
 
-#: Schema of the positives files that the map writes: each candidate match, with its catalogue entry.
+#: Schema of the positives files that the map writes: each candidate match with its catalogue entry.
 POSITIVES_SCHEMA: Final = pa.schema(
     [
         *POOL_SCHEMA,
@@ -175,5 +160,5 @@ NEEDED_COLUMNS: Final[tuple[str, ...]] = tuple(
     dict.fromkeys(["RELEASE", "BRICKID", "NOBS_G", "NOBS_R", *(c.sweep for c in COLUMNS if c.sweep)])
 )
 
-#: What stands in the ``pool`` column of a positive.
+#: The value of the column ``pool`` in the rows of positives.
 POSITIVE: Final = "positive"

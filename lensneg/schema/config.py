@@ -1,42 +1,62 @@
-"""The science's configuration: schema, loading, validation.
+"""The config file: its schema, how it is read, and its validation.
 
-A config file is the only source of numbers. It is immutable: its name and version stand for its bytes,
-whose SHA-256 goes into every file that a run writes.
+A config file is the only source of the numbers of the science. Its name and version identify its bytes, so a
+published config never changes. Its SHA-256 goes into every file that a run writes.
 """
-
-from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lensneg import storage
 from lensneg.errors import ConfigError
+from lensneg.schema.record import Count, Share
+from lensneg.schema.resources import config_path
 from lensneg.schema.strict_yaml import parse_yaml
 from lensneg.schema.sweep_columns import MASKBITS
 
-#: A file that has every key, with comments.
+#: A file with every key and comments.
 _EXAMPLE: Final = "configs/negative_sampling_v1.yaml"
 
-#: The types of galaxies: PSF and DUP are never in a pool, so a config cannot name them.
+#: The types of galaxies. PSF and DUP are never in a pool, so a config cannot name them.
 SourceType = Literal["REX", "EXP", "DEV", "SER"]
 
 Band = Literal["g", "r", "i", "z"]
 
-SplitName = Literal["train", "val", "test"]
-
 #: The order in which the split's fractions are cumulated. It is part of the split rule.
-SPLIT_ORDER: tuple[SplitName, ...] = ("train", "val", "test")
+SPLIT_ORDER: Final = ("train", "val", "test")
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _requires(holds: Callable[[Any], bool], otherwise: str) -> AfterValidator:
+    """Return a validator that refuses a value with the message ``otherwise`` where ``holds`` is false."""
+
+    def check(value: Any) -> Any:
+        if not holds(value):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
+
+
+MaskBit = Annotated[str, _requires(lambda name: name in MASKBITS, f"expected one of {', '.join(MASKBITS)}")]
+
+DecRange = Annotated[
+    tuple[Finite, Finite], _requires(lambda r: r[0] < r[1], "the lower limit must be below the upper one")
+]
+
+FractionRange = Annotated[
+    tuple[Share, Share],
+    _requires(lambda r: r[0] <= r[1], "the lower limit must not be above the upper one"),
+]
 
 
 class _Section(BaseModel):
@@ -44,7 +64,7 @@ class _Section(BaseModel):
 
 
 class SweepsConfig(_Section):
-    """Which releases of the sweeps a run takes."""
+    """The releases of the sweeps that a run accepts."""
 
     releases: tuple[int, ...] = Field(min_length=1)
 
@@ -54,17 +74,9 @@ class SelectionConfig(_Section):
 
     types: tuple[SourceType, ...] = Field(min_length=1)
     mag_z_max: Finite
-    nobs_min: dict[Band, Annotated[int, Field(ge=0)]]
-    dec_range: tuple[Finite, Finite] | None
-    maskbits_excluded: tuple[str, ...]
-
-    @field_validator("maskbits_excluded")
-    @classmethod
-    def _known_bits(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in MASKBITS:
-                raise ValueError(f"{name!r} is not a DR10 mask bit: one of {', '.join(MASKBITS)}")
-        return names
+    nobs_min: dict[Band, Count]
+    dec_range: DecRange | None
+    maskbits_excluded: tuple[MaskBit, ...]
 
     @field_validator("nobs_min")
     @classmethod
@@ -73,16 +85,9 @@ class SelectionConfig(_Section):
             raise ValueError("z: at least 1 is needed, as a source without exposures has no nobs_z bin")
         return value
 
-    @field_validator("dec_range")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and not value[0] < value[1]:
-            raise ValueError("the lower limit must be below the upper one")
-        return value
-
     @property
     def maskbits_value(self) -> int:
-        """The excluded bits as one integer to test MASKBITS with."""
+        """The excluded bits as one integer, for a bitwise AND with MASKBITS."""
         return sum(1 << MASKBITS[name] for name in set(self.maskbits_excluded))
 
 
@@ -100,7 +105,7 @@ class PositivesConfig(_Section):
 
 
 class N1Config(_Section):
-    """Pool N1: what a finder meets when deployed."""
+    """Pool N1: the galaxies that a deployed finder sees."""
 
     types: tuple[SourceType, ...] = Field(min_length=1)
 
@@ -118,12 +123,12 @@ class EdgeOnProxy(_Section):
     """Edge-on disks, which look like arcs."""
 
     types: tuple[SourceType, ...]
-    ellipticity_min: Fraction
+    ellipticity_min: Share
     shape_r_min: NonNegative
 
 
 class BlueClumpy(_Section):
-    """Blue and bright galaxies, whose clumps look like lensed images."""
+    """Blue, bright galaxies, whose clumps look like lensed images."""
 
     g_minus_r_max: Finite
     mag_r_max: Finite
@@ -137,7 +142,7 @@ class LargeGalaxy(_Section):
 
 
 class N2Config(_Section):
-    """Pool N2: hard confusers. The first criterion that holds, in this order, names the category."""
+    """Pool N2: hard confusers. The first criterion that holds, in this order, gives the category."""
 
     ring_proxy: RingProxy
     edge_on_proxy: EdgeOnProxy
@@ -147,14 +152,14 @@ class N2Config(_Section):
     @model_validator(mode="before")
     @classmethod
     def _in_order(cls, value: Any) -> Any:
-        # A file in another order would promise another "first match" than the one that is made.
+        # The order decides which criterion is the first that holds, so a file must not show another one.
         expected = list(cls.model_fields)
         if isinstance(value, dict) and set(value) == set(expected) and list(value) != expected:
             raise ValueError(f"the criteria are tried in the order {', '.join(expected)}: write them so")
         return value
 
 
-#: The confuser categories, in the order in which they are tried.
+#: The confuser categories, in the order in which the criteria are tried.
 CONFUSER_CATEGORIES: tuple[str, ...] = tuple(N2Config.model_fields)
 
 
@@ -166,17 +171,14 @@ class PoolsConfig(_Section):
 
 
 class StrataConfig(_Section):
-    """The (nobs_z, type) bins in which negatives are drawn for positives."""
+    """The bins of nobs_z and type in which negatives are drawn for positives."""
 
     nobs_z_bins: tuple[str, ...] = Field(min_length=1)
-    types: tuple[SourceType, ...] = Field(min_length=1)
-
-    @field_validator("types")
-    @classmethod
-    def _unique(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(types)) != len(types):
-            raise ValueError("a type is named twice")
-        return types
+    types: Annotated[
+        tuple[SourceType, ...],
+        Field(min_length=1),
+        _requires(lambda types: len(set(types)) == len(types), "a type is named twice"),
+    ]
 
     @field_validator("nobs_z_bins")
     @classmethod
@@ -193,7 +195,7 @@ class StrataConfig(_Section):
 
     @property
     def bin_limits(self) -> tuple[tuple[int, int | None], ...]:
-        """Inclusive limits of each bin; None for an open end."""
+        """The inclusive limits of each bin; None for an open end."""
         return tuple(_bin_limits(label) for label in self.nobs_z_bins)
 
 
@@ -209,23 +211,16 @@ class SamplingConfig(_Section):
 
     seed: Seed
     neg_pos_ratio: Annotated[int, Field(ge=1)]
-    n1_n2_ratio: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    n1_n2_ratio: Annotated[tuple[Count, Count], _requires(any, "both parts are 0")]
     backfill: bool
-
-    @field_validator("n1_n2_ratio")
-    @classmethod
-    def _not_both_zero(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if sum(value) == 0:
-            raise ValueError("both parts are 0")
-        return value
 
 
 class SplitFractions(_Section):
     """Fractions of the sky for training, validation and test."""
 
-    train: Fraction
-    val: Fraction
-    test: Fraction
+    train: Share
+    val: Share
+    test: Share
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -237,49 +232,37 @@ class SplitFractions(_Section):
 class SplitConfig(_Section):
     """The split by HEALPix pixel."""
 
-    nside: Literal[32, 64, 128, 256, 512]
+    nside: Annotated[
+        int, _requires(lambda n: n == 128, "the manifest carries healpix_128, so the split needs nside 128")
+    ]
     seed: Seed
     fractions: SplitFractions
 
-    @field_validator("nside")
-    @classmethod
-    def _manifest_column(cls, nside: int) -> int:
-        if nside != 128:
-            raise ValueError("the manifest carries healpix_128, so the split needs nside 128")
-        return nside
-
 
 class GatesConfig(_Section):
-    """What the gates tolerate. A share's tolerance is widened by ``chance_sigmas`` (see ``chance.py``)."""
+    """The tolerances of the gates. ``chance_sigmas`` widens that of a share; see ``tolerance.py``."""
 
     chance_sigmas: Annotated[float, Field(ge=0, le=10)]
-    matched_fraction_min: Fraction
-    n2_fraction_range: tuple[Fraction, Fraction]
-    stratum_shortfall_max: Fraction
+    matched_fraction_min: Share
+    n2_fraction_range: FractionRange
+    stratum_shortfall_max: Share
     n1_n2_tolerance_points: Annotated[float, Field(gt=0, le=100)]
     split_tolerance_points: Annotated[float, Field(gt=0, le=100)]
     split_warning_points: Annotated[float, Field(gt=0, le=100)]
     rows_found_again: Annotated[int, Field(ge=1, le=100_000)]
 
-    @field_validator("n2_fraction_range")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] > value[1]:
-            raise ValueError("the lower limit must not be above the upper one")
-        return value
-
 
 class ExecutionConfig(_Section):
-    """How the work is cut up. Nothing here changes a row of the manifest."""
+    """The sizes of items, mini-tests and files. None of these changes a row of the manifest."""
 
     target_item_bytes: Annotated[int, Field(ge=1 << 20)]
-    tolerated_failures: Annotated[int, Field(ge=0)]
+    tolerated_failures: Count
     mini_test_files: Annotated[int, Field(ge=1)]
     rows_per_manifest_file: Annotated[int, Field(ge=1000)]
 
 
 class Config(_Section):
-    """A whole config file. See ``configs/negative_sampling_v1.yaml``, which comments every key."""
+    """A whole config file. The comments in ``configs/negative_sampling_v1.yaml`` describe every key."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     version: str = Field(pattern=r"^\d{1,4}\.\d{1,4}\.\d{1,4}$")
@@ -295,13 +278,18 @@ class Config(_Section):
     execution: ExecutionConfig
 
     @classmethod
-    def load(cls, uri: str) -> Config:
+    def load(cls, uri: str) -> Self:
         """Read a config file.
 
         Parameters
         ----------
         uri : str
-            A path, or ``s3://bucket/key``.
+            A path, ``s3://bucket/key``, or the name of a shipped config.
+
+        Returns
+        -------
+        Config
+            The validated config.
 
         Raises
         ------
@@ -310,15 +298,30 @@ class Config(_Section):
 
         Examples
         --------
-        >>> from lensneg.schema.resources import CONFIGS
-        >>> Config.load(str(CONFIGS / "negative_sampling_v1.yaml")).sampling.n1_n2_ratio
+        >>> Config.load("negative_sampling_v1").sampling.n1_n2_ratio
         (85, 15)
         """
-        return cls.load_with_text(uri)[0]
+        return cls.load_with_text(config_path(uri))[0]
 
     @classmethod
-    def load_with_text(cls, uri: str) -> tuple[Config, str]:
-        """Read a config file; return the config and its text, which a run keeps."""
+    def load_with_text(cls, uri: str) -> tuple[Self, str]:
+        """Read a config file, and return the config and its text.
+
+        Parameters
+        ----------
+        uri : str
+            A path, or ``s3://bucket/key``.
+
+        Returns
+        -------
+        (Config, str)
+            The config, and the text of the file, which a run keeps.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such file, or it does not fit the schema.
+        """
         try:
             text = storage.read_bytes(storage.normalize(uri)).decode()
         except FileNotFoundError as error:
@@ -333,7 +336,7 @@ class Config(_Section):
         return cls.parse(text, uri), text
 
     @classmethod
-    def parse(cls, text: str, source: str = "config") -> Config:
+    def parse(cls, text: str, source: str = "config") -> Self:
         """Parse and validate the text of a config file.
 
         Parameters
@@ -341,17 +344,33 @@ class Config(_Section):
         text : str
             YAML.
         source : str
-            Where the text comes from; named in errors.
+            The origin of the text, for error messages.
+
+        Returns
+        -------
+        Config
+            The validated config.
 
         Raises
         ------
         ConfigError
-            If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. Every
-            fault is named with its key, its value and what was expected.
+            If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. The message
+            names every fault with its key, its value and what was expected.
         """
         return parse_yaml(cls, text, source, _EXAMPLE)
 
 
 def config_sha256(text: str) -> str:
-    """Return the SHA-256 of a config file's text, as ``sha256sum`` prints it for the file."""
+    """Return the SHA-256 of a config file's text.
+
+    Parameters
+    ----------
+    text : str
+        The text of the file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits, as ``sha256sum`` prints them for the file.
+    """
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,17 +1,12 @@
-"""fan_out.json: the map's numbers, added up."""
-
-from typing import Annotated
+"""The file fan_out.json: the numbers of all map items, added up."""
 
 from pydantic import Field
 
-from lensneg.schema.record import Record
-
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from lensneg.schema.record import Count, Record, Share
 
 
 class PositiveCounts(Record):
-    """What became of the entries of the catalogues of positives."""
+    """How many entries of the catalogues of positives were matched, and how many of these count."""
 
     entries: Count = Field(description="Entries of all catalogues of positives.")
     inside: Count = Field(description="Of these, inside the cells of the sweep files.")
@@ -21,14 +16,14 @@ class PositiveCounts(Record):
         description="Of the matched, those whose source has no stratum: another type, or no exposure in z."
     )
     failing_cuts: Count = Field(
-        description="Of the matched in a stratum, those whose source fails the selection; they count unless "
-        "positives.apply_cuts says otherwise."
+        description="Of the matched in a stratum, those whose source fails the selection. They count unless "
+        "positives.apply_cuts is true."
     )
     sources: Count = Field(description="Positives: distinct sources that count.")
 
 
 class FanOutSummary(Record):
-    """What the map found, added up over its items."""
+    """The results of the map, added up over its items."""
 
     items: Count
     items_done: Count

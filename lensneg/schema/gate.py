@@ -1,7 +1,5 @@
 """Gates: named checks, and the verdict that a Choice state reads."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 from typing import Final, Self
@@ -14,7 +12,7 @@ from lensneg.schema.record import Record
 
 _log = logging.getLogger(__name__)
 
-#: The gates, by number, under the names of their Choice states.
+#: The names of the gates' Choice states, by number.
 GATE_NAMES: Final = {
     1: "Gate1PreSubmission",
     2: "Gate2FanOutComplete",
@@ -22,12 +20,12 @@ GATE_NAMES: Final = {
     4: "Gate4OutputValid",
 }
 
-#: Step Functions cuts a cause at 32,768 characters; what a person reads fits in much less.
+#: Step Functions truncates a cause at 32,768 characters. A reader needs fewer.
 _MAX_CAUSE: Final = 4000
 
 
 class Verdict(Record):
-    """What the state machine carries on of a gate: small, whatever the number of checks."""
+    """The part of a gate that the state machine keeps. It is small for any number of checks."""
 
     gate: str
     passed: bool
@@ -35,13 +33,13 @@ class Verdict(Record):
 
 
 class Judged(Record):
-    """What a state hands on whose checks a Choice state reads."""
+    """The output of a state whose verdict a Choice state reads."""
 
     gate: Verdict
 
 
 class Gate(Record):
-    """gates/gateN.json: a gate's checks. It passes when every critical check does."""
+    """The file gates/gateN.json: a gate's checks. The gate passes when every critical check passes."""
 
     gate: str
     passed: bool
@@ -49,49 +47,91 @@ class Gate(Record):
 
     @model_validator(mode="after")
     def _verdict_follows(self) -> Self:
-        if self.passed == bool(self.failed):
+        if self.passed != all_passed(self.checks):
             raise ValueError("passed does not follow from the checks")
         return self
 
     @classmethod
-    def of(cls, number: int, checks: Iterable[Check]) -> Gate:
-        """Make the gate of a number from its checks."""
+    def of(cls, number: int, checks: Iterable[Check]) -> Self:
+        """Make a gate from its checks, and log these.
+
+        Parameters
+        ----------
+        number : int
+            The number of the gate, 1 to 4.
+        checks : iterable of Check
+            All checks of the gate.
+
+        Returns
+        -------
+        Gate
+            The gate with its verdict.
+        """
         checks = tuple(checks)
         for check in checks:
             level = logging.DEBUG if check.passed else logging.WARNING
             _log.log(level, "%s %s", check.verdict, check.sentence)
-        return cls(gate=GATE_NAMES[number], passed=not _failed(checks), checks=checks)
+        return cls(gate=GATE_NAMES[number], passed=all_passed(checks), checks=checks)
 
     @property
     def failed(self) -> list[Check]:
         """The critical checks that did not pass."""
-        return _failed(self.checks)
+        return [check for check in self.checks if check.critical and not check.passed]
 
     @property
     def verdict(self) -> Verdict:
-        """What the state machine carries on."""
+        """The part that the state machine keeps."""
         cause = "; ".join(check.sentence for check in self.failed)
         if len(cause) > _MAX_CAUSE:
             cause = cause[: _MAX_CAUSE - 1] + "…"
         return Verdict(gate=self.gate, passed=self.passed, cause=cause)
 
     def judged(self, uri: str) -> Judged:
-        """Write the gate to its file, and return its verdict as a state hands it on."""
+        """Write the gate to its file, and return the output of its state.
+
+        Parameters
+        ----------
+        uri : str
+            The file.
+
+        Returns
+        -------
+        Judged
+            The verdict.
+        """
         self.write(uri)
         return Judged(gate=self.verdict)
 
 
-def _failed(checks: Iterable[Check]) -> list[Check]:
-    return [check for check in checks if check.critical and not check.passed]
-
-
 def all_passed(checks: Iterable[Check]) -> bool:
-    """Return whether no critical check failed."""
-    return not _failed(checks)
+    """Return whether no critical check failed.
+
+    Parameters
+    ----------
+    checks : iterable of Check
+        The checks of a gate, or some of them.
+
+    Returns
+    -------
+    bool
+        True also where only checks that are not critical failed.
+    """
+    return all(check.passed or not check.critical for check in checks)
 
 
 def read_gates(files: RunFiles) -> list[Gate]:
-    """Return the gates that a run has reached, in order."""
+    """Return the gates that a run has reached.
+
+    Parameters
+    ----------
+    files : RunFiles
+        The run.
+
+    Returns
+    -------
+    list of Gate
+        In order.
+    """
     gates = []
     for number in GATE_NAMES:
         gate = Gate.read_if_there(files.gate(number))

@@ -1,17 +1,17 @@
-"""Map items: rows of sweep files to work on, and what became of them."""
+"""Map items: the rows of a sweep file that one task filters, and its results."""
 
 from pydantic import TypeAdapter, ValidationError
 
 from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.schema.pool import RowGroup
-from lensneg.schema.record import Record, faults_of
+from lensneg.schema.record import Record, damage_of
 
 
 class Item(Record):
     """A map item: some rows of a sweep file.
 
-    ``size`` and ``etag`` are those of the file when the run was planned; ``n_bytes`` is what the item reads.
+    ``size`` and ``etag`` are those of the file when the run was planned. ``n_bytes`` is what the item reads.
     """
 
     id: str
@@ -29,26 +29,40 @@ _ITEMS = TypeAdapter(list[Item])
 def read_items(uri: str) -> list[Item]:
     """Read items.json.
 
+    Parameters
+    ----------
+    uri : str
+        The file.
+
+    Returns
+    -------
+    list of Item
+        The items of a run.
+
     Raises
     ------
     RunStateError
-        If it is missing, truncated, or not what lensneg of this version writes.
+        If it is missing, truncated, or not written by this version of lensneg.
     """
     try:
         return _ITEMS.validate_json(storage.read_bytes(uri))
     except FileNotFoundError as error:
         raise RunStateError("missing", where=uri, remedy="PlanFanOut writes it, so start there") from error
     except ValidationError as error:
-        raise RunStateError(
-            f"damaged, or of another version of lensneg: {faults_of(error)[0]}",
-            where=uri,
-            remedy=Item.damaged_remedy,
-        ) from error
+        raise RunStateError(damage_of(error), where=uri, remedy=Item.damaged_remedy) from error
 
 
 def write_items(uri: str, items: list[Item]) -> None:
-    """Write items.json, which Step Functions reads as it is."""
-    storage.write_json(uri, _ITEMS.dump_python(items, mode="json"))
+    """Write items.json, which Step Functions reads.
+
+    Parameters
+    ----------
+    uri : str
+        The file.
+    items : list of Item
+        The items of a run.
+    """
+    storage.write_json(uri, [item.as_json() for item in items])
 
 
 class StratumCount(Record):
@@ -61,7 +75,7 @@ class StratumCount(Record):
 
 
 class ItemStats(Record):
-    """stats/<item>.json: what became of an item's rows, and of which code and config it is the work."""
+    """The file stats/<item>.json: what an item's rows became, and the code and config that filtered them."""
 
     item: Item
     config_sha256: str
@@ -80,7 +94,7 @@ class ItemStats(Record):
 
 
 class ItemError(Record):
-    """errors/<item>.json: why an item is not done, as its task said."""
+    """The file errors/<item>.json: the error of an item that is not done."""
 
     item: str
     message: str

@@ -1,13 +1,21 @@
-"""Where a run's files are."""
+"""The layout of a run's files."""
 
-from __future__ import annotations
+from typing import Self
 
 from lensneg import storage
 from lensneg.errors import RunStateError
 
 
 class RunFiles:
-    """The layout of a run's files. ``docs/architecture.md`` shows it as a tree."""
+    """The URIs of a run's files. ``docs/architecture.md`` shows them as a table.
+
+    Parameters
+    ----------
+    out : str
+        The output folder, which holds all runs.
+    run_id : str
+        The run.
+    """
 
     def __init__(self, out: str, run_id: str) -> None:
         self.out, self.run_id = out, run_id
@@ -37,50 +45,165 @@ class RunFiles:
         self.latest = storage.join(out, "latest.json")
 
     @classmethod
-    def of_root(cls, root: str) -> RunFiles:
-        """Return the layout of the run whose folder is ``root``."""
+    def of_root(cls, root: str) -> Self:
+        """Return the layout of a run from its folder.
+
+        Parameters
+        ----------
+        root : str
+            ``<out>/runs/<run_id>``.
+
+        Returns
+        -------
+        RunFiles
+            The layout.
+
+        Raises
+        ------
+        RunStateError
+            If ``root`` is not of that form.
+        """
         out, _, run_id = root.rpartition("/runs/")
         if not out or not run_id:
             raise RunStateError("expected …/runs/<run_id>", where=root)
         return cls(out, run_id)
 
     def pool(self, item_id: str) -> str:
-        """Return where an item's survivors are."""
+        """Return the file of an item's sources in the pool.
+
+        Parameters
+        ----------
+        item_id : str
+            The map item.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
         return storage.join(self.pool_folder, f"{item_id}.parquet")
 
     def positives(self, item_id: str) -> str:
-        """Return where an item's candidate matches are."""
+        """Return the file of an item's candidate matches.
+
+        Parameters
+        ----------
+        item_id : str
+            The map item.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
         return storage.join(self.positives_folder, f"{item_id}.parquet")
 
     def stats(self, item_id: str) -> str:
-        """Return an item's commit mark."""
+        """Return the file of an item's results, which is written last and marks the item as done.
+
+        Parameters
+        ----------
+        item_id : str
+            The map item.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
         return storage.join(self.stats_folder, f"{item_id}.json")
 
     def error(self, item_id: str) -> str:
-        """Return where an item that failed says why."""
+        """Return the file of a failed item's error.
+
+        Parameters
+        ----------
+        item_id : str
+            The map item.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
         return storage.join(self.errors_folder, f"{item_id}.json")
 
     def sample_part(self, part: str, number: int) -> str:
-        """Return where a file of the sample's ``negatives`` or ``positives`` is."""
+        """Return a file of the sample.
+
+        Parameters
+        ----------
+        part : str
+            ``negatives`` or ``positives``.
+        number : int
+            The number of the file, from 0.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
         return storage.join(self.sample_folder, part, f"part-{number:05d}.parquet")
 
     def sample_parts(self, part: str) -> list[str]:
-        """Return the sample's files of ``negatives`` or ``positives``, in order."""
-        folder = storage.join(self.sample_folder, part)
-        try:
-            listed = storage.list_files(folder)
-        except FileNotFoundError:
-            return []
+        """Return the existing files of the sample.
+
+        Parameters
+        ----------
+        part : str
+            ``negatives`` or ``positives``.
+
+        Returns
+        -------
+        list of str
+            Their URIs, in order.
+        """
+        listed = storage.list_files(storage.join(self.sample_folder, part), missing_ok=True)
         return [info.uri for info in listed if info.uri.endswith(".parquet")]
 
     def gate(self, number: int) -> str:
-        """Return where a gate's checks are."""
+        """Return the file of a gate's checks.
+
+        Parameters
+        ----------
+        number : int
+            The number of the gate, 1 to 4.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
         return storage.join(self.root, "gates", f"gate{number}.json")
 
     def config_version(self, name: str, version: str) -> str:
-        """Return where the content that a config's name and version stand for is recorded."""
+        """Return the file that records the content of a published config.
+
+        Parameters
+        ----------
+        name, version : str
+            The name and the version in the config.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
         return storage.join(self.out, "configs", f"{name}-{version}.json")
 
     def mini_test(self, config_sha256: str, code_version: str) -> str:
-        """Return the record of a passed mini-test of this config and this code."""
+        """Return the file that records a passed mini-test.
+
+        Parameters
+        ----------
+        config_sha256 : str
+            The SHA-256 of the config.
+        code_version : str
+            The version of the code.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
         return storage.join(self.out, "minitests", f"{config_sha256}-{code_version}.json")

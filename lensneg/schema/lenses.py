@@ -1,9 +1,7 @@
-"""lenses.parquet: the positions of all lens catalogues of a run."""
-
-from __future__ import annotations
+"""The file lenses.parquet: the positions of all lens catalogues of a run."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +10,7 @@ import pyarrow as pa
 from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.tables import read_table, write_table
 
-_SCHEMA: Final = pa.schema(
+LENSES_SCHEMA: Final = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),
         pa.field("ra", pa.float64(), nullable=False),
@@ -25,17 +23,18 @@ _SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True)
 class Lenses:
-    """The positions of all catalogues of a run: what negatives keep clear of, and the positives.
+    """The positions of all catalogues of a run: the positives, and what else negatives keep a distance from.
 
     Attributes
     ----------
     ra, dec : ndarray of float64, shape (n,)
-        Degrees.
+        Degrees, ICRS.
     is_positive : ndarray of bool, shape (n,)
         Whether the catalogue is one of positives.
     names : list of str, length n
+        The names of the entries.
     catalog : ndarray of int32, shape (n,)
-        Which of the run's catalogues each is of.
+        Index of the entry's catalogue among the catalogues of the run.
     """
 
     ra: FloatArray
@@ -48,15 +47,27 @@ class Lenses:
         return len(self.ra)
 
     @classmethod
-    def read(cls, uri: str) -> Lenses:
-        """Read the positions that PlanFanOut wrote.
+    def read(cls, uri: str) -> Self:
+        """Read the positions from the file that PlanFanOut wrote.
+
+        Parameters
+        ----------
+        uri : str
+            The file.
+
+        Returns
+        -------
+        Lenses
+            The positions, in the order of the file.
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         RunStateError
             If the file is truncated, or has other columns.
         """
-        table = read_table(uri, _SCHEMA)
+        table = read_table(uri, LENSES_SCHEMA)
         return cls(
             table["ra"].to_numpy(),
             table["dec"].to_numpy(),
@@ -66,6 +77,12 @@ class Lenses:
         )
 
     def write(self, uri: str) -> None:
-        """Write the positions to their file."""
+        """Write the positions to a file.
+
+        Parameters
+        ----------
+        uri : str
+            The file.
+        """
         columns = [self.names, self.ra, self.dec, self.is_positive, self.catalog]
-        write_table(uri, pa.table(columns, schema=_SCHEMA))
+        write_table(uri, pa.table(columns, schema=LENSES_SCHEMA))

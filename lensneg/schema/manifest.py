@@ -1,29 +1,27 @@
-"""manifest.json, and the published manifest that it describes."""
-
-from __future__ import annotations
+"""Published manifests, and the file manifest.json that describes one."""
 
 import hashlib
 import json
 from collections.abc import Collection, Iterator
 from functools import cached_property
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
-from lensneg.schema.config import Config
+from lensneg.schema.config import SPLIT_ORDER, Config
 from lensneg.schema.publication import Latest
 from lensneg.schema.quotas import StratumQuota
-from lensneg.schema.record import Record
+from lensneg.schema.record import Count, Record
 from lensneg.schema.run import RunRecord
 
-#: The file that a published manifest is known by.
+#: The name of the file that describes a published manifest.
 MANIFEST_NAME: Final = "manifest.json"
 
 Part = Literal["negatives", "positives"]
@@ -32,7 +30,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class PartFile(Record):
-    """A Parquet file of a manifest; ``name`` is its path below the folder that lists it."""
+    """A Parquet file of a manifest. ``name`` is its path below the manifest's folder or the part's folder."""
 
     name: Annotated[str, Field(pattern=r"^((negatives|positives)/)?[A-Za-z0-9_][A-Za-z0-9_.=-]*$")]
     rows: int
@@ -48,31 +46,31 @@ class ManifestPart(Record):
 
     @property
     def rows(self) -> int:
-        """Rows of all files."""
+        """The number of rows in all files."""
         return sum(file.rows for file in self.files)
 
 
 class Parts(Record):
-    """audited.json: of which bytes an audit was made."""
+    """The file audited.json: the files that an audit checked."""
 
     negatives: ManifestPart
     positives: ManifestPart
 
     def part(self, part: Part) -> ManifestPart:
-        """Return the files of a part."""
+        """Return the files of ``negatives`` or ``positives``, and the hash of their rows."""
         found: ManifestPart = getattr(self, part)
         return found
 
 
 class RowCounts(Record):
-    """Rows of the two tables."""
+    """The numbers of rows of the two tables."""
 
-    negatives: Annotated[int, Field(ge=0)]
-    positives: Annotated[int, Field(ge=0)]
+    negatives: Count
+    positives: Count
 
     @property
     def total(self) -> int:
-        """Rows of both."""
+        """The number of rows of both."""
         return self.negatives + self.positives
 
 
@@ -80,14 +78,15 @@ class ColumnRecord(Record):
     """A column of the manifest, as manifest.json describes it."""
 
     name: str
-    type: str
+    #: The name of the Arrow type.
+    type: Annotated[str, BeforeValidator(str)]
     unit: str
     nullable: bool
     description: str
 
 
 class ManifestRecord(Parts):
-    """manifest.json: all that is needed to read a manifest, to audit it, and to make it again."""
+    """The file manifest.json: everything that is needed to read, audit and reproduce a manifest."""
 
     damaged_remedy: ClassVar[str] = "fetch it again, or use the version of lensneg that it names"
 
@@ -99,23 +98,29 @@ class ManifestRecord(Parts):
     run: RunRecord
 
     @classmethod
-    def of(cls, run: RunRecord, parts: Parts, strata: tuple[StratumQuota, ...]) -> ManifestRecord:
-        """Describe a manifest whose files are known."""
+    def of(cls, run: RunRecord, parts: Parts, strata: tuple[StratumQuota, ...]) -> Self:
+        """Describe a manifest whose files are written.
+
+        Parameters
+        ----------
+        run : RunRecord
+            The run that made the manifest.
+        parts : Parts
+            The manifest's files.
+        strata : tuple of StratumQuota
+            The strata that were drawn.
+
+        Returns
+        -------
+        ManifestRecord
+            The description.
+        """
         return cls(
             run_id=run.run_id,
             rows=RowCounts(negatives=parts.negatives.rows, positives=parts.positives.rows),
             negatives=parts.negatives,
             positives=parts.positives,
-            columns=tuple(
-                ColumnRecord(
-                    name=c.name,
-                    type=str(c.type),
-                    unit=c.unit,
-                    nullable=c.nullable,
-                    description=c.description,
-                )
-                for c in COLUMNS
-            ),
+            columns=tuple(ColumnRecord.model_validate(c, from_attributes=True) for c in COLUMNS),
             content_excludes=RUN_COLUMNS,
             strata=strata,
             run=run,
@@ -126,9 +131,14 @@ _WHAT_TO_GIVE: Final = "give an output folder, a run, a manifest's folder or its
 
 
 class Manifest:
-    """A published manifest.
+    """A published manifest; :meth:`open` opens one.
 
-    Open one with :meth:`open`.
+    Parameters
+    ----------
+    uri : str
+        Its manifest.json.
+    record : ManifestRecord
+        The content of manifest.json.
 
     Examples
     --------
@@ -149,7 +159,7 @@ class Manifest:
         return f"Manifest({self.uri!r}: {counts.negatives:,} negatives, {counts.positives:,} positives)"
 
     @classmethod
-    def open(cls, uri: str) -> Manifest:
+    def open(cls, uri: str) -> Self:
         """Open a published manifest.
 
         Parameters
@@ -157,6 +167,11 @@ class Manifest:
         uri : str
             An output folder (its latest manifest is opened), a run's folder, a manifest's folder, or one of
             their files latest.json, run.json and manifest.json; a path, or ``s3://``.
+
+        Returns
+        -------
+        Manifest
+            The manifest. Its files are read when they are needed.
 
         Raises
         ------
@@ -173,27 +188,35 @@ class Manifest:
 
     @property
     def run_id(self) -> str:
-        """The run that made the manifest."""
+        """The id of the run that made the manifest."""
         return self.record.run_id
 
     @cached_property
     def config(self) -> Config:
-        """The config that the manifest was made with."""
+        """The config of the run."""
         return self.record.run.parsed_config()
 
     @property
     def counts(self) -> RowCounts:
-        """Rows of negatives and positives."""
+        """The numbers of negatives and positives."""
         return self.record.rows
 
     def files(self, part: Part) -> list[str]:
-        """Return the URIs of a part's Parquet files, in order."""
+        """Return the URIs of the files of ``negatives`` or ``positives``, in the order of the rows."""
         return [storage.join(self.folder, file.name) for file in self.record.part(part).files]
 
     def dataset(self, part: Part) -> ds.Dataset:
-        """Return the rows of ``negatives`` or ``positives`` as an Arrow dataset, which reads when asked.
+        """Return the rows of a part as an Arrow dataset of the files that manifest.json lists.
 
-        The files are those that manifest.json lists, and no others that may lie beside them.
+        Parameters
+        ----------
+        part : str
+            ``negatives`` or ``positives``.
+
+        Returns
+        -------
+        pyarrow.dataset.Dataset
+            Reads the rows when they are needed.
 
         Raises
         ------
@@ -204,14 +227,13 @@ class Manifest:
         fragments = []
         for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
             try:
-                stream = storage.open_file(uri, file.bytes)
+                fragments.append(form.make_fragment(_open_for_arrow(uri, file.bytes)))
             except FileNotFoundError as error:
                 raise _missing(uri) from error
-            fragments.append(form.make_fragment(pa.PythonFile(stream, mode="r")))
         return ds.FileSystemDataset(fragments, MANIFEST_SCHEMA, form)
 
     def negatives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> ds.Scanner:
-        """Return the negatives, of one split or of all.
+        """Return the negatives of one split or of all.
 
         Parameters
         ----------
@@ -223,7 +245,7 @@ class Manifest:
         Returns
         -------
         pyarrow.dataset.Scanner
-            ``to_table()`` reads it whole, ``to_reader()`` in batches; DuckDB queries it by its name.
+            ``to_table()`` reads it whole, ``to_reader()`` in batches. DuckDB can query it by its name.
 
         Raises
         ------
@@ -233,37 +255,68 @@ class Manifest:
         return self._scan("negatives", split, columns)
 
     def positives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> ds.Scanner:
-        """Return the positives, as :meth:`negatives` does."""
+        """Return the positives of one split or of all.
+
+        Parameters
+        ----------
+        split : str, optional
+            ``train``, ``val`` or ``test``.
+        columns : collection of str, optional
+            All by default.
+
+        Returns
+        -------
+        pyarrow.dataset.Scanner
+            See :meth:`negatives`.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, or there is no such split or column.
+        """
         return self._scan("positives", split, columns)
 
     def _scan(self, part: Part, split: str | None, columns: Collection[str] | None) -> ds.Scanner:
-        for kind, name, known in (
-            (
-                "split",
-                [split] if split is not None else [],
-                list(type(self.config.split.fractions).model_fields),
-            ),
-            ("column", list(columns or ()), MANIFEST_SCHEMA.names),
-        ):
-            unknown = [one for one in name if one not in known]
-            if unknown:
-                raise InputError(f"no {kind} {unknown[0]!r}; there are {', '.join(known)}", where=self.uri)
+        asked = [("split", split, SPLIT_ORDER)] if split is not None else []
+        asked += [("column", name, MANIFEST_SCHEMA.names) for name in columns or ()]
+        for kind, name, known in asked:
+            if name not in known:
+                raise InputError(f"no {kind} {name!r}; there are {', '.join(known)}", where=self.uri)
         chosen = None if split is None else ds.field("split") == split
         return self.dataset(part).scanner(columns=list(columns) if columns else None, filter=chosen)
 
     def table(self, part: Part) -> pa.Table:
-        """Return all rows of a part, with units and descriptions in the fields' metadata.
+        """Return all rows of a part.
+
+        Parameters
+        ----------
+        part : str
+            ``negatives`` or ``positives``.
+
+        Returns
+        -------
+        pyarrow.Table
+            With units and descriptions in the metadata of its fields.
 
         Raises
         ------
         InputError
             If a file is missing, or has other bytes than were published.
         """
-        tables = [table for _, table in self._verified(part)]
-        return pa.concat_tables([MANIFEST_SCHEMA.empty_table(), *(t.cast(MANIFEST_SCHEMA) for t in tables)])
+        tables = [MANIFEST_SCHEMA.empty_table()]
+        for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
+            try:
+                data = storage.read_bytes(uri)
+            except FileNotFoundError as error:
+                raise _missing(uri) from error
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                what = "its SHA-256 is not the manifest's: it was changed"
+                raise InputError(what, where=uri, remedy="copy it again")
+            tables.append(pq.ParquetFile(pa.BufferReader(data)).read().cast(MANIFEST_SCHEMA))
+        return pa.concat_tables(tables)
 
     def verify(self) -> None:
-        """Compare the files with what manifest.json says of them: bytes, SHA-256, rows and content.
+        """Compare the SHA-256 of the files, and the hash of their rows, with manifest.json.
 
         Raises
         ------
@@ -272,23 +325,20 @@ class Manifest:
         """
         for part in PARTS:
             if content_sha256(self.table(part)) != self.record.part(part).content_sha256:
-                raise InputError(
-                    f"the rows of {part} are not those of its content_sha256",
-                    where=self.uri,
-                    remedy="copy it again",
-                )
+                what = f"the rows of {part} are not those of its content_sha256"
+                raise InputError(what, where=self.uri, remedy="copy it again")
 
-    def _verified(self, part: Part) -> Iterator[tuple[str, pa.Table]]:
-        for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
-            try:
-                data = storage.read_bytes(uri)
-            except FileNotFoundError as error:
-                raise _missing(uri) from error
-            if hashlib.sha256(data).hexdigest() != file.sha256:
-                raise InputError(
-                    "its SHA-256 is not the manifest's: it was changed", where=uri, remedy="copy it again"
-                )
-            yield uri, pq.ParquetFile(pa.BufferReader(data)).read()
+
+def _open_for_arrow(uri: str, size: int) -> pa.NativeFile:
+    """Open a file for Arrow's threads.
+
+    They may still hold what they have read when the interpreter ends. If it is Python's, the process aborts.
+    """
+    stream = storage.open_file(uri, size)
+    if storage.is_s3(uri):
+        return pa.PythonFile(stream, mode="r")
+    with stream:  # which was opened, so it is there and a file
+        return pa.OSFile(uri)
 
 
 def _missing(uri: str) -> InputError:
@@ -296,7 +346,7 @@ def _missing(uri: str) -> InputError:
 
 
 def _candidates(uri: str) -> Iterator[str]:
-    """Yield where the manifest.json of what a person named may be."""
+    """Yield the possible URIs of the manifest.json of what a user named."""
     folder, _, name = uri.rpartition("/")
     if name in ("latest.json", "run.json"):
         uri = folder
@@ -311,12 +361,12 @@ def _candidates(uri: str) -> Iterator[str]:
         latest = Latest.read(storage.join(uri, "latest.json"), InputError)
     except FileNotFoundError:
         return
-    # The folder may have been moved or copied, so what latest.json says of its place does not count.
+    # The folder may have been moved or copied, so the URI in latest.json may be wrong.
     yield storage.join(uri, "manifests", latest.run_id, MANIFEST_NAME)
 
 
 def _why_none(uri: str) -> str:
-    """Return why there is no manifest at what a person named."""
+    """Return the reason why there is no manifest where a user named one."""
     run = None
     if not uri.endswith(".json") or uri.endswith("/run.json"):
         run = RunRecord.read_if_there(storage.join(uri.removesuffix("/run.json"), "run.json"))
@@ -327,10 +377,10 @@ def _why_none(uri: str) -> str:
 
 
 def content_sha256(table: pa.Table) -> str:
-    """Return a hash of a manifest's rows that two runs of the same inputs share.
+    """Return a hash of a manifest's rows, which is the same for two runs of the same inputs.
 
-    It covers every column but those that name the run (``RUN_COLUMNS``), in the order of the rows, and
-    depends on neither the files' layout nor their compression.
+    The hash covers every column except those that identify the run (``RUN_COLUMNS``), in the order of the
+    rows. It does not depend on the layout of the files or on their compression.
 
     Parameters
     ----------

@@ -1,12 +1,13 @@
-"""The layout of pool files, which makes the draw's cost follow the sample.
+"""Pool files, and the order of their rows, which makes the draw's cost proportional to the sample.
 
-A draw takes the rows of lowest priority, so a file's rows are put into *tiers* of priority: the lowest
+A draw takes the rows of lowest priority, so a file's rows are ordered by *tiers* of priority: the lowest
 1/2^k of all priorities first, then up to 1/2^(k-1), and so on. Each tier is a row group. Parquet's
-statistics then let a reader skip every tier above the draw's thresholds, whatever the stratum. Within a
-tier rows stand by stratum and pool, then priority.
+statistics then let a reader skip every tier above the draw's thresholds, for any stratum. Within a tier, rows
+are ordered by stratum and pool, then by priority.
 """
 
 import io
+import itertools
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,38 +19,49 @@ from lensneg import storage
 from lensneg.schema.columns import MAY_BE_NULL, REPETITIVE
 from lensneg.schema.record import Record
 
-#: A tier is not made smaller than this: opening a row group costs as much as reading some rows.
+#: The lowest tier has at least as many rows on average, because each row group takes time to open.
 _SMALLEST_TIER: Final = 1_000
 
 _LARGEST_ROW_GROUP: Final = 128_000
 
-#: Rows that the writer encodes at once. By its default, 1,024, a quarter of its time is spent between them.
+#: Rows that the writer encodes at once. With its default of 1,024 it spends a quarter of its time in between.
 _ENCODED_AT_ONCE: Final = 1 << 16
 
-#: Whole numbers that are near each other: differences take as few bytes as zstd leaves, and no time. The
-#: other columns are floats, which hardly shrink, and dictionaries, which are short: no codec pays for them.
+#: Integers that are close to each other. Their differences are as short as zstd would make them, and faster.
+#: The other columns are floats, which hardly shrink, and dictionaries, which are short. So the files have no
+#: codec.
 _DELTAS: Final = ("objid", "row_index", "targetid")
 
-#: The columns by which the draw selects. Statistics of others would never be read.
+#: The columns by which the draw selects. No reader uses the statistics of others.
 _STATISTICS: Final = ("nobs_z_bin", "type_bin", "pool", "sampling_priority")
 
 
 class RowGroup(Record):
-    """A row group of a pool file: its rows, and the lowest priority among them."""
+    """A row group of a pool file: the number of its rows, and the lowest priority among them."""
 
     rows: int
     priority_min: int
 
 
 class PoolFile(NamedTuple):
-    """A pool file as written."""
+    """The size of a written pool file, and its row groups."""
 
     bytes: int
     row_groups: tuple[RowGroup, ...]
 
 
 def priority_tiers(priority: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the tier of each row: 0 holds the lowest priorities.
+    """Return the tier of each row.
+
+    Parameters
+    ----------
+    priority : ndarray of int64, shape (n,)
+        The sampling priorities.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        The tiers; 0 holds the lowest priorities.
 
     Examples
     --------
@@ -59,18 +71,16 @@ def priority_tiers(priority: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     >>> priority_tiers(np.array([low, high])).max().item()
     0
     """
-    steps = 0
-    while len(priority) >> (steps + 1) >= _SMALLEST_TIER:
-        steps += 1
+    halvings = max(0, (len(priority) // _SMALLEST_TIER).bit_length() - 1)
     share = _share_below(priority)
     tier = np.zeros(len(priority), dtype=np.int8)
-    for step in range(1, steps + 1):
-        tier += share >= np.uint64(1 << (64 - step))
+    for halving in range(1, halvings + 1):
+        tier += share >= np.uint64(1 << (64 - halving))
     return tier.astype(np.int64)
 
 
 def _share_below(priority: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """Return how many of all 2^64 priorities are below each."""
+    """Return the number of the 2^64 possible priorities that are below each."""
     return priority.view(np.uint64) ^ np.uint64(1 << 63)
 
 
@@ -80,15 +90,21 @@ def pool_order(segment: npt.NDArray[np.int64], priority: npt.NDArray[np.int64]) 
     Parameters
     ----------
     segment : ndarray of int64, shape (n,)
-        A number for each row's stratum and pool.
+        The number of each row's stratum and pool.
     priority : ndarray of int64, shape (n,)
+        The sampling priorities.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Indices of the rows. Equal rows keep their order.
     """
     if len(priority) == 0:
         return np.empty(0, dtype=np.int64)
     tier = priority_tiers(priority)
     place = tier * (np.ptp(segment) + 1) + (segment - segment.min())
-    # Tier and segment, then as much of the priority as 64 bits hold: one sort instead of three. Where that
-    # leaves two rows equal, which a catalogue without doubled sources does not, the slow way decides.
+    # One key of 64 bits holds tier, segment and the leading bits of the priority, so one sort replaces three.
+    # If the keys of two rows are equal, all three are sorted. That happens where sources are doubled.
     bits = np.uint64(int(place.max()).bit_length())
     key = (place.view(np.uint64) << (np.uint64(64) - bits)) | (_share_below(priority) >> bits)
     order = np.argsort(key)
@@ -104,12 +120,14 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
     Parameters
     ----------
     uri : str
+        The file.
     table : pyarrow.Table
         Rows with the columns of ``POOL_SCHEMA``, in :func:`pool_order`.
 
     Returns
     -------
     PoolFile
+        Its size and row groups.
 
     Raises
     ------
@@ -120,24 +138,23 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
     if (np.diff(tier) < 0).any():
         raise ValueError(f"{uri}: the rows are not in the order of a pool file")
     edges = np.searchsorted(tier, np.arange(tier.max(initial=0) + 2))
-    # Not Arrow's own buffer, which as it grows leaves as much memory behind as it holds in the end.
+    # Arrow's own buffer would waste as much memory as it finally holds, because it grows by copies.
     sink = io.BytesIO()
     groups = []
-    names = table.column_names
-    # Where no value can be missing the file need not say so for each.
+    # A column without missing values is declared so. Then the file needs no flag for each value.
     fields = [field.with_nullable(field.nullable and field.name in MAY_BE_NULL) for field in table.schema]
     table = table.cast(pa.schema(fields))
     with pq.ParquetWriter(
         sink,
         table.schema,
         compression="none",
-        use_dictionary=[name for name in names if name in REPETITIVE],
-        column_encoding={name: "DELTA_BINARY_PACKED" for name in names if name in _DELTAS},
+        use_dictionary=REPETITIVE,
+        column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
         write_batch_size=_ENCODED_AT_ONCE,
-        write_statistics=[name for name in names if name in _STATISTICS],
+        write_statistics=_STATISTICS,
         store_schema=False,
     ) as writer:
-        for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        for first, last in itertools.pairwise(edges.tolist()):
             for start in range(first, last, _LARGEST_ROW_GROUP):
                 part = table.slice(start, min(_LARGEST_ROW_GROUP, last - start))
                 writer.write_table(part, row_group_size=_LARGEST_ROW_GROUP)

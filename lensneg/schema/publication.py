@@ -1,4 +1,4 @@
-"""The small files of a publication: what is the latest, which mini-tests passed, what was set aside."""
+"""The small files of a publication: the latest run, passed mini-tests, config versions, quarantined runs."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from lensneg.schema.record import Record
 
 
 class Latest(Record):
-    """latest.json: the run that was published last."""
+    """The file latest.json: the run that was published last."""
 
     run_id: str
     manifest: str
@@ -17,7 +17,7 @@ class Latest(Record):
 
 
 class MiniTestRecord(Record):
-    """minitests/<config>-<code>.json: a mini-test that passed."""
+    """The file minitests/<config>-<code>.json: a mini-test that passed."""
 
     run_id: str
     config_sha256: str
@@ -26,14 +26,14 @@ class MiniTestRecord(Record):
 
 
 class ConfigVersion(Record):
-    """configs/<name>-<version>.json: the content that a config's name and version stand for."""
+    """The file configs/<name>-<version>.json: the content of a config that was published."""
 
     config_sha256: str
     run_id: str
 
 
 class QuarantineRecord(Record):
-    """quarantine.json: why a run was set aside, and where its sample is."""
+    """The file quarantine.json: why a run was not published, and where its sample is."""
 
     run_id: str
     gate: str
@@ -43,5 +43,11 @@ class QuarantineRecord(Record):
 
 
 def utc_now() -> str:
-    """Return the time, UTC, to the second, e.g. ``2026-01-02T03:04:05Z``."""
+    """Return the current time in UTC, to the second.
+
+    Returns
+    -------
+    str
+        For example ``2026-01-02T03:04:05Z``.
+    """
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""quotas.json: what each stratum asks for and takes from each pool, and the pool files to draw it from."""
+"""The file quotas.json: the rows to draw from each stratum and pool, and the pool files to draw them from."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,21 +7,23 @@ from lensneg.schema.record import Record
 
 
 class PoolQuota(Record):
-    """What a stratum takes from one pool.
+    """The rows to draw from one pool of a stratum.
 
     Attributes
     ----------
     pool : str
+        ``N1`` or ``N2``.
     available : int
         Sources in the pool.
     target : int
-        What the ratio of the pools asks for.
+        Rows that the ratio of the pools asks for.
     backfill : int
-        Of ``quota``, how many stand in for rows that the other pool lacks.
+        The part of ``quota`` that replaces rows which the other pool lacks.
     quota : int
         Rows to draw.
     threshold : int
-        A sampling priority at or below which the quota lies, as good as certainly.
+        Upper limit of the sampling priorities to read. With very high probability, at least ``quota`` sources
+        are at or below it.
     """
 
     pool: str
@@ -33,7 +35,7 @@ class PoolQuota(Record):
 
 
 class StratumQuota(Record):
-    """What a stratum asks for and gets. ``reachable`` is false where the cuts leave it empty."""
+    """The target of a stratum, and the rows to draw. ``reachable`` is false where the cuts leave it empty."""
 
     nobs_z_bin: str
     type_bin: str
@@ -45,17 +47,17 @@ class StratumQuota(Record):
 
     @property
     def quota(self) -> int:
-        """Rows to draw from both pools together."""
+        """The number of rows to draw from both pools together."""
         return sum(pool.quota for pool in self.pools)
 
     @property
     def name(self) -> str:
-        """The stratum as people read it, e.g. ``3-5/SER``."""
+        """The stratum as messages show it, e.g. ``3-5/SER``."""
         return f"{self.nobs_z_bin}/{self.type_bin}"
 
 
 class DrawKey(NamedTuple):
-    """A stratum and a pool: what one draw is made from."""
+    """A stratum and a pool, from which one draw is made."""
 
     nobs_z_bin: str
     type_bin: str
@@ -66,7 +68,7 @@ class DrawKey(NamedTuple):
 
 
 class Quotas(Record):
-    """quotas.json: all that the draw needs to know beside the pool itself.
+    """The file quotas.json: everything that the draw needs besides the pool files.
 
     ``row_groups`` gives, for each pool file, the rows of each row group and the lowest priority among them.
     """
@@ -78,7 +80,18 @@ class Quotas(Record):
 
 
 def draws_of(strata: tuple[StratumQuota, ...]) -> Iterator[tuple[DrawKey, PoolQuota]]:
-    """Yield each stratum and pool with what is drawn from it, in the manifest's order."""
+    """Iterate over each pool of each stratum.
+
+    Parameters
+    ----------
+    strata : tuple of StratumQuota
+        The strata, in the manifest's order.
+
+    Yields
+    ------
+    (DrawKey, PoolQuota)
+        The stratum and pool, and what is drawn from it, in the manifest's order.
+    """
     for stratum in strata:
         for pool in stratum.pools:
             yield DrawKey(stratum.nobs_z_bin, stratum.type_bin, pool.pool), pool

@@ -1,25 +1,32 @@
-"""What every JSON file of a run or a manifest has in common: a type that is written and read in one way."""
+"""The base of all types that describe a JSON file, and the messages for what pydantic finds wrong in one."""
 
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lensneg import storage
 from lensneg.errors import LensnegError, RunStateError
 
-#: A damaged file may have a fault in every row: a person needs a few.
-_FAULTS_SHOWN = 3
+Count = Annotated[int, Field(ge=0)]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+#: A time in UTC, to the second.
+Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+
+#: A damaged file may have a fault in every row. A message names the first ones.
+_FAULTS_SHOWN: Final = 3
 
 
 class Record(BaseModel):
-    """Base of the types that stand for a JSON file, or for a part of one.
+    """Base of the types that describe a JSON file, or a part of one.
 
-    A record cannot be changed, and a key that it does not know is an error.
+    A record cannot be changed, and an unknown key is an error.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: What to do about a file that is not what its name promises.
+    #: What to do about a damaged file.
     damaged_remedy: ClassVar[str] = "choose another run id, or remove the run's folder"
 
     @classmethod
@@ -29,22 +36,44 @@ class Record(BaseModel):
         Parameters
         ----------
         uri : str
+            The file.
         error : type
-            What a damaged file raises: ``InputError`` where a person named it.
+            The error that a damaged file raises: ``InputError`` where a person named the file.
+
+        Returns
+        -------
+        Record
+            Of the type that the method is called on.
 
         Raises
         ------
         FileNotFoundError
             If there is no such file.
         RunStateError
-            If the file is truncated, or not what lensneg of this version writes. The message names the file
-            and the first fields that are at fault.
+            If the file is truncated, or is not written by this version of lensneg. The message names the file
+            and its first faulty fields.
         """
         return cls.of_json(storage.read_bytes(uri), uri, error)
 
     @classmethod
     def read_if_there(cls, uri: str) -> Self | None:
-        """Read the record from its file; None if there is no such file."""
+        """Read the record from its file, if there is one.
+
+        Parameters
+        ----------
+        uri : str
+            The file.
+
+        Returns
+        -------
+        Record or None
+            None if there is no such file.
+
+        Raises
+        ------
+        RunStateError
+            If the file is damaged; see :meth:`read`.
+        """
         try:
             return cls.read(uri)
         except FileNotFoundError:
@@ -52,23 +81,70 @@ class Record(BaseModel):
 
     @classmethod
     def of_json(cls, data: bytes | str, where: str, error: type[LensnegError] = RunStateError) -> Self:
-        """Read the record from JSON text; ``where`` names its file in errors."""
+        """Read the record from JSON text.
+
+        Parameters
+        ----------
+        data : bytes or str
+            The JSON text.
+        where : str
+            The file that it is from, for the error message.
+        error : type
+            The error that damaged text raises.
+
+        Returns
+        -------
+        Record
+            Of the type that the method is called on.
+
+        Raises
+        ------
+        RunStateError
+            If the text is damaged; see :meth:`read`.
+        """
         try:
             return cls.model_validate_json(data)
         except ValidationError as fault:
-            raise error(
-                "damaged, or of another version of lensneg: " + "; ".join(faults_of(fault)[:_FAULTS_SHOWN]),
-                where=where,
-                remedy=cls.damaged_remedy,
-            ) from fault
+            raise error(damage_of(fault), where=where, remedy=cls.damaged_remedy) from fault
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as JSON's types."""
+        """Return the record as plain JSON types."""
         return self.model_dump(mode="json")
 
     def write(self, uri: str, *, if_absent: bool = False, durable: bool = True) -> bool:
-        """Write the record to its file; see :func:`lensneg.storage.write_bytes`."""
+        """Write the record to its file; see :func:`lensneg.storage.write_bytes`.
+
+        Parameters
+        ----------
+        uri : str
+            The file.
+        if_absent : bool
+            Leave an existing file as it is.
+        durable : bool
+            Wait until a local file would survive a loss of power.
+
+        Returns
+        -------
+        bool
+            Whether the file was written.
+        """
         return storage.write_json(uri, self.as_json(), if_absent=if_absent, durable=durable)
+
+
+def damage_of(error: ValidationError) -> str:
+    """Return the message for a damaged file.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        The faults of the file.
+
+    Returns
+    -------
+    str
+        The message, with the first faults.
+    """
+    return "damaged, or of another version of lensneg: " + "; ".join(faults_of(error)[:_FAULTS_SHOWN])
 
 
 def faults_of(error: ValidationError, example: str = "") -> list[str]:
@@ -77,13 +153,14 @@ def faults_of(error: ValidationError, example: str = "") -> list[str]:
     Parameters
     ----------
     error : pydantic.ValidationError
+        The faults.
     example : str
-        A file that has every key.
+        A file with every key, which a message about a missing key names.
 
     Returns
     -------
     list of str
-        Each with the key, its value and what was expected.
+        For each fault the key, its value and what was expected.
     """
     return [_describe(fault, example) for fault in error.errors(include_url=False)]
 

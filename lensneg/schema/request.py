@@ -1,25 +1,21 @@
-"""What is asked for: the input of an execution."""
+"""The input of an execution: what a run is asked to do."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+import shlex
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
-from lensneg.schema.record import Record, faults_of
+from lensneg.schema.record import Record, Timestamp, faults_of
 
 Mode = Literal["test", "full", "test-then-full"]
 
 #: A run id is part of URIs, of execution names and of file names.
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 
-#: Times are UTC, to the second.
-TIMESTAMP_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
-
-#: What the state machine itself adds to an execution's input.
+#: Keys that the state machine itself adds to an execution's input.
 _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
 
 
@@ -35,8 +31,8 @@ Catalog = Annotated[CatalogSpec, BeforeValidator(_catalog_spec)]
 class RunRequest(Record):
     """The input of an execution of the state machine.
 
-    A catalogue is written as ``FILE?option=value`` (see :class:`lensneg.schema.catalog_spec.CatalogSpec`).
-    ``started_at`` is given only to repeat an earlier run to the byte; otherwise the clock gives it.
+    A catalogue is written as ``FILE?option=value``; see :class:`lensneg.schema.catalog_spec.CatalogSpec`.
+    ``started_at`` is given only to repeat an earlier run to the byte. Otherwise it is the current time.
     """
 
     run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)]
@@ -47,19 +43,29 @@ class RunRequest(Record):
     exclude: tuple[Catalog, ...] = ()
     out: Uri
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    started_at: Annotated[str, Field(pattern=TIMESTAMP_PATTERN)] | None = None
+    started_at: Timestamp | None = None
 
     @classmethod
-    def of_input(cls, data: Any) -> RunRequest:
+    def of_input(cls, data: Any) -> Self:
         """Read an execution's input.
 
         The nested execution that makes the mini-test of a ``test-then-full`` run gets
         ``{"mini_test_of": <its parent's input>}``.
 
+        Parameters
+        ----------
+        data : dict
+            The input, as JSON types.
+
+        Returns
+        -------
+        RunRequest
+            The request, with absolute paths and URIs.
+
         Raises
         ------
         InputError
-            With every fault: its key, its value and what was expected.
+            If the input is wrong. The message names each fault with its key, its value and what was expected.
         """
         if isinstance(data, dict):
             data = {key: value for key, value in data.items() if key not in _MACHINE_KEYS}
@@ -71,13 +77,54 @@ class RunRequest(Record):
         except ValidationError as error:
             raise InputError("the execution's input is wrong: " + "; ".join(faults_of(error))) from error
 
+    @property
+    def _catalogs(self) -> dict[str, list[str]]:
+        """The catalogues of each role as text."""
+        roles = {"positives": self.positives, "exclude": self.exclude}
+        return {role: [spec.text for spec in specs] for role, specs in roles.items()}
+
     def as_input(self) -> dict[str, Any]:
         """Return the request as an execution's input, without what was not set."""
-        data = self.model_dump(mode="json", exclude_unset=True)
-        catalogs = {"positives": self.positives, "exclude": self.exclude}
-        return data | {role: [spec.text for spec in specs] for role, specs in catalogs.items()}
+        return self.model_dump(mode="json", exclude_unset=True) | self._catalogs
+
+    def command(self, mode: Mode) -> str:
+        """Return the ``lensneg run`` that makes the same run in another mode.
+
+        Parameters
+        ----------
+        mode : str
+            ``test``, ``full`` or ``test-then-full``.
+
+        Returns
+        -------
+        str
+            A command for a shell, without a run id.
+
+        Examples
+        --------
+        >>> request = RunRequest.of_input({"run_id": "a", "mode": "full", "config": "/c.yaml",
+        ...     "sweeps": "/sweeps", "positives": ["/lenses.csv"], "out": "/out"})
+        >>> request.command("test")
+        'lensneg run --mode test --config /c.yaml --sweeps /sweeps --positives /lenses.csv --out /out'
+        """
+        words = ["lensneg", "run", "--mode", mode, "--config", self.config, "--sweeps", self.sweeps]
+        for role, catalogs in self._catalogs.items():
+            for catalog in catalogs:
+                words += [f"--{role}", catalog]
+        return shlex.join([*words, "--out", self.out])
 
 
 def mini_test_id(run_id: str) -> str:
-    """Return the run id of the mini-test that a ``test-then-full`` run makes first."""
+    """Return the run id of the mini-test that a ``test-then-full`` run makes first.
+
+    Parameters
+    ----------
+    run_id : str
+        The full run's id.
+
+    Returns
+    -------
+    str
+        The mini-test's id.
+    """
     return f"{run_id}-test"

@@ -1,4 +1,4 @@
-"""run.json: what a run is made of. Written once, before any item is worked on."""
+"""The file run.json: every input of a run. It is written once, before any item is filtered."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +12,11 @@ from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.record import Record
+from lensneg.schema.request import RunRequest
 
 
 class SweepInput(Record):
-    """A sweep file as the run found it."""
+    """A sweep file as it was when the run was planned."""
 
     uri: str
     size: int
@@ -31,7 +32,7 @@ class SweepInput(Record):
 
     @property
     def info(self) -> storage.FileInfo:
-        """The file as the storage knows it."""
+        """The file with its size and ETag, for a comparison with the file as it is now."""
         return storage.FileInfo(self.uri, self.size, self.etag)
 
 
@@ -39,7 +40,7 @@ Role = Literal["positives", "exclude"]
 
 
 class CatalogInput(Record):
-    """A lens catalogue as the run found it."""
+    """A lens catalogue as it was when the run was planned."""
 
     spec: CatalogSpec
     role: Role
@@ -56,7 +57,7 @@ class CatalogInput(Record):
 
 
 class ConfigInput(Record):
-    """The config, whole, so that a run can be repeated from its record."""
+    """The config with its whole text, so that a run can be repeated from its record."""
 
     uri: str
     sha256: str
@@ -72,7 +73,7 @@ class CodeInput(Record):
 
 
 class RunRecord(Record):
-    """run.json and inventory.json: every input of a run."""
+    """The files run.json and inventory.json: every input of a run."""
 
     run_id: str
     mode: Literal["test", "full"]
@@ -86,12 +87,12 @@ class RunRecord(Record):
 
     @property
     def files(self) -> RunFiles:
-        """Where the run's files are."""
+        """The layout of the run's files."""
         return RunFiles(self.out, self.run_id)
 
     @property
     def columns(self) -> dict[str, str]:
-        """What stands in the manifest's columns that name a run."""
+        """The values of the manifest's columns that identify a run."""
         values = (self.code.pipeline_version, self.code.git_commit, self.started_at)
         return dict(zip(RUN_COLUMNS, values, strict=True))
 
@@ -100,13 +101,36 @@ class RunRecord(Record):
         return Config.parse(self.config.text, self.config.uri)
 
     def specs(self, role: Role) -> list[CatalogSpec]:
-        """Return the catalogues of a role as they were given."""
+        """Return the catalogues of a role as the user named them.
+
+        Parameters
+        ----------
+        role : str
+            ``positives`` or ``exclude``.
+
+        Returns
+        -------
+        list of CatalogSpec
+            In the order in which they were given.
+        """
         return [catalog.spec for catalog in self.catalogs if catalog.role == role]
+
+    def request(self) -> RunRequest:
+        """Return a request for the same run."""
+        return RunRequest(
+            run_id=self.run_id,
+            mode=self.mode,
+            config=self.config.uri,
+            sweeps=storage.common_folder([sweep.uri for sweep in self.sweeps]),
+            positives=tuple(self.specs("positives")),
+            exclude=tuple(self.specs("exclude")),
+            out=self.out,
+        )
 
 
 @dataclass(frozen=True)
 class Run:
-    """A planned run, loaded."""
+    """A planned run, loaded from its files."""
 
     record: RunRecord
     config: Config
@@ -117,14 +141,24 @@ class Run:
 def load_run(root: str) -> Run:
     """Load a planned run: its record, config and lens positions.
 
-    Kept for the next item, as a Lambda function or a worker process meets the same run again and again. A
-    function may outlive a run whose folder was deleted and that was then started anew under the same id, so
-    what is kept is that of the very file that is there.
+    The result is kept for the next item, because a Lambda function or a worker process filters many items of
+    one run. The ETag of run.json is compared each time, because a run's folder may be deleted and the run
+    started anew under the same id while the function lives.
+
+    Parameters
+    ----------
+    root : str
+        The run's folder.
+
+    Returns
+    -------
+    Run
+        The run.
 
     Raises
     ------
     RunStateError
-        If the run was not planned, or a file of the plan is damaged.
+        If the run was not planned, or one of these files is damaged.
     """
     uri = RunFiles.of_root(root).run
     try:

@@ -1,10 +1,10 @@
-"""cost.json: what a run took, beside what the cost model says of a run like it on AWS."""
+"""The file cost.json: what a run took, and what the cost model estimates for the same run on AWS."""
 
 from lensneg.schema.record import Record
 
 
 class MapCost(Record):
-    """What the map took; the rates are those of one task, null where nothing was read."""
+    """What the map took. The rates are those of one task, and null where nothing was read."""
 
     items: int
     task_seconds: float
@@ -16,7 +16,7 @@ class MapCost(Record):
 
 
 class DrawCost(Record):
-    """What the Spark job took, in all and by step."""
+    """What the Spark job took, in total and by step."""
 
     seconds: float
     steps: dict[str, float]
@@ -26,7 +26,7 @@ class DrawCost(Record):
 
 
 class Billed(Record):
-    """What EMR Serverless billed, as far as it says so."""
+    """What EMR Serverless billed. A value is null where the service does not report it."""
 
     vcpu_hours: float | None
     memory_gb_hours: float | None
@@ -34,7 +34,7 @@ class Billed(Record):
 
 
 class EstimatedPart(Record):
-    """A part of the estimate; ``seconds`` is what it adds to the wall time."""
+    """A part of the estimate. ``seconds`` is its share of the wall time."""
 
     name: str
     usd: float
@@ -42,7 +42,7 @@ class EstimatedPart(Record):
 
 
 class EstimatedRun(Record):
-    """The model's dollars and seconds for the same files on AWS."""
+    """The cost model's dollars and seconds for the same files on AWS."""
 
     concurrency: int
     memory_mb: int
@@ -56,19 +56,20 @@ class EstimatedRun(Record):
 
 
 class RunCost(Record):
-    """cost.json.
+    """The file cost.json.
 
     Attributes
     ----------
     map : MapCost
+        What the map took.
     draw : DrawCost or None
-        None where the run did not get so far.
+        None if the run did not reach the draw.
     billed : Billed or None
         None on one machine.
     estimate : EstimatedRun or None
-        None, with ``estimate_missing`` saying why, where the model has no rates or prices.
+        None if the model has no rates or prices; ``estimate_missing`` then gives the reason.
     map_usd : float or None
-        The measured seconds of the map at the model's memory and price.
+        The price of the map's measured seconds, with the memory and the prices of the estimate.
     """
 
     map: MapCost

@@ -1,6 +1,7 @@
-"""sample/summary.json: what the Spark job says of its work; job.json: how the job run ended."""
+"""The files of the Spark job: sample/summary.json, its results, and job.json, how its job run ended."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 from lensneg.errors import RunStateError
@@ -10,7 +11,7 @@ from lensneg.schema.record import Record
 
 
 class DrawnRows(Record):
-    """What was drawn from a stratum and pool: ``rows`` sources, up to ``last_priority``."""
+    """The sources drawn from a stratum and pool: their number, and the highest priority among them."""
 
     nobs_z_bin: str
     type_bin: str
@@ -25,19 +26,22 @@ class DrawnRows(Record):
 
 
 class SampleSummary(Record):
-    """What the Spark job drew, and what it took.
+    """The file sample/summary.json: what the Spark job drew, and the time that it took.
 
     Attributes
     ----------
+    rows : tuple of DrawnRows
+        By stratum and pool.
     negatives : int
         Rows drawn.
     candidates : int
         Rows of the pool below the thresholds.
     duplicate_targetids : int
         Rows of the pool that repeat a TARGETID.
-    row_groups_read, row_groups_total : int
-    widened : tuple
-        Strata and pools whose threshold proved too low.
+    row_groups_read, row_groups_total : int or None
+        Row groups of the pool files.
+    widened : tuple of DrawKey
+        Strata and pools whose threshold was too low.
     seconds : dict of str to float
         By step.
     """
@@ -55,24 +59,32 @@ class SampleSummary(Record):
 
     @property
     def drawn(self) -> dict[DrawKey, DrawnRows]:
-        """What was drawn, by stratum and pool."""
+        """The sources drawn, by stratum and pool."""
         return {entry.key: entry for entry in self.rows}
 
 
 def read_sample_summary(files: RunFiles) -> SampleSummary | None:
-    """Return what the job says of its work; None if it did not come so far.
+    """Return the summary of the Spark job.
 
-    A job that was killed may leave a summary half written: on a local disk Spark does not write a file in
-    one piece.
+    On a local disk Spark does not write a file in one piece, so a job that was killed may leave a part of it.
+
+    Parameters
+    ----------
+    files : RunFiles
+        The run.
+
+    Returns
+    -------
+    SampleSummary or None
+        None if there is no summary, or only a part of it.
     """
-    try:
-        return SampleSummary.read(files.sample_summary)
-    except (FileNotFoundError, RunStateError):
-        return None
+    with suppress(RunStateError):
+        return SampleSummary.read_if_there(files.sample_summary)
+    return None
 
 
 class JobRun(Record):
-    """job.json: how a job run of EMR Serverless ended, and what it was billed for, where EMR says so."""
+    """The file job.json: how a job run of EMR Serverless ended, and what was billed where that is known."""
 
     job_run_id: str
     state: str
@@ -83,7 +95,18 @@ class JobRun(Record):
 
     @classmethod
     def of_emr(cls, described: Mapping[str, Any]) -> Self:
-        """Take a job run as EMR Serverless describes it: names differ in case between its APIs."""
+        """Return a job run from its description by EMR Serverless.
+
+        Parameters
+        ----------
+        described : mapping
+            The description. The case of its names differs between the service's APIs.
+
+        Returns
+        -------
+        JobRun
+            The job run, with empty text and None for what is missing.
+        """
         told = {key.lower(): value for key, value in described.items()}
         used = {k.lower(): v for k, v in (told.get("billedresourceutilization") or {}).items()}
         return cls(

@@ -1,4 +1,4 @@
-"""What the states of the graph hand on, beside a gate's verdict: identifiers, counts and places."""
+"""The outputs of the graph's states besides a gate's verdict: identifiers, counts and URIs."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from lensneg.schema.record import Record
 
 
 class PreflightResult(Judged):
-    """What Preflight hands on.
+    """The output of Preflight.
 
     Attributes
     ----------
@@ -18,9 +18,9 @@ class PreflightResult(Judged):
     mode : str
         ``test`` or ``full``; empty where the input is wrong.
     max_concurrency : int
-        Map items at a time.
+        The number of map items that may run at a time.
     published : bool
-        Whether the run is published already, from the very same inputs.
+        Whether the run is already published from the same inputs.
     """
 
     root: str
@@ -30,7 +30,7 @@ class PreflightResult(Judged):
 
 
 class StateError(Record):
-    """``Error`` and ``Cause`` with which a state ended that the graph caught."""
+    """The ``Error`` and ``Cause`` of a failed state that the graph caught."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -42,7 +42,7 @@ class StateError(Record):
 
 
 class Plan(Record):
-    """What PlanFanOut hands on: where Step Functions finds the items, and how many the Map may lose."""
+    """The output of PlanFanOut: the place of items.json, and the share of items that may fail."""
 
     bucket: str
     key: str
@@ -51,20 +51,20 @@ class Plan(Record):
 
 
 class Published(Record):
-    """What PublishManifest hands on."""
+    """The output of PublishManifest."""
 
     kind: Literal["manifest", "mini_test"]
     uri: str
 
 
 class Written(Record):
-    """What Report and Quarantine hand on: the file that they wrote."""
+    """The output of Report and of Quarantine: the file that they wrote."""
 
     uri: str
 
 
 class ItemDone(Record):
-    """What FilterSweep hands on."""
+    """The output of FilterSweep."""
 
     item: str
     rows_in: int

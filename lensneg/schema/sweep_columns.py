@@ -1,17 +1,18 @@
 """The DR10 data model: the columns of a sweep table, mask bits and source types.
 
-Source: the DR10 documentation (files and bitmasks pages of legacysurvey.org) and legacypipe's sweep
-writer at tag DR10.1.3. Code looks up a column or a bit by name, never by number.
+Sources: the files and bitmasks pages of the DR10 documentation on legacysurvey.org, and legacypipe's sweep
+writer at tag DR10.1.3. Code refers to columns and bits by name, never by number.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
 
 
 class SweepColumn(NamedTuple):
-    """A column of a sweep table: its name, FITS binary format (TFORM) and unit."""
+    """A column of a sweep table: its name, its FITS binary format (TFORM) and its unit."""
 
     name: str
     tform: str
@@ -22,11 +23,14 @@ _OPTICAL: Final = ("G", "R", "I", "Z")
 _ALL_BANDS: Final = (*_OPTICAL, "W1", "W2", "W3", "W4")
 
 
-def _by_band(
-    quantity: str, tform: str, unit: str = "", bands: tuple[str, ...] = _OPTICAL
-) -> list[SweepColumn]:
+def _by_band(quantity: str, tform: str, unit: str = "", bands: Iterable[str] = _OPTICAL) -> list[SweepColumn]:
     """Return the columns of a quantity that is given for each of some bands."""
     return [SweepColumn(f"{quantity}_{band}", tform, unit) for band in bands]
+
+
+def _measured(quantity: str, unit: str = "", inverse_square: str = "") -> list[SweepColumn]:
+    """Return the columns of a quantity and of its inverse variance."""
+    return [SweepColumn(quantity, "E", unit), SweepColumn(f"{quantity}_IVAR", "E", inverse_square)]
 
 
 #: All 130 columns of a DR10 sweep file, in file order. A row has 505 bytes.
@@ -58,12 +62,9 @@ SWEEP_COLUMNS: Final = (
     *_by_band("GALDEPTH", "E", "1/nanomaggy^2"),
     *_by_band("PSFDEPTH", "E", "1/nanomaggy^2", ("W1", "W2")),
     SweepColumn("WISE_COADD_ID", "8A"),
-    SweepColumn("SHAPE_R", "E", "arcsec"),
-    SweepColumn("SHAPE_R_IVAR", "E", "1/arcsec^2"),
-    SweepColumn("SHAPE_E1", "E"),
-    SweepColumn("SHAPE_E1_IVAR", "E"),
-    SweepColumn("SHAPE_E2", "E"),
-    SweepColumn("SHAPE_E2_IVAR", "E"),
+    *_measured("SHAPE_R", "arcsec", "1/arcsec^2"),
+    *_measured("SHAPE_E1"),
+    *_measured("SHAPE_E2"),
     *_by_band("FIBERFLUX", "E", "nanomaggy"),
     *_by_band("FIBERTOTFLUX", "E", "nanomaggy"),
     SweepColumn("REF_CAT", "2A"),
@@ -80,22 +81,18 @@ SWEEP_COLUMNS: Final = (
     SweepColumn("GAIA_PHOT_BP_RP_EXCESS_FACTOR", "E"),
     SweepColumn("GAIA_ASTROMETRIC_SIGMA5D_MAX", "E", "mas"),
     SweepColumn("GAIA_ASTROMETRIC_PARAMS_SOLVED", "B"),
-    SweepColumn("PARALLAX", "E", "mas"),
-    SweepColumn("PARALLAX_IVAR", "E", "1/mas^2"),
-    SweepColumn("PMRA", "E", "mas/yr"),
-    SweepColumn("PMRA_IVAR", "E", "1/(mas/yr)^2"),
-    SweepColumn("PMDEC", "E", "mas/yr"),
-    SweepColumn("PMDEC_IVAR", "E", "1/(mas/yr)^2"),
+    *_measured("PARALLAX", "mas", "1/mas^2"),
+    *_measured("PMRA", "mas/yr", "1/(mas/yr)^2"),
+    *_measured("PMDEC", "mas/yr", "1/(mas/yr)^2"),
     SweepColumn("MASKBITS", "J"),
     SweepColumn("FITBITS", "I"),
-    SweepColumn("SERSIC", "E"),
-    SweepColumn("SERSIC_IVAR", "E"),
+    *_measured("SERSIC"),
 )
 
-#: EXTNAME of the table's HDU.
+#: The EXTNAME of the table's HDU.
 SWEEP_EXTNAME: Final = "SWEEP"
 
-#: NumPy's big-endian dtype for each FITS binary format code that sweep files use.
+#: NumPy's big-endian dtype of each FITS binary format code that sweep files use.
 _DTYPE_OF_CODE: Final = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 
 
@@ -133,11 +130,17 @@ def tform_dtype(tform: str) -> np.dtype:
 
 
 def sweep_dtype() -> np.dtype:
-    """Return the packed big-endian dtype of one row of a DR10 sweep file (505 bytes)."""
+    """Return the dtype of one row of a DR10 sweep file.
+
+    Returns
+    -------
+    numpy.dtype
+        Packed, big-endian, 505 bytes.
+    """
     return np.dtype([(column.name, tform_dtype(column.tform)) for column in SWEEP_COLUMNS])
 
 
-#: MASKBITS by name (DR10 bitmasks page).
+#: The bit of each mask in MASKBITS (DR10 bitmasks page).
 MASKBITS: Final = {
     "NPRIMARY": 0,
     "BRIGHT": 1,
@@ -158,5 +161,5 @@ MASKBITS: Final = {
     "SUB_BLOB": 16,
 }
 
-#: The morphological types that Tractor assigns. DUP marks a Gaia duplicate without optical flux.
+#: The morphological types that Tractor assigns. DUP is a Gaia duplicate without optical flux.
 SOURCE_TYPES: Final = ("PSF", "REX", "EXP", "DEV", "SER", "DUP")

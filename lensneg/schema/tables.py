@@ -1,4 +1,4 @@
-"""Parquet files in one piece."""
+"""Parquet files that are read and written in one piece."""
 
 from collections.abc import Collection
 
@@ -16,8 +16,14 @@ def read_table(uri: str, schema: pa.Schema | None = None) -> pa.Table:
     Parameters
     ----------
     uri : str
+        The file.
     schema : pyarrow.Schema, optional
         The columns that the file must have, by name and type.
+
+    Returns
+    -------
+    pyarrow.Table
+        All columns of the file.
 
     Raises
     ------
@@ -30,17 +36,13 @@ def read_table(uri: str, schema: pa.Schema | None = None) -> pa.Table:
     try:
         table = pq.ParquetFile(pa.BufferReader(data)).read()
     except (pa.ArrowException, OSError) as error:
-        raise RunStateError(
-            f"not a readable Parquet file: {error}", where=uri, remedy=Record.damaged_remedy
-        ) from error
+        what = f"not a readable Parquet file: {error}"
+        raise RunStateError(what, where=uri, remedy=Record.damaged_remedy) from error
     for field in schema or ():
         found = table.schema.field(field.name).type if field.name in table.column_names else None
         if found != field.type:
-            raise RunStateError(
-                f"column {field.name} is {found or 'missing'}; expected {field.type}",
-                where=uri,
-                remedy=Record.damaged_remedy,
-            )
+            what = f"column {field.name} is {found or 'missing'}; expected {field.type}"
+            raise RunStateError(what, where=uri, remedy=Record.damaged_remedy)
     return table
 
 
@@ -49,24 +51,31 @@ def write_table(
     table: pa.Table,
     *,
     codec: str = "zstd",
-    dictionary: Collection[str] | None = None,
+    dictionary: bool | Collection[str] = True,
     durable: bool = True,
 ) -> int:
-    """Write a Parquet file in one piece; return its bytes.
+    """Write a Parquet file in one piece.
 
     Parameters
     ----------
     uri : str
+        The file.
     table : pyarrow.Table
+        The rows.
     codec : str
-    dictionary : collection of str, optional
-        The columns that get a dictionary; by default Arrow tries with each.
+        The compression, as Parquet names it.
+    dictionary : bool or collection of str
+        The columns that get a dictionary. If True, Arrow tries one for each column.
     durable : bool
         See :func:`lensneg.storage.write_bytes`.
+
+    Returns
+    -------
+    int
+        The size of the file in bytes.
     """
-    use = True if dictionary is None else [name for name in table.column_names if name in dictionary]
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression=codec, use_dictionary=use)
+    pq.write_table(table, sink, compression=codec, use_dictionary=dictionary)
     data = sink.getvalue()
     storage.write_bytes(uri, data, durable=durable)
     return int(data.size)

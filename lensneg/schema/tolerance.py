@@ -1,9 +1,9 @@
-"""What chance may do to a share: the bound by which a gate widens a fixed tolerance.
+"""The tolerance of a share, in which a gate adds chance to a fixed tolerance.
 
-A share p of n independent rows has a standard deviation of sqrt(p (1 - p) / n). On a whole survey that is
-nothing; on the two files of a mini-test it is more than any tolerance worth having, and a gate without it
-would fail by chance. Several shares of one whole (a split) are each judged so: each count of a multinomial
-is binomial.
+A share p of n independent rows has a standard deviation of sqrt(p (1 - p) / n). It is negligible in a run on
+the whole survey. In a mini-test of two files it is larger than any useful fixed tolerance, so a gate that
+ignored it would fail by chance. The shares of a split are checked one by one in the same way, because each
+count of a multinomial distribution is binomial.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Tolerance(NamedTuple):
-    """How far a share may be from what is expected: a fixed part, and one for chance.
+    """The allowed deviation of a share from its expected value: a fixed part, and one for chance.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class Tolerance(NamedTuple):
     sigma : float
         Standard deviation of the share.
     sigmas : float
-        How many of them are allowed.
+        The number of standard deviations that are allowed.
     """
 
     fixed: float
@@ -33,7 +33,7 @@ class Tolerance(NamedTuple):
         return self.fixed + self.sigmas * self.sigma
 
     def __str__(self) -> str:
-        """Say the bound, part by part.
+        """Return the tolerance in percentage points, with its two parts.
 
         Examples
         --------
@@ -56,8 +56,14 @@ def binomial(fixed: float, share: float, n: float, sigmas: float) -> Tolerance:
     share : float
         The expected share, 0 to 1.
     n : float
-        Rows, or as many independent ones as they are worth; none leave everything to chance.
+        The effective number of independent rows. If it is 0, the standard deviation is 1.
     sigmas : float
+        The number of standard deviations that are allowed.
+
+    Returns
+    -------
+    Tolerance
+        The fixed tolerance and the binomial standard deviation.
 
     Examples
     --------

@@ -1,34 +1,31 @@
-"""validation.json: a run's verdicts and numbers for machines. Its models are its schema.
+"""The file validation.json: a run's verdicts and numbers for other programs.
 
-``schemas/validation.schema.json`` is made of them (``python -m lensneg.schema.validation``).
+``python -m lensneg.schema.validation`` prints its JSON Schema, ``schemas/validation.schema.json``.
 """
 
 import json
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from lensneg.schema.fan_out import Count, FanOutSummary, Share
+from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import Gate
 from lensneg.schema.manifest import RowCounts, Sha256
-from lensneg.schema.record import Record
-from lensneg.schema.run import CodeInput
-
-#: Counts up with each change that a reader could stumble over.
-SCHEMA_VERSION: Final = 2
+from lensneg.schema.record import Count, Record, Share, Timestamp
+from lensneg.schema.run import CodeInput, Role
 
 
 class PoolResult(Record):
-    """What a stratum took from one pool."""
+    """The rows that a stratum took from one pool."""
 
     pool: str
     available: Count
-    backfill: Count = Field(description="Rows that stand in for what the other pool lacks.")
+    backfill: Count = Field(description="Rows that replace rows which the other pool lacks.")
     drawn: Count
 
 
 class StratumResult(Record):
-    """A stratum: what it asked for and got."""
+    """A stratum: its target, and what was drawn."""
 
     nobs_z_bin: str
     type_bin: str
@@ -40,7 +37,7 @@ class StratumResult(Record):
 
 
 class SplitResult(Record):
-    """A split's rows."""
+    """The rows of a split."""
 
     split: str
     expected: Share
@@ -51,7 +48,7 @@ class SplitResult(Record):
 
 
 class ConfuserResult(Record):
-    """A category of N2."""
+    """The sources of a confuser category of N2."""
 
     category: str
     pool: Count = Field(description="Sources in the pool.")
@@ -59,19 +56,19 @@ class ConfuserResult(Record):
 
 
 class SampleStatistics(Record):
-    """One sample's values of a quantity."""
+    """Statistics of one sample's values of a quantity."""
 
     rows: Count
     median: float | None
 
 
 class PairStatistics(Record):
-    """Two samples' values of a quantity, compared."""
+    """A comparison of two samples' values of a quantity."""
 
     a: str
     b: str
     ks: Share = Field(description="Kolmogorov and Smirnov's D.")
-    ks_chance: float = Field(description="What D exceeds by chance once in a hundred.")
+    ks_chance: float = Field(description="The value that D exceeds by chance once in a hundred.")
     auc: Share = Field(description="Probability that a value of a is above one of b.")
 
 
@@ -89,13 +86,13 @@ class CatalogResult(Record):
     """A lens catalogue."""
 
     uri: str
-    role: Literal["positives", "exclude"]
+    role: Role
     sha256: Sha256
     positions: Count
 
 
 class InputsResult(Record):
-    """What the run was made from."""
+    """The inputs of the run."""
 
     sweeps: Count
     sweep_rows: Count
@@ -105,7 +102,7 @@ class InputsResult(Record):
 
 
 class ConfigResult(Record):
-    """The config."""
+    """The config of the run."""
 
     name: str
     version: str
@@ -115,10 +112,11 @@ class ConfigResult(Record):
 class ValidationRecord(Record):
     """A run of lensneg: its gates, and the numbers of its report."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    # Increases with each change that can break a program that reads the file.
+    schema_version: Literal[2] = 2
     run_id: str
     mode: Literal["test", "full"]
-    started_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    started_at: Timestamp
     passed: bool = Field(description="Whether all four gates passed.")
     gates: tuple[Gate, ...] = Field(description="Those that the run reached, in order.")
     rows: RowCounts | None = Field(description="Null where there is no manifest that can be read.")
@@ -134,7 +132,13 @@ class ValidationRecord(Record):
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of validation.json."""
+    """Return the JSON Schema of validation.json.
+
+    Returns
+    -------
+    dict
+        As JSON types.
+    """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:lensneg:validation:2",

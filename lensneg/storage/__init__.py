@@ -1,4 +1,4 @@
-"""Files by URI: ``s3://bucket/key``, or a path on this machine. The one part that knows the difference.
+"""Files by URI: ``s3://bucket/key``, or a path on this machine. No other part distinguishes the two.
 
 Every write is atomic: a reader sees the old bytes or the new ones, never a part.
 """
@@ -6,39 +6,16 @@ Every write is atomic: a reader sees the old bytes or the new ones, never a part
 import json
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from lensneg.errors import InputError
-from lensneg.storage import local
+from lensneg.storage import local, s3
 from lensneg.storage.errors import disk_errors
-from lensneg.storage.s3 import (
-    S3File,
-    S3Reader,
-    delete_object,
-    get_object,
-    head,
-    list_objects,
-    metadata,
-    put_file,
-    put_object,
-    s3_client,
-    upload,
-)
-from lensneg.storage.uri import (
-    Buffer,
-    FileInfo,
-    Reader,
-    basename,
-    bucket_and_key,
-    common_folder,
-    is_s3,
-    join,
-    normalize,
-)
+from lensneg.storage.s3 import metadata, put_file, s3_client, upload
+from lensneg.storage.uri import FileInfo, basename, bucket_and_key, common_folder, is_s3, join, normalize
 
 __all__ = [
     "FileInfo",
-    "Reader",
     "basename",
     "bucket_and_key",
     "common_folder",
@@ -52,6 +29,16 @@ __all__ = [
 ]
 
 
+class Reader(Protocol):
+    """A stream of bytes."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill some of the buffer; 0 at the end."""
+
+    def close(self) -> None:
+        """Release what the stream holds."""
+
+
 def stat(uri: str) -> FileInfo:
     """Return size and ETag of a file. A local file's tag is made of its size and time of change.
 
@@ -60,7 +47,7 @@ def stat(uri: str) -> FileInfo:
     FileNotFoundError
         If there is no such file.
     """
-    return head(uri) if is_s3(uri) else local.info(Path(uri))
+    return s3.head(uri) if is_s3(uri) else local.info(Path(uri))
 
 
 def exists(uri: str) -> bool:
@@ -73,19 +60,27 @@ def exists(uri: str) -> bool:
 
 
 def is_file(uri: str) -> bool:
-    """Return whether a local path is a file; of S3, where a key may be a prefix too, never."""
+    """Return whether a local path is a file. Always False for S3, where a key may be a prefix too."""
     return not is_s3(uri) and os.path.isfile(uri)
 
 
-def list_files(uri: str) -> list[FileInfo]:
+def list_files(uri: str, *, missing_ok: bool = False) -> list[FileInfo]:
     """Return all files below a folder or prefix, at any depth, ordered by URI.
 
     Raises
     ------
     FileNotFoundError
-        If a local folder does not exist.
+        If a local folder does not exist, unless ``missing_ok``.
     """
-    return list_objects(uri) if is_s3(uri) else local.list_files(uri)
+    return s3.list_objects(uri) if is_s3(uri) else local.list_files(uri, missing_ok)
+
+
+def list_non_files(uri: str) -> list[str]:
+    """Return all folders and broken links below a folder, or folders below a prefix, ordered."""
+    if not is_s3(uri):
+        return local.list_non_files(uri)
+    parts = (info.uri.removeprefix(f"{uri}/").split("/")[:-1] for info in s3.list_objects(uri))
+    return sorted({join(uri, *names[: i + 1]) for names in parts for i in range(len(names))})
 
 
 def read_text(uri: str, option: str) -> str:
@@ -94,6 +89,7 @@ def read_text(uri: str, option: str) -> str:
     Parameters
     ----------
     uri : str
+        A path, or ``s3://bucket/key``.
     option : str
         For example ``--listing``; named in errors.
 
@@ -114,14 +110,6 @@ def read_text(uri: str, option: str) -> str:
         raise InputError("not a text file", where=f"{option} {uri}", remedy="name a text file") from error
 
 
-def list_non_files(uri: str) -> list[str]:
-    """Return all folders and broken links below a folder, or folders below a prefix, ordered."""
-    if not is_s3(uri):
-        return local.list_non_files(uri)
-    parts = (info.uri.removeprefix(f"{uri}/").split("/")[:-1] for info in list_objects(uri))
-    return sorted({join(uri, *names[: i + 1]) for names in parts for i in range(len(names))})
-
-
 def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
     """Return a file's bytes, or a range of them (shorter where the file ends before it).
 
@@ -131,7 +119,7 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
         If there is no such file.
     """
     if is_s3(uri):
-        return get_object(uri, start, size)
+        return s3.get_object(uri, start, size)
     with disk_errors(uri), local.open_plain(uri, -1) as file:
         file.seek(start)
         return bytes(file.read(-1 if size is None else size))
@@ -142,27 +130,29 @@ def read_json(uri: str) -> Any:
     return json.loads(read_bytes(uri))
 
 
-def write_bytes(uri: str, data: Buffer, *, if_absent: bool = False, durable: bool = True) -> bool:
+def write_bytes(uri: str, data: bytes | memoryview, *, if_absent: bool = False, durable: bool = True) -> bool:
     """Write a file in one piece.
 
     Parameters
     ----------
     uri : str
+        Where to write.
     data : bytes-like
+        The file's content.
     if_absent : bool
-        Leave a file that is already there as it is.
+        Leave an existing file as it is.
     durable : bool
-        Wait until a local file would survive a loss of power. Not needed where a later look at its size
-        tells whether it did.
+        Wait until a local file would survive a loss of power. Not needed where a later check of the file's
+        size finds out.
 
     Returns
     -------
     bool
         Whether the file was written.
     """
-    return (
-        put_object(uri, data, if_absent) if is_s3(uri) else local.write(Path(uri), data, if_absent, durable)
-    )
+    if is_s3(uri):
+        return s3.put_object(uri, data, if_absent)
+    return local.write(Path(uri), data, if_absent, durable)
 
 
 def write_json(uri: str, value: Any, *, if_absent: bool = False, durable: bool = True) -> bool:
@@ -172,29 +162,29 @@ def write_json(uri: str, value: Any, *, if_absent: bool = False, durable: bool =
 
 
 def remove_temporary_files(folder: str) -> None:
-    """Remove what writers that were killed left below a local folder. None may be at work there."""
+    """Remove what writers that were killed left below a local folder. No writer may be active there."""
     if not is_s3(folder):  # S3 shows an object when it is whole
         local.remove_temporary_files(folder)
 
 
 def delete(uri: str) -> None:
-    """Delete a file; one that is not there is no error."""
+    """Delete a file. It is no error if there is none."""
     if is_s3(uri):
-        delete_object(uri)
+        s3.delete_object(uri)
     else:
         Path(uri).unlink(missing_ok=True)
 
 
 def open_file(uri: str, size: int) -> BinaryIO:
-    """Open a file of a known size, of which parts are read, here and there."""
+    """Open a file of a known size, to read parts of it in any order."""
     if is_s3(uri):
-        return cast(BinaryIO, S3File(uri, size))
+        return cast(BinaryIO, s3.S3File(uri, size))
     with disk_errors(uri):
         return cast(BinaryIO, local.open_plain(uri, 0))
 
 
 def open_range(uri: str, start: int, size: int) -> Reader:
-    """Open ``size`` bytes of a file from ``start`` on."""
+    """Open ``size`` bytes of a file, beginning at byte ``start``."""
     if size <= 0:
         raise ValueError(f"size {size}: expected at least one byte")
-    return S3Reader(uri, start, size) if is_s3(uri) else local.LocalReader(uri, start, size)
+    return s3.S3Reader(uri, start, size) if is_s3(uri) else local.LocalReader(uri, start, size)

@@ -1,4 +1,4 @@
-"""What can go wrong with AWS and with a disk, in one vocabulary: each error says what to do."""
+"""Errors of AWS and of the operating system, translated into lensneg's, which say what to do."""
 
 import errno
 import re
@@ -15,8 +15,8 @@ _DENIED: Final = frozenset(
     {"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation"}
 )
 
-#: What AWS answers when it was busy, slow or met with another writer: the same request may work a moment
-#: later. Every answer of 500 and above, and 429, is of this kind, too; anything else would fail again.
+#: Codes that AWS returns when it is busy or slow, or when two writers collide. The same request may work a
+#: moment later. The same is true of every status 429, 500 and above; any other request would fail again.
 _BUSY: Final = frozenset(
     {
         "BadDigest",
@@ -50,7 +50,7 @@ _CREDENTIALS_ADVICE: Final = (
     "AWS_SECRET_ACCESS_KEY"
 )
 
-#: What to do where a local file cannot be read or written. Other errors than these speak for themselves.
+#: What to do where a local file cannot be read or written. The text of other errors suffices.
 _DISK_REMEDIES: Final = {
     errno.ENOSPC: "free some space there, and start again with the same run id",
     errno.EDQUOT: "your quota there is used up: free some space, and start again with the same run id",
@@ -77,21 +77,21 @@ def is_denied(error: BaseException | None) -> bool:
 
 @contextmanager
 def aws_errors(where: str, action: str = "") -> Iterator[None]:
-    """Turn botocore's errors into ones that say what to do.
+    """Translate botocore's errors into lensneg's.
 
     Parameters
     ----------
     where : str
         The object's URI, or the service.
     action : str
-        The IAM action that the call needs; empty where S3 is only read or written.
+        The IAM action that the call needs; empty where an object is only read or written.
 
     Raises
     ------
     FileNotFoundError
         If an object or bucket is not there.
     InputError
-        If credentials, Region or permissions are lacking.
+        If credentials, a Region or permissions are missing.
     TransientError
         If AWS cannot be reached, or is busy.
     StorageError
@@ -131,11 +131,8 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
     code, message = error_code(error), str(error.response.get("Error", {}).get("Message", error))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _BAD_CREDENTIALS:
-        return InputError(
-            f"AWS does not accept the credentials ({code}: {message})",
-            where=where,
-            remedy=_CREDENTIALS_ADVICE,
-        )
+        what = f"AWS does not accept the credentials ({code}: {message})"
+        return InputError(what, where=where, remedy=_CREDENTIALS_ADVICE)
     if code in _DENIED and not action:
         return InputError("access denied", where=where, remedy="grant this role access to it")
     if code in _DENIED:
@@ -154,9 +151,9 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
 
 @contextmanager
 def disk_errors(uri: str) -> Iterator[None]:
-    """Turn the operating system's errors into ones that say what to do.
+    """Translate the operating system's errors into lensneg's.
 
-    A file that is not there, or is a folder, stays the error that it is: callers expect these.
+    The errors for a missing file, an existing file and a folder stay as they are: callers expect them.
     """
     try:
         yield

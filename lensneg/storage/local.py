@@ -9,20 +9,21 @@ from typing import Any, Final
 
 from lensneg.errors import InputError
 from lensneg.storage.errors import disk_errors
-from lensneg.storage.uri import Buffer, FileInfo
+from lensneg.storage.uri import FileInfo
 
-#: How the name of a file begins until it is whole. Hidden, so that nobody takes it for one.
+#: The beginning of a file's name until the file is whole. Such a file is hidden, so that nobody uses it.
 _TEMPORARY: Final = ".writing-"
 
 
 def info(path: Path) -> FileInfo:
+    """Return size and tag of a file."""
     with disk_errors(str(path)):
         status = path.stat()
     return FileInfo(str(path), status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Iterate over a folder and all below it, links included, each once even where links make a circle."""
+    """Iterate over a folder and all below it, links included. Each folder comes once, also in a circle."""
     seen = set()
     with disk_errors(str(root)):
         for folder, below, names in os.walk(root, followlinks=True):
@@ -36,11 +37,12 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def is_broken_link(path: Path) -> bool:
+    """Return whether a path is a link to something that does not exist."""
     return path.is_symlink() and not path.exists()
 
 
 def open_plain(uri: str, buffering: int) -> Any:
-    """Open a file for reading; a pipe or a device could keep us waiting for ever."""
+    """Open a file for reading. A pipe or a device is refused, because a read could wait forever."""
     kind = os.stat(uri).st_mode
     if not stat_module.S_ISREG(kind) and not stat_module.S_ISDIR(kind):
         raise InputError(
@@ -49,7 +51,8 @@ def open_plain(uri: str, buffering: int) -> Any:
     return open(uri, "rb", buffering=buffering)
 
 
-def write(path: Path, data: Buffer, if_absent: bool, durable: bool) -> bool:
+def write(path: Path, data: bytes | memoryview, if_absent: bool, durable: bool) -> bool:
+    """Write a file in one piece; see :func:`lensneg.storage.write_bytes`."""
     with disk_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{_TEMPORARY}{path.name}.")
@@ -60,16 +63,15 @@ def write(path: Path, data: Buffer, if_absent: bool, durable: bool) -> bool:
                     file.flush()
                     os.fsync(file.fileno())
             os.chmod(temporary, 0o644)
-            if not if_absent:
-                os.replace(temporary, path)
-                return True
-            try:
+            if if_absent:
                 os.link(temporary, path)
-            except FileExistsError:
-                return False
-            return True
+            else:
+                os.replace(temporary, path)
+        except FileExistsError:  # only os.link raises it
+            return False
         finally:
             Path(temporary).unlink(missing_ok=True)
+        return True
 
 
 class LocalReader:
@@ -82,24 +84,26 @@ class LocalReader:
             self._file.seek(start)
 
     def readinto(self, buffer: memoryview, /) -> int:
+        """Fill some of the buffer. Return the number of bytes, 0 at the end."""
         with disk_errors(self._path):
             count = self._file.readinto(buffer[: self._left]) or 0
         self._left -= count
         return count
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
-def list_files(folder: str) -> list[FileInfo]:
-    """Return all files below a folder, hidden ones and broken links aside, ordered by path.
+def list_files(folder: str, missing_ok: bool) -> list[FileInfo]:
+    """Return all files below a folder, without hidden ones and broken links, ordered by path.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If there is no such folder, unless ``missing_ok``.
     """
-    if not os.path.isdir(folder):
+    if not missing_ok and not os.path.isdir(folder):
         raise FileNotFoundError(folder)
     return sorted(
         info(path)
@@ -120,7 +124,7 @@ def list_non_files(folder: str) -> list[str]:
 
 
 def remove_temporary_files(folder: str) -> None:
-    """Remove what writers that were killed left below a folder. None may be at work there."""
+    """Remove what writers that were killed left below a folder. No writer may be active there."""
     for place, _, names in walk(Path(folder)):
         for name in names:
             if name.startswith(_TEMPORARY):

@@ -1,6 +1,4 @@
-"""Objects in S3."""
-
-from __future__ import annotations
+"""Objects in S3: requests, uploads, streams of a range, and objects as files."""
 
 import io
 import os
@@ -14,23 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lensneg.errors import StorageError, TransientError
 from lensneg.storage.errors import aws_errors, error_code
-from lensneg.storage.uri import Buffer, FileInfo, bucket_and_key
+from lensneg.storage.uri import FileInfo, bucket_and_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-#: An object is read in parts of this size, so many at once: 64 MiB on their way at most.
+#: An object is read in parts of this size, several at once. At most 64 MiB are requested at a time.
 PART_BYTES: Final = 8 << 20
 _PARTS_AT_ONCE: Final = 8
 
-#: A body that breaks off is asked for again, so often in all; see :func:`get_object`.
+#: The number of requests for a body that breaks off; see :func:`get_object`.
 _READ_ATTEMPTS: Final = 6
 
 
 @lru_cache(maxsize=1)
-def s3_client() -> S3Client:
+def s3_client() -> "S3Client":
     """Return the process's S3 client: retries with full jitter, connections for parallel reads."""
-    # Imported here: a run on local files should not wait for it.
+    # boto3 takes long to import, and a run on local files does not need it.
     import boto3
     from botocore.config import Config
 
@@ -38,97 +36,96 @@ def s3_client() -> S3Client:
     return boto3.client("s3", config=config)
 
 
-def head(uri: str) -> FileInfo:
-    """Return size and ETag of an object."""
+def _request(operation: str, uri: str, **options: Any) -> Any:
+    """Call the method ``operation`` of the S3 client for one object."""
     bucket, key = bucket_and_key(uri)
     with aws_errors(uri):
-        found = s3_client().head_object(Bucket=bucket, Key=key)
+        return getattr(s3_client(), operation)(Bucket=bucket, Key=key, **options)
+
+
+def head(uri: str) -> FileInfo:
+    """Return size and ETag of an object."""
+    found = _request("head_object", uri)
     return FileInfo(uri, found["ContentLength"], found["ETag"].strip('"'))
+
+
+def metadata(uri: str) -> dict[str, str]:
+    """Return the metadata that :func:`upload` stored with an object."""
+    return dict(_request("head_object", uri)["Metadata"])
 
 
 def list_objects(uri: str) -> list[FileInfo]:
     """Return all objects below a prefix, ordered by URI."""
     bucket, prefix = bucket_and_key(uri)
-    infos = []
     with aws_errors(uri):
         pages = s3_client().get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/" if prefix else ""):
-            for entry in page.get("Contents", []):
-                object_uri = f"s3://{bucket}/{entry['Key']}"
-                infos.append(FileInfo(object_uri, entry["Size"], entry["ETag"].strip('"')))
-    return sorted(infos)
+        return sorted(
+            FileInfo(f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'))
+            for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "")
+            for entry in page.get("Contents", [])
+        )
 
 
 def get_object(uri: str, start: int, size: int | None) -> bytes:
     """Return an object's bytes, or a range of them.
 
-    botocore tries a request again that fails, with full jitter, but not one whose body breaks off; that it
-    only tells, by the body's length. So that is done here.
+    botocore repeats a request that fails, with full jitter. It does not repeat a request whose body breaks
+    off, but only reports it. This function repeats those requests.
     """
-    for attempt in range(1, _READ_ATTEMPTS):
+    attempt = 1
+    while True:
         try:
             return _get_object_once(uri, start, size)
-        except _BodyBrokenOff:
-            time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))  # noqa: S311 (no secret)
-    try:
-        return _get_object_once(uri, start, size)
-    except _BodyBrokenOff as error:
-        raise TransientError(f"{error} in {_READ_ATTEMPTS} attempts") from error
+        except _BodyBrokenOff as error:
+            if attempt == _READ_ATTEMPTS:
+                raise TransientError(f"{error} in {_READ_ATTEMPTS} attempts") from error
+        time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))  # noqa: S311 (no secret)
+        attempt += 1
 
 
 class _BodyBrokenOff(Exception):  # noqa: N818 (never leaves this module)
-    """An answer's body ended before its length, or is not what its checksum says."""
+    """The body of an answer is shorter than its length, or does not match its checksum."""
 
 
 def _get_object_once(uri: str, start: int, size: int | None) -> bytes:
     from botocore.exceptions import BotoCoreError
 
-    bucket, key = bucket_and_key(uri)
-    with aws_errors(uri):
-        if start == 0 and size is None:
-            response = s3_client().get_object(Bucket=bucket, Key=key)
-        else:
-            stop = "" if size is None else str(start + size - 1)
-            try:
-                response = s3_client().get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{stop}")
-            except s3_client().exceptions.ClientError as error:
-                if error.response.get("Error", {}).get("Code") == "InvalidRange":
-                    return b""  # the object ends before it
-                raise
+    stop = "" if size is None else str(start + size - 1)
+    part = {"Range": f"bytes={start}-{stop}"} if start or stop else {}
     try:
-        return response["Body"].read()
+        body = _request("get_object", uri, **part)["Body"]
+    except StorageError as error:
+        if error_code(error.__cause__) == "InvalidRange":
+            return b""  # the object ends before the range
+        raise
+    try:
+        return bytes(body.read())
     except (BotoCoreError, OSError) as error:
         raise _BodyBrokenOff(f"{uri}: {error}") from error
 
 
-def put_object(uri: str, data: Buffer, if_absent: bool) -> bool:
+def put_object(uri: str, data: bytes | memoryview, if_absent: bool) -> bool:
     """Write an object; return whether it was written, which ``if_absent`` may forbid."""
-    bucket, key = bucket_and_key(uri)
     try:
-        with aws_errors(uri):
-            if if_absent:
-                s3_client().put_object(Bucket=bucket, Key=key, Body=bytes(data), IfNoneMatch="*")
-            else:
-                s3_client().put_object(Bucket=bucket, Key=key, Body=bytes(data))
+        _request("put_object", uri, Body=bytes(data), **({"IfNoneMatch": "*"} if if_absent else {}))
     except StorageError as error:
         if error_code(error.__cause__) == "PreconditionFailed":
-            # Perhaps our own first attempt, whose answer was lost on the way: then it is ours.
+            # The object may be from this call's first attempt, if the answer to that was lost.
             return get_object(uri, 0, None) == bytes(data)
         raise
     return True
 
 
 def put_file(path: str, uri: str) -> None:
-    """Send a local file to S3, in one part and without holding it: its ETag is its MD5.
+    """Send a local file to S3 in one part, so that its ETag is its MD5. The file is not held in memory.
 
     Raises
     ------
     InputError
         If S3 refuses it.
     """
-    bucket, key = bucket_and_key(uri)
-    with aws_errors(uri), open(path, "rb") as file:
-        s3_client().put_object(Bucket=bucket, Key=key, Body=file)
+    with open(path, "rb") as file:
+        _request("put_object", uri, Body=file)
 
 
 def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
@@ -137,13 +134,19 @@ def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
     Parameters
     ----------
     path : Path
+        The local file.
     uri : str
         ``s3://bucket/key``.
     metadata : dict
-        Kept with the object; see :func:`metadata`.
+        Stored with the object; see :func:`metadata`.
+
+    Raises
+    ------
+    TransientError
+        If the upload fails.
     """
     bucket, key = bucket_and_key(uri)
-    # boto3 has its own error for a failed upload, which is not one of botocore's.
+    # boto3 raises an error of its own for a failed upload, which is none of botocore's.
     from boto3.exceptions import S3UploadFailedError
 
     try:
@@ -153,52 +156,41 @@ def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
         raise TransientError(str(error), remedy="the same command tries again") from error
 
 
-def metadata(uri: str) -> dict[str, str]:
-    """Return what was stored with an object in S3 by :func:`upload`."""
-    bucket, key = bucket_and_key(uri)
-    with aws_errors(uri):
-        return dict(s3_client().head_object(Bucket=bucket, Key=key)["Metadata"])
-
-
 def delete_object(uri: str) -> None:
-    """Delete an object; one that is not there is no error."""
-    bucket, key = bucket_and_key(uri)
-    with aws_errors(uri):
-        s3_client().delete_object(Bucket=bucket, Key=key)
+    """Delete an object. It is no error if there is none."""
+    _request("delete_object", uri)
 
 
 class S3Reader:
-    """A range of an object in S3, in parts that are fetched in parallel and handed on in order.
+    """A range of an object in S3, in parts that are fetched in parallel and returned in order.
 
-    While a part is worked on the next ones are on their way: one connection to S3 is slower than the
+    The next parts are fetched while the caller works on one: a single connection to S3 is slower than the
     network, and than the work.
     """
 
     def __init__(self, uri: str, start: int, size: int) -> None:
-        self._uri = uri
-        stop = start + size
-        self._ranges = iter(
-            [(first, min(first + PART_BYTES, stop)) for first in range(start, stop, PART_BYTES)]
-        )
+        self._uri, self._stop = uri, start + size
+        self._starts = iter(range(start, self._stop, PART_BYTES))
         self._threads = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="s3-part")
         self._coming: deque[Future[bytes]] = deque()
         self._part = memoryview(b"")
         for _ in range(_PARTS_AT_ONCE):
-            self._ask()
-        self._take()  # so that a file that is not there is an error at once
+            self._request_next()
+        self._take()  # a missing object is an error here, not at the first read
 
-    def _ask(self) -> None:
-        part = next(self._ranges, None)
-        if part is not None:
-            first, stop = part
-            self._coming.append(self._threads.submit(get_object, self._uri, first, stop - first))
+    def _request_next(self) -> None:
+        start = next(self._starts, None)
+        if start is not None:
+            size = min(PART_BYTES, self._stop - start)
+            self._coming.append(self._threads.submit(get_object, self._uri, start, size))
 
     def _take(self) -> None:
         if self._coming:
             self._part = memoryview(self._coming.popleft().result())
-            self._ask()
+            self._request_next()
 
     def readinto(self, buffer: memoryview, /) -> int:
+        """Fill some of the buffer. Return the number of bytes, 0 at the end."""
         if not self._part:
             self._take()
         count = min(len(buffer), len(self._part))
@@ -207,29 +199,35 @@ class S3Reader:
         return count
 
     def close(self) -> None:
+        """Drop the parts that were not read."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class S3File(io.RawIOBase):
-    """An object in S3 as a file: every read is a GET of its range, so large reads are what pays."""
+    """An object in S3 as a file. Every read is a request for its range, so reads should be large."""
 
     def __init__(self, uri: str, size: int) -> None:
         self._uri, self._size, self._place = uri, size, 0
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
+        """Return True."""
         return True
 
     def tell(self) -> int:
+        """Return the position in bytes."""
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Change the position, and return it."""
         self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
         return self._place
 
     def read(self, size: int = -1, /) -> bytes:
+        """Return the next ``size`` bytes, or all that are left."""
         left = max(0, self._size - self._place)
         wanted = left if size < 0 else min(size, left)
         data = get_object(self._uri, self._place, wanted) if wanted else b""
@@ -237,6 +235,7 @@ class S3File(io.RawIOBase):
         return data
 
     def readinto(self, buffer: Any, /) -> int:
+        """Fill some of the buffer. Return the number of bytes, 0 at the end."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

@@ -1,15 +1,12 @@
 """URIs: ``s3://bucket/key``, or a path on this machine."""
 
 import os
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from lensneg.errors import InputError
 
-#: Variable that AWS sets in every Lambda function, and the one-machine run does not.
+#: AWS sets this variable in every Lambda function; the one-machine run does not.
 _IN_LAMBDA: Final = "AWS_LAMBDA_FUNCTION_NAME"
-
-#: Whatever has the buffer protocol: bytes, a view, an Arrow buffer.
-Buffer = Any
 
 
 class FileInfo(NamedTuple):
@@ -18,16 +15,6 @@ class FileInfo(NamedTuple):
     uri: str
     size: int
     etag: str
-
-
-class Reader(Protocol):
-    """A stream of bytes."""
-
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill some of the buffer; 0 at the end."""
-
-    def close(self) -> None:
-        """Release what the stream holds."""
 
 
 def is_s3(uri: str) -> bool:
@@ -42,17 +29,17 @@ def normalize(uri: str) -> str:
     ------
     InputError
         If the scheme is neither ``s3`` nor ``file``, if an S3 URI names no bucket, or if a function on AWS
-        is given a path of its own machine.
+        gets a path of its own machine.
     """
-    if _IN_LAMBDA in os.environ and not is_s3(uri):
-        # Its files hold the role's keys, and an error message that quotes a file reaches whoever reads the
-        # execution.
-        raise InputError("on AWS every file is in S3; expected s3://bucket/key", where=repr(uri))
     if is_s3(uri):
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        bucket, key = bucket_and_key(uri)
         if not bucket:
             raise InputError("expected s3://bucket/prefix", where=repr(uri))
         return f"s3://{bucket}/{key}".rstrip("/")
+    if _IN_LAMBDA in os.environ:
+        # The machine's files hold the role's keys. An error message that quotes a file is shown to everyone
+        # who can read the execution.
+        raise InputError("on AWS every file is in S3; expected s3://bucket/key", where=repr(uri))
     if uri.startswith("file://"):
         uri = uri.removeprefix("file://")
     elif "://" in uri:
@@ -61,7 +48,7 @@ def normalize(uri: str) -> str:
 
 
 def join(uri: str, *parts: str) -> str:
-    """Return the URI of something below another."""
+    """Return the URI of a file or folder below another."""
     return "/".join([uri.rstrip("/"), *parts])
 
 
@@ -71,7 +58,7 @@ def basename(uri: str) -> str:
 
 
 def common_folder(uris: list[str]) -> str:
-    """Return the deepest folder or prefix that holds all of some files.
+    """Return the deepest folder or prefix that holds all of some files; empty if there are none.
 
     Examples
     --------
@@ -85,7 +72,7 @@ def common_folder(uris: list[str]) -> str:
 
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
-    """Return a URI as Step Functions' S3 readers want it.
+    """Return a URI as the S3 readers of Step Functions expect it.
 
     A local path becomes a key in the bucket ``local``, which the one-machine run serves.
     """

@@ -1,1 +1,1 @@
-"""The survey's files: names, releases, readers, checksums, fetching."""
+"""The survey's sweep files: names, releases, checksums, download and reading."""

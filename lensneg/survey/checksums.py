@@ -1,11 +1,11 @@
 """The survey's lists of SHA-256 checksums, as sha256sum writes them."""
 
 import re
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from lensneg.errors import InputError
 
-_LINE = re.compile(r"([0-9a-fA-F]{64})\s+[ *]?(\S+)")
+_LINE: Final = re.compile(r"([0-9a-fA-F]{64})\s+[ *]?(\S+)")
 
 
 class ChecksumList(NamedTuple):
@@ -16,7 +16,8 @@ class ChecksumList(NamedTuple):
     name : str
         Its file name, which ends in ``.sha256sum``.
     text : str
-    sha256 : dict
+        Its content.
+    sha256 : dict of str to str
         Lower-case hexadecimal SHA-256 by file name.
     """
 
@@ -31,9 +32,14 @@ class ChecksumList(NamedTuple):
         Parameters
         ----------
         text : str
-            ``SHA-256, two spaces, name`` a line; a name's folder is not looked at.
+            A SHA-256, two spaces and a file name in each line. The folder of the file is ignored.
         source : str
-            Where the text comes from; named in errors.
+            Where the text comes from; errors name it.
+
+        Returns
+        -------
+        ChecksumList
+            The list, with the file name of the source.
 
         Raises
         ------
@@ -47,12 +53,12 @@ class ChecksumList(NamedTuple):
         ('list.sha256sum', 'abab')
         """
         found: dict[str, str] = {}
-        for number, line in enumerate(text.splitlines(), start=1):
-            if not line.strip():
+        for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+            if not line:
                 continue
-            match = _LINE.fullmatch(line.strip())
+            match = _LINE.fullmatch(line)
             if match is None:
-                what = f"line {number}: got {line.strip()!r:.60}; expected a SHA-256 and a file name"
+                what = f"line {number}: got {line!r:.60}; expected a SHA-256 and a file name"
                 raise InputError(what, where=source, remedy="give a list that sha256sum wrote")
             name, digest = match[2].rpartition("/")[2], match[1].lower()
             if found.setdefault(name, digest) != digest:

@@ -1,4 +1,4 @@
-"""Which sweep files cover a catalogue, a box on the sky, a range of declination, or the whole release."""
+"""The choice of sweep files by name, by a box on the sky, or by the positions of catalogues."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from lensneg.survey.releases import RELEASE_NAME, release_cells
 
 
 class Box(NamedTuple):
-    """A box on the sky, in degrees; where ``ra_min`` is above ``ra_max`` it goes across RA 0."""
+    """A box on the sky in degrees, across RA 0 where ``ra_min`` is above ``ra_max``."""
 
     ra_min: float
     ra_max: float
@@ -18,7 +18,18 @@ class Box(NamedTuple):
     dec_max: float
 
     def touches(self, cell: Cell) -> bool:
-        """Return whether the box and a cell share more than a border."""
+        """Return whether the box and a cell share more than a border.
+
+        Parameters
+        ----------
+        cell : Cell
+            The cell of a sweep file.
+
+        Returns
+        -------
+        bool
+            Whether they overlap.
+        """
         if not (cell.dec_min < self.dec_max and self.dec_min < cell.dec_max):
             return False
         if self.ra_min <= self.ra_max:
@@ -27,13 +38,12 @@ class Box(NamedTuple):
 
 
 def _check_box(box: Box) -> None:
-    """Refuse a box that is empty or does not lie on the sky."""
+    """Refuse a box that is empty or not on the sky."""
     ra, dec = f"RA {box.ra_min:g} to {box.ra_max:g}", f"Dec {box.dec_min:g} to {box.dec_max:g}"
     if not (0 <= box.ra_min <= 360 and 0 <= box.ra_max <= 360):
         raise InputError("expected degrees from 0 to 360", where=ra)
     if not (-90 <= box.dec_min < box.dec_max <= 90):
-        what = "expected two different values from -90 to 90, the lower one first"
-        raise InputError(what, where=dec)
+        raise InputError("expected two different values from -90 to 90, the lower one first", where=dec)
     if box.ra_min == box.ra_max:
         raise InputError("an empty range", where=ra, remedy="give two different values")
 
@@ -43,26 +53,26 @@ def choose_sweeps(
     positions: Sequence[tuple[FloatArray, FloatArray]] = (),
     boxes: Sequence[Box] = (),
 ) -> list[str]:
-    """Return the release's sweep files that meet every kind of condition that is given.
+    """Return the release's sweep files that meet all conditions.
 
     Parameters
     ----------
-    names : sequence of str
-        Files by name. Only these.
-    positions : sequence of (ndarray, ndarray)
-        RA and Dec of catalogues, in degrees. Only files in whose cell one of their positions lies.
-    boxes : sequence of Box
-        Only files whose cell overlaps each of these.
+    names : sequence of str, optional
+        Only these files.
+    positions : sequence of (ndarray, ndarray), optional
+        RA and Dec of catalogues in degrees. Only files whose cell holds one of the positions.
+    boxes : sequence of Box, optional
+        Only files whose cell overlaps each box.
 
     Returns
     -------
     list of str
-        Names, ordered; the whole release where nothing is given.
+        File names, ordered; the whole release if there is no condition.
 
     Raises
     ------
     InputError
-        If a name is not one of the release, a box is empty or not on the sky, or nothing is left.
+        If a name is not one of the release, a box is empty or not on the sky, or no file is left.
     """
     cells = release_cells()
     unknown = sorted(set(names) - cells.keys())
@@ -79,9 +89,7 @@ def choose_sweeps(
         and (not positions or any(cell.holds(ra, dec).any() for ra, dec in positions))
     ]
     if not chosen:
-        raise InputError(
-            f"no sweep file of {RELEASE_NAME} meets the conditions: it covers Dec -90 to +35 and "
-            "little beyond, without the Milky Way",
-            remedy="lensneg sweeps list prints what there is",
-        )
+        what = f"no sweep file of {RELEASE_NAME} meets the conditions: it covers Dec -90 to +35 and "
+        what += "little beyond, without the Milky Way"
+        raise InputError(what, remedy="lensneg sweeps list prints what there is")
     return chosen

@@ -1,28 +1,42 @@
-"""Fetching sweep files: several at a time, each checked before it gets its name."""
+"""Fetching of sweep files: several at a time, each checked before it gets its name."""
 
 import gzip
 import os
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from lensneg import storage
 from lensneg.errors import InputError, LensnegError
 from lensneg.survey.server import Interrupted, Server
 
-#: Level 1: sweep files are mostly noise, and a higher level gains 2 % for three times the time.
-_GZIP_LEVEL = 1
-
-CHUNK_BYTES = 1 << 20
+#: Level 1: sweep files are mostly noise, and a higher level saves 2 % for three times the time.
+_GZIP_LEVEL: Final = 1
 
 Outcome = Literal["fetched", "there already", "failed"]
 
 
 class Fetched(NamedTuple):
-    """What became of a file: its outcome, the bytes that are stored, and why it failed if it did."""
+    """The result of a file.
+
+    Attributes
+    ----------
+    name : str
+        File name.
+    outcome : {"fetched", "there already", "failed"}
+        What was done.
+    uri : str
+        Where the file is, or was to be.
+    size : int
+        Bytes that are stored.
+    reason : str
+        Why it failed.
+    """
 
     name: str
     outcome: Outcome
@@ -32,167 +46,264 @@ class Fetched(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Is told how a fetch goes on, from several threads."""
+    """An object that is called as a fetch goes on, from several threads."""
 
     def started(self, name: str, size: int | None) -> None:
-        """Hear that a file is being fetched, and its size where the server says."""
+        """Take note that the fetch of a file begins.
+
+        Parameters
+        ----------
+        name : str
+            File name.
+        size : int or None
+            Its bytes, if the server gives them.
+        """
 
     def advanced(self, name: str, n_bytes: int) -> None:
-        """Hear that bytes came; a negative number, that some were thrown away."""
+        """Take note that bytes of a file came.
+
+        Parameters
+        ----------
+        name : str
+            File name.
+        n_bytes : int
+            Their number; negative for bytes that were discarded.
+        """
 
     def ended(self, result: Fetched) -> None:
-        """Hear what became of a file."""
+        """Take note that a file is done.
+
+        Parameters
+        ----------
+        result : Fetched
+            What was done.
+        """
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where files go, and in which form.
+class FetchPlan:
+    """The files to fetch, their server and their destination.
 
     Attributes
     ----------
+    server : Server
+        Where the files come from.
+    names : sequence of str
+        Names of the files.
     uri : str
-        A folder or an ``s3://`` prefix.
-    compress : bool
-        Store ``.fits.gz``.
+        The destination: a folder or an ``s3://`` prefix.
     scratch : Path
-        Where a file is while it is on its way; of a local target, best the target itself.
+        Folder of files that are incomplete. It should be the destination itself if that is local.
+    compress : bool
+        Whether files are stored as ``.fits.gz``.
+    checksums : mapping of str to str, or None
+        SHA-256 by name, of the files as the server has them; None for a fetch without checksums.
+    jobs : int
+        Number of files that are fetched at the same time.
     """
 
+    server: Server
+    names: Sequence[str]
     uri: str
-    compress: bool
     scratch: Path
+    compress: bool
+    checksums: Mapping[str, str] | None
+    jobs: int
 
-    def of(self, name: str) -> str:
-        """Return where a file is to be."""
+    def target(self, name: str) -> str:
+        """Return the destination of a file.
+
+        Parameters
+        ----------
+        name : str
+            File name.
+
+        Returns
+        -------
+        str
+            Path or URI.
+        """
         return storage.join(self.uri, f"{name}.gz" if self.compress else name)
 
     def part(self, name: str) -> Path:
-        """Return where a file is while it is on its way."""
+        """Return the path of a file while it is incomplete.
+
+        Parameters
+        ----------
+        name : str
+            File name.
+
+        Returns
+        -------
+        Path
+            A hidden file in the scratch folder.
+        """
         return self.scratch / f".{name}.part"
 
-    def has(self, name: str, size: int | None, sha256: str | None) -> storage.FileInfo | None:
-        """Return what is stored of a file if it is the whole of it, as far as a quick look tells.
+    def sha256(self, name: str) -> str | None:
+        """Return the checksum of a file.
 
-        In S3 the checksum that was stored with it decides; on a disk the size, as a file gets its name
-        only after its checksum was found right.
+        Parameters
+        ----------
+        name : str
+            File name.
+
+        Returns
+        -------
+        str or None
+            The SHA-256, or None if it is not known.
         """
-        uri = self.of(name)
+        return None if self.checksums is None else self.checksums.get(name)
+
+    def stored(self, name: str, size: int | None) -> storage.FileInfo | None:
+        """Return what is stored of a file, if it is whole.
+
+        In S3 this is judged by the checksum that was stored with the file. On a disk it is judged by the
+        size, as a file gets its name only after its checksum was compared.
+
+        Parameters
+        ----------
+        name : str
+            File name.
+        size : int or None
+            Bytes of the file as the server has it, if they are known.
+
+        Returns
+        -------
+        FileInfo or None
+            None if the file is not there, is not whole, or is of unknown size.
+        """
+        uri = self.target(name)
         try:
             info = storage.stat(uri)
         except FileNotFoundError:
             return None
         if storage.is_s3(uri):
-            return info if sha256 and storage.metadata(uri).get("sha256") == sha256 else None
-        if size is None:
-            return None
-        found = _gzip_size(uri) if self.compress else info.size
-        return info if found == (size % (1 << 32) if self.compress else size) else None
+            expected = self.sha256(name)
+            whole = expected is not None and storage.metadata(uri).get("sha256") == expected
+        elif self.compress and size is not None:
+            # The last four bytes of a gzip file are the size of its content, modulo 2^32.
+            end = storage.read_bytes(uri, max(0, info.size - 4))
+            whole = int.from_bytes(end, "little") == size % (1 << 32)
+        else:
+            whole = info.size == size
+        return info if whole else None
 
 
-@dataclass(frozen=True)
-class FetchPlan:
-    """What to fetch, from where and to where.
+def check_room(plan: FetchPlan, gzip_ratio: float) -> None:
+    """Refuse a fetch for which the disk has too little room.
 
-    Attributes
-    ----------
-    server : Server
-    names : sequence of str
-    target : Target
-    checksums : mapping of str to str, optional
-        SHA-256 by name, of the files as the server has them; None to do without.
-    jobs : int
-        Files at a time.
-    """
-
-    server: Server
-    names: Sequence[str]
-    target: Target
-    checksums: Mapping[str, str] | None
-    jobs: int
-
-    def sha256(self, name: str) -> str | None:
-        """Return a file's checksum, if there is one."""
-        return self.checksums.get(name) if self.checksums is not None else None
-
-
-def fetch_sweeps(plan: FetchPlan, watcher: Watcher) -> list[Fetched]:
-    """Fetch files; those that are there already are left alone.
+    A local destination needs room for all files; S3 only for the files that are fetched at the same time.
+    No room is needed for what is stored already. A file whose size the server does not give is not counted.
 
     Parameters
     ----------
     plan : FetchPlan
+        The files and their destination.
+    gzip_ratio : float
+        Size of a gzipped file over that of the file.
+
+    Raises
+    ------
+    InputError
+        If less room is free than is needed.
+    """
+    with ThreadPoolExecutor(plan.jobs) as threads:
+        sizes = zip(plan.names, threads.map(partial(_missing_bytes, plan), plan.names), strict=True)
+        wanted = {name: size for name, size in sizes if size}
+    at_once = sum(sorted(wanted.values())[-plan.jobs :])
+    if storage.is_s3(plan.uri):
+        folder, needed = plan.scratch, at_once * (1 + gzip_ratio * plan.compress)
+        remedies = "name another folder with --scratch, or fetch fewer at a time with --jobs"
+    elif plan.compress:
+        folder, needed = Path(plan.uri), sum(wanted.values()) * gzip_ratio + at_once
+        remedies = "name another folder with --to, or choose fewer files with --near"
+    else:
+        folder, needed = Path(plan.uri), sum(wanted.values())
+        remedies = "name another folder with --to, store the files with --gzip, or choose fewer with --near"
+    parts = [plan.part(name) for name in wanted]
+    needed = int(needed) - sum(part.stat().st_size for part in parts if part.exists())
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        what = f"{needed:,} bytes are needed for {len(wanted):,} sweep files, and {free:,} are free there"
+        raise InputError(what, where=str(folder), remedy=f"make room, {remedies}")
+
+
+def _missing_bytes(plan: FetchPlan, name: str) -> int:
+    """Return the bytes of a file that must still come; 0 on an error, which the fetch reports."""
+    try:
+        size = plan.server.size(name) or 0
+        return 0 if plan.stored(name, size) else size
+    except (LensnegError, OSError):
+        return 0
+
+
+def fetch_sweeps(plan: FetchPlan, watcher: Watcher) -> list[Fetched]:
+    """Fetch files, except those that are stored already.
+
+    Parameters
+    ----------
+    plan : FetchPlan
+        The files and their destination.
     watcher : Watcher
+        Called as the fetch goes on.
 
     Returns
     -------
     list of Fetched
-        One for each name, in the same order.
+        One result for each name, in their order.
 
     Raises
     ------
     KeyboardInterrupt
-        If the person stops it: the parts that came are kept for the next time.
+        If the user interrupts the fetch. The bytes that came are kept for the next time.
     """
-    plan.target.scratch.mkdir(parents=True, exist_ok=True)
+    plan.scratch.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
-    results: dict[str, Fetched] = {}
 
-    def one(name: str) -> Fetched:
+    def _one(name: str) -> Fetched:
         try:
-            return _fetch(plan, name, stop, watcher)
+            result = _fetch(plan, name, stop, watcher)
         except (LensnegError, OSError) as error:
-            return Fetched(name, "failed", plan.target.of(name), 0, str(error))
+            result = Fetched(name, "failed", plan.target(name), 0, str(error))
+        watcher.ended(result)
+        return result
 
     with ThreadPoolExecutor(plan.jobs, thread_name_prefix="fetch") as threads:
         try:
-            for future in as_completed([threads.submit(one, name) for name in plan.names]):
-                result = future.result()
-                results[result.name] = result
-                watcher.ended(result)
-        except BaseException:
-            stop.set()
-            threads.shutdown(cancel_futures=True)
-            raise
-    return [results[name] for name in plan.names]
+            return list(threads.map(_one, plan.names))
+        finally:
+            stop.set()  # ends the other files on an error or an interruption
 
 
 def _fetch(plan: FetchPlan, name: str, stop: threading.Event, watcher: Watcher) -> Fetched:
-    if stop.is_set():
-        raise Interrupted
     expected, url = plan.sha256(name), plan.server.url(name)
     if plan.checksums is not None and expected is None:
         remedy = "is it a file of this folder? --unchecked takes it all the same"
         raise InputError("not in the list of checksums", where=url, remedy=remedy)
     size = plan.server.size(name)
-    stored = plan.target.has(name, size, expected)
+    stored = plan.stored(name, size)
     if stored is not None:
         return Fetched(name, "there already", stored.uri, stored.size)
     watcher.started(name, size)
-    part = plan.target.part(name)
+    part = plan.part(name)
     for _ in range(2):
         found = plan.server.download(name, part, stop, lambda count: watcher.advanced(name, count))
         if expected in (None, found):
-            return Fetched(name, "fetched", *_store(part, plan.target, name, found, stop))
-        # Perhaps it went on from bytes of another version: once more, all of it.
+            return Fetched(name, "fetched", plan.target(name), _store(plan, name, found, stop))
+        # The bytes that were there may have been those of another version: all of it once more.
         watcher.advanced(name, -part.stat().st_size)
         part.unlink()
-    raise InputError(
-        f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…, twice",
-        where=url,
-        remedy="nothing of it was kept. Fetch it later, or from another server",
-    )
+    what = f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…, twice"
+    remedy = "nothing of it was kept. Fetch it later, or from another server"
+    raise InputError(what, where=url, remedy=remedy)
 
 
-def _store(part: Path, target: Target, name: str, sha256: str, stop: threading.Event) -> tuple[str, int]:
-    """Move a checked file to where it belongs; return where that is, and the bytes there."""
-    uri, ready = target.of(name), part
-    if target.compress:
-        ready = part.with_name(f"{part.name}.gz")
-        try:
-            gzip_file(part, ready, stop)
-        except BaseException:
-            ready.unlink(missing_ok=True)
-            raise
+def _store(plan: FetchPlan, name: str, sha256: str, stop: threading.Event) -> int:
+    """Move a checked file to its destination; return the bytes there."""
+    uri, part = plan.target(name), plan.part(name)
+    ready = _gzipped(part, stop) if plan.compress else part
     size = ready.stat().st_size
     if storage.is_s3(uri):
         storage.upload(ready, uri, metadata={"sha256": sha256})
@@ -203,24 +314,23 @@ def _store(part: Path, target: Target, name: str, sha256: str, stop: threading.E
             os.fsync(file.fileno())
         os.replace(ready, uri)
     part.unlink(missing_ok=True)
-    return uri, size
+    return size
 
 
-def gzip_file(source: Path, target: Path, stop: threading.Event | None = None) -> None:
-    """Compress a file; the same bytes give the same bytes: no name and no time are in the header."""
-    with (
-        open(source, "rb") as plain,
-        open(target, "wb") as raw,
-        gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as packed,
-    ):
-        while chunk := plain.read(CHUNK_BYTES):
-            if stop is not None and stop.is_set():
-                raise Interrupted
-            packed.write(chunk)
-
-
-def _gzip_size(path: str) -> int:
-    """Return what a gzip file says at its end of its content's bytes, modulo 2^32."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.path.getsize(path) - 4))
-        return int.from_bytes(file.read(4), "little")
+def _gzipped(path: Path, stop: threading.Event) -> Path:
+    """Compress a file and return the new one. It has no name and no time: its bytes are reproducible."""
+    target = path.with_name(f"{path.name}.gz")
+    try:
+        with (
+            open(path, "rb") as plain,
+            open(target, "wb") as raw,
+            gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as packed,
+        ):
+            while chunk := plain.read(1 << 20):
+                if stop.is_set():
+                    raise Interrupted
+                packed.write(chunk)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return target

@@ -1,8 +1,8 @@
-"""A sweep file's headers: where its rows begin, and how a row is laid out."""
+"""The headers of a sweep file: where its rows begin, and how a row is laid out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -12,21 +12,22 @@ from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.sweep_columns import SWEEP_EXTNAME, sweep_dtype, tform_dtype
-from lensneg.survey.names import Cell, sweep_cell
+from lensneg.survey.names import Cell, cell_of
 from lensneg.survey.uncompressed import read_up_to
 
-#: FITS files come in blocks of this many bytes (FITS standard 4.0, section 3.1).
+#: Bytes of a block of a FITS file (FITS standard 4.0, section 3.1).
 FITS_BLOCK: Final = 2880
 
+#: Bytes of a card, one line of a header.
 _CARD: Final = 80
 
-#: A sweep header has about 17 blocks. One that is longer than this is not a sweep's.
+#: The header of a sweep file has about 17 blocks. A longer one than this is refused.
 _MAX_HEADER_BLOCKS: Final = 40
 
-#: A row of DR10 has 505 bytes. One that is longer than this would only fill the memory.
+#: A row of DR10 has 505 bytes. A longer one than this is refused, as it could fill the memory.
 _MAX_ROW_BYTES: Final = 16 << 10
 
-#: The cards of a table's header that say how a row is laid out.
+#: The cards of a table's header that describe the layout of a row.
 _LAYOUT_CARDS: Final = (b"TFIELDS", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO")
 
 
@@ -37,13 +38,15 @@ class SweepFile:
     Attributes
     ----------
     uri : str
+        The file.
     size : int
         Bytes of the stored file.
     dtype : numpy.dtype
         One row, with upper-case names.
     n_rows : int
+        Number of rows.
     data_start : int
-        Byte at which the first row starts (in the uncompressed file).
+        Byte at which the first row starts, in the uncompressed file.
     release : int
         RELEASE of the first row; 0 in a file without rows.
     """
@@ -55,18 +58,10 @@ class SweepFile:
     data_start: int
     release: int = 0
 
-    @cached_property
-    def cell(self) -> Cell:
-        """The part of the sky that the file's name stands for."""
-        cell = sweep_cell(storage.basename(self.uri))
-        if cell is None:
-            raise SweepError("the name is not one of a sweep file", where=self.uri)
-        return cell
-
     @property
-    def is_compressed(self) -> bool:
-        """Whether the file is gzipped, and so can only be read from its start."""
-        return self.uri.endswith(".gz")
+    def cell(self) -> Cell:
+        """The cell of the sky that the file covers, by its name."""
+        return cell_of(self.uri)
 
     @property
     def row_bytes(self) -> int:
@@ -75,7 +70,7 @@ class SweepFile:
 
     @property
     def data_stop(self) -> int:
-        """Byte behind the last row (in the uncompressed file)."""
+        """Byte behind the last row, in the uncompressed file."""
         return self.data_start + self.n_rows * self.row_bytes
 
     @property
@@ -85,12 +80,24 @@ class SweepFile:
 
 
 def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
-    """Read both headers of a sweep file from the start of its bytes.
+    """Read both headers of a sweep file.
+
+    Parameters
+    ----------
+    stream : Reader
+        The uncompressed file, at its start.
+    info : FileInfo
+        The stored file.
+
+    Returns
+    -------
+    SweepFile
+        The layout, with RELEASE not yet read.
 
     Raises
     ------
     SweepError
-        If they are not those of a sweep file, are damaged, or lack a needed column.
+        If the headers are not those of a sweep file, are damaged, or lack a needed column.
     """
     try:
         primary = _read_header(stream, 0)
@@ -114,15 +121,11 @@ def _read_header(stream: storage.Reader, hdu: int) -> list[bytes]:
     for _ in range(_MAX_HEADER_BLOCKS):
         block = read_up_to(FITS_BLOCK, stream)
         if len(block) < FITS_BLOCK:
-            raise _refusal(
-                f"the file ends within the header of HDU {hdu}: it is truncated, or not a FITS file",
-                "fetch it again",
-            )
+            what = f"the file ends within the header of HDU {hdu}: it is truncated, or not a FITS file"
+            raise _refusal(what, "fetch it again")
         if not cards and not block.startswith((b"SIMPLE  =", b"XTENSION=")):
-            raise _refusal(
-                f"HDU {hdu} does not start with a FITS header: this is not a sweep file",
-                "remove it from the folder, or fetch it again",
-            )
+            what = f"HDU {hdu} does not start with a FITS header: this is not a sweep file"
+            raise _refusal(what, "remove it from the folder, or fetch it again")
         in_block = [block[i : i + _CARD] for i in range(0, FITS_BLOCK, _CARD)]
         cards += in_block
         if b"END" in map(bytes.rstrip, in_block):
@@ -157,9 +160,8 @@ def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
     kind = _value(header, "XTENSION")
     extname = str(_value(header, "EXTNAME", SWEEP_EXTNAME)).strip().upper()
     if kind != "BINTABLE" or _value(header, "ZTABLE") or extname != SWEEP_EXTNAME:
-        raise _refusal(
-            f"HDU 1 is {kind!r} named {extname!r}; expected a plain BINTABLE named {SWEEP_EXTNAME!r}"
-        )
+        expected = f"a plain BINTABLE named {SWEEP_EXTNAME!r}"
+        raise _refusal(f"HDU 1 is {kind!r} named {extname!r}; expected {expected}")
     dtype = _row_dtype(b"".join(card for card in cards if card.startswith(_LAYOUT_CARDS)))
     row_bytes = _integer(header, "NAXIS1", 1)
     if row_bytes != dtype.itemsize:
@@ -171,8 +173,8 @@ def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
 def _row_dtype(cards: bytes) -> np.dtype[np.void]:
     """Return the dtype of a row, checked against the data model.
 
-    It is kept by the cards' text: a run's files have the same ones, and parsing them takes as long as
-    reading a hundred thousand rows.
+    The result is cached by the text of the cards: the files of a run have the same ones, and parsing them
+    takes as long as reading a hundred thousand rows.
     """
     header = _parse([cards])
     fields: list[tuple[str, np.dtype[Any]]] = []
@@ -184,22 +186,20 @@ def _row_dtype(cards: bytes) -> np.dtype[np.void]:
         column = f"column {i} ({name})"
         try:
             fields.append((name.strip().upper(), tform_dtype(tform)))
-        except (ValueError, TypeError, MemoryError) as error:  # the latter for a repeat count of any size
+        except (ValueError, TypeError, MemoryError) as error:  # MemoryError for a huge repeat count
             raise _refusal(f"{column}: {error}") from error
         width += fields[-1][1].itemsize
         if width > _MAX_ROW_BYTES:
             raise _refusal(f"{column}: TFORM {tform!r} makes a row of more than {_MAX_ROW_BYTES:,} bytes")
         scale, zero = _value(header, f"TSCAL{i}", 1), _value(header, f"TZERO{i}", 0)
         if fields[-1][0] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
-            raise _refusal(
-                f"{column} is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero})",
-                "expected plain values, as in the survey's own file: fetch that",
-            )
+            what = f"{column} is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero})"
+            raise _refusal(what, "expected plain values, as in the survey's own file: fetch that")
     _check_names([name for name, _ in fields])
     dtype, model = np.dtype(fields), sweep_dtype()
     for name in NEEDED_COLUMNS:
         found, expected = dtype[name], model[name]
-        # Releases differ in the width of integers and of padded text, never in their kind.
+        # Releases differ in the width of integers and of padded text, but not in their kind.
         wide_enough = expected.kind in "iS" or found.itemsize == expected.itemsize
         if found.kind != expected.kind or found.shape or not wide_enough:
             raise _refusal(f"column {name} is of type {found}; expected {expected}")
@@ -213,8 +213,6 @@ def _check_names(names: list[str]) -> None:
     missing = [name for name in NEEDED_COLUMNS if name not in names]
     if missing:
         older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
-        raise _refusal(
-            f"{len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
-            f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files",
-            "fetch them from the survey's south/sweep/10.1 folder",
-        )
+        what = f"{len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
+        what += f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files"
+        raise _refusal(what, "fetch them from the survey's south/sweep/10.1 folder")

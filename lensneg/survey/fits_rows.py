@@ -1,8 +1,8 @@
-"""Reading sweep files: the header once, then chunks of rows into one buffer that is used again.
+"""The reader of sweep files: the headers once, then chunks of rows in one buffer that is reused.
 
 A sweep file is an empty primary HDU and one binary table, row-major and big-endian. astropy parses the
-headers. The rows are ours: every byte must pass through memory once anyway, so a chunk is viewed as a
-structured array and columns are gathered from it only for the rows that are still wanted.
+headers. Rows are not parsed: a chunk of them is viewed as a structured array, without a copy, so that only
+the rows that pass the first cuts are ever converted to columns.
 """
 
 from collections.abc import Iterator
@@ -15,29 +15,32 @@ import numpy.typing as npt
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.survey.fits_layout import FITS_BLOCK, SweepFile, read_layout
+from lensneg.survey.names import is_gzipped
 from lensneg.survey.uncompressed import fill, open_uncompressed, read_up_to
 
-#: Both headers and the first row are within this many bytes: all that is read to look at a file.
+#: Bytes at the start of a file that hold both headers and the first row.
 _PROBE_BYTES: Final = 256 << 10
 
-#: So much of what follows the rows is looked at: their padding, and how the next HDU begins, if there is one.
+#: Bytes behind the rows that are checked: their padding, and the start of another HDU if there is one.
 _REST_BYTES: Final = 2 * FITS_BLOCK
 
-#: Rows read at once: 2 MB. The kernel's copy, the sieve and the gathering all find them in a processor's
-#: cache; with 16 MB the same read alone takes half as long again.
+#: Rows read at once: 2 MB, which stay in a processor's cache while they are copied, sieved and gathered. With
+#: 16 MB the read alone takes half as long again.
 CHUNK_ROWS: Final = 4_096
 
 
 def probe_sweep(info: storage.FileInfo) -> SweepFile:
-    """Read a sweep file's headers and first row, and check them; of a plain file the last row, too.
+    """Read and check a sweep file's headers and first row, and the last row of a plain file.
 
     Parameters
     ----------
     info : FileInfo
+        The stored file.
 
     Returns
     -------
     SweepFile
+        The layout of the file.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def probe_sweep(info: storage.FileInfo) -> SweepFile:
     first_bytes = min(info.size, _PROBE_BYTES)
     with open_uncompressed(info.uri, first_bytes, 0, first_bytes) as stream:
         file = read_layout(stream, info)
-        if not file.is_compressed:
+        if not is_gzipped(file.uri):
             _check_end(file)
         if not file.n_rows:
             _check_rest(read_up_to(_REST_BYTES, stream), file)
@@ -68,22 +71,24 @@ def iter_rows(
     Parameters
     ----------
     file : SweepFile
-    first_row, n_rows : int
-        A slice of the rows; all by default.
+        The file, as :func:`probe_sweep` returned it.
+    first_row : int
+        First row of the slice to read.
+    n_rows : int, optional
+        Rows of the slice; by default all to the end.
 
     Yields
     ------
     start : int
         The chunk's first row.
-    chunk : structured ndarray
-        Big-endian, as in the file. It is valid until the next chunk is asked for: the buffer behind it is
-        used again.
+    chunk : structured ndarray, shape (n,)
+        Big-endian, as in the file. It is valid until the next chunk is asked for, as its buffer is reused.
 
     Raises
     ------
     SweepError
-        If the file ends before its last row, or is gzipped and fails its checksum; the latter is
-        known only after the last row.
+        If the file ends before its last row, or is gzipped and fails its checksum, which is known only
+        after the last row.
     """
     width = file.row_bytes
     stop = file.n_rows if n_rows is None else first_row + n_rows
@@ -96,26 +101,23 @@ def iter_rows(
             after = min(row + CHUNK_ROWS, stop)
             chunk = buffer[: (after - row) * width]
             if fill(chunk, stream) < len(chunk):
-                where_it_ends = f"between rows {row:,} and {after:,} of {file.n_rows:,}"
-                raise _broken(file.uri, f"the file ends {where_it_ends}: it is truncated")
+                where = f"between rows {row:,} and {after:,} of {file.n_rows:,}"
+                raise _broken(file.uri, f"the file ends {where}: it is truncated")
             yield row, np.frombuffer(chunk, file.dtype)
         if stop == file.n_rows:
             _check_last_row(bytes(chunk[-width:]), file)
-            if file.is_compressed:
+            if is_gzipped(file.uri):
                 rest = read_up_to(_REST_BYTES, stream)
                 while read_up_to(1 << 20, stream):
-                    pass  # The checksum comes last; before it, damage can pass for other values.
+                    pass  # gzip's checksum comes last, and only it tells damage from other values
                 _check_rest(rest, file)
 
 
 def _check_end(file: SweepFile) -> None:
     """Refuse a plain file whose size or last row contradicts its header."""
     if file.size < file.data_stop:
-        raise _broken(
-            file.uri,
-            f"truncated: its header promises {file.n_rows:,} rows, so at least {file.data_stop:,} bytes, "
-            f"and it has {file.size:,}",
-        )
+        promised = f"{file.n_rows:,} rows, so at least {file.data_stop:,} bytes"
+        raise _broken(file.uri, f"truncated: its header promises {promised}, and it has {file.size:,}")
     if file.n_rows:
         last_row = file.data_stop - file.row_bytes
         end = storage.read_bytes(file.uri, last_row, file.row_bytes + _REST_BYTES)
@@ -124,20 +126,18 @@ def _check_end(file: SweepFile) -> None:
 
 
 def _check_last_row(row: bytes, file: SweepFile) -> None:
-    """Refuse a file whose padding would be taken for a row: a higher number in its header does that."""
+    """Refuse a file whose header gives too high a number of rows, so that its padding looks like a row."""
     if not any(row):
-        raise _broken(
-            file.uri, f"the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty"
-        )
+        what = f"the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty"
+        raise _broken(file.uri, what)
 
 
 def _check_rest(rest: bytes, file: SweepFile) -> None:
-    """Refuse a file that goes on after the rows that its header promises: a lower number would lose rows."""
+    """Refuse a file whose header gives too low a number of rows, so that rows would be lost."""
     beyond = rest[file.padding :]
     if any(rest[: file.padding]) or (beyond and not beyond.startswith(b"XTENSION=")):
-        raise _broken(
-            file.uri, f"there are more data than the {file.n_rows:,} rows that its header (NAXIS2) promises"
-        )
+        what = f"there are more data than the {file.n_rows:,} rows that its header (NAXIS2) promises"
+        raise _broken(file.uri, what)
 
 
 def _broken(uri: str, what: str) -> SweepError:

@@ -2,19 +2,30 @@
 
 from itertools import pairwise
 
-from lensneg import storage
 from lensneg.schema.config import ExecutionConfig
 from lensneg.schema.item import Item
 from lensneg.schema.run import SweepInput
+from lensneg.survey.names import is_gzipped
 
 
 def slices(sweep: SweepInput, execution: ExecutionConfig) -> list[Item]:
     """Cut a sweep file into items of about the configured size.
 
     A gzipped file can only be read from its start, so it is one item.
+
+    Parameters
+    ----------
+    sweep : SweepInput
+        The file.
+    execution : ExecutionConfig
+        The config's section with the size of an item in bytes.
+
+    Returns
+    -------
+    list of Item
+        Consecutive slices that hold all rows; one empty item for a file without rows.
     """
-    name = storage.basename(sweep.uri).removesuffix(".gz").removesuffix(".fits")
-    compressed = sweep.uri.endswith(".gz")
+    name, compressed = sweep.name.removesuffix(".gz").removesuffix(".fits"), is_gzipped(sweep.uri)
     table_bytes = sweep.rows * sweep.row_bytes
     count = 1 if compressed else max(1, round(table_bytes / execution.target_item_bytes))
     edges = [sweep.rows * i // count for i in range(count + 1)]

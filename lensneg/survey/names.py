@@ -1,29 +1,42 @@
-"""The names of sweep files, and the cells of the sky that they stand for."""
+"""Names of sweep files, and the cells of the sky that they cover."""
 
+import os
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+from lensneg import storage
+from lensneg.errors import SweepError
+from lensneg.schema.arrays import BoolArray, FloatArray
 
-#: A sweep file's name: lower and upper corner of its cell, RA then Dec, in whole degrees.
-_SWEEP_NAME = re.compile(r"sweep-(\d{3})([pm])(\d{3})-(\d{3})([pm])(\d{3})\.fits(?:\.gz)?", re.ASCII)
+#: A sweep file's name: the lower and the upper corner of its cell, RA then Dec, in whole degrees.
+_SWEEP_NAME: Final = re.compile(r"sweep-(\d{3})([pm]\d{3})-(\d{3})([pm]\d{3})\.fits(?:\.gz)?", re.ASCII)
+
+#: The letters of a name that are signs of a declination.
+_SIGNS: Final = str.maketrans("pm", "+-")
 
 
 class Cell(NamedTuple):
-    """A sweep file's cell on the sky in degrees, half-open: [ra_min, ra_max) x [dec_min, dec_max)."""
+    """A cell of the sky in degrees, half-open: [ra_min, ra_max) x [dec_min, dec_max)."""
 
     ra_min: float
     ra_max: float
     dec_min: float
     dec_max: float
 
-    def holds(self, ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return which positions, in degrees with RA in [0, 360), lie in the cell."""
-        inside: npt.NDArray[np.bool_] = (
-            (ra >= self.ra_min) & (ra < self.ra_max) & (dec >= self.dec_min) & (dec < self.dec_max)
-        )
-        return inside
+    def holds(self, ra: FloatArray, dec: FloatArray) -> BoolArray:
+        """Return which positions lie in the cell.
+
+        Parameters
+        ----------
+        ra, dec : ndarray of float64, shape (n,)
+            Positions in degrees, with RA in [0, 360).
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            True for the positions in the cell.
+        """
+        return (ra >= self.ra_min) & (ra < self.ra_max) & (dec >= self.dec_min) & (dec < self.dec_max)
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -37,9 +50,19 @@ class Cell(NamedTuple):
 
 
 def sweep_cell(name: str) -> Cell | None:
-    """Return the cell that a sweep file's name stands for, or None for any other file.
+    """Return the cell that a sweep file covers, or None if the name is not a sweep file's.
 
     Row-parallel companions (``-lc``, ``-ex``, ``-pz``) are not sweep files.
+
+    Parameters
+    ----------
+    name : str
+        A file name, without folder.
+
+    Returns
+    -------
+    Cell or None
+        The cell, read from the name.
 
     Examples
     --------
@@ -51,45 +74,93 @@ def sweep_cell(name: str) -> Cell | None:
     match = _SWEEP_NAME.fullmatch(name)
     if match is None:
         return None
-    ra_min, ra_max = float(match[1]), float(match[4])
-    dec_min = float(match[3]) * (1 if match[2] == "p" else -1)
-    dec_max = float(match[6]) * (1 if match[5] == "p" else -1)
+    ra_min, dec_min, ra_max, dec_max = (float(text.translate(_SIGNS)) for text in match.groups())
     if not (0 <= ra_min < ra_max <= 360 and -90 <= dec_min < dec_max <= 90):
         return None
     return Cell(ra_min, ra_max, dec_min, dec_max)
 
 
-def cell_of(name: str) -> Cell:
+def cell_of(uri: str) -> Cell:
     """Return the cell of a file that is known to be a sweep file.
+
+    Parameters
+    ----------
+    uri : str
+        Name or URI of the file.
+
+    Returns
+    -------
+    Cell
+        The cell, read from the name.
 
     Raises
     ------
-    ValueError
+    SweepError
         If the name is not one of a sweep file.
     """
-    cell = sweep_cell(name)
+    cell = sweep_cell(storage.basename(uri))
     if cell is None:
-        raise ValueError(f"{name}: the name is not one of a sweep file")
+        raise SweepError("the name is not one of a sweep file", where=uri)
     return cell
 
 
 def sweep_name(cell: Cell) -> str:
-    """Return the file name of a cell, the inverse of :func:`sweep_cell`."""
+    """Return the file name of a cell, the inverse of :func:`sweep_cell`.
 
-    def corner(ra: float, dec: float) -> str:
-        return f"{ra:03.0f}{'m' if dec < 0 else 'p'}{abs(dec):03.0f}"
+    Parameters
+    ----------
+    cell : Cell
+        A cell with corners at whole degrees.
 
-    return f"sweep-{corner(cell.ra_min, cell.dec_min)}-{corner(cell.ra_max, cell.dec_max)}.fits"
+    Returns
+    -------
+    str
+        The name of the uncompressed file.
+
+    Examples
+    --------
+    >>> sweep_name(Cell(5.0, 10.0, -5.0, 0.0))
+    'sweep-005m005-010p000.fits'
+    """
+    corners = ((cell.ra_min, cell.dec_min), (cell.ra_max, cell.dec_max))
+    texts = (f"{ra:03.0f}{'m' if dec < 0 else 'p'}{abs(dec):03.0f}" for ra, dec in corners)
+    return f"sweep-{'-'.join(texts)}.fits"
 
 
 def is_gzipped(uri: str) -> bool:
-    """Return whether a sweep file is gzipped, and so can only be read from its start."""
+    """Return whether a sweep file is gzipped, and so can only be read from its start.
+
+    Parameters
+    ----------
+    uri : str
+        Name or URI of the file.
+
+    Returns
+    -------
+    bool
+        Whether the name ends in ``.gz``.
+    """
     return uri.endswith(".gz")
 
 
 def looks_like_a_sweep(name: str) -> bool:
-    """Return whether a file that is no sweep file is named almost like one; companions are not meant."""
-    stem = name.lower().removesuffix(".gz").removesuffix(".fits")
-    fits_file = name.lower().endswith((".fits", ".fits.gz"))
+    """Return whether a file that is no sweep file is named almost like one.
+
+    Parameters
+    ----------
+    name : str
+        A file name, without folder.
+
+    Returns
+    -------
+    bool
+        False for sweep files and for their companions.
+
+    Examples
+    --------
+    >>> looks_like_a_sweep("sweep-175m005-180p000 (1).fits")
+    True
+    """
+    stem, extension = os.path.splitext(name.lower().removesuffix(".gz"))
     companion = stem.endswith(("-lc", "-ex", "-pz"))
-    return fits_file and stem.startswith("sweep") and not companion and sweep_cell(name) is None
+    return extension == ".fits" and stem.startswith("sweep") and not companion and sweep_cell(name) is None

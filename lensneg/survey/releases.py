@@ -1,6 +1,6 @@
-"""DR10.1 as the survey publishes it: where its sweep files are, and which there are.
+"""DR10.1 as the survey publishes it: the address and the names of its sweep files.
 
-Source: the DR10 files page of legacysurvey.org and the release's file listing: 1,436 files of the south.
+Sources: the DR10 files page of legacysurvey.org, and the release's file listing of 1,436 files in the south.
 """
 
 from functools import lru_cache
@@ -14,13 +14,13 @@ RELEASE_NAME: Final = "DR10.1"
 #: The folder on the survey's server that holds the sweep files and their checksums.
 BASE_URL: Final = "https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr10/south/sweep/10.1/"
 
-#: The file of checksums in that folder, as in every release: ``SHA-256, two spaces, name``, one a line.
+#: The list of SHA-256 checksums in that folder.
 CHECKSUM_FILE: Final = "legacysurvey_dr10_south_sweep_10.1.sha256sum"
 
-#: Side of a cell, in degrees.
-CELL_DEGREES: Final = 5
+#: Side of a cell in degrees.
+_SIDE: Final = 5
 
-#: The cells that have a file: for each lower limit of Dec, the ranges of RA, half-open, in degrees.
+#: The cells that have a file: half-open ranges of RA for each lower limit of Dec, in degrees.
 _RA_RANGES: Final = {
     -90: "0-360",
     -85: "0-360",
@@ -53,7 +53,12 @@ _RA_RANGES: Final = {
 
 @lru_cache(maxsize=1)
 def release_cells() -> dict[str, Cell]:
-    """Return the release's sweep files: each one's name and its cell of the sky, ordered by name.
+    """Return the release's sweep files.
+
+    Returns
+    -------
+    dict of str to Cell
+        The cell of each file, ordered by file name.
 
     Examples
     --------
@@ -62,10 +67,10 @@ def release_cells() -> dict[str, Cell]:
     >>> release_cells()["sweep-175m005-180p000.fits"].centre
     (177.5, -2.5)
     """
-    cells = []
-    for dec, ranges in _RA_RANGES.items():
-        for text in ranges.split():
-            first, last = map(int, text.split("-"))
-            for ra in range(first, last, CELL_DEGREES):
-                cells.append(Cell(float(ra), float(ra + CELL_DEGREES), float(dec), float(dec + CELL_DEGREES)))
+    cells = (
+        Cell(float(ra), float(ra + _SIDE), float(dec), float(dec + _SIDE))
+        for dec, ranges in _RA_RANGES.items()
+        for first, last in (map(int, text.split("-")) for text in ranges.split())
+        for ra in range(first, last, _SIDE)
+    )
     return dict(sorted((sweep_name(cell), cell) for cell in cells))

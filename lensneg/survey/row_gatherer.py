@@ -1,6 +1,6 @@
 """Rows of many chunks gathered into one table."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,17 +9,17 @@ from lensneg.rules.rows import ROW_INDEX, Rows
 from lensneg.schema.arrays import IntArray
 from lensneg.schema.columns import NEEDED_COLUMNS
 
-#: Gathered rows are put into columns so many at a time, 1 MB: what costs is the call, not the row.
+#: Rows that are moved into the columns at once, 1 MB: the time goes into the calls, not into the rows.
 _SETTLED_AT_ONCE: Final = 2_048
 
-#: There is room for so many rows at first. Room that is not used takes no memory.
+#: Rows that there is room for at first. The system gives memory only to rows that are written.
 _ROOM: Final = 1 << 18
 
 
 class RowGatherer:
-    """Copies of some rows of many chunks, whose memory is used again.
+    """Copies of some rows of many chunks, whose memory is reused.
 
-    Only :data:`NEEDED_COLUMNS` are kept, so a row takes a third of what it takes in the file.
+    Only :data:`NEEDED_COLUMNS` are kept, so a row takes a third of the memory that it takes in the file.
 
     Parameters
     ----------
@@ -37,22 +37,26 @@ class RowGatherer:
         return self._size
 
     def append(self, chunk: npt.NDArray[np.void], first_row: int, index: IntArray) -> None:
-        """Copy the rows of a chunk that an index names.
+        """Copy some rows of a chunk.
 
         Parameters
         ----------
         chunk : structured ndarray, shape (n,)
+            Rows of the file.
         first_row : int
             Place in the file of the chunk's first row.
-        index : ndarray of int64
+        index : ndarray of int64, shape (m,)
+            Places in the chunk of the rows to copy.
         """
         if not len(index):
             return
         first, self._size = self._size, self._size + len(index)
         while self._size > len(self._columns[ROW_INDEX]):
-            self._columns = {name: _doubled(column) for name, column in self._columns.items()}
+            for name, column in self._columns.items():
+                self._columns[name] = np.empty(2 * len(column), column.dtype)
+                self._columns[name][: len(column)] = column
         self._columns[ROW_INDEX][first : self._size] = first_row + index
-        # As plain bytes: numpy would copy a structure field by field.
+        # As plain bytes, since numpy copies structures field by field.
         self._waiting.append(chunk.view(f"V{chunk.itemsize}")[index])
         if self._size - self._settled >= _SETTLED_AT_ONCE:
             self._settle()
@@ -67,13 +71,12 @@ class RowGatherer:
             self._settled = self._size
 
     def gathered(self) -> Rows:
-        """Return all rows that were copied."""
+        """Return all rows that were copied.
+
+        Returns
+        -------
+        Rows
+            Views of the columns, with each row's place in the file.
+        """
         self._settle()
         return Rows({name: column[: self._size] for name, column in self._columns.items()})
-
-
-def _doubled(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return values with as much room again behind them."""
-    larger = np.empty(2 * len(values), values.dtype)
-    larger[: len(values)] = values
-    return larger

@@ -1,6 +1,6 @@
 """The survey's HTTP server: sizes, checksums, and files in resumable pieces.
 
-urllib3 retries requests. No library goes on with a body that broke off: this module does.
+urllib3 retries requests, but does not resume a body that breaks off. This module does.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ _TIMEOUT: Final = (15.0, 60.0)
 #: Bytes taken from a body at once.
 _CHUNK: Final = 1 << 20
 
-#: Answers that may be others a moment later.
+#: Status codes of a server that may answer a moment later.
 _BUSY: Final = (429, 500, 502, 503, 504)
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: what was asked for)
-    """The person stopped the work; what is on the disk is used the next time."""
+    """The user stopped the work. What is on the disk is used the next time."""
 
 
 class Server:
@@ -44,13 +44,14 @@ class Server:
     Parameters
     ----------
     base_url : str
-        The folder.
+        Address of the folder.
     attempts : int
-        Tries in a row that may bring no byte before a file is given up; also the retries of a request.
+        Number of consecutive attempts without a new byte after which a file is given up; also the number of
+        retries of a request.
     backoff : float
-        Seconds before the second retry; doubled each time, up to a minute.
+        Seconds before the second retry. They double with each retry, up to a minute.
     connections : int
-        Kept open.
+        Number of connections that are kept open.
 
     Raises
     ------
@@ -83,11 +84,32 @@ class Server:
             self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=connections))
 
     def url(self, name: str) -> str:
-        """Return the address of a file in the folder."""
+        """Return the address of a file in the folder.
+
+        Parameters
+        ----------
+        name : str
+            File name.
+
+        Returns
+        -------
+        str
+            The URL.
+        """
         return urljoin(self.base_url, name)
 
     def size(self, name: str) -> int | None:
-        """Return a file's bytes, asked for once; None where the server does not say.
+        """Return the size of a file. The server is asked for it once.
+
+        Parameters
+        ----------
+        name : str
+            File name.
+
+        Returns
+        -------
+        int or None
+            Bytes, or None if the server does not give them.
 
         Raises
         ------
@@ -97,18 +119,40 @@ class Server:
             If the server cannot be reached or is at fault.
         """
         if name not in self._sizes:
-            length = self._ask("HEAD", self.url(name)).headers.get("Content-Length", "")
-            self._sizes[name] = int(length) if length.isdecimal() else None
+            self._sizes[name] = _content_length(self._ask("HEAD", self.url(name)))
         return self._sizes[name]
 
     def text(self, url: str) -> str:
-        """Return a small file; raises as :meth:`size` does."""
+        """Return the text of a small file.
+
+        Parameters
+        ----------
+        url : str
+            Its address.
+
+        Returns
+        -------
+        str
+            The text.
+
+        Raises
+        ------
+        InputError
+            If there is no such file.
+        TransientError
+            If the server cannot be reached or is at fault.
+        """
         return self._ask("GET", url).text
 
     def checksums(self) -> ChecksumList:
         """Return the folder's list of checksums.
 
-        It is looked for under the release's name, and where that is not there, in the folder's index.
+        Its name is that of the release's list, or else the only one in the index of the folder.
+
+        Returns
+        -------
+        ChecksumList
+            The list.
 
         Raises
         ------
@@ -124,17 +168,15 @@ class Server:
             names = self._indexed(".sha256sum")
             if len(names) != 1:
                 found = f"{len(names)} of them" if names else "none"
-                raise InputError(
-                    f"expected one list of checksums (*.sha256sum), found {found}",
-                    where=self.base_url,
-                    remedy="name one with --checksums, or give --unchecked to do without",
-                ) from None
+                what = f"expected one list of checksums (*.sha256sum), found {found}"
+                remedy = "name one with --checksums, or give --unchecked to do without"
+                raise InputError(what, where=self.base_url, remedy=remedy) from None
             url = self.url(names[0])
             text = self.text(url)
         return ChecksumList.parse(text, url)
 
     def _indexed(self, suffix: str) -> list[str]:
-        """Return the names with a suffix that the folder's HTML index links to."""
+        """Return the file names with a suffix to which the HTML index of the folder links."""
         try:
             page = self.text(self.base_url)
         except InputError:
@@ -152,24 +194,30 @@ class Server:
         return response
 
     def download(self, name: str, path: Path, stop: threading.Event, on_bytes: Callable[[int], None]) -> str:
-        """Bring a file to a path, going on from what is there already; return its SHA-256.
+        """Download a file, or the rest of it.
 
         Parameters
         ----------
         name : str
+            File name.
         path : Path
-            Where the bytes go; those that an earlier attempt left there are kept.
+            The destination. Bytes that are there already are kept.
         stop : threading.Event
             Ends the work when it is set.
         on_bytes : callable
-            Told how many bytes came, and with a negative number that some were thrown away.
+            Called with the number of bytes that came; negative for bytes that were discarded.
+
+        Returns
+        -------
+        str
+            SHA-256 of the whole file.
 
         Raises
         ------
         InputError
             If there is no such file.
         TransientError
-            If the server brings no further byte in several attempts in a row.
+            If several consecutive attempts bring no further byte.
         Interrupted
             If ``stop`` was set.
         """
@@ -187,11 +235,9 @@ class Server:
                     reason = _reason(error)
                 idle = 0 if file.tell() > before else idle + 1
                 if idle >= self._attempts:
-                    raise TransientError(
-                        f"{reason}, {idle} times in a row after {file.tell():,} bytes",
-                        where=transfer.url,
-                        remedy="the same command goes on from there",
-                    )
+                    what = f"{reason}, {idle} times in a row after {file.tell():,} bytes"
+                    remedy = "the same command goes on from there"
+                    raise TransientError(what, where=transfer.url, remedy=remedy)
                 pause = min(60.0, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
                 if stop.wait(pause):
                     raise Interrupted
@@ -201,7 +247,7 @@ class Server:
 
 @dataclass
 class _Transfer:
-    """A file on its way, to the end of a file that is open to append."""
+    """The download of a file to the end of a local file."""
 
     session: requests.Session
     url: str
@@ -216,11 +262,11 @@ class _Transfer:
         self.file.truncate()
 
     def take_more(self) -> bool:
-        """Ask for what is missing, and take what comes of it; return whether the file is whole."""
+        """Request the missing bytes and write those that come; return whether the file is whole."""
         start = self.file.tell()
         headers = {"Range": f"bytes={start}-"} if start else {}
         if start and self.etag:
-            headers["If-Range"] = self.etag  # a file that was replaced meanwhile comes whole
+            headers["If-Range"] = self.etag  # a file that was replaced meanwhile is sent whole
         with self.session.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             sent = response.headers.get("Content-Range", "")
             if response.status_code == requests.codes.requested_range_not_satisfiable:
@@ -233,20 +279,29 @@ class _Transfer:
             self.etag = "" if etag.startswith("W/") else etag
             if start and not sent.startswith(f"bytes {start}-"):
                 self._start_again()  # the server sends the whole file
-            length = response.headers.get("Content-Length", "")
-            end = self.file.tell() + int(length) if length.isdecimal() else None
-            # read1 hands on what is there: read and iter_content wait for a full chunk, and where the
-            # connection breaks within it, its bytes are lost.
+            length, begin = _content_length(response), self.file.tell()
+            # read1 returns what has come. read and iter_content wait for a full chunk, and lose its bytes
+            # where the connection breaks within it.
             while chunk := response.raw.read1(_CHUNK):
                 self.file.write(chunk)
                 self.on_bytes(len(chunk))
                 if self.stop.is_set():
                     raise Interrupted
-        return self.file.tell() == end
+        return length is not None and self.file.tell() == begin + length
 
 
 def read_checksums(source: str) -> ChecksumList:
-    """Read the list of checksums that a person named: an http(s) address, a path or an ``s3://`` URI.
+    """Read the list of checksums that a user named.
+
+    Parameters
+    ----------
+    source : str
+        An ``http(s)://`` address, a path or an ``s3://`` URI.
+
+    Returns
+    -------
+    ChecksumList
+        The list.
 
     Raises
     ------
@@ -262,6 +317,11 @@ def read_checksums(source: str) -> ChecksumList:
     return ChecksumList.parse(text, source)
 
 
+def _content_length(response: requests.Response) -> int | None:
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
 def _check_status(response: requests.Response, url: str) -> None:
     if response.ok:
         return
@@ -271,7 +331,7 @@ def _check_status(response: requests.Response, url: str) -> None:
     raise InputError(what, where=url, remedy="check the address")
 
 
-#: What went wrong in a few words, without the chain of Python objects around it.
+#: Short texts for errors whose own text is a chain of Python objects.
 _REASONS: Final = (
     ((requests.Timeout, ReadTimeoutError), "the server is silent"),
     (ProtocolError, "the connection broke off"),

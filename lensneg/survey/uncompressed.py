@@ -3,64 +3,90 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 from lensneg import storage
 from lensneg.errors import SweepError
+from lensneg.survey.names import is_gzipped
 
 
 @contextmanager
-def open_uncompressed(uri: str, size: int, start: int, length: int) -> Iterator[storage.Reader]:
+def open_uncompressed(
+    uri: str, size: int, start: int, length: int, on_bytes: Callable[[int], None] | None = None
+) -> Iterator[storage.Reader]:
     """Open a file's uncompressed bytes.
 
     Parameters
     ----------
     uri : str
+        The file.
     size : int
         Bytes of the stored file.
     start, length : int
-        The range of the uncompressed bytes. Of a gzipped file, which is read from its start, all that
-        follows can be read, too.
+        The range of the uncompressed bytes. A gzipped file is read from its start, and can be read on
+        beyond the range.
+    on_bytes : callable, optional
+        Called with the number of stored bytes after each read of them.
+
+    Yields
+    ------
+    Reader
+        A stream whose first byte is that at ``start``.
 
     Raises
     ------
     SweepError
-        While it is open, if the gzip stream is damaged or cut short.
+        If the gzip stream is damaged or cut short, which may show only while it is read.
     """
-    if not uri.endswith(".gz"):
-        with closing(storage.open_range(uri, start, length)) as stream:
-            yield stream
-        return
-    with closing(storage.open_range(uri, 0, size)) as stored:
+    packed = is_gzipped(uri)
+    first, count = (0, size) if packed else (start, length)
+    with closing(storage.open_range(uri, first, count)) as reader:
+        stored = _Stored(reader, on_bytes)
+        if not packed:
+            yield stored
+            return
         try:
-            file = gzip.GzipFile(fileobj=io.BufferedReader(_RawStream(stored), 1 << 20))
+            file = gzip.GzipFile(fileobj=io.BufferedReader(stored, 1 << 20))
             file.seek(start)
             yield file
         except (EOFError, OSError, zlib.error) as error:
-            raise SweepError(
-                f"the gzip stream is damaged or cut short ({error})",
-                where=uri,
-                remedy="fetch the file again",
-            ) from error
+            what = f"the gzip stream is damaged or cut short ({error})"
+            raise SweepError(what, where=uri, remedy="fetch the file again") from error
 
 
-class _RawStream(io.RawIOBase):
-    """The standard library's kind of stream over storage's."""
+class _Stored(io.RawIOBase):
+    """The standard library's kind of stream over a reader of the storage."""
 
-    def __init__(self, stored: storage.Reader) -> None:
-        self._stored = stored
+    def __init__(self, reader: storage.Reader, on_bytes: Callable[[int], None] | None) -> None:
+        self._reader, self._on_bytes = reader, on_bytes
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int | None:
-        return self._stored.readinto(memoryview(buffer))
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._reader.readinto(memoryview(buffer)) or 0
+        if self._on_bytes is not None:
+            self._on_bytes(count)
+        return count
 
 
 def fill(buffer: memoryview, stream: storage.Reader) -> int:
-    """Read until the buffer is full or the stream ends; return the bytes read."""
+    """Read until a buffer is full or a stream ends.
+
+    Parameters
+    ----------
+    buffer : memoryview
+        Takes the bytes.
+    stream : Reader
+        Where they come from.
+
+    Returns
+    -------
+    int
+        The bytes read.
+    """
     filled = 0
     while filled < len(buffer) and (count := stream.readinto(buffer[filled:])):
         filled += count
@@ -68,6 +94,19 @@ def fill(buffer: memoryview, stream: storage.Reader) -> int:
 
 
 def read_up_to(size: int, stream: storage.Reader) -> bytes:
-    """Read so many bytes, or what is left of the stream where that is less."""
+    """Read a number of bytes, or the rest of the stream if that is less.
+
+    Parameters
+    ----------
+    size : int
+        Bytes to read at most.
+    stream : Reader
+        Where they come from.
+
+    Returns
+    -------
+    bytes
+        The bytes read.
+    """
     buffer = memoryview(bytearray(size))
     return bytes(buffer[: fill(buffer, stream)])

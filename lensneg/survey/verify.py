@@ -1,21 +1,31 @@
-"""Checking the sweep files at hand: checksums, headers and row counts."""
+"""Checks of stored sweep files: checksums, headers and row counts."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from lensneg import storage
-from lensneg.errors import InputError, LensnegError, SweepError
-from lensneg.survey.content import content_sha256
+from lensneg.errors import LensnegError, SweepError
 from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.listing import list_sweep_folder
-from lensneg.survey.names import sweep_cell
+from lensneg.survey.uncompressed import open_uncompressed
 
 
 class Verified(NamedTuple):
-    """What was found of a file.
+    """The result of a file.
 
-    ``checked`` says whether there was a checksum to compare with; ``fault`` is empty where the file is sound.
+    Attributes
+    ----------
+    name, uri : str
+        File name and place.
+    size : int
+        Stored bytes.
+    rows, release : int
+        As the header and the first row say; 0 where they cannot be read.
+    checked : bool
+        Whether there was a checksum to compare with.
+    fault : str
+        What is wrong; empty where the file is sound.
     """
 
     name: str
@@ -28,39 +38,8 @@ class Verified(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What was found, in a few words."""
+        """The result in a few words."""
         return "not sound" if self.fault else "checksum right" if self.checked else "sound"
-
-
-def find_sweeps(uri: str) -> list[storage.FileInfo]:
-    """Return the sweep files below a folder or prefix.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    listed = list_sweep_folder(uri)
-    found = [info for info in listed if sweep_cell(storage.basename(info.uri))]
-    if not found:
-        what = f"no sweep file among {len(listed):,} files"
-        raise InputError(what, where=uri, remedy="give the folder that holds them")
-    return found
-
-
-def find_checksums(uri: str) -> str:
-    """Return the list of checksums that lies beside sweep files; empty where there is none.
-
-    Raises
-    ------
-    InputError
-        If there are several.
-    """
-    lists = [i.uri for i in storage.list_files(storage.normalize(uri)) if i.uri.endswith(".sha256sum")]
-    if len(lists) > 1:
-        what = f"{len(lists)} lists of checksums"
-        raise InputError(what, where=uri, remedy="name one of them with --checksums")
-    return lists[0] if lists else ""
 
 
 def verify_sweeps(
@@ -77,28 +56,31 @@ def verify_sweeps(
     Parameters
     ----------
     files : list of FileInfo
+        The files to check.
     checksums : mapping of str to str
         SHA-256 by the name of the uncompressed file.
     headers_only : bool
-        Read no more than the headers and the first row.
+        Whether to read no more than the headers, the first and the last row.
     jobs : int
-        Files at a time.
-    on_bytes, on_file : callable
-        Told of the stored bytes that were read, and of each file that is done.
+        Number of files that are checked at the same time.
+    on_bytes : callable
+        Called with the number of stored bytes that were read, from several threads.
+    on_file : callable
+        Called with the result of each file when it is known, from several threads.
 
     Returns
     -------
     list of Verified
-        In the order of the files.
+        One result for each file, in their order.
     """
 
-    def one(info: storage.FileInfo) -> Verified:
+    def _one(info: storage.FileInfo) -> Verified:
         result = _verify(info, checksums, headers_only, on_bytes)
         on_file(result)
         return result
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as threads:
-        return list(threads.map(one, files))
+        return list(threads.map(_one, files))
 
 
 def _verify(
@@ -111,7 +93,7 @@ def _verify(
         rows, release = file.n_rows, file.release
         if not headers_only:
             expected = checksums.get(name.removesuffix(".gz"))
-            found, size = content_sha256(info.uri, info.size, on_bytes)
+            found, size = _content_sha256(info, on_bytes)
             checked = expected is not None
             promised = file.data_stop + file.padding
             if size != promised:
@@ -123,3 +105,14 @@ def _verify(
     except (LensnegError, OSError) as error:
         fault = str(error)
     return Verified(name, info.uri, info.size, rows, release, checked, fault)
+
+
+def _content_sha256(info: storage.FileInfo, on_bytes: Callable[[int], None]) -> tuple[str, int]:
+    """Return the SHA-256 and the bytes of a file, uncompressed where it is gzipped."""
+    digest, size = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(1 << 20))
+    with open_uncompressed(info.uri, info.size, 0, info.size, on_bytes) as stream:
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+            size += count
+    return digest.hexdigest(), size

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from conftest import CONFIGS
 
 from lensneg import storage
-from lensneg.aws.deployment import OUTPUT_FIELDS, Stack, output_name, read_stack
+from lensneg.aws.deployment import OUTPUTS, Stack, read_stack
 from lensneg.cli import cli
 from lensneg.errors import InputError
 from lensneg.stages.preflight.gate1 import preflight
@@ -21,7 +21,7 @@ CONFIG = CONFIGS / "negative_sampling_v1.yaml"
 @pytest.fixture
 def outputs(s3: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A deployed stack, as CloudFormation describes it."""
-    outputs = dict.fromkeys(map(output_name, OUTPUT_FIELDS), "x")
+    outputs = dict.fromkeys(OUTPUTS, "x")
     outputs |= {
         "ConfigsUri": f"{s3}/configs",
         "CatalogsUri": f"{s3}/catalogs",

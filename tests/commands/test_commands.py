@@ -2,6 +2,7 @@
 exit codes that the help of lensneg promises."""
 
 import json
+import logging
 import re
 import shlex
 import shutil
@@ -33,6 +34,16 @@ def walk(
 
 COMMANDS = dict(walk(cli))
 LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
+
+
+@pytest.fixture(autouse=True)
+def no_log_for_later_tests() -> Iterator[None]:
+    """-v lets lensneg log to standard error; tests that come later read that."""
+    library = logging.getLogger("lensneg")
+    handlers, level = library.handlers[:], library.level
+    yield
+    library.handlers[:] = handlers
+    library.setLevel(level)
 
 
 def run(

@@ -10,7 +10,7 @@ from costcase import whole_files
 from lensneg import storage
 from lensneg.cost.listing import list_release, list_sweeps, parse_listing
 from lensneg.cost.model import estimate, not_included
-from lensneg.cost.rates import RatesFile, load_rates
+from lensneg.cost.tables import RatesFile, load_rates
 from lensneg.errors import InputError
 from lensneg.schema.config import Config
 

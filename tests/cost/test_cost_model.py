@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from lensneg.cost.listing import Listing
 from lensneg.cost.model import estimate, not_included
 from lensneg.cost.planned_run import PlannedRun
-from lensneg.cost.prices import Price
-from lensneg.cost.rates import Rates
+from lensneg.cost.tables import Price, Rates
 
 #: Part by part: quantity, dollars, seconds.
 BY_HAND = {

@@ -11,8 +11,7 @@ import yaml
 from conftest import CONFIGS
 from costcase import changed
 
-from lensneg.cost.prices import load_prices
-from lensneg.cost.rates import Rates, load_rates
+from lensneg.cost.tables import Rates, load_prices, load_rates
 from lensneg.errors import InputError
 
 RATES = CONFIGS / "rates.yaml"

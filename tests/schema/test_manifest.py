@@ -104,6 +104,14 @@ def test_rows_of_one_split_and_some_columns(files: RunFiles) -> None:
         manifest.positives(columns=["magg"])
 
 
+def test_no_thread_of_arrow_holds_an_object_of_the_interpreter(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would abort the process, now and then, if the interpreter ends first."""
+    monkeypatch.setattr(pa, "PythonFile", None)
+    assert Manifest.open(files.out).negatives().count_rows() == 12
+
+
 def test_other_libraries_take_it_from_there(files: RunFiles) -> None:
     manifest = lensneg.Manifest.open(files.out)
     negatives = manifest.negatives()

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from deployed import ROOT, Deployed, deployed
 
-from lensneg.aws.deployment import OUTPUT_FIELDS, output_name
+from lensneg.aws.deployment import OUTPUTS
 
 #: Functions that no state calls: CloudFormation does.
 OUTSIDE_THE_GRAPH = {"PublishSparkCode"}
@@ -155,7 +155,7 @@ def test_parameters_are_bounded() -> None:
 
 
 def test_outputs_are_what_the_command_line_reads() -> None:
-    assert set(deployed().outputs()) == {output_name(field) for field in OUTPUT_FIELDS}
+    assert set(deployed().outputs()) == set(OUTPUTS)
     assert deployed().outputs()["StateMachineArn"].endswith(":stateMachine:lensneg")
 
 

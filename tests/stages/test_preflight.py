@@ -23,7 +23,6 @@ from lensneg.schema.gate import Verdict
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
-from lensneg.schema.rerun_command import rerun_command
 from lensneg.stages.preflight import account, input_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
 
@@ -242,14 +241,7 @@ def test_an_output_that_cannot_be_written_to(desk: Desk) -> None:
 
 def test_a_full_run_is_sent_to_its_mini_test_by_the_command_that_makes_it(desk: Desk) -> None:
     no_mini_test(desk)
-    command = rerun_command(
-        config=desk.request.config,
-        sweeps=desk.request.sweeps,
-        positives=desk.request.positives,
-        exclude=desk.request.exclude,
-        out=desk.request.out,
-        mode="test",
-    )
+    command = desk.request.command("test")
     folder = desk.folder
     assert command == (
         f"lensneg run --mode test --config {folder}/config.yaml --sweeps {folder}/sweeps "

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from surveyserver import A, B, C
 
-from lensneg.cost.rates import load_rates
+from lensneg.cost.tables import load_rates
 from lensneg.errors import InputError
 from lensneg.survey.choose import Box, choose_sweeps
 from lensneg.survey.releases import release_cells

@@ -14,7 +14,7 @@ from surveyserver import A, B, C, Survey, serving, three_sweeps
 
 from lensneg import storage
 from lensneg.errors import InputError, LensnegError, TransientError
-from lensneg.survey.fetch import Fetched, FetchPlan, Target, fetch_sweeps
+from lensneg.survey.fetch import Fetched, FetchPlan, fetch_sweeps
 from lensneg.survey.releases import CHECKSUM_FILE
 from lensneg.survey.server import Server
 
@@ -49,8 +49,8 @@ class Silent:
 def fetch(survey: Survey, folder: Path | str, *names: str, compress: bool = False, jobs: int = 1,
           scratch: Path | None = None, watcher: Silent | None = None) -> list[Fetched]:  # fmt: skip
     server = Server(survey.url, attempts=3, backoff=0.001)
-    target = Target(str(folder), compress, scratch or Path(folder))
-    plan = FetchPlan(server, names or (A,), target, server.checksums().sha256, jobs)
+    checksums = server.checksums().sha256
+    plan = FetchPlan(server, names or (A,), str(folder), scratch or Path(folder), compress, checksums, jobs)
     return fetch_sweeps(plan, watcher or Silent())
 
 
@@ -116,8 +116,7 @@ def test_a_file_that_is_replaced_meanwhile_comes_whole(
 ) -> None:
     survey.etags[A] = '"one"'
     survey.faults[A] = [("replace", 100_000)]
-    target = Target(str(tmp_path), False, tmp_path)
-    plan = FetchPlan(Server(survey.url, backoff=0.001), [A], target, None, 1)
+    plan = FetchPlan(Server(survey.url, backoff=0.001), [A], str(tmp_path), tmp_path, False, None, 1)
     assert fetch_sweeps(plan, Silent())[0].outcome == "fetched"
     assert (tmp_path / A).read_bytes() == sky[A][::-1], "not the beginning of one and the end of the other"
     assert survey.gets(A) == ["", "bytes=100000-"]

@@ -47,7 +47,8 @@ def code_version_known(found: Inspection) -> Iterator[Check]:
         passed=commit != "unknown" and not commit.endswith("-dirty"),
         expected="a clean git commit",
         actual=commit,
-        remedy="commit your changes before a run that is meant to be published, so that it can be repeated",
+        remedy="before a run that is meant to be published, commit your changes, and install lensneg from "
+        "the checkout, so that the run can be repeated",
         critical=False,
     )
 

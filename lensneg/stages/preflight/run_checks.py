@@ -13,7 +13,6 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import ManifestRecord
 from lensneg.schema.publication import ConfigVersion, MiniTestRecord, utc_now
 from lensneg.schema.request import mini_test_id
-from lensneg.schema.rerun_command import rerun_command
 from lensneg.schema.run import CodeInput, ConfigInput, RunRecord
 from lensneg.schema.states import StateError
 from lensneg.stages.preflight.inspection import Inspection
@@ -111,21 +110,12 @@ def mini_test_passed(found: Inspection) -> Iterator[Check]:
         noted = MiniTestRecord.read_if_there(uri)
     what = f"{uri} is of another config or code" if noted else f"{uri} is missing or damaged"
     passed = noted is not None and (noted.config_sha256, noted.code_version) == (config, code)
-    request = found.request
-    command = rerun_command(
-        config=request.config,
-        sweeps=request.sweeps,
-        positives=request.positives,
-        exclude=request.exclude,
-        out=request.out,
-        mode="test",
-    )
     yield Check(
         name="mini_test_passed",
         passed=passed,
         expected="a passed mini-test of this config and this code",
         actual=uri if passed else f"none ({what}){_why_the_mini_test_failed(found)}",
-        remedy=f"run with mode test first, or with test-then-full: {command}",
+        remedy=f"run with mode test first, or with test-then-full: {found.request.command('test')}",
     )
 
 

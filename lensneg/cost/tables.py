@@ -1,5 +1,6 @@
-"""rates.yaml: how fast each part of a run is, how much it needs, and how large sweep files are."""
+"""The tables of the cost model: rates.yaml, with rates and sizes of sweep files, and prices.yaml."""
 
+import datetime
 from operator import attrgetter
 from typing import Annotated, Final
 
@@ -11,7 +12,7 @@ from lensneg.schema.record import Record
 from lensneg.schema.resources import CONFIGS
 from lensneg.schema.strict_yaml import parse_yaml
 
-#: The units that the rates and prices are in.
+#: Units of the rates and prices.
 MB: Final = 1_000_000
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -19,14 +20,14 @@ GIB: Final = 1 << 30
 Text = Annotated[str, Field(min_length=1)]
 
 
-class Section(Record):
-    """A mapping of rates.yaml or prices.yaml: values of another type are refused, not converted."""
+class _Section(Record):
+    """A mapping of rates.yaml or prices.yaml. Values of another type are refused, not converted."""
 
     model_config = ConfigDict(strict=True)
 
 
-class _Entry(Section):
-    """A rate as the file writes it."""
+class _Entry(_Section):
+    """A rate as it is written in the file."""
 
     value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     unit: Text
@@ -34,18 +35,18 @@ class _Entry(Section):
 
 
 _TAKE_VALUE: Final = no_info_plain_validator_function(attrgetter("value"))
-#: How pydantic reads a number that has an entry in the file: it keeps the entry's value.
+#: Makes pydantic read an entry of the file and keep its value.
 _VALUE: Final = GetPydanticSchema(
     lambda number, of: chain_schema([of.generate_schema(_Entry), _TAKE_VALUE, of(number)])
 )
 Rate = Annotated[float, _VALUE]
-#: Something is divided by it, or it means nothing at zero.
+#: A rate that is a divisor, or has no meaning at zero.
 PositiveRate = Annotated[float, Field(gt=0), _VALUE]
 Share = Annotated[float, Field(le=1), _VALUE]
 
 
-class Rates(Section):
-    """The values of rates.yaml, which explains each key and has its unit and source."""
+class Rates(_Section):
+    """The values of rates.yaml. The file explains each key and gives its unit and source."""
 
     # The map: reading.
     map_rate: PositiveRate
@@ -92,11 +93,11 @@ class Rates(Section):
     job_memory: PositiveRate
 
     def pool_bytes(self, rows: int) -> float:
-        """Return the bytes that so many rows of sweep files leave in pool files."""
+        """Return the bytes in pool files that come from a number of rows of sweep files."""
         return rows * self.pool_share * self.pool_row_bytes
 
 
-class SweepSizes(Section):
+class SweepSizes(_Section):
     """Bytes of uncompressed sweep files, for listings that give no sizes."""
 
     source: Text
@@ -104,20 +105,50 @@ class SweepSizes(Section):
     other_bytes: Annotated[int, Field(ge=1)]
 
 
-class RatesFile(Section):
+class RatesFile(_Section):
     """rates.yaml: the rates, and the sizes of sweep files."""
 
     sweeps: SweepSizes
     rates: Rates
 
 
-def load_rates(uri: str = str(CONFIGS / "rates.yaml")) -> RatesFile:
+class Price(_Section):
+    """A price in dollars for a number of units."""
+
+    usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    per: Annotated[int, Field(ge=1)]
+    unit: Text
+    source: Text
+
+    @property
+    def each(self) -> float:
+        """Dollars for one unit."""
+        return self.usd / self.per
+
+
+class Prices(_Section):
+    """prices.yaml: the prices of AWS in a region on a day."""
+
+    date: datetime.date
+    region: Text
+    lambda_gb_second: Price
+    lambda_request: Price
+    step_functions_transition: Price
+    emr_vcpu_hour: Price
+    emr_gb_hour: Price
+    s3_get: Price
+    s3_put: Price
+    s3_gb_month: Price
+    logs_gb: Price
+
+
+def load_rates(uri: str | None = None) -> RatesFile:
     """Read a file of rates.
 
     Parameters
     ----------
-    uri : str
-        By default configs/rates.yaml.
+    uri : str, optional
+        The file; by default configs/rates.yaml.
 
     Returns
     -------
@@ -128,4 +159,26 @@ def load_rates(uri: str = str(CONFIGS / "rates.yaml")) -> RatesFile:
     InputError
         With every fault: its key, its value and what was expected.
     """
-    return parse_yaml(RatesFile, storage.read_text(uri, "--rates"), uri, "configs/rates.yaml")
+    path = uri or str(CONFIGS / "rates.yaml")
+    return parse_yaml(RatesFile, storage.read_text(path, "--rates"), path, "configs/rates.yaml")
+
+
+def load_prices(uri: str | None = None) -> Prices:
+    """Read a table of prices.
+
+    Parameters
+    ----------
+    uri : str, optional
+        The file; by default configs/prices.yaml.
+
+    Returns
+    -------
+    Prices
+
+    Raises
+    ------
+    InputError
+        With every fault: its key, its value and what was expected.
+    """
+    path = uri or str(CONFIGS / "prices.yaml")
+    return parse_yaml(Prices, storage.read_text(path, "--prices"), path, "configs/prices.yaml")
