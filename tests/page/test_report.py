@@ -279,7 +279,7 @@ def test_the_page_has_all_its_sections(page: Element) -> None:
         "Gates",
         "Sky",
         "Strata",
-        "What would give the negatives away",
+        "How the negatives differ from the positives",
         "From sweep to pool",
         "Throughput and cost",
         "Provenance",
@@ -348,7 +348,7 @@ def test_the_page_has_every_figure_and_each_is_drawn(page: Element) -> None:
         [svg] = figure.all("svg")
         assert sum(e.tag in ("path", "use", "image") for e in svg.elements) > 3
         assert bool(svg.all("image")) == (figure.attributes["aria-label"] in maps)
-    away = section(page, "What would give the negatives away")
+    away = section(page, "How the negatives differ from the positives")
     for figure in away.all("figure"):
         pairs = figure.all("div", "stat")[0].text
         assert all(f"{a} – {b}" in pairs for a, b in comparison.PAIRS)
