@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from lensneg import storage
@@ -12,7 +11,7 @@ from lensneg.local.watcher import NoWatcher, Outcome, Watcher
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.manifest import MANIFEST_NAME, Manifest
-from lensneg.schema.request import Mode, RunRequest
+from lensneg.schema.request import Mode, RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.publish_manifest import sample_record
@@ -121,7 +120,7 @@ def make_request(
     """
     request = RunRequest.of_input(
         {
-            "run_id": run_id or datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ"),
+            "run_id": run_id or new_run_id(),
             "mode": mode,
             "config": config_path(os.fspath(config)),
             "sweeps": os.fspath(sweeps),
