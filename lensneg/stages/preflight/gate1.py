@@ -17,6 +17,7 @@ from lensneg.schema.request import RunRequest
 from lensneg.schema.states import PreflightResult, StateError
 from lensneg.stages.preflight import account, input_checks, run_checks
 from lensneg.stages.preflight.inspection import Inspection
+from lensneg.stages.self_test import self_test
 
 CheckFunction = Callable[[Inspection], Iterator[Check]]
 
@@ -24,6 +25,7 @@ CheckFunction = Callable[[Inspection], Iterator[Check]]
 INPUT_CHECKS: Final[tuple[CheckFunction, ...]] = (
     input_checks.config_valid,
     input_checks.code_version_known,
+    lambda _found: iter([self_test()]),
     input_checks.sweeps,
     input_checks.catalogs,
     input_checks.output_writable,
