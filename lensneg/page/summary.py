@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from lensneg import storage
 from lensneg.errors import LensnegError
-from lensneg.page import comparison
+from lensneg.page import acceptance, comparison
 from lensneg.schema import validation as results
 from lensneg.schema.columns import PARTS, POSITIVE
 from lensneg.schema.config import CONFUSER_CATEGORIES, SPLIT_ORDER
@@ -25,13 +25,10 @@ from lensneg.schema.tables import read_table
 
 #: The columns that summary and figures need: a tenth of a manifest's bytes.
 _COLUMNS: Final = (
-    "ra",
-    "dec",
-    "pool",
     "confuser_category",
-    "split",
     "healpix_64",
     "healpix_128",
+    *acceptance.NEEDED,
     *comparison.NEEDED,
 )
 
@@ -81,11 +78,13 @@ def summarize(run: Run, rows: pa.Table | None, samples: comparison.Samples) -> r
     """
     gates, record, config = tuple(read_gates(run.files)), run.record, run.config
     fan_out = FanOutSummary.read_if_there(run.files.summary)
-    counts = None
+    counts, sample = None, results.SampleOverview()
     if rows is not None:
         positives = int(pc.sum(pc.equal(rows["pool"], POSITIVE)).as_py())
         counts = RowCounts(negatives=len(rows) - positives, positives=positives)
+        sample = acceptance.overview(rows.slice(0, counts.negatives), record.started_at)
     return results.ValidationRecord(
+        **dict(sample),
         run_id=record.run_id,
         mode=record.mode,
         started_at=record.started_at,

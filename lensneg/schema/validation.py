@@ -109,11 +109,38 @@ class ConfigResult(Record):
     sha256: Sha256
 
 
-class ValidationRecord(Record):
+class AcceptanceCheck(Record):
+    """A check of the plan's acceptance script 7.1, by the name that it has there."""
+
+    name: str
+    passed: bool
+    found: str
+
+
+Range = tuple[float, float]
+
+
+class SampleOverview(Record):
+    """The negatives, as the plan's acceptance scripts describe them. Null where there are no rows."""
+
+    timestamp: Timestamp | None = Field(None, description="When the run started, as in each row.")
+    total_rows: Count | None = None
+    unique_galaxies: Count | None = Field(None, description="Different values of galaxy_id.")
+    pool_distribution: dict[str, Count] | None = None
+    split_distribution: dict[str, Count] | None = None
+    type_distribution: dict[str, Count] | None = Field(None, description="By type_bin.")
+    nobs_distribution: dict[str, Count] | None = Field(None, description="By nobs_z_bin.")
+    ra_range: Range | None = Field(None, description="Least and greatest, in degrees.")
+    dec_range: Range | None = Field(None, description="Least and greatest, in degrees.")
+    git_commits: tuple[str, ...] | None = None
+    acceptance_checks: tuple[AcceptanceCheck, ...] | None = None
+
+
+class ValidationRecord(SampleOverview):
     """A run of lensneg: its gates, and the numbers of its report."""
 
     # Increases with each change that can break a program that reads the file.
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     run_id: str
     mode: Literal["test", "full"]
     started_at: Timestamp
@@ -141,7 +168,7 @@ def json_schema() -> dict[str, Any]:
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:lensneg:validation:2",
+        "$id": "urn:lensneg:validation:3",
         **ValidationRecord.model_json_schema(mode="serialization"),
     }
 
