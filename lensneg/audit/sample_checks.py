@@ -39,9 +39,9 @@ def split_checks(content: Content) -> Iterator[Check]:
     share = np.bincount(inverse) / len(rows)
     worth = 1 / float((share**2).sum()) if len(rows) else 0.0
     gates = config.gates
-    for name, points, critical in (
-        ("split_fractions", gates.split_tolerance_points, True),
-        ("split_fractions_close", gates.split_warning_points, False),
+    for name, points in (
+        ("split_fractions", gates.split_tolerance_points),
+        ("split_fractions_close", gates.split_warning_points),
     ):
         faults, found = [], []
         for i, (label, expected) in enumerate(zip(SPLIT_ORDER, fractions, strict=True)):
@@ -57,7 +57,7 @@ def split_checks(content: Content) -> Iterator[Check]:
             f"{len(pixels):,} pixels",
             actual="; ".join(faults or found),
             remedy="a small sky has few pixels: add sweep files, or set the split points in a new config",
-            critical=critical,
+            critical=name in gates.critical,
         )
 
 
@@ -73,6 +73,7 @@ def n1_n2_ratio(content: Content) -> Iterator[Check]:
         expected=f"N1 {expected:.0%} {allowed}",
         actual=f"N1 {actual:.1%} of {len(drawn):,} negatives",
         remedy="one pool is short and was filled from the other: see the strata's backfill",
+        critical="n1_n2_ratio" in gates.critical,
     )
 
 

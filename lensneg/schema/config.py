@@ -239,10 +239,15 @@ class SplitConfig(_Section):
     fractions: SplitFractions
 
 
+#: The checks of gate 4 that are warnings unless a config makes them critical.
+Raisable = Literal["n1_n2_ratio", "split_fractions", "split_fractions_close"]
+
+
 class GatesConfig(_Section):
     """The tolerances of the gates.
 
-    ``chance_sigmas`` widens the tolerance of a share; see :mod:`lensneg.schema.tolerance`.
+    ``chance_sigmas`` widens the tolerance of a share; see :mod:`lensneg.schema.tolerance`. ``critical`` names
+    the warnings of gate 4 that fail the gate. No config makes a critical check a warning.
     """
 
     chance_sigmas: Annotated[float, Field(ge=0, le=10)]
@@ -253,6 +258,7 @@ class GatesConfig(_Section):
     split_tolerance_points: Annotated[float, Field(gt=0, le=100)]
     split_warning_points: Annotated[float, Field(gt=0, le=100)]
     rows_found_again: Annotated[int, Field(ge=1, le=100_000)]
+    critical: tuple[Raisable, ...]
 
 
 class ExecutionConfig(_Section):

@@ -8,6 +8,7 @@ import reference
 from auditrows import Row, content, only, positive, row
 
 from lensneg.audit.sample_checks import n1_n2_ratio, split_checks, strata_checks
+from lensneg.errors import ConfigError
 from lensneg.schema.check import Check
 from lensneg.schema.config import Config
 from lensneg.schema.quotas import PoolQuota, StratumQuota
@@ -20,7 +21,7 @@ TEST = {"ra": 180.0, "dec": 31.999, "healpix_128": 114444, "healpix_64": 28611, 
 def splits(config: Config, negatives: list[Row], positives: list[Row] | None = None) -> dict[str, Check]:
     checks = list(split_checks(content(config, negatives, positives or [])))
     assert [c.name for c in checks] == ["split_rule", "split_fractions", "split_fractions_close"]
-    assert [c.critical for c in checks] == [True, True, False]
+    assert [c.critical for c in checks] == [True, False, False]
     return {check.name: check for check in checks}
 
 
@@ -181,6 +182,20 @@ def test_of_no_rows_every_share_is_left_to_chance(plan_with: Any) -> None:
         assert "train 0.0%, allowed 70% ± " in found["split_fractions"].actual
 
 
+def test_shares_are_warnings_unless_the_config_makes_them_critical(plan_with: Any) -> None:
+    names = ("split_fractions", "split_fractions_close", "n1_n2_ratio")
+    for raised in [(), *([name] for name in names), names]:
+        found = content(plan_with({"gates.critical": list(raised)}), [row()], [positive()])
+        checks = [*split_checks(found), *n1_n2_ratio(found)]
+        assert {check.name for check in checks if check.critical} == {"split_rule", *raised}
+
+
+@pytest.mark.parametrize("name", ["no_nulls", "row_count", "-n1_n2_ratio", "unique_targetids"])
+def test_a_config_cannot_name_another_check(plan_with: Any, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"gates\.critical"):
+        plan_with({"gates.critical": [name]})
+
+
 # ---------------------------------------------------------------- N1 and N2
 
 
@@ -211,7 +226,7 @@ def test_the_share_of_n1_by_hand(
     )
     rows = [row(i, pool="N1" if i else "N2") for i in range(4)]
     found = only(n1_n2_ratio, content(config, rows, [positive(i) for i in range(1000, 1009)]))
-    assert (found.name, found.passed, found.critical) == ("n1_n2_ratio", passed, True)
+    assert (found.name, found.passed, found.critical) == ("n1_n2_ratio", passed, False)
     assert found.actual == "N1 75.0% of 4 negatives"
     assert found.expected.startswith(f"N1 {ratio[0] / sum(ratio):.0%} ± ")
 
