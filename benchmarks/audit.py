@@ -68,11 +68,11 @@ def copy_of(rows: pa.Table, number: int, ra_step: float) -> pa.Table:
     pixel = healpy.ang2pix(128, ra, dec, nest=True, lonlat=True)
     changed = {
         "targetid": ids,
-        "sampling_priority": sampling_priority(ids, CONFIG.sampling.seed),
+        "sampling_priority": sampling_priority(ids, CONFIG.negative_pools.seed),
         "ra": ra,
         "healpix_64": pixel // 4,
         "healpix_128": pixel,
-        "split": split_of_pixel(pixel, CONFIG.split),
+        "split": split_of_pixel(pixel, CONFIG.spatial_splits),
         "sweep_file": [f"copy-{number:03d}.fits"] * len(rows),
         "row_index": np.arange(len(rows)),
     }
@@ -143,7 +143,7 @@ def add_lenses(folder: Path, described: dict[str, Any], negatives: pa.Table) -> 
     rng = np.random.default_rng(1)
     ra, dec = rng.uniform(0, 360, LENSES), np.degrees(np.arcsin(rng.uniform(-1, 1, LENSES)))
     there = (negatives["ra"].to_numpy(), negatives["dec"].to_numpy())
-    clear = ~audit.near_any(ra, dec, *there, CONFIG.lenses.exclusion_radius_arcsec)
+    clear = ~audit.near_any(ra, dec, *there, CONFIG.exclusion.known_lens_radius_arcsec)
     path = folder / "lenses.csv"
     np.savetxt(path, np.stack([ra, dec], 1)[clear], delimiter=",", header="ra,dec", comments="", fmt="%.9f")
     [source, *_] = described["run"]["catalogs"]

@@ -338,7 +338,7 @@ def able(arena: Arena, root: str) -> tuple[list[str], dict[str, str]]:
 
 def measure_sample(scale: Scale, positives: int, root: str) -> dict[str, Any]:
     """Time the draw of a sample of another size."""
-    arena, drawn = Arena(), positives * CONFIG.sampling.neg_pos_ratio
+    arena, drawn = Arena(), positives * CONFIG.negative_pools.neg_pos_ratio
     times = take_turns(
         {engine: arena.contestant(engine, root) for engine in ("lensneg", "duckdb")},
         scale.other_turns,
@@ -363,7 +363,7 @@ def measure(quick: bool) -> dict[str, Any]:
     found = measure_pools(scale, roots)
     small = scale.compared[0]
     (size,) = (size for size in found["sizes"] if size["rows"] == small)
-    drawn = scale.positives * CONFIG.sampling.neg_pos_ratio
+    drawn = scale.positives * CONFIG.negative_pools.neg_pos_ratio
     samples = [
         {**size, "drawn": drawn},
         *(measure_sample(scale, n, plan_draw(pools[small], n)) for n in scale.other_positives),

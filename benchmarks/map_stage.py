@@ -46,7 +46,8 @@ QUICK_ROWS = (25_000, 50_000)
 #: Lenses and candidates that are known all over the sky, beside the positives.
 OTHER_LENSES = 38_000
 
-SELECTION = Config.parse(harness.CONFIG.read_text(encoding="utf-8")).selection
+CONFIG = Config.parse(harness.CONFIG.read_text(encoding="utf-8"))
+SELECTION = CONFIG.selection
 BUFFER_BYTES = 8 << 20
 
 
@@ -167,12 +168,12 @@ def with_fitsio(path: Path, out: Path) -> int:
     with np.errstate(divide="ignore", invalid="ignore"):
         mag_z = 22.5 - 2.5 * np.log10(frame["FLUX_Z"].astype("float64"))
     kept = frame[
-        (mag_z < SELECTION.mag_z_max)
+        (mag_z < SELECTION.z_mag_limit)
         & frame["TYPE"].str.strip().isin(SELECTION.types)
         & (frame["NOBS_Z"] >= SELECTION.nobs_min["z"])
         & np.isfinite(frame["RA"])
         & np.isfinite(frame["DEC"])
-        & ((frame["MASKBITS"] & SELECTION.maskbits_value) == 0)
+        & ((frame["MASKBITS"] & CONFIG.exclusion.maskbits_value) == 0)
     ]
     kept.to_parquet(out, compression="zstd")
     return len(kept)
@@ -188,12 +189,12 @@ def with_astropy(path: Path, out: Path) -> int:
         mag_z = 22.5 - 2.5 * np.log10(np.asarray(table["FLUX_Z"], dtype=np.float64))
     types = np.array([name.encode() for name in SELECTION.types])
     kept = table[
-        (mag_z < SELECTION.mag_z_max)
+        (mag_z < SELECTION.z_mag_limit)
         & np.isin(np.asarray(table["TYPE"]), types)
         & (np.asarray(table["NOBS_Z"]) >= SELECTION.nobs_min["z"])
         & np.isfinite(np.asarray(table["RA"]))
         & np.isfinite(np.asarray(table["DEC"]))
-        & ((np.asarray(table["MASKBITS"]) & SELECTION.maskbits_value) == 0)
+        & ((np.asarray(table["MASKBITS"]) & CONFIG.exclusion.maskbits_value) == 0)
     ]
     columns = {name: pa.array(native(np.asarray(kept[name]))) for name in NEEDED_COLUMNS}
     pq.write_table(pa.table(columns), out, compression="zstd")

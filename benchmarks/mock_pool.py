@@ -102,7 +102,7 @@ def galaxies(n: int, file: int, stratum: npt.NDArray[np.int64], rng: np.random.G
         "row_index": _SWEEP_ROWS_PER_POOL_ROW * row,
         "targetid": targetid,
         "release": np.full(n, RELEASE),
-        "sampling_priority": ids.sampling_priority(targetid, CONFIG.sampling.seed),
+        "sampling_priority": ids.sampling_priority(targetid, CONFIG.negative_pools.seed),
     }
     for field in POOL_SCHEMA:  # depths, sizes, shapes: numbers that differ from row to row
         if field.name not in columns and pa.types.is_floating(field.type):
@@ -229,7 +229,7 @@ def plan_draw(pool: Path, positives: int) -> str:
         storage.write_json(files.stats(item.id), stats.model_dump(mode="json"))
     gate = summarize_fan_out(files.root).gate
     drawn = sum(p["quota"] for s in storage.read_json(files.quotas)["strata"] for p in s["pools"])
-    if not gate.passed or drawn != positives * CONFIG.sampling.neg_pos_ratio:
+    if not gate.passed or drawn != positives * CONFIG.negative_pools.neg_pos_ratio:
         raise BenchmarkError(f"the quotas of the made-up pool draw {drawn:,} rows: {gate['cause']}")
     return files.root
 
@@ -285,7 +285,7 @@ def write_matches(files: RunFiles, item: Item, positives: int) -> int:
     # Other sources than the pool's: a lens is not its own negative.
     columns["objid"] = columns["objid"] + 1
     columns["targetid"] = columns["targetid"] + 1
-    columns["sampling_priority"] = ids.sampling_priority(columns["targetid"], CONFIG.sampling.seed)
+    columns["sampling_priority"] = ids.sampling_priority(columns["targetid"], CONFIG.negative_pools.seed)
     columns["pool"] = np.full(positives, POSITIVE, dtype=object)
     columns["confuser_category"] = columns["cut"] = np.full(positives, None, dtype=object)
     columns["catalog_row"] = np.arange(positives)

@@ -31,7 +31,7 @@ def audited_run(folder: Path) -> RunFiles:
     write_mock_sky(folder / "sky", files=2, rows=8_000, seed=41)
     write_other_lenses(folder / "sky", folder / "others.csv")
     config = folder / "config.yaml"
-    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 4}
+    changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 4}
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     request = make_request(folder / "sky", config, folder / "out", "one", "test", (folder / "others.csv",))
     made = run_to_sample(request)

@@ -82,7 +82,7 @@ def edited(config: dict[str, Any], changes: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="session")
 def plan_with(plan_dict: dict[str, Any]) -> Callable[[dict[str, Any]], Config]:
-    """negative_sampling_v1 with some values changed: ``plan_with({"sampling.seed": 1})``."""
+    """negative_sampling_v1 with some values changed: ``plan_with({"negative_pools.seed": 1})``."""
 
     def parse(changes: dict[str, Any]) -> Config:
         return Config.parse(edited(plan_dict, changes))
@@ -131,7 +131,7 @@ def gate_sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_mock_sky(folder, files=2, rows=6_000, seed=51)
     write_other_lenses(folder, folder / "others.csv")
     config = edited(
-        yaml.safe_load(config_text("negative_sampling_v1")), {**OPEN_GATES, "sampling.neg_pos_ratio": 3}
+        yaml.safe_load(config_text("negative_sampling_v1")), {**OPEN_GATES, "negative_pools.neg_pos_ratio": 3}
     )
     (folder / "config.yaml").write_text(config)
     return folder

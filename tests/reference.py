@@ -102,7 +102,7 @@ def reference(
     exclude : further catalogues; nothing near any position of either kind is a negative.
     config : the parsed YAML of a config.
     """
-    seed = config["sampling"]["seed"]
+    seed = config["negative_pools"]["seed"]
     sources = []
     for path in sweeps:
         sources += read_sweep(Path(path), config["selection"]["nobs_min"] or {})
@@ -112,7 +112,7 @@ def reference(
 
     wanted = [entry for path in positives for entry in read_catalogue(Path(path))]
     others = [entry for path in exclude for entry in read_catalogue(Path(path))]
-    radius = config["lenses"]["exclusion_radius_arcsec"]
+    radius = config["exclusion"]["known_lens_radius_arcsec"]
     near_lens = {
         id(source) for ra, dec in wanted + others for _, source in neighbours.within(ra, dec, radius)
     }
@@ -120,8 +120,8 @@ def reference(
     cuts = dict.fromkeys(CUTS, 0)
     pool = []
     for source in sources:
-        name, category = pool_of(source, config["pools"])
-        reason = selection_failure(source, config["selection"])
+        name, category = pool_of(source, config["negative_pools"])
+        reason = selection_failure(source, config)
         if reason is None and name is None:
             reason = "no_pool"
         if reason is None and id(source) in near_lens:
@@ -298,7 +298,7 @@ def split_number(pixel_number: int, seed: int) -> float:
 def split_of(ra: float, dec: float, split: dict[str, Any]) -> str:
     """The split of a position.
 
-    >>> rule = {"nside": 128, "seed": 42, "fractions": {"train": 0.70, "val": 0.15, "test": 0.15}}
+    >>> rule = {"nside": 128, "hash_seed": 42, "allocations": {"train": 0.70, "val": 0.15, "test": 0.15}}
     >>> for ra, dec in [(165.4754, -6.04226), (0, 0), (359.999, -45), (180, 31.999), (10, -89.9)]:
     ...     p = pixel(128, ra, dec)
     ...     print(p, pixel(64, ra, dec), f"{split_number(p, 42):.6f}", split_of(ra, dec, rule))
@@ -308,10 +308,10 @@ def split_of(ra: float, dec: float, split: dict[str, Any]) -> str:
     114444 28611 0.950653 test
     131072 32768 0.046819 train
     """
-    u = Fraction(split_number(pixel(split["nside"], ra, dec), split["seed"]))
+    u = Fraction(split_number(pixel(split["nside"], ra, dec), split["hash_seed"]))
     train, val, test = SPLIT_ORDER
-    upper_train = Fraction(str(split["fractions"][train]))
-    upper_val = upper_train + Fraction(str(split["fractions"][val]))
+    upper_train = Fraction(str(split["allocations"][train]))
+    upper_val = upper_train + Fraction(str(split["allocations"][val]))
     if u < upper_train:
         return train
     return val if u < upper_val else test
@@ -339,10 +339,11 @@ def upper(types: list[str] | None) -> set[str]:
     return {name.strip().upper() for name in types or []}
 
 
-def selection_failure(source: Row, selection: dict[str, Any]) -> str | None:
+def selection_failure(source: Row, config: dict[str, Any]) -> str | None:
     """The first rule of the selection that a source fails."""
+    selection, exclusion = config["selection"], config["exclusion"]
     mag_z = magnitude(source["flux_z"])
-    if mag_z is None or not mag_z < selection["mag_z_max"]:
+    if mag_z is None or not mag_z < selection["z_mag_limit"]:
         return "faint"
     if source["type"] in NEVER_A_GALAXY or source["type"] not in upper(selection["types"]):
         return "type"
@@ -355,7 +356,7 @@ def selection_failure(source: Row, selection: dict[str, Any]) -> str | None:
         south, north = selection["dec_range"]
         if not south < source["dec"] < north:
             return "footprint"
-    for name in selection["maskbits_excluded"] or []:
+    for name in exclusion["exclude_maskbits"] or []:
         if source["maskbits"] >> MASKBITS[name] & 1:
             return "maskbits"
     return None
@@ -363,12 +364,18 @@ def selection_failure(source: Row, selection: dict[str, Any]) -> str | None:
 
 def pool_of(source: Row, pools: dict[str, Any]) -> tuple[str | None, str | None]:
     """Pool and confuser category. What looks like a confuser is N2, whatever else it is."""
-    for category, limits in pools["n2"].items():
+    for key, limits in pools["pool_n2"]["tractor_criteria"].items():
+        category = category_of(key)
         if is_confuser(category, source, limits):
             return "N2", category
-    if source["type"] in upper(pools["n1"]["types"]):
+    if source["type"] in upper(pools["pool_n1"]["galaxy_types"]):
         return "N1", None
     return None, None
+
+
+def category_of(key: str) -> str:
+    """The category of a criterion of N2, by its key in a config."""
+    return {"blue_clumpy_proxy": "blue_clumpy", "large_galaxy_proxy": "large_galaxy"}.get(key, key)
 
 
 def is_confuser(category: str, source: Row, limits: dict[str, Any]) -> bool:
@@ -390,7 +397,7 @@ def is_confuser(category: str, source: Row, limits: dict[str, Any]) -> bool:
         g_minus_r = colour(magnitude(source["flux_g"]), mag_r)
         if mag_r is None or g_minus_r is None:
             return False
-        return g_minus_r <= limits["g_minus_r_max"] and mag_r <= limits["mag_r_max"]
+        return g_minus_r <= limits["g_minus_r_max"] and mag_r <= limits["r_mag_max"]
     if category == "large_galaxy":
         return source["shape_r"] >= limits["shape_r_min"] and source["flux_r"] >= limits["flux_r_min"]
     raise ValueError(f"no such confuser category: {category}")
@@ -427,7 +434,7 @@ def make_row(source: Row, config: dict[str, Any], pool: str, category: str | Non
         "z_minus_w1": colour(mags["z"], mags["w1"]),
         "healpix_64": pixel(64, source["ra"], source["dec"]),
         "healpix_128": pixel(128, source["ra"], source["dec"]),
-        "split": split_of(source["ra"], source["dec"], config["split"]),
+        "split": split_of(source["ra"], source["dec"], config["spatial_splits"]),
         "pool": pool,
         "confuser_category": category,
         "sampling_weight": None,
@@ -476,7 +483,7 @@ def counts_as_positive(source: Row, config: dict[str, Any]) -> bool:
     if nobs_bin(source["nobs_z"], config["strata"]["nobs_z_bins"]) is None:
         return False
     if config["positives"]["apply_cuts"]:
-        return selection_failure(source, config["selection"]) is None
+        return selection_failure(source, config) is None
     return True
 
 
@@ -555,7 +562,7 @@ def draw(
             n1 = [row for row in members if row["pool"] == "N1"]
             n2 = [row for row in members if row["pool"] == "N2"]
             count = sum(stratum_of(row) == stratum for row in positives)
-            quotas[stratum] = quota(count, len(n1), len(n2), config["sampling"])
+            quotas[stratum] = quota(count, len(n1), len(n2), config["negative_pools"])
             for rows, size in (
                 (n1, quotas[stratum]["n1_quota"]),
                 (n2, quotas[stratum]["n2_quota"]),

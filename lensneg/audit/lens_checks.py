@@ -69,7 +69,7 @@ def clear_of_lenses(content: Content) -> Iterator[Check]:
             remedy="name copies of them, so that every position can be kept clear of",
             critical=False,
         )
-    radius = content.config.lenses.exclusion_radius_arcsec
+    radius = content.config.exclusion.known_lens_radius_arcsec
     near = near_any(drawn["ra"], drawn["dec"], subject.ra, subject.dec, radius)
     on_positive = np.isin(drawn["targetid"], positives["targetid"])
     if subject.missing_catalogs:

@@ -135,10 +135,10 @@ def magnitudes(content: Content) -> Iterator[Check]:
 def selection_rule(content: Content) -> Iterator[Check]:
     """Look for negatives that a cut should have dropped; exposures in bands other than z are not written."""
     rows, cuts = content.negatives, content.config.selection
-    wrong = ~(rows.magnitudes["z"] < cuts.mag_z_max)
+    wrong = ~(rows.magnitudes["z"] < cuts.z_mag_limit)
     wrong |= ~rows.is_in("type", cuts.types)
     wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
-    wrong |= rows["maskbits"] & cuts.maskbits_value != 0
+    wrong |= rows["maskbits"] & content.config.exclusion.maskbits_value != 0
     if cuts.dec_range is not None:
         low, high = cuts.dec_range
         wrong |= ~((rows["dec"] > low) & (rows["dec"] < high))
@@ -172,22 +172,22 @@ def pool_rule(content: Content) -> Iterator[Check]:
 
 
 def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
-    n2 = config.pools.n2
+    n2 = config.negative_pools.pool_n2.tractor_criteria
     flux_r, shape_r = rows["flux_r"], rows["shape_r"]
     e = np.hypot(rows["shape_e1"], rows["shape_e2"])
     mag_r = rows.magnitudes["r"]
     early = rows.is_in("type", n2.ring_proxy.types) | (
         rows.is_in("type", n2.ring_proxy.sersic_types) & (rows["sersic"] >= n2.ring_proxy.sersic_min)
     )
-    edge, blue, large = n2.edge_on_proxy, n2.blue_clumpy, n2.large_galaxy
+    edge, blue, large = n2.edge_on_proxy, n2.blue_clumpy_proxy, n2.large_galaxy_proxy
     criteria = [
         early & (flux_r >= n2.ring_proxy.flux_r_min),
         rows.is_in("type", edge.types) & (e >= edge.ellipticity_min) & (shape_r >= edge.shape_r_min),
-        (rows.magnitudes["g"] - mag_r <= blue.g_minus_r_max) & (mag_r <= blue.mag_r_max),
+        (rows.magnitudes["g"] - mag_r <= blue.g_minus_r_max) & (mag_r <= blue.r_mag_max),
         (shape_r >= large.shape_r_min) & (flux_r >= large.flux_r_min),
     ]
     category = np.select(criteria, range(len(criteria)), -1)
-    n1 = (category < 0) & rows.is_in("type", config.pools.n1.types)
+    n1 = (category < 0) & rows.is_in("type", config.negative_pools.pool_n1.galaxy_types)
     right = (rows.is_in("pool", ["N1"]) & n1) | (rows.is_in("pool", ["N2"]) & (category >= 0))
     right &= category == rows.index_in("confuser_category", CONFUSER_CATEGORIES)
     # A category that is none of the known ones must not pass for none.
@@ -199,7 +199,7 @@ def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
 def priority_rule(content: Content) -> Iterator[Check]:
     """Compare the sampling priority with TARGETID and seed."""
     rows = content.both
-    wrong = _priorities(rows["targetid"], content.config.sampling.seed) != rows["sampling_priority"]
+    wrong = _priorities(rows["targetid"], content.config.negative_pools.seed) != rows["sampling_priority"]
     yield none_wrong("priority_rule", wrong, "sampling priority as TARGETID and seed say")
 
 

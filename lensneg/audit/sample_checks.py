@@ -19,9 +19,11 @@ def split_checks(content: Content) -> Iterator[Check]:
     if content.off_sphere.any():
         return
     config, rows = content.config, content.both
-    fractions = [getattr(config.split.fractions, name) for name in SPLIT_ORDER]
+    fractions = [getattr(config.spatial_splits.allocations, name) for name in SPLIT_ORDER]
     pixels, inverse = np.unique(rows.pixels, return_inverse=True)
-    digests = (hashlib.sha256(f"{p}_{config.split.seed}".encode()).hexdigest() for p in pixels.tolist())
+    digests = (
+        hashlib.sha256(f"{p}_{config.spatial_splits.hash_seed}".encode()).hexdigest() for p in pixels.tolist()
+    )
     u = np.array([int(digest[:8], 16) for digest in digests])
     split = np.digitize(u / 2.0**32, np.cumsum(fractions)[:-1])[inverse]
     written = rows.index_in("split", SPLIT_ORDER)
@@ -63,7 +65,7 @@ def split_checks(content: Content) -> Iterator[Check]:
 
 def n1_n2_ratio(content: Content) -> Iterator[Check]:
     """Compare the share of N1 with the config's."""
-    drawn, gates, ratio = content.negatives, content.config.gates, content.config.sampling.n1_n2_ratio
+    drawn, gates, ratio = content.negatives, content.config.gates, content.config.negative_pools.n1_n2_ratio
     expected = ratio[0] / sum(ratio)
     actual = float(drawn.is_in("pool", ["N1"]).mean()) if len(drawn) else 0.0
     allowed = binomial(gates.n1_n2_tolerance_points / 100, expected, len(drawn), gates.chance_sigmas)
@@ -88,7 +90,7 @@ def strata_checks(content: Content) -> Iterator[Check]:
         return
     drawn = _counts(content.negatives.table, *DrawKey._fields)
     lenses = _counts(content.positives.table, "nobs_z_bin", "type_bin")
-    ratio, strata = content.config.sampling.neg_pos_ratio, content.subject.strata
+    ratio, strata = content.config.negative_pools.neg_pos_ratio, content.subject.strata
     unlike, empty, unmet = [], [], []
     for stratum in strata:
         key = (stratum.nobs_z_bin, stratum.type_bin)

@@ -20,7 +20,7 @@ def found_again(content: Content) -> Iterator[Check]:
     """Look up a random sample of rows in the sweep files."""
     subject, table = content.subject, content.both.table
     wanted = min(subject.config.gates.rows_found_again, len(table))
-    rng = np.random.default_rng(subject.config.sampling.seed)
+    rng = np.random.default_rng(subject.config.negative_pools.seed)
     chosen = table.take(pa.array(np.sort(rng.choice(len(table), wanted, replace=False))))
     at_hand = np.asarray(pc.is_in(chosen["sweep_file"], pa.array(list(subject.sweeps), pa.string())))
     missing = sorted(set(chosen["sweep_file"].filter(pa.array(~at_hand)).to_pylist()))

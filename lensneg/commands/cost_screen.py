@@ -156,7 +156,7 @@ def _details(run: PlannedRun, result: Estimate, extras: tuple[Extra, ...]) -> Ta
     options = (
         f"{run.concurrency:,} items at a time, {run.memory:,} MB, items of about "
         f"{run.config.execution.target_item_bytes / MIB:,.4g} MiB, {run.positives:,} positives, "
-        f"{run.config.sampling.neg_pos_ratio} negatives for each; {run.listing.rows:,} rows"
+        f"{run.config.negative_pools.neg_pos_ratio} negatives for each; {run.listing.rows:,} rows"
     )
     table.add_row("options", "", options)
     return table

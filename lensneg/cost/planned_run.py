@@ -62,4 +62,4 @@ class PlannedRun:
     @property
     def negatives(self) -> int:
         """Number of rows to draw."""
-        return self.positives * self.config.sampling.neg_pos_ratio
+        return self.positives * self.config.negative_pools.neg_pos_ratio

@@ -166,7 +166,7 @@ def _splits(run: Run, rows: pa.Table) -> Iterator[results.SplitResult]:
         here = split == name
         yield results.SplitResult(
             split=name,
-            expected=getattr(run.config.split.fractions, name),
+            expected=getattr(run.config.spatial_splits.allocations, name),
             fraction=round(float(here.mean()), 6),
             negatives=int((here & ~positive).sum()),
             positives=int((here & positive).sum()),

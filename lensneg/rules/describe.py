@@ -56,18 +56,18 @@ def describe(table: npt.NDArray[np.void] | ArrowStream, config: Config) -> pa.Ta
      {'pool': 'N1', 'confuser_category': None, 'nobs_z_bin': '11+', 'cut': 'faint'}]
     """
     rows = Rows.of(table)
-    pool, category = classify(rows, config.pools)
+    pool, category = classify(rows, config.negative_pools)
     ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
-    pixels = healpix_pixel(config.split.nside, rows["RA"], rows["DEC"])
+    pixels = healpix_pixel(config.spatial_splits.nside, rows["RA"], rows["DEC"])
     return pa.table(
         {
             "targetid": ids,
-            "cut": pa.array(first_failed_rule(rows, config.selection), pa.string()),
+            "cut": pa.array(first_failed_rule(rows, config), pa.string()),
             "pool": _named(pool, POOLS),
             "confuser_category": _named(category, CONFUSER_CATEGORIES),
             "nobs_z_bin": _named(nobs_z_bin(rows["NOBS_Z"], config.strata), config.strata.nobs_z_bins),
-            "split": split_of_pixel(pixels, config.split),
-            "sampling_priority": sampling_priority(ids, config.sampling.seed),
+            "split": split_of_pixel(pixels, config.spatial_splits),
+            "sampling_priority": sampling_priority(ids, config.negative_pools.seed),
         }
     )
 

@@ -13,13 +13,13 @@ from lensneg.rules.photometry import ellipticity, magnitude
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import is_one_of
 from lensneg.schema.arrays import BoolArray
-from lensneg.schema.config import CONFUSER_CATEGORIES, N2Config, PoolsConfig
+from lensneg.schema.config import CONFUSER_CATEGORIES, NegativePoolsConfig, TractorCriteria
 
 #: The pools in the order in which they stand in every file.
 POOLS: Final = ("N1", "N2")
 
 
-def confuser_criteria(rows: Rows, config: N2Config) -> dict[str, BoolArray]:
+def confuser_criteria(rows: Rows, config: TractorCriteria) -> dict[str, BoolArray]:
     """Return, for each confuser category, which rows meet its criterion.
 
     Parameters
@@ -27,7 +27,7 @@ def confuser_criteria(rows: Rows, config: N2Config) -> dict[str, BoolArray]:
     rows : Rows
         Needs TYPE, SERSIC, FLUX_G, FLUX_R, SHAPE_R, SHAPE_E1, SHAPE_E2. Limits are applied in
         float64; a NaN, such as the colour of a source without flux, meets no criterion.
-    config : N2Config
+    config : TractorCriteria
         The criteria's limits.
 
     Returns
@@ -44,8 +44,8 @@ def confuser_criteria(rows: Rows, config: N2Config) -> dict[str, BoolArray]:
     ring, edge, blue, large = (
         config.ring_proxy,
         config.edge_on_proxy,
-        config.blue_clumpy,
-        config.large_galaxy,
+        config.blue_clumpy_proxy,
+        config.large_galaxy_proxy,
     )
     early = is_one_of(rows, ring.types) | (is_one_of(rows, ring.sersic_types) & (sersic >= ring.sersic_min))
     return {
@@ -53,19 +53,19 @@ def confuser_criteria(rows: Rows, config: N2Config) -> dict[str, BoolArray]:
         "edge_on_proxy": (
             is_one_of(rows, edge.types) & (e >= edge.ellipticity_min) & (shape_r >= edge.shape_r_min)
         ),
-        "blue_clumpy": (g_minus_r <= blue.g_minus_r_max) & (mag_r <= blue.mag_r_max),
+        "blue_clumpy": (g_minus_r <= blue.g_minus_r_max) & (mag_r <= blue.r_mag_max),
         "large_galaxy": (shape_r >= large.shape_r_min) & (flux_r >= large.flux_r_min),
     }
 
 
-def classify(rows: Rows, config: PoolsConfig) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
+def classify(rows: Rows, config: NegativePoolsConfig) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
     """Put each source in a pool.
 
     Parameters
     ----------
     rows : Rows
         As for :func:`confuser_criteria`.
-    config : PoolsConfig
+    config : NegativePoolsConfig
         The types of N1 and the criteria of N2.
 
     Returns
@@ -76,10 +76,10 @@ def classify(rows: Rows, config: PoolsConfig) -> tuple[npt.NDArray[np.int8], npt
     category : ndarray of int8, shape (n,)
         Index into ``CONFUSER_CATEGORIES`` of the first criterion met; -1 for none.
     """
-    criteria = confuser_criteria(rows, config.n2)
+    criteria = confuser_criteria(rows, config.pool_n2.tractor_criteria)
     category = np.full(len(rows), -1, dtype=np.int8)
     for i, name in reversed(list(enumerate(CONFUSER_CATEGORIES))):
         category[criteria[name]] = i
-    pool = np.where(is_one_of(rows, config.n1.types), 0, -1).astype(np.int8)
+    pool = np.where(is_one_of(rows, config.pool_n1.galaxy_types), 0, -1).astype(np.int8)
     pool[category >= 0] = 1
     return pool, category

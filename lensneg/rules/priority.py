@@ -80,7 +80,7 @@ def sampling_priority(targetids: npt.NDArray[np.int64], seed: int) -> npt.NDArra
     targetids : ndarray of int64, shape (n,)
         As :func:`targetid` packs them.
     seed : int
-        ``sampling.seed`` of the config, 0 to 2^63 - 1.
+        ``negative_pools.seed`` of the config, 0 to 2^63 - 1.
 
     Returns
     -------

@@ -101,10 +101,10 @@ def compute_quotas(
     quotas = []
     for stratum in strata_of(config.strata):
         count = positives.get(stratum, 0)
-        total = config.sampling.neg_pos_ratio * count
-        target = largest_remainder(total, config.sampling.n1_n2_ratio)
+        total = config.negative_pools.neg_pos_ratio * count
+        target = largest_remainder(total, config.negative_pools.n1_n2_ratio)
         have = tuple(available.get((stratum, pool), 0) for pool in POOLS)
-        drawn = _fill(target, have, config.sampling.backfill)
+        drawn = _fill(target, have, config.negative_pools.backfill)
         quotas.append(
             StratumQuota(
                 nobs_z_bin=stratum.nobs_z_bin,

@@ -13,7 +13,7 @@ import numpy as np
 from lensneg.rules.photometry import faintest_flux
 from lensneg.rules.rows import Rows
 from lensneg.schema.arrays import BoolArray, IntArray
-from lensneg.schema.config import SelectionConfig
+from lensneg.schema.config import Config
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 
 
@@ -21,12 +21,12 @@ class Rule(NamedTuple):
     """A cut: the name it is counted under, and which rows pass it."""
 
     reason: str
-    passes: Callable[[Rows, SelectionConfig], BoolArray]
+    passes: Callable[[Rows, Config], BoolArray]
 
 
-def _bright(rows: Rows, config: SelectionConfig) -> BoolArray:
+def _bright(rows: Rows, config: Config) -> BoolArray:
     # NaN, zero and negative fluxes fail: they have no magnitude.
-    return np.asarray(rows["FLUX_Z"] >= faintest_flux(config.mag_z_max))
+    return np.asarray(rows["FLUX_Z"] >= faintest_flux(config.selection.z_mag_limit))
 
 
 def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:
@@ -54,27 +54,27 @@ def _allowed(types: tuple[str, ...]) -> BoolArray:
     return allowed
 
 
-def _of_type(rows: Rows, config: SelectionConfig) -> BoolArray:
-    return is_one_of(rows, config.types)
+def _of_type(rows: Rows, config: Config) -> BoolArray:
+    return is_one_of(rows, config.selection.types)
 
 
-def _observed(rows: Rows, config: SelectionConfig) -> BoolArray:
+def _observed(rows: Rows, config: Config) -> BoolArray:
     passes = np.ones(len(rows), dtype=bool)
-    for band, least in config.nobs_min.items():
+    for band, least in config.selection.nobs_min.items():
         passes &= rows[f"NOBS_{band.upper()}"] >= least
     return passes
 
 
-def _in_footprint(rows: Rows, config: SelectionConfig) -> BoolArray:
+def _in_footprint(rows: Rows, config: Config) -> BoolArray:
     dec = rows["DEC"]
     passes = np.isfinite(dec) & np.isfinite(rows["RA"])
-    if config.dec_range is not None:
-        passes &= (dec > config.dec_range[0]) & (dec < config.dec_range[1])
+    if config.selection.dec_range is not None:
+        passes &= (dec > config.selection.dec_range[0]) & (dec < config.selection.dec_range[1])
     return np.asarray(passes)
 
 
-def _unmasked(rows: Rows, config: SelectionConfig) -> BoolArray:
-    return np.asarray((rows["MASKBITS"] & config.maskbits_value) == 0)
+def _unmasked(rows: Rows, config: Config) -> BoolArray:
+    return np.asarray((rows["MASKBITS"] & config.exclusion.maskbits_value) == 0)
 
 
 #: The cuts that look at one source alone, in order.
@@ -94,16 +94,14 @@ CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_poo
 SIEVE: Final[tuple[Rule, ...]] = RULES[:2]
 
 
-def select(
-    rows: Rows, config: SelectionConfig, rules: tuple[Rule, ...] = RULES
-) -> tuple[IntArray, dict[str, int]]:
+def select(rows: Rows, config: Config, rules: tuple[Rule, ...] = RULES) -> tuple[IntArray, dict[str, int]]:
     """Apply the cuts that look at one source alone.
 
     Parameters
     ----------
     rows : Rows
         Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS.
-    config : SelectionConfig
+    config : Config
         The cuts' limits.
     rules : tuple of Rule
         Some of :data:`RULES`, in their order.
@@ -126,14 +124,14 @@ def select(
     return kept, cut
 
 
-def first_failed_rule(rows: Rows, config: SelectionConfig) -> list[str | None]:
+def first_failed_rule(rows: Rows, config: Config) -> list[str | None]:
     """Return for each of a few rows the first rule that it fails.
 
     Parameters
     ----------
     rows : Rows
         As for :func:`select`.
-    config : SelectionConfig
+    config : Config
         The cuts' limits.
 
     Returns

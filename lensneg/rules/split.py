@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lensneg.schema.arrays import IntArray
-from lensneg.schema.config import SPLIT_ORDER, SplitConfig
+from lensneg.schema.config import SPLIT_ORDER, SpatialSplitsConfig
 
 
-def split_of_pixel(pixels: IntArray, config: SplitConfig) -> npt.NDArray[np.str_]:
+def split_of_pixel(pixels: IntArray, config: SpatialSplitsConfig) -> npt.NDArray[np.str_]:
     """Return the split of each pixel.
 
     The rule: u is the first four bytes, big-endian, of the SHA-256 of ``"{pixel}_{seed}"``, divided
@@ -20,7 +20,7 @@ def split_of_pixel(pixels: IntArray, config: SplitConfig) -> npt.NDArray[np.str_
     ----------
     pixels : ndarray of int, shape (n,)
         NESTED pixels at ``config.nside``.
-    config : SplitConfig
+    config : SpatialSplitsConfig
         Seed and fractions.
 
     Returns
@@ -30,32 +30,32 @@ def split_of_pixel(pixels: IntArray, config: SplitConfig) -> npt.NDArray[np.str_
 
     Examples
     --------
-    >>> from lensneg.schema.config import SplitConfig
+    >>> from lensneg.schema.config import SpatialSplitsConfig
     >>> thirds = {"train": 0.70, "val": 0.15, "test": 0.15}
-    >>> rule = SplitConfig.model_validate({"nside": 128, "seed": 42, "fractions": thirds})
+    >>> rule = SpatialSplitsConfig.model_validate({"nside": 128, "hash_seed": 42, "allocations": thirds})
     >>> split_of_pixel(np.array([107657, 114444]), rule)
     array(['train', 'test'], dtype='<U5')
     """
     unique, inverse = np.unique(pixels, return_inverse=True)
-    digests = (hashlib.sha256(f"{pixel}_{config.seed}".encode()).digest() for pixel in unique.tolist())
+    digests = (hashlib.sha256(f"{pixel}_{config.hash_seed}".encode()).digest() for pixel in unique.tolist())
     u = np.array([int.from_bytes(digest[:4]) for digest in digests]) / float(1 << 32)
     names = np.array(SPLIT_ORDER)
     return names[np.searchsorted(split_edges(config), u, side="right")][inverse]
 
 
-def split_edges(config: SplitConfig) -> list[float]:
+def split_edges(config: SpatialSplitsConfig) -> list[float]:
     """Return the values of u at which all splits but the first begin.
 
     The last split takes all that is left, so that fractions that add up to just below 1 lose no pixel.
 
     Parameters
     ----------
-    config : SplitConfig
+    config : SpatialSplitsConfig
         Fractions of the splits.
 
     Returns
     -------
     list of float
     """
-    fractions = [getattr(config.fractions, name) for name in SPLIT_ORDER]
+    fractions = [getattr(config.allocations, name) for name in SPLIT_ORDER]
     return list(accumulate(fractions))[:-1]

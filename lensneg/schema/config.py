@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from lensneg import storage
 from lensneg.errors import ConfigError
 from lensneg.schema.record import Count, Share
+from lensneg.schema.renamed_keys import RENAMED
 from lensneg.schema.resources import config_path
 from lensneg.schema.strict_yaml import parse_yaml
 from lensneg.schema.sweep_columns import MASKBITS
@@ -73,10 +74,9 @@ class SelectionConfig(_Section):
     """The cuts that a source must pass to be in the pool."""
 
     types: tuple[SourceType, ...] = Field(min_length=1)
-    mag_z_max: Finite
+    z_mag_limit: Finite
     nobs_min: dict[Band, Count]
     dec_range: DecRange | None
-    maskbits_excluded: tuple[MaskBit, ...]
 
     @field_validator("nobs_min")
     @classmethod
@@ -85,16 +85,17 @@ class SelectionConfig(_Section):
             raise ValueError("z: at least 1 is needed, as a source without exposures has no nobs_z bin")
         return value
 
+
+class ExclusionConfig(_Section):
+    """What is excluded: the surroundings of known lenses, and masked sources."""
+
+    known_lens_radius_arcsec: Annotated[float, Field(gt=0, le=3600)]
+    exclude_maskbits: tuple[MaskBit, ...]
+
     @property
     def maskbits_value(self) -> int:
         """The excluded bits as one integer, for a bitwise AND with MASKBITS."""
-        return sum(1 << MASKBITS[name] for name in set(self.maskbits_excluded))
-
-
-class LensesConfig(_Section):
-    """The surroundings of known lenses."""
-
-    exclusion_radius_arcsec: Annotated[float, Field(gt=0, le=3600)]
+        return sum(1 << MASKBITS[name] for name in set(self.exclude_maskbits))
 
 
 class PositivesConfig(_Section):
@@ -104,10 +105,10 @@ class PositivesConfig(_Section):
     apply_cuts: bool
 
 
-class N1Config(_Section):
+class PoolN1Config(_Section):
     """Pool N1: the galaxies that a deployed finder sees."""
 
-    types: tuple[SourceType, ...] = Field(min_length=1)
+    galaxy_types: tuple[SourceType, ...] = Field(min_length=1)
 
 
 class RingProxy(_Section):
@@ -131,7 +132,7 @@ class BlueClumpy(_Section):
     """Blue, bright galaxies, whose clumps look like lensed images."""
 
     g_minus_r_max: Finite
-    mag_r_max: Finite
+    r_mag_max: Finite
 
 
 class LargeGalaxy(_Section):
@@ -141,13 +142,13 @@ class LargeGalaxy(_Section):
     flux_r_min: Finite
 
 
-class N2Config(_Section):
-    """Pool N2: hard confusers. The first criterion that holds, in this order, gives the category."""
+class TractorCriteria(_Section):
+    """The criteria of hard confusers. The first that holds, in this order, gives the category."""
 
     ring_proxy: RingProxy
     edge_on_proxy: EdgeOnProxy
-    blue_clumpy: BlueClumpy
-    large_galaxy: LargeGalaxy
+    blue_clumpy_proxy: BlueClumpy
+    large_galaxy_proxy: LargeGalaxy
 
     @model_validator(mode="before")
     @classmethod
@@ -159,15 +160,14 @@ class N2Config(_Section):
         return value
 
 
-#: The confuser categories, in the order in which the criteria are tried.
-CONFUSER_CATEGORIES: tuple[str, ...] = tuple(N2Config.model_fields)
+#: The confuser categories in a manifest, in the order in which the criteria are tried.
+CONFUSER_CATEGORIES: Final = ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy")
 
 
-class PoolsConfig(_Section):
-    """The two pools of negatives."""
+class PoolN2Config(_Section):
+    """Pool N2: hard confusers."""
 
-    n1: N1Config
-    n2: N2Config
+    tractor_criteria: TractorCriteria
 
 
 class StrataConfig(_Section):
@@ -206,16 +206,18 @@ def _bin_limits(label: str) -> tuple[int, int | None]:
     return int(match[1]), int(match[2]) if match[2] else None
 
 
-class SamplingConfig(_Section):
-    """How many negatives are drawn, and from which pool."""
+class NegativePoolsConfig(_Section):
+    """The two pools of negatives, and how many are drawn from each."""
 
     seed: Seed
     neg_pos_ratio: Annotated[int, Field(ge=1)]
     n1_n2_ratio: Annotated[tuple[Count, Count], _requires(any, "both parts are 0")]
     backfill: bool
+    pool_n1: PoolN1Config
+    pool_n2: PoolN2Config
 
 
-class SplitFractions(_Section):
+class SplitAllocations(_Section):
     """Fractions of the sky for training, validation and test."""
 
     train: Share
@@ -229,14 +231,14 @@ class SplitFractions(_Section):
         return self
 
 
-class SplitConfig(_Section):
+class SpatialSplitsConfig(_Section):
     """The split by HEALPix pixel."""
 
     nside: Annotated[
         int, _requires(lambda n: n == 128, "the manifest carries healpix_128, so the split needs nside 128")
     ]
-    seed: Seed
-    fractions: SplitFractions
+    hash_seed: Seed
+    allocations: SplitAllocations
 
 
 #: The checks of gate 4 that are warnings unless a config makes them critical.
@@ -277,12 +279,11 @@ class Config(_Section):
     version: str = Field(pattern=r"^\d{1,4}\.\d{1,4}\.\d{1,4}$")
     sweeps: SweepsConfig
     selection: SelectionConfig
-    lenses: LensesConfig
+    exclusion: ExclusionConfig
     positives: PositivesConfig
-    pools: PoolsConfig
+    negative_pools: NegativePoolsConfig
     strata: StrataConfig
-    sampling: SamplingConfig
-    split: SplitConfig
+    spatial_splits: SpatialSplitsConfig
     gates: GatesConfig
     execution: ExecutionConfig
 
@@ -307,7 +308,7 @@ class Config(_Section):
 
         Examples
         --------
-        >>> Config.load("negative_sampling_v1").sampling.n1_n2_ratio
+        >>> Config.load("negative_sampling_v1").negative_pools.n1_n2_ratio
         (85, 15)
         """
         return cls.load_with_text(config_path(uri))[0]
@@ -366,7 +367,7 @@ class Config(_Section):
             If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. The message
             names every fault with its key, its value and what was expected.
         """
-        return parse_yaml(cls, text, source, _EXAMPLE)
+        return parse_yaml(cls, text, source, _EXAMPLE, RENAMED)
 
 
 def config_sha256(text: str) -> str:

@@ -1,7 +1,8 @@
 """YAML files of a pydantic model, read with PyYAML's safe loader without its surprising conversions."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
@@ -54,7 +55,9 @@ for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
     _StrictLoader.add_constructor(_tag, _plain_number)
 
 
-def parse_yaml(model: type[M], text: str, source: str, example: str) -> M:
+def parse_yaml(
+    model: type[M], text: str, source: str, example: str, renamed: Mapping[str, str] = MappingProxyType({})
+) -> M:
     """Parse and validate the text of a YAML file.
 
     Parameters
@@ -67,6 +70,8 @@ def parse_yaml(model: type[M], text: str, source: str, example: str) -> M:
         The origin of the text, for error messages.
     example : str
         A file with every key, for error messages.
+    renamed : mapping of str to str
+        Keys of earlier versions with their sections, and their new names.
 
     Returns
     -------
@@ -84,12 +89,23 @@ def parse_yaml(model: type[M], text: str, source: str, example: str) -> M:
         sections = ", ".join(list(model.model_fields)[:3])
         what = f"expected a mapping of sections ({sections}, …), got {type(data).__name__}"
         raise ConfigError(what, where=source, remedy=f"start from {example}")
+    if old := [f"{key} is now {renamed[key]}" for key in _keys(data) if key in renamed]:
+        remedy = f"write the keys as {example} does"
+        raise ConfigError("\n  ".join(["keys of an earlier version:", *old]), where=source, remedy=remedy)
     try:
         return model.model_validate(data)
     except ValidationError as error:
         faults = faults_of(error, example)
         head = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}:"
         raise ConfigError("\n  ".join([head, *faults]), where=source) from error
+
+
+def _keys(data: dict[Any, Any], section: str = "") -> Iterator[str]:
+    """Yield the dotted name of each key of a mapping and of those within it."""
+    for key, value in data.items():
+        yield f"{section}{key}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{section}{key}.")
 
 
 def _load(text: str, source: str, example: str) -> Any:

@@ -70,24 +70,24 @@ def _results() -> dict[str, str]:
     config = Config.load("negative_sampling_v1")
     sky = fixed_sky()
     rows = Rows(sky)
-    pixels = healpix_pixel(config.split.nside, rows["RA"], rows["DEC"])
+    pixels = healpix_pixel(config.spatial_splits.nside, rows["RA"], rows["DEC"])
     lens_ra, lens_dec = _lenses(rows["RA"], rows["DEC"])
 
     def excluded() -> npt.NDArray[np.int64]:
-        index = PositionIndex(lens_ra, lens_dec, config.lenses.exclusion_radius_arcsec)
+        index = PositionIndex(lens_ra, lens_dec, config.exclusion.known_lens_radius_arcsec)
         return np.unique(index.pairs(rows["RA"], rows["DEC"]).source)
 
     rules: dict[str, Callable[[], npt.ArrayLike]] = {
         "reader": lambda: _read(sky).tobytes(),
-        "cuts": lambda: [reason or "" for reason in first_failed_rule(rows, config.selection)],
+        "cuts": lambda: [reason or "" for reason in first_failed_rule(rows, config)],
         "magnitudes": lambda: np.round(magnitude(rows["FLUX_R"]), 3),
-        "pools": lambda: np.stack(classify(rows, config.pools)).astype("<i8"),
+        "pools": lambda: np.stack(classify(rows, config.negative_pools)).astype("<i8"),
         "nobs_z bins": lambda: nobs_z_bin(rows["NOBS_Z"], config.strata).astype("<i8"),
         "lens exclusion": excluded,
         "HEALPix pixels": lambda: pixels,
-        "splits": lambda: split_of_pixel(pixels, config.split),
+        "splits": lambda: split_of_pixel(pixels, config.spatial_splits),
         "sampling priorities": lambda: sampling_priority(
-            targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"]), config.sampling.seed
+            targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"]), config.negative_pools.seed
         ),
     }
     return {name: _digest(rule) for name, rule in rules.items()}

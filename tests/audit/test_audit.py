@@ -51,7 +51,7 @@ def audited(
 @pytest.fixture(scope="module")
 def config(plan_with: Any) -> Config:
     """Four negatives a positive; chance may do what it likes to four rows in one pixel."""
-    return plan_with({"sampling.neg_pos_ratio": 4, "gates.chance_sigmas": 10.0})
+    return plan_with({"negative_pools.neg_pos_ratio": 4, "gates.chance_sigmas": 10.0})
 
 
 def failing(found: Audit) -> dict[str, str]:

@@ -100,7 +100,7 @@ def test_a_negative_beside_a_lens(plan: Config, arcsec: float, passed: bool) -> 
 def test_the_radius_is_the_configs(plan_with: Any) -> None:
     claims = {"ra": np.array([PLACE[0]]), "dec": np.array([PLACE[1]])}
     for radius, passed in ((30.0, True), (32.0, False)):
-        config = plan_with({"lenses.exclusion_radius_arcsec": radius})
+        config = plan_with({"exclusion.known_lens_radius_arcsec": radius})
         [check] = judged(config, [row(1, **at(north(31.0)))], [], **claims)
         assert check.passed == passed
         assert check.expected.startswith(f'no negative within {radius:g}" of any of 1 ')

@@ -270,7 +270,7 @@ def test_the_magnitude_limit_is_strict(plan: Config, flux: Any, expected: bool) 
 def test_the_magnitude_limit_is_the_configs(plan_with: Any) -> None:
     limits = {17.5: True, 17.6: False}
     for limit, expected in limits.items():
-        config = plan_with({"selection.mag_z_max": limit})
+        config = plan_with({"selection.z_mag_limit": limit})
         assert (wrong(row_checks.selection_rule, config, row()) == 1) == expected
 
 
@@ -437,7 +437,7 @@ def test_pools_are_those_of_the_reference(
     for i, (changes, (pool, category)) in enumerate(sources):
         source = of_sweep(changes)
         plain = {name: float(v) if isinstance(v, np.floating) else v for name, v in source.items()}
-        unlike += reference.pool_of(plain, plan_dict["pools"]) != (pool, category)
+        unlike += reference.pool_of(plain, plan_dict["negative_pools"]) != (pool, category)
         rows.append(row(i, **source, pool=pool, confuser_category=category))
     assert wrong(row_checks.pool_rule, plan, *rows) == unlike
 
@@ -466,15 +466,17 @@ def test_a_source_of_no_pool_is_in_none(plan: Config, pool: str) -> None:
         ("edge_on_proxy.types", ["EXP"], {"SHAPE_E1": 0.6}),
         ("edge_on_proxy.ellipticity_min", 0.7, {"SHAPE_E1": 0.6}),
         ("edge_on_proxy.shape_r_min", 1.1, {"SHAPE_E1": 0.6}),
-        ("blue_clumpy.g_minus_r_max", -0.1, {"FLUX_G": 50.0}),
-        ("blue_clumpy.mag_r_max", 18.0, {"FLUX_G": 50.0}),
-        ("large_galaxy.shape_r_min", 3.1, {"SHAPE_R": 3.0}),
-        ("large_galaxy.flux_r_min", 51.0, {"SHAPE_R": 3.0}),
+        ("blue_clumpy_proxy.g_minus_r_max", -0.1, {"FLUX_G": 50.0}),
+        ("blue_clumpy_proxy.r_mag_max", 18.0, {"FLUX_G": 50.0}),
+        ("large_galaxy_proxy.shape_r_min", 3.1, {"SHAPE_R": 3.0}),
+        ("large_galaxy_proxy.flux_r_min", 51.0, {"SHAPE_R": 3.0}),
     ],
 )
 def test_every_limit_is_the_configs(plan: Config, plan_with: Any, key: str, value: Any, changes: Row) -> None:
-    other = plan_with({f"pools.n2.{key}": value})
-    confuser = row(**of_sweep(changes), pool="N2", confuser_category=key.partition(".")[0])
+    other = plan_with({f"negative_pools.pool_n2.tractor_criteria.{key}": value})
+    confuser = row(
+        **of_sweep(changes), pool="N2", confuser_category=reference.category_of(key.partition(".")[0])
+    )
     plain = row(**of_sweep(changes))
     assert [wrong(row_checks.pool_rule, plan, r) for r in (confuser, plain)] == [0, 1]
     assert [wrong(row_checks.pool_rule, other, r) for r in (confuser, plain)] == [1, 0]
@@ -488,22 +490,24 @@ def test_every_limit_is_the_configs(plan: Config, plan_with: Any, key: str, valu
             {"SHAPE_E1": 0.6, "SHAPE_R": 0.625},
             {"SHAPE_R": below(0.625)},
         ),
-        (("blue_clumpy.g_minus_r_max", 2.5), {"FLUX_G": 1.0, "FLUX_R": 10.0}, {"FLUX_G": below(1.0)}),
-        (("blue_clumpy.mag_r_max", 20.0), {"FLUX_G": 10.0, "FLUX_R": 10.0}, {"FLUX_R": below(10.0)}),
+        (("blue_clumpy_proxy.g_minus_r_max", 2.5), {"FLUX_G": 1.0, "FLUX_R": 10.0}, {"FLUX_G": below(1.0)}),
+        (("blue_clumpy_proxy.r_mag_max", 20.0), {"FLUX_G": 10.0, "FLUX_R": 10.0}, {"FLUX_R": below(10.0)}),
     ],
 )
 def test_limits_are_inclusive_where_numbers_are_exact(
     plan_with: Any, limit: tuple[str, float], changes: Row, beyond: Row
 ) -> None:
-    config = plan_with({f"pools.n2.{limit[0]}": limit[1]})
+    config = plan_with({f"negative_pools.pool_n2.tractor_criteria.{limit[0]}": limit[1]})
     for columns, confuser in ((changes, True), (changes | beyond, False)):
-        pool, category = ("N2", limit[0].partition(".")[0]) if confuser else ("N1", None)
+        pool, category = (
+            ("N2", reference.category_of(limit[0].partition(".")[0])) if confuser else ("N1", None)
+        )
         right = row(**of_sweep(columns), pool=pool, confuser_category=category)
         assert wrong(row_checks.pool_rule, config, right) == 0
 
 
 def test_the_types_of_n1_are_the_configs(plan_with: Any) -> None:
-    config = plan_with({"pools.n1.types": ["EXP"]})
+    config = plan_with({"negative_pools.pool_n1.galaxy_types": ["EXP"]})
     assert wrong(row_checks.pool_rule, config, row(type="EXP")) == 0
     assert wrong(row_checks.pool_rule, config, row(type="REX")) == 1
 
@@ -518,7 +522,7 @@ def test_positives_say_that_they_are(plan: Config, pool: str, expected: bool) ->
 
 @given(st.lists(st.integers(0, 2**58 - 1), min_size=1, max_size=20), st.sampled_from([0, 42, 2**63 - 1]))
 def test_priorities_are_those_of_unbounded_integers(plan_with: Any, ids: list[int], seed: int) -> None:
-    config = plan_with({"sampling.seed": seed})
+    config = plan_with({"negative_pools.seed": seed})
     rows = [row(targetid=i, sampling_priority=reference.sampling_priority(i, seed)) for i in ids]
     assert wrong(row_checks.priority_rule, config, *rows) == 0
     spoiled = [{**r, "sampling_priority": r["sampling_priority"] ^ 1 << i % 63} for i, r in enumerate(rows)]
@@ -526,4 +530,4 @@ def test_priorities_are_those_of_unbounded_integers(plan_with: Any, ids: list[in
 
 
 def test_another_seed_makes_other_priorities(plan_with: Any) -> None:
-    assert wrong(row_checks.priority_rule, plan_with({"sampling.seed": 43}), row(), row(2)) == 2
+    assert wrong(row_checks.priority_rule, plan_with({"negative_pools.seed": 43}), row(), row(2)) == 2

@@ -140,10 +140,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     # No patch of a sky of two files has the fractions to a thousandth of a point.
     "split_fractions": {"gates.split_tolerance_points": 0.001},
     "split_fractions_close": {"gates.split_warning_points": 0.001},
-    "n1_n2_ratio": {"sampling.n1_n2_ratio": [50, 50], "gates.n1_n2_tolerance_points": 5.0},
-    "selection_rule": {"selection.mag_z_max": 18.0},
-    "priority_rule": {"sampling.seed": 43},
-    "targets": {"sampling.neg_pos_ratio": 5},
+    "n1_n2_ratio": {"negative_pools.n1_n2_ratio": [50, 50], "gates.n1_n2_tolerance_points": 5.0},
+    "selection_rule": {"selection.z_mag_limit": 18.0},
+    "priority_rule": {"negative_pools.seed": 43},
+    "targets": {"negative_pools.neg_pos_ratio": 5},
 }
 
 

@@ -61,7 +61,7 @@ def test_every_split_is_that_of_the_rule(plan: Config, plan_dict: dict[str, Any]
     for i in range(200):
         ra, dec = random.uniform(0, 360), random.uniform(-90, 90)
         pixel = reference.pixel(128, ra, dec)
-        split = reference.split_of(ra, dec, plan_dict["split"])
+        split = reference.split_of(ra, dec, plan_dict["spatial_splits"])
         rows.append(
             row(i, ra=ra, dec=dec, healpix_128=pixel, healpix_64=reference.pixel(64, ra, dec), split=split)
         )
@@ -81,9 +81,11 @@ def test_seed_and_fractions_are_the_configs(plan_with: Any) -> None:
         ({"train": 0.04, "val": 0.91, "test": 0.05}, True),
         ({"train": 0.03, "val": 0.92, "test": 0.05}, False),
     ):
-        assert splits(plan_with({"split.fractions": fractions}), rows)["split_rule"].passed == passed
+        assert (
+            splits(plan_with({"spatial_splits.allocations": fractions}), rows)["split_rule"].passed == passed
+        )
     u = [reference.split_number(pixel, 43) for pixel in (107657, 114444)]
-    other = plan_with({"split.seed": 43})
+    other = plan_with({"spatial_splits.hash_seed": 43})
     for first in ("train", "val", "test"):
         expected = "train" if u[0] < 0.7 else "val" if u[0] < 0.85 else "test"
         assert splits(other, [row(1, split=first)])["split_rule"].passed == (first == expected)
@@ -92,7 +94,7 @@ def test_seed_and_fractions_are_the_configs(plan_with: Any) -> None:
 def test_a_split_begins_with_the_fraction_at_which_the_one_before_it_ends(plan_with: Any) -> None:
     u = reference.split_number(TRAIN["healpix_128"], 42)
     for train, split in ((u, "val"), (u + 2**-32, "train"), (u - 2**-32, "val")):
-        config = plan_with({"split.fractions": {"train": train, "val": 1 - train, "test": 0.0}})
+        config = plan_with({"spatial_splits.allocations": {"train": train, "val": 1 - train, "test": 0.0}})
         for written in ("train", "val", "test"):
             assert splits(config, [row(split=written)])["split_rule"].passed == (written == split)
 
@@ -219,7 +221,7 @@ def test_the_share_of_n1_by_hand(
 ) -> None:
     config = plan_with(
         {
-            "sampling.n1_n2_ratio": ratio,
+            "negative_pools.n1_n2_ratio": ratio,
             "gates.n1_n2_tolerance_points": points,
             "gates.chance_sigmas": sigmas,
         }
@@ -280,7 +282,7 @@ def of_strata(
     ratio: int = 4,
 ) -> dict[str, str]:
     """The checks that fail, with what they say."""
-    judged = content(plan_with({"sampling.neg_pos_ratio": ratio}), negatives, positives, strata=strata)
+    judged = content(plan_with({"negative_pools.neg_pos_ratio": ratio}), negatives, positives, strata=strata)
     checks = list(strata_checks(judged))
     assert [c.name for c in checks] == ["strata_counts", "strata_represented", "targets", "weights"]
     assert all(check.critical for check in checks)
@@ -361,7 +363,7 @@ def test_another_ratio_leaves_other_numbers_missing(plan_with: Any) -> None:
 def test_a_stratum_with_positives_and_without_negatives(plan_with: Any, reachable: bool) -> None:
     """Where the cuts allow no source, there can be none."""
     strata = (*STRATA[:2], stratum("11+", "REX", 1, 4, (6, 0), (9, 0), reachable))
-    judged = content(plan_with({"sampling.neg_pos_ratio": 4}), NEGATIVES[:4], POSITIVES, strata=strata)
+    judged = content(plan_with({"negative_pools.neg_pos_ratio": 4}), NEGATIVES[:4], POSITIVES, strata=strata)
     counts, represented, targets, weights = strata_checks(judged)
     assert (counts.passed, targets.passed, weights.passed) == (True, True, True)
     assert weights.actual == "2 strata and pools"

@@ -69,12 +69,12 @@ def test_as_many_random_rows_are_looked_up_as_the_config_says(
     wrong = [{**r, "ebv": 0.06} for r in RIGHT]
     chosen = {}
     for seed in (42, 43):
-        config = plan_with({"gates.rows_found_again": 59, "sampling.seed": seed})
+        config = plan_with({"gates.rows_found_again": 59, "negative_pools.seed": seed})
         [check] = checks(config, RIGHT, sweeps)
         assert check.actual == "59 in 2 files"
         [check] = checks(config, wrong, sweeps)
         assert check.actual.startswith("59 not: ")
-        few = plan_with({"gates.rows_found_again": 3, "sampling.seed": seed})
+        few = plan_with({"gates.rows_found_again": 3, "negative_pools.seed": seed})
         chosen[seed] = [check.actual for _ in range(3) for check in checks(few, wrong, sweeps)]
         assert chosen[seed][0].startswith("3 not: ")
         assert len(set(chosen[seed])) == 1

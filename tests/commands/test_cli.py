@@ -112,7 +112,7 @@ def test_bad_usage_and_input_are_refused_at_the_door(
 
 def test_a_config_with_faults_is_refused_with_every_fault(door: Door, sky: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text(PLAN.read_text().replace("mag_z_max: 20.0", "mag_z_limit: 20.0"))
+    config.write_text(PLAN.read_text().replace("z_mag_limit: 20.0", "mag_z_limit: 20.0"))
     code, _, err = door(
         "run",
         "--config",
@@ -126,7 +126,7 @@ def test_a_config_with_faults_is_refused_with_every_fault(door: Door, sky: Path,
     )
     assert code == 2
     assert "selection.mag_z_limit: unknown key" in err
-    assert "selection.mag_z_max: missing" in err
+    assert "selection.z_mag_limit: missing" in err
 
 
 def test_a_gate_that_fails_ends_with_1_and_the_gate_table(sky: Path, tmp_path: Path) -> None:

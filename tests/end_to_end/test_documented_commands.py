@@ -244,7 +244,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The README's own run, on a small sky, with gates that a small sky can pass."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "configs").mkdir()
-    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 5}
+    changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 5}
     text = edited(yaml.safe_load(config_text("negative_sampling_v1")), changes)
     (folder / "configs" / "negative_sampling_v1.yaml").write_text(text)
     sky = folder / "build" / "sky"

@@ -591,10 +591,10 @@ def config_mutations(text: str) -> Iterator[tuple[str, str]]:
     yield "huge number", text.replace("seed: 42", "seed: " + "9" * 5000, 1)
     yield "sexagesimal", text.replace("seed: 42", "seed: 1:30:00", 1)
     yield "date", text.replace("seed: 42", "seed: 2025-01-01", 1)
-    yield "infinite", text.replace("mag_z_max: 20.0", "mag_z_max: .inf", 1)
-    yield "not a number", text.replace("mag_z_max: 20.0", "mag_z_max: .nan", 1)
+    yield "infinite", text.replace("z_mag_limit: 20.0", "z_mag_limit: .inf", 1)
+    yield "not a number", text.replace("z_mag_limit: 20.0", "z_mag_limit: .nan", 1)
     yield "yes for true", text.replace("backfill: true", "backfill: 'yes'", 1)
-    yield "null", text.replace("mag_z_max: 20.0", "mag_z_max:", 1)
+    yield "null", text.replace("z_mag_limit: 20.0", "z_mag_limit:", 1)
     yield "control character", text.replace("negative_sampling_v1", "negative\x07", 1)
     yield "key twice", text + "\nname: other\n"
     yield "unknown key", text + "\nextra: 1\n"
@@ -618,8 +618,8 @@ def config_mutations(text: str) -> Iterator[tuple[str, str]]:
     for key in (
         "seed",
         "neg_pos_ratio",
-        "mag_z_max",
-        "exclusion_radius_arcsec",
+        "z_mag_limit",
+        "known_lens_radius_arcsec",
         "match_radius_arcsec",
         "nside",
     ):
@@ -631,7 +631,7 @@ def test_bad_configs_are_refused(plan_text: str) -> None:
     mutations = list(config_mutations(plan_text))
     assert len(mutations) > 80
     for name, text in mutations:
-        if text == plan_text or name == "mag_z_max: -1":  # a magnitude may well be negative
+        if text == plan_text or name == "z_mag_limit: -1":  # a magnitude may well be negative
             continue
         with pytest.raises(ConfigError) as caught:
             Config.parse(text, "my.yaml")

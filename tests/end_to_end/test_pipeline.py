@@ -72,7 +72,9 @@ def execute(request: RunRequest, workers: int = 2) -> tuple[RunFiles, dict[str, 
 def plan_run(tmp_path_factory: pytest.TempPathFactory) -> Executed:
     """negative_sampling_v1, test-then-full, to a published manifest; some strata short, some not."""
     folder = tmp_path_factory.mktemp("plan")
-    return Executed(folder, "negative_sampling_v1", {"sampling.neg_pos_ratio": 10}, "test-then-full", 11)
+    return Executed(
+        folder, "negative_sampling_v1", {"negative_pools.neg_pos_ratio": 10}, "test-then-full", 11
+    )
 
 
 @pytest.fixture(scope="module")

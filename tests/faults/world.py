@@ -50,7 +50,7 @@ def make_inputs(folder: Path, rows: int) -> World:
     """Two sweep files and their catalogue and config; no run yet."""
     sky, config = folder / "sky", folder / "config.yaml"
     write_mock_sky(sky, files=2, rows=rows, seed=21)
-    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 3, "execution.mini_test_files": 1}
+    changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 3, "execution.mini_test_files": 1}
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     return World(sky, config, folder / "template", folder / "out", {})
 

@@ -227,7 +227,7 @@ class Booted:
     def __init__(self, url: str, folder: Path) -> None:
         sky, config = folder / "sky", folder / "config.yaml"
         write_mock_sky(sky, files=2, rows=150_000, seed=31)
-        changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 5}
+        changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 5}
         config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
         put_folder(url, sky / "sweeps", "sweeps")
         s3_of(url).upload_file(str(sky / "positives.csv"), BUCKET, "catalogs/positives.csv")

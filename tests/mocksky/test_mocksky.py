@@ -403,8 +403,8 @@ def tally(
             for b, t in zip(bins, some.source_type(), strict=True)
         ]
 
-    kept = sweep.take(select(sweep, plan.selection)[0])
-    pool = classify(kept, plan.pools)[0]
+    kept = sweep.take(select(sweep, plan)[0])
+    pool = classify(kept, plan.negative_pools)[0]
     available = Counter(
         (stratum, POOLS[p]) for stratum, p in zip(strata(kept), pool, strict=True) if stratum and p >= 0
     )

@@ -51,7 +51,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     write_mock_sky(folder / "sky", files=2, rows=8_000, seed=61)
     shutil.copy(folder / "sky" / "positives.csv", folder / NASTY.replace("/", ""))
     config = folder / "config.yaml"
-    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 5}
+    changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 5}
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     exclude = (folder / NASTY,)
     made = run_to_sample(make_request(folder / "sky", config, folder / "out", "one", "test", exclude))

@@ -42,17 +42,17 @@ def plainly(columns: dict[str, list[Any]], config: dict[str, Any]) -> list[dict[
     for row in map(
         dict, (zip(columns, values, strict=True) for values in zip(*columns.values(), strict=True))
     ):
-        pool, category = reference.pool_of(row, config["pools"])
+        pool, category = reference.pool_of(row, config["negative_pools"])
         target = reference.target_id(row["release"], row["brickid"], row["objid"])
         said.append(
             {
                 "targetid": target,
-                "cut": reference.selection_failure(row, config["selection"]),
+                "cut": reference.selection_failure(row, config),
                 "pool": pool,
                 "confuser_category": category,
                 "nobs_z_bin": reference.nobs_bin(row["nobs_z"], config["strata"]["nobs_z_bins"]),
-                "split": reference.split_of(row["ra"], row["dec"], config["split"]),
-                "sampling_priority": reference.sampling_priority(target, config["sampling"]["seed"]),
+                "split": reference.split_of(row["ra"], row["dec"], config["spatial_splits"]),
+                "sampling_priority": reference.sampling_priority(target, config["negative_pools"]["seed"]),
             }
         )
     return said

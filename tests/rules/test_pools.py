@@ -18,7 +18,7 @@ from lensneg.schema.config import CONFUSER_CATEGORIES, Config
 
 def pool_of(config: Config, **changes: Any) -> tuple[str | None, str | None]:
     """Pool and confuser category of GALAXY with some columns changed."""
-    pools, categories = classify(Rows(table([changes])), config.pools)
+    pools, categories = classify(Rows(table([changes])), config.negative_pools)
     assert pools.dtype == categories.dtype == np.int8
     assert len(pools) == len(categories) == 1
     return (
@@ -55,24 +55,24 @@ def test_the_reference_agrees_with_the_same_limits(
     plan_dict: dict[str, Any], category: str, changes: Row, met: bool
 ) -> None:
     expected = ("N2", category) if met else (None if changes["TYPE"] == "EXP" else "N1", None)
-    assert reference.pool_of(_for_reference(changes), plan_dict["pools"]) == expected
+    assert reference.pool_of(_for_reference(changes), plan_dict["negative_pools"]) == expected
 
 
 def test_limits_are_inclusive_where_magnitudes_are_exact(plan_with: Any) -> None:
-    colour = plan_with({"pools.n2.blue_clumpy.g_minus_r_max": 2.5})
+    colour = plan_with({"negative_pools.pool_n2.tractor_criteria.blue_clumpy_proxy.g_minus_r_max": 2.5})
     assert pool_of(colour, FLUX_G=1.0, FLUX_R=10.0) == ("N2", "blue_clumpy")
     assert pool_of(colour, FLUX_G=below(1.0), FLUX_R=10.0) == ("N1", None)
-    bright = plan_with({"pools.n2.blue_clumpy.mag_r_max": 20.0})
+    bright = plan_with({"negative_pools.pool_n2.tractor_criteria.blue_clumpy_proxy.r_mag_max": 20.0})
     assert pool_of(bright, FLUX_G=10.0, FLUX_R=10.0) == ("N2", "blue_clumpy")
     assert pool_of(bright, FLUX_G=10.0, FLUX_R=below(10.0)) == ("N1", None)
 
 
 def test_limits_are_inclusive_where_float32_holds_them(plan_with: Any) -> None:
     """As 0.625 and 2.5 are, and 0.6 is not."""
-    size = plan_with({"pools.n2.edge_on_proxy.shape_r_min": 0.625})
+    size = plan_with({"negative_pools.pool_n2.tractor_criteria.edge_on_proxy.shape_r_min": 0.625})
     for radius, expected in ((0.625, ("N2", "edge_on_proxy")), (below(0.625), ("N1", None))):
         assert pool_of(size, SHAPE_E1=0.6, SHAPE_R=radius) == expected
-    index = plan_with({"pools.n2.ring_proxy.sersic_min": 2.5})
+    index = plan_with({"negative_pools.pool_n2.tractor_criteria.ring_proxy.sersic_min": 2.5})
     for sersic, expected in ((2.5, ("N2", "ring_proxy")), (below(2.5), ("N1", None))):
         assert pool_of(index, SERSIC=sersic) == expected
 
@@ -87,16 +87,19 @@ NEAR_3_3 = np.float32(3.3)
         ("ring_proxy.flux_r_min", red(NEAR_3_3, TYPE="DEV")),
         ("ring_proxy.sersic_min", {"SERSIC": NEAR_3_3}),
         ("edge_on_proxy.shape_r_min", red(2.0, SHAPE_E1=0.6, SHAPE_R=NEAR_3_3)),
-        ("large_galaxy.flux_r_min", red(NEAR_3_3, SHAPE_R=5.0)),
-        ("large_galaxy.shape_r_min", {"SHAPE_R": NEAR_3_3}),
+        ("large_galaxy_proxy.flux_r_min", red(NEAR_3_3, SHAPE_R=5.0)),
+        ("large_galaxy_proxy.shape_r_min", {"SHAPE_R": NEAR_3_3}),
     ],
 )
 def test_limits_are_applied_in_float64(plan_with: Any, limit: str, changes: Row) -> None:
     """NumPy by itself compares a float32 column with a number as float32."""
     met = {3.3: False, float(NEAR_3_3): True}
     for value, is_met in met.items():
-        expected = ("N2", limit.partition(".")[0]) if is_met else ("N1", None)
-        assert pool_of(plan_with({f"pools.n2.{limit}": value}), **changes) == expected
+        expected = ("N2", reference.category_of(limit.partition(".")[0])) if is_met else ("N1", None)
+        assert (
+            pool_of(plan_with({f"negative_pools.pool_n2.tractor_criteria.{limit}": value}), **changes)
+            == expected
+        )
 
 
 def test_the_first_criterion_that_matches_names_the_category(plan: Config) -> None:
@@ -137,7 +140,7 @@ def test_the_sersic_index_reaches_the_classifier(plan: Config) -> None:
 )
 def test_exp_passes_the_cuts_and_is_n2(plan: Config, changes: Row, category: str) -> None:
     rows = Rows(table([{"TYPE": "EXP", **changes}]))
-    kept, _ = select(rows, plan.selection)
+    kept, _ = select(rows, plan)
     assert kept.tolist() == [0]
     assert pool_of(plan, TYPE="EXP", **changes) == ("N2", category)
 
@@ -159,19 +162,22 @@ def test_exp_is_never_n1(plan: Config) -> None:
         ("edge_on_proxy.types", ["EXP"], {"SHAPE_E1": 0.6}),
         ("edge_on_proxy.ellipticity_min", 0.7, {"SHAPE_E1": 0.6}),
         ("edge_on_proxy.shape_r_min", 1.1, {"SHAPE_E1": 0.6}),
-        ("blue_clumpy.g_minus_r_max", -0.1, {"FLUX_G": 50.0}),
-        ("blue_clumpy.mag_r_max", 18.0, {"FLUX_G": 50.0}),
-        ("large_galaxy.shape_r_min", 3.1, {"SHAPE_R": 3.0}),
-        ("large_galaxy.flux_r_min", 51.0, {"SHAPE_R": 3.0}),
+        ("blue_clumpy_proxy.g_minus_r_max", -0.1, {"FLUX_G": 50.0}),
+        ("blue_clumpy_proxy.r_mag_max", 18.0, {"FLUX_G": 50.0}),
+        ("large_galaxy_proxy.shape_r_min", 3.1, {"SHAPE_R": 3.0}),
+        ("large_galaxy_proxy.flux_r_min", 51.0, {"SHAPE_R": 3.0}),
     ],
 )
 def test_every_limit_is_the_configs(plan: Config, plan_with: Any, key: str, value: Any, changes: Row) -> None:
-    assert pool_of(plan, **changes) == ("N2", key.partition(".")[0])
-    assert pool_of(plan_with({f"pools.n2.{key}": value}), **changes) == ("N1", None)
+    assert pool_of(plan, **changes) == ("N2", reference.category_of(key.partition(".")[0]))
+    assert pool_of(plan_with({f"negative_pools.pool_n2.tractor_criteria.{key}": value}), **changes) == (
+        "N1",
+        None,
+    )
 
 
 def test_the_types_of_n1_are_the_configs(plan_with: Any) -> None:
-    config = plan_with({"pools.n1.types": ["EXP"]})
+    config = plan_with({"negative_pools.pool_n1.galaxy_types": ["EXP"]})
     assert pool_of(config, TYPE="EXP") == ("N1", None)
     assert pool_of(config, TYPE="REX") == (None, None)
 
@@ -203,8 +209,8 @@ SOURCES = st.fixed_dictionaries(
 
 @given(st.lists(SOURCES, min_size=1, max_size=30))
 def test_pools_agree_with_the_reference(plan: Config, plan_dict: dict[str, Any], sources: list[Row]) -> None:
-    pools, categories = classify(Rows(table(sources)), plan.pools)
-    expected = [reference.pool_of(_for_reference(source), plan_dict["pools"]) for source in sources]
+    pools, categories = classify(Rows(table(sources)), plan.negative_pools)
+    expected = [reference.pool_of(_for_reference(source), plan_dict["negative_pools"]) for source in sources]
     names = (*POOLS, None)  # index -1 is neither
     kinds = (*CONFUSER_CATEGORIES, None)
     found = [(names[p], kinds[c]) for p, c in zip(pools, categories, strict=True)]

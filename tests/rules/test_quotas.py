@@ -139,7 +139,7 @@ def test_quotas_with_backfill(
     [(1000, 1000, 170, 30, 0), (100, 1000, 100, 30, 70), (1000, 10, 170, 10, 20), (0, 0, 0, 0, 200)],
 )
 def test_quotas_without_backfill(plan_with: Any, n1: int, n2: int, q1: int, q2: int, shortfall: int) -> None:
-    quota = quota_of(plan_with({"sampling.backfill": False}), 2, n1, n2)
+    quota = quota_of(plan_with({"negative_pools.backfill": False}), 2, n1, n2)
     assert [pool.quota for pool in quota.pools] == [q1, q2]
     assert [pool.backfill for pool in quota.pools] == [0, 0]
     assert quota.shortfall == shortfall
@@ -213,7 +213,7 @@ COUNTS = st.one_of(st.integers(0, 30), st.integers(0, 10_000))
 @pytest.mark.parametrize("ratio", [[85, 15], [1, 0], [1, 2], [33, 34]])
 def test_properties_of_quotas(plan_with: Any, backfill: bool, ratio: list[int]) -> None:
     rule = {"neg_pos_ratio": 7, "n1_n2_ratio": ratio, "backfill": backfill}
-    config = plan_with({f"sampling.{key}": value for key, value in rule.items()})
+    config = plan_with({f"negative_pools.{key}": value for key, value in rule.items()})
 
     @given(st.integers(0, 1000), COUNTS, COUNTS)
     def holds(positives: int, n1: int, n2: int) -> None:

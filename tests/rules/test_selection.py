@@ -23,10 +23,10 @@ ABOVE_10 = np.nextafter(np.float32(10), np.float32(20))
 def reason(config: Config, **changes: Any) -> str | None:
     """The rule that cuts GALAXY with some columns changed; None if it is kept."""
     rows = Rows(table([changes]))
-    kept, cut = select(rows, config.selection)
+    kept, cut = select(rows, config)
     failed = [name for name, count in cut.items() if count]
     assert len(kept) + len(failed) == 1
-    assert first_failed_rule(rows, config.selection) == [failed[0] if failed else None]
+    assert first_failed_rule(rows, config) == [failed[0] if failed else None]
     return failed[0] if failed else None
 
 
@@ -68,10 +68,10 @@ def test_the_magnitude_limit_is_of_the_observed_flux(plan: Config) -> None:
 def test_the_magnitude_limit_agrees_with_magnitudes_for_the_float32_fluxes_around_it(
     plan_with: Any, limit: float
 ) -> None:
-    config = plan_with({"selection.mag_z_max": limit})
+    config = plan_with({"selection.z_mag_limit": limit})
     middle = np.float32(10 ** ((22.5 - limit) / 2.5))
     fluxes = (middle.view(np.int32) + np.arange(-200, 201, dtype=np.int32)).view(np.float32)
-    kept, _ = select(Rows(table([{"FLUX_Z": flux} for flux in fluxes])), config.selection)
+    kept, _ = select(Rows(table([{"FLUX_Z": flux} for flux in fluxes])), config)
     brighter = [i for i, flux in enumerate(fluxes) if 22.5 - 2.5 * math.log10(float(flux)) < limit]
     assert kept.tolist() == brighter
     assert 0 < len(kept) < len(fluxes)
@@ -159,7 +159,7 @@ def test_an_excluded_mask_bit_among_others(plan: Config) -> None:
 
 
 def test_no_mask_bit_need_be_excluded(plan_with: Any) -> None:
-    assert reason(plan_with({"selection.maskbits_excluded": []}), MASKBITS=2**17 - 1) is None
+    assert reason(plan_with({"exclusion.exclude_maskbits": []}), MASKBITS=2**17 - 1) is None
 
 
 # ---------------------------------------------------------------- order and counts
@@ -189,13 +189,13 @@ def test_a_source_is_counted_under_the_first_rule_that_it_fails(parity: Config, 
 
 def test_rows_in_are_rows_kept_and_rows_cut(parity: Config) -> None:
     rows = [{}, *FAILING.values(), {"TYPE": "REX"}, FAILING["nobs"], {}]
-    kept, cut = select(Rows(table(rows)), parity.selection)
+    kept, cut = select(Rows(table(rows)), parity)
     assert kept.tolist() == [0, 6, 8]
     assert cut == {"faint": 1, "type": 1, "nobs": 2, "footprint": 1, "maskbits": 1}
 
 
 def test_a_table_without_rows(plan: Config) -> None:
-    kept, cut = select(Rows(table([])), plan.selection)
+    kept, cut = select(Rows(table([])), plan)
     assert len(kept) == 0
     assert set(cut.values()) == {0}
 
@@ -227,14 +227,14 @@ def test_selection_agrees_with_the_reference(
         expected = [
             reference.selection_failure(
                 {name.lower(): _plain(value) for name, value in (GALAXY | source).items()},
-                config_dict["selection"],
+                config_dict,
             )
             for source in sources
         ]
-        kept, cut = select(rows, config.selection)
+        kept, cut = select(rows, config)
         assert kept.tolist() == [i for i, failure in enumerate(expected) if failure is None]
         assert cut == {name: expected.count(name) for name in FAILING}
-        assert first_failed_rule(rows, config.selection) == expected
+        assert first_failed_rule(rows, config) == expected
 
 
 def _plain(value: Any) -> Any:

@@ -1,14 +1,19 @@
 """The config: what the two published files say, and how each fault is told."""
 
+import copy
 import hashlib
+import json
 from typing import Any
 
+import jsonschema
 import pytest
 from conftest import CONFIGS, edited
 from pydantic import ValidationError
 
 from lensneg.errors import ConfigError
 from lensneg.schema.config import CONFUSER_CATEGORIES, SPLIT_ORDER, Config, config_sha256
+from lensneg.schema.config_json_schema import json_schema
+from lensneg.schema.renamed_keys import RENAMED
 
 # ---------------------------------------------------------------- the published files
 
@@ -20,43 +25,43 @@ def test_both_published_configs_load(plan: Config, parity: Config) -> None:
 
 def test_the_plan_has_the_numbers_of_the_plan(plan: Config) -> None:
     selection = plan.selection
-    assert selection.mag_z_max == 20.0
+    assert selection.z_mag_limit == 20.0
     assert selection.nobs_min == {"z": 1}
     assert selection.dec_range is None
     assert set(selection.types) == {"SER", "DEV", "REX", "EXP"}
-    assert plan.pools.n1.types == ("SER", "DEV", "REX")
+    assert plan.negative_pools.pool_n1.galaxy_types == ("SER", "DEV", "REX")
     assert plan.strata.types == ("SER", "DEV", "REX")
     assert plan.strata.bin_limits == ((1, 2), (3, 5), (6, 10), (11, None))
-    assert plan.sampling.neg_pos_ratio == 100
-    assert plan.sampling.n1_n2_ratio == (85, 15)
-    assert plan.sampling.seed == 42
-    assert plan.lenses.exclusion_radius_arcsec == 11.0
+    assert plan.negative_pools.neg_pos_ratio == 100
+    assert plan.negative_pools.n1_n2_ratio == (85, 15)
+    assert plan.negative_pools.seed == 42
+    assert plan.exclusion.known_lens_radius_arcsec == 11.0
     assert plan.positives.match_radius_arcsec == 1.5
     assert plan.positives.apply_cuts is False
-    assert plan.split.nside == 128
-    assert plan.split.seed == 42
-    assert plan.split.fractions.model_dump() == {"train": 0.70, "val": 0.15, "test": 0.15}
+    assert plan.spatial_splits.nside == 128
+    assert plan.spatial_splits.hash_seed == 42
+    assert plan.spatial_splits.allocations.model_dump() == {"train": 0.70, "val": 0.15, "test": 0.15}
 
 
 def test_the_plan_excludes_seven_mask_bits(plan: Config) -> None:
     bits = [1, 5, 6, 7, 11, 12, 13]
-    assert plan.selection.maskbits_value == sum(2**bit for bit in bits) == 14562
+    assert plan.exclusion.maskbits_value == sum(2**bit for bit in bits) == 14562
 
 
 def test_a_mask_bit_named_twice_counts_once(plan_with: Any) -> None:
-    config = plan_with({"selection.maskbits_excluded": ["BRIGHT", "BRIGHT"]})
-    assert config.selection.maskbits_value == 2
+    config = plan_with({"exclusion.exclude_maskbits": ["BRIGHT", "BRIGHT"]})
+    assert config.exclusion.maskbits_value == 2
 
 
 def test_the_plan_has_the_n2_limits_of_the_plan(plan: Config) -> None:
     assert CONFUSER_CATEGORIES == ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy")
-    n2 = plan.pools.n2
+    n2 = plan.negative_pools.pool_n2.tractor_criteria
     assert (n2.ring_proxy.types, n2.ring_proxy.sersic_types) == (("DEV",), ("SER",))
     assert (n2.ring_proxy.sersic_min, n2.ring_proxy.flux_r_min) == (4.0, 5.0)
     assert set(n2.edge_on_proxy.types) == {"EXP", "SER", "DEV"}
     assert (n2.edge_on_proxy.ellipticity_min, n2.edge_on_proxy.shape_r_min) == (0.50, 0.6)
-    assert (n2.blue_clumpy.g_minus_r_max, n2.blue_clumpy.mag_r_max) == (0.4, 20.5)
-    assert (n2.large_galaxy.shape_r_min, n2.large_galaxy.flux_r_min) == (2.0, 3.0)
+    assert (n2.blue_clumpy_proxy.g_minus_r_max, n2.blue_clumpy_proxy.r_mag_max) == (0.4, 20.5)
+    assert (n2.large_galaxy_proxy.shape_r_min, n2.large_galaxy_proxy.flux_r_min) == (2.0, 3.0)
 
 
 def test_parity_differs_from_the_plan_only_in_footprint_exposures_and_types(
@@ -84,7 +89,7 @@ def test_config_sha256_is_that_of_the_file() -> None:
 
 def test_a_config_cannot_be_changed(plan: Config) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        plan.sampling.seed = 1  # type: ignore[misc]
+        plan.negative_pools.seed = 1  # type: ignore[misc]
     assert isinstance(plan.selection.types, tuple)
 
 
@@ -94,19 +99,19 @@ def test_a_config_cannot_be_changed(plan: Config) -> None:
 # what was expected.
 FAULTS = [
     # kinds of value
-    ("sampling.seed", True, "sampling.seed", "True", "valid integer"),
-    ("sampling.seed", "42", "sampling.seed", "'42'", "valid integer"),
-    ("sampling.seed", 42.0, "sampling.seed", "42.0", "valid integer"),
-    ("sampling.seed", -1, "sampling.seed", "-1", "greater than or equal to 0"),
-    ("sampling.seed", 2**63, "sampling.seed", str(2**63), f"less than {2**63}"),
-    ("sampling.neg_pos_ratio", 0, "sampling.neg_pos_ratio", "0", "greater than or equal to 1"),
-    ("sampling.neg_pos_ratio", 99.5, "sampling.neg_pos_ratio", "99.5", "valid integer"),
-    ("sampling.backfill", 1, "sampling.backfill", "1", "valid boolean"),
-    ("sampling.backfill", "yes", "sampling.backfill", "'yes'", "valid boolean"),
-    ("selection.mag_z_max", True, "selection.mag_z_max", "True", "valid number"),
-    ("selection.mag_z_max", "20.0", "selection.mag_z_max", "'20.0'", "valid number"),
-    ("selection.mag_z_max", float("nan"), "selection.mag_z_max", "nan", "finite number"),
-    ("selection.mag_z_max", float("inf"), "selection.mag_z_max", "inf", "finite number"),
+    ("negative_pools.seed", True, "negative_pools.seed", "True", "valid integer"),
+    ("negative_pools.seed", "42", "negative_pools.seed", "'42'", "valid integer"),
+    ("negative_pools.seed", 42.0, "negative_pools.seed", "42.0", "valid integer"),
+    ("negative_pools.seed", -1, "negative_pools.seed", "-1", "greater than or equal to 0"),
+    ("negative_pools.seed", 2**63, "negative_pools.seed", str(2**63), f"less than {2**63}"),
+    ("negative_pools.neg_pos_ratio", 0, "negative_pools.neg_pos_ratio", "0", "greater than or equal to 1"),
+    ("negative_pools.neg_pos_ratio", 99.5, "negative_pools.neg_pos_ratio", "99.5", "valid integer"),
+    ("negative_pools.backfill", 1, "negative_pools.backfill", "1", "valid boolean"),
+    ("negative_pools.backfill", "yes", "negative_pools.backfill", "'yes'", "valid boolean"),
+    ("selection.z_mag_limit", True, "selection.z_mag_limit", "True", "valid number"),
+    ("selection.z_mag_limit", "20.0", "selection.z_mag_limit", "'20.0'", "valid number"),
+    ("selection.z_mag_limit", float("nan"), "selection.z_mag_limit", "nan", "finite number"),
+    ("selection.z_mag_limit", float("inf"), "selection.z_mag_limit", "inf", "finite number"),
     ("sweeps.releases", [True], "sweeps.releases.0", "True", "valid integer"),
     ("sweeps.releases", [], "sweeps.releases", "()", "at least 1 item"),
     ("version", 1.0, "version", "1.0", "valid string"),
@@ -122,10 +127,10 @@ FAULTS = [
     ("selection.nobs_min", {"g": 3}, "selection.nobs_min", "{'g': 3}", "at least 1"),
     ("selection.dec_range", [32, -18], "selection.dec_range", "(32, -18)", "must be below"),
     ("selection.dec_range", [5, 5], "selection.dec_range", "(5, 5)", "must be below"),
-    ("selection.maskbits_excluded", ["BRIGTH"], "selection.maskbits_excluded", "'BRIGTH'", "BAILOUT"),
-    ("selection.maskbits_excluded", [1], "selection.maskbits_excluded.0", "1", "valid string"),
+    ("exclusion.exclude_maskbits", ["BRIGTH"], "exclusion.exclude_maskbits", "'BRIGTH'", "BAILOUT"),
+    ("exclusion.exclude_maskbits", [1], "exclusion.exclude_maskbits.0", "1", "valid string"),
     # lenses, positives, gates
-    ("lenses.exclusion_radius_arcsec", 0, "lenses.exclusion_radius_arcsec", "0", "greater than 0"),
+    ("exclusion.known_lens_radius_arcsec", 0, "exclusion.known_lens_radius_arcsec", "0", "greater than 0"),
     ("positives.match_radius_arcsec", 61, "positives.match_radius_arcsec", "61", "equal to 60"),
     ("gates.matched_fraction_min", 1.5, "gates.matched_fraction_min", "1.5", "equal to 1"),
     # strata
@@ -141,15 +146,33 @@ FAULTS = [
     ("strata.nobs_z_bins", [], "strata.nobs_z_bins", "()", "at least 1 item"),
     ("strata.types", ["SER", "SER"], "strata.types", "('SER', 'SER')", "named twice"),
     # sampling and split
-    ("sampling.n1_n2_ratio", [0, 0], "sampling.n1_n2_ratio", "(0, 0)", "both parts are 0"),
-    ("sampling.n1_n2_ratio", [101, -1], "sampling.n1_n2_ratio.1", "-1", "equal to 0"),
-    ("split.nside", 64, "split.nside", "64", "128"),
-    ("split.nside", 100, "split.nside", "100", "128"),
-    ("split.fractions.test", 0.25, "split.fractions", "0.25", "not 1"),
-    ("split.fractions.train", 1.7, "split.fractions.train", "1.7", "less than or equal to 1"),
+    ("negative_pools.n1_n2_ratio", [0, 0], "negative_pools.n1_n2_ratio", "(0, 0)", "both parts are 0"),
+    ("negative_pools.n1_n2_ratio", [101, -1], "negative_pools.n1_n2_ratio.1", "-1", "equal to 0"),
+    ("spatial_splits.nside", 64, "spatial_splits.nside", "64", "128"),
+    ("spatial_splits.nside", 100, "spatial_splits.nside", "100", "128"),
+    ("spatial_splits.allocations.test", 0.25, "spatial_splits.allocations", "0.25", "not 1"),
+    (
+        "spatial_splits.allocations.train",
+        1.7,
+        "spatial_splits.allocations.train",
+        "1.7",
+        "less than or equal to 1",
+    ),
     # pools
-    ("pools.n2.edge_on_proxy.ellipticity_min", 1.1, "ellipticity_min", "1.1", "equal to 1"),
-    ("pools.n2.ring_proxy.sersic_min", -1, "ring_proxy.sersic_min", "-1", "equal to 0"),
+    (
+        "negative_pools.pool_n2.tractor_criteria.edge_on_proxy.ellipticity_min",
+        1.1,
+        "ellipticity_min",
+        "1.1",
+        "equal to 1",
+    ),
+    (
+        "negative_pools.pool_n2.tractor_criteria.ring_proxy.sersic_min",
+        -1,
+        "ring_proxy.sersic_min",
+        "-1",
+        "equal to 0",
+    ),
 ]
 
 
@@ -166,21 +189,36 @@ def test_a_fault_names_key_value_and_expectation(
 
 
 def test_all_faults_are_told_at_once(plan_dict: dict[str, Any]) -> None:
-    text = edited(plan_dict, {"sampling.seed": -1, "split.seed": "42", "nonsense": 1})
+    text = edited(plan_dict, {"negative_pools.seed": -1, "spatial_splits.hash_seed": "42", "nonsense": 1})
     with pytest.raises(ConfigError, match="3 faults") as caught:
         Config.parse(text)
-    for key in ("sampling.seed", "split.seed", "nonsense"):
+    for key in ("negative_pools.seed", "spatial_splits.hash_seed", "nonsense"):
         assert f"\n  {key}: " in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["nonsense", "sampling.sed", "pools.n2.wiggly", "pools.n1.limit"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "nonsense",
+        "negative_pools.sed",
+        "negative_pools.pool_n2.tractor_criteria.wiggly",
+        "negative_pools.pool_n1.limit",
+    ],
+)
 def test_an_unknown_key_is_refused(plan_dict: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match=rf"(?m)^  {key}: unknown key; .*spelling"):
         Config.parse(edited(plan_dict, {key: 1}))
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "sampling", "sampling.seed", "pools.n2.ring_proxy", "split.fractions.val"]
+    "key",
+    [
+        "name",
+        "negative_pools",
+        "negative_pools.seed",
+        "negative_pools.pool_n2.tractor_criteria.ring_proxy",
+        "spatial_splits.allocations.val",
+    ],
 )
 def test_a_missing_key_is_named(plan_dict: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match=rf"(?m)^  {key}: missing"):
@@ -193,23 +231,25 @@ def test_a_missing_key_is_named(plan_dict: dict[str, Any], key: str) -> None:
 )
 def test_fractions_add_up_to_one(plan_dict: dict[str, Any], fractions: Any, accepted: bool) -> None:
     values = dict(zip(("train", "val", "test"), fractions, strict=True))
-    text = edited(plan_dict, {"split.fractions": values})
+    text = edited(plan_dict, {"spatial_splits.allocations": values})
     if accepted:
-        assert Config.parse(text).split.fractions.model_dump() == values
+        assert Config.parse(text).spatial_splits.allocations.model_dump() == values
     else:
-        with pytest.raises(ConfigError, match=r"split\.fractions: got .*0\.1499.* not 1"):
+        with pytest.raises(ConfigError, match=r"spatial_splits\.allocations: got .*0\.1499.* not 1"):
             Config.parse(text)
 
 
 def test_n2_criteria_in_another_order_are_refused(plan_dict: dict[str, Any]) -> None:
     """The first that matches names the category, so a file must not promise another order."""
-    criteria = dict(reversed(plan_dict["pools"]["n2"].items()))
-    with pytest.raises(ConfigError, match=r"pools\.n2: got .*order ring_proxy, edge_on_proxy, blue_clumpy"):
-        Config.parse(edited(plan_dict, {"pools.n2": criteria}))
+    criteria = dict(reversed(plan_dict["negative_pools"]["pool_n2"]["tractor_criteria"].items()))
+    with pytest.raises(
+        ConfigError, match=r"tractor_criteria: got .*order ring_proxy, edge_on_proxy, blue_clumpy_proxy"
+    ):
+        Config.parse(edited(plan_dict, {"negative_pools.pool_n2.tractor_criteria": criteria}))
 
 
 def test_whole_numbers_are_taken_where_a_real_one_is_asked_for(plan_with: Any) -> None:
-    assert plan_with({"selection.mag_z_max": 20}).selection.mag_z_max == 20.0
+    assert plan_with({"selection.z_mag_limit": 20}).selection.z_mag_limit == 20.0
 
 
 # ---------------------------------------------------------------- faults of the text
@@ -222,8 +262,66 @@ def test_a_key_given_twice_is_refused(plan_text: str) -> None:
 
 
 def test_a_section_given_twice_is_refused(plan_text: str) -> None:
-    with pytest.raises(ConfigError, match="'split' is given twice"):
-        Config.parse(f"{plan_text}\nsplit: {{nside: 128}}\n")
+    with pytest.raises(ConfigError, match="'spatial_splits' is given twice"):
+        Config.parse(f"{plan_text}\nspatial_splits: {{nside: 128}}\n")
+
+
+#: A config as it was written before the keys were renamed.
+EARLIER = """
+name: mine
+version: 1.0.0
+selection: {types: [SER], mag_z_max: 20.0, nobs_min: {z: 1}, dec_range: null, maskbits_excluded: []}
+lenses: {exclusion_radius_arcsec: 11.0}
+pools:
+  n1: {types: [SER]}
+  n2:
+    ring_proxy: {types: [DEV], sersic_types: [SER], sersic_min: 4.0, flux_r_min: 5.0}
+    edge_on_proxy: {types: [EXP], ellipticity_min: 0.50, shape_r_min: 0.6}
+    blue_clumpy: {g_minus_r_max: 0.4, mag_r_max: 20.5}
+    large_galaxy: {shape_r_min: 2.0, flux_r_min: 3.0}
+sampling: {seed: 42, neg_pos_ratio: 100, n1_n2_ratio: [85, 15], backfill: true}
+split: {nside: 128, seed: 42, fractions: {train: 0.70, val: 0.15, test: 0.15}}
+"""
+
+
+def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(plan_dict: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="earlier version") as caught:
+        Config.parse(EARLIER, "mine.yaml")
+    message = str(caught.value)
+    told = dict(line.strip().split(" is now ") for line in message.partition(";")[0].splitlines()[1:])
+    assert told == RENAMED
+    assert message.startswith("mine.yaml: ")
+    for new in told.values():
+        value = plan_dict
+        for key in new.split("."):
+            value = value[key]  # KeyError if there is no such key in a shipped config
+
+
+def test_the_json_schema_is_that_of_the_code_and_takes_both_configs(
+    plan_dict: dict[str, Any], parity_dict: dict[str, Any]
+) -> None:
+    schema = json.loads((CONFIGS.parent / "schemas" / "config.schema.json").read_text())
+    assert schema == json_schema(), "python -m lensneg.schema.config_json_schema > schemas/config.schema.json"
+    validator = jsonschema.Draft202012Validator(schema)
+    for config in (plan_dict, parity_dict):
+        validator.validate(config)
+    for path in (("negative_pools", "seed"), ("spatial_splits", "nside"), ("gates", "critical")):
+        wrong = copy.deepcopy(plan_dict)
+        wrong[path[0]][path[1]] = "wrong"
+        assert not validator.is_valid(wrong)
+        del wrong[path[0]][path[1]]
+        assert not validator.is_valid(wrong)
+    assert not validator.is_valid(plan_dict | {"sampling": {}})
+
+
+@pytest.mark.parametrize("name", ["negative_sampling_v1", "paper_iv_parity"])
+def test_an_editor_finds_the_schema_of_a_shipped_config(name: str) -> None:
+    path = CONFIGS / f"{name}.yaml"
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    assert (
+        path.parent / first.partition("=")[2]
+    ).resolve() == CONFIGS.parent / "schemas" / "config.schema.json"
 
 
 def test_an_alias_is_refused(plan_text: str) -> None:

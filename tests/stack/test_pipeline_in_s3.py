@@ -41,7 +41,7 @@ class InS3:
     def __init__(self, url: str, folder: Path) -> None:
         self.sky, self.config = folder / "sky", folder / "config.yaml"
         write_mock_sky(self.sky, files=2, rows=8_000, seed=31)
-        changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 5, "execution.target_item_bytes": 2**21}
+        changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 5, "execution.target_item_bytes": 2**21}
         self.config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
         self.disk = self._run_on_disk(folder / "disk")
         put_folder(url, folder / "disk" / "out" / "minitests", "out/minitests")

@@ -93,7 +93,7 @@ def rewrite_positions(path: Path, change: Callable[[float, float], tuple[float, 
 
 def break_config(desk: Desk) -> None:
     path = desk.folder / "config.yaml"
-    path.write_text(path.read_text().replace("mag_z_max", "mag_z_limit"))
+    path.write_text(path.read_text().replace("z_mag_limit", "mag_z_limit"))
 
 
 def no_sweeps(desk: Desk) -> None:

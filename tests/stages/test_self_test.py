@@ -83,7 +83,7 @@ def test_it_notices_a_reader_that_takes_other_rows(monkeypatch: pytest.MonkeyPat
 def test_the_sky_has_rows_on_both_sides_of_each_cut() -> None:
     sky = fixed_sky()
     assert (len(sky), sky.dtype.names) == (1000, NEEDED_COLUMNS)
-    failed = Counter(first_failed_rule(Rows(sky), Config.load("negative_sampling_v1").selection))
+    failed = Counter(first_failed_rule(Rows(sky), Config.load("negative_sampling_v1")))
     assert {rule.reason for rule in RULES} - set(failed) == {"footprint"}  # v1 has no limits of declination
     assert failed[None] > 300
     assert np.isnan(sky["FLUX_Z"]).any()

@@ -127,7 +127,7 @@ GATE_2: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
     "strata that are short": (
         configure(
             {
-                "sampling.neg_pos_ratio": 999,
+                "negative_pools.neg_pos_ratio": 999,
                 "gates.stratum_shortfall_max": 0.0,
                 "gates.chance_sigmas": 0.0,
             }
@@ -169,7 +169,7 @@ def test_a_mini_test_does_not_fail_by_chance_and_a_full_run_is_not_excused(sprea
     config = run.config.model_copy(
         update={
             "gates": run.config.gates.model_copy(update={"stratum_shortfall_max": 0.0}),
-            "sampling": run.config.sampling.model_copy(update={"neg_pos_ratio": 100}),
+            "negative_pools": run.config.negative_pools.model_copy(update={"neg_pos_ratio": 100}),
         }
     )
 

@@ -45,7 +45,7 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    changes = {**OPEN_GATES, "sampling.neg_pos_ratio": 3}
+    changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 3}
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     return path
@@ -171,7 +171,7 @@ def test_gate_2_refuses_a_stratum_that_is_short(bench: Bench, sky: Path, tmp_pat
     config.write_text(
         edited(
             yaml.safe_load(config_text("negative_sampling_v1")),
-            {"sampling.neg_pos_ratio": 9_999, "gates.chance_sigmas": 0.0},
+            {"negative_pools.neg_pos_ratio": 9_999, "gates.chance_sigmas": 0.0},
         )
     )
     execution, states, files = bench.run(sky, config, tmp_path / "out", "test")

@@ -261,7 +261,7 @@ def _annotate(rows: pa.Table, weight: npt.NDArray[np.float64], run: Run) -> pa.T
     columns["galaxy_id"] = pc.binary_join_element_wise(
         rows["brickname"].cast(pa.string()), rows["objid"].cast(pa.string()), "_"
     )
-    columns["split"] = pa.array(split_of_pixel(rows["healpix_128"].to_numpy(), run.config.split))
+    columns["split"] = pa.array(split_of_pixel(rows["healpix_128"].to_numpy(), run.config.spatial_splits))
     columns["sampling_weight"] = pa.array(weight)
     arrays = [columns[field.name].cast(field.type) for field in ANNOTATED_SCHEMA]
     return pa.table(arrays, schema=ANNOTATED_SCHEMA)

@@ -125,7 +125,7 @@ def _read_rows(
     cut : dict of str to int
         Rows cut, by rule. The pool and the lenses cut further rows.
     """
-    config = run.config.selection
+    config = run.config
     cut = Counter(dict.fromkeys(CUT_REASONS, 0))
     sieved, near_positives = RowGatherer(file.dtype), RowGatherer(file.dtype)
     matches = [POSITIVES_SCHEMA.empty_table()]

@@ -29,7 +29,9 @@ class NearbyLenses:
         config, lenses = run.config, run.lenses
         near = unit_vectors(lenses.ra, lenses.dec) @ centre >= np.cos(radius)
         self.positive_rows = np.flatnonzero(near & lenses.is_positive)
-        self.lenses = PositionIndex(lenses.ra[near], lenses.dec[near], config.lenses.exclusion_radius_arcsec)
+        self.lenses = PositionIndex(
+            lenses.ra[near], lenses.dec[near], config.exclusion.known_lens_radius_arcsec
+        )
         self.positives = PositionIndex(
             lenses.ra[self.positive_rows],
             lenses.dec[self.positive_rows],

@@ -34,7 +34,7 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
     The rows that the pool and the lenses cut are added to ``cut``.
     """
     config = run.config
-    pool, category = classify(gathered, config.pools)
+    pool, category = classify(gathered, config.negative_pools)
     near_lens = np.zeros(len(gathered), dtype=bool)
     near_lens[near.lenses.pairs(gathered["RA"], gathered["DEC"]).source] = True
     cut["no_pool"] += int((pool < 0).sum())
@@ -71,7 +71,7 @@ def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> p
             *_describe(matched, known, run, item).cast(POOL_SCHEMA).columns,
             near.positive_rows[pairs.position[real]],
             pairs.separation_arcsec[real],
-            pa.array(first_failed_rule(matched, run.config.selection), pa.string()),
+            pa.array(first_failed_rule(matched, run.config), pa.string()),
         ],
         schema=POSITIVES_SCHEMA,
     )
@@ -98,7 +98,7 @@ def _identity(rows: Rows, run: Run, item: Item) -> dict[str, Any]:
     except ValueError as error:
         remedy = "the file is damaged, fetch it again"
         raise SweepError(str(error), where=item.sweep, remedy=remedy) from error
-    return {"targetid": ids, "sampling_priority": sampling_priority(ids, run.config.sampling.seed)}
+    return {"targetid": ids, "sampling_priority": sampling_priority(ids, run.config.negative_pools.seed)}
 
 
 def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Table:
