@@ -38,7 +38,7 @@ RECORDED: Final[dict[str, str]] = {
     "reader": "023c8440decea29d",
     "cuts": "4e251cb81acc6aa0",
     "magnitudes": "4d39f0dc83ed316e",
-    "pools": "39fec29c61ec709d",
+    "pools": "bdddc1402fb5b92d",
     "nobs_z bins": "731e7d356004d344",
     "lens exclusion": "381a5b6b28e6d08a",
     "HEALPix pixels": "7cc515c4d9701bcf",

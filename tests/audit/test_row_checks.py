@@ -376,7 +376,8 @@ def test_bins_at_both_ends(plan: Config, nobs: int, bin_name: str | None) -> Non
         ("REX", "REX", False),
         ("SER", "DEV", True),
         ("DEV", "SER", True),
-        ("EXP", "EXP", True),  # of no stratum
+        ("EXP", "EXP", False),
+        ("PSF", "PSF", True),  # of no stratum
         ("EXP", "SER", True),
         ("SER", "EXP", True),
     ],
@@ -407,7 +408,7 @@ def of_sweep(changes: Row) -> Row:
 def test_each_criterion_at_and_around_its_limits(
     plan: Config, category: str, changes: Row, met: bool
 ) -> None:
-    right = ("N2", category) if met else (None if changes["TYPE"] == "EXP" else "N1", None)
+    right = ("N2", category) if met else ("N1", None)
     for pool, name in POOLS:
         expected = (pool, name) != right
         columns = {**of_sweep(changes), "pool": pool, "confuser_category": name}
@@ -452,8 +453,8 @@ def test_other_pools_and_categories_of_a_plain_source(plan: Config, pool: str, c
 
 
 @pytest.mark.parametrize("pool", ["N1", "N2", "N3"])
-def test_a_source_of_no_pool_is_in_none(plan: Config, pool: str) -> None:
-    assert is_wrong(row_checks.pool_rule, plan, type="EXP", pool=pool)
+def test_a_source_of_no_pool_is_in_none(parity: Config, pool: str) -> None:
+    assert is_wrong(row_checks.pool_rule, parity, type="EXP", pool=pool)
 
 
 @pytest.mark.parametrize(

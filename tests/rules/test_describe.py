@@ -99,11 +99,12 @@ def test_missing_values_and_columns_are_named(plan: Config) -> None:
         rules.describe(pa.table(columns), plan)
 
 
-def test_columns_keep_their_types_where_no_row_is_cut_or_of_a_pool(plan: Config) -> None:
+def test_columns_keep_their_types_where_no_row_is_cut_or_of_a_pool(plan_with: Any) -> None:
     columns = {name: values[:3] for name, values in galaxies().items()}
     columns |= {"type": ["EXP"] * 3, "flux_g": [1.0] * 3, "flux_r": [2.0] * 3, "shape_r": [0.5] * 3}
     columns |= {"flux_z": [20.0] * 3, "nobs_z": [3] * 3, "maskbits": [0] * 3}
-    said = rules.describe(pa.table(columns), plan)
+    no_exp = plan_with({"negative_pools.pool_n1.galaxy_types": ["SER"]})
+    said = rules.describe(pa.table(columns), no_exp)
     assert said["cut"].to_pylist() == said["pool"].to_pylist() == [None] * 3
     text = {"cut", "pool", "confuser_category", "nobs_z_bin", "split"}
     assert {field.name for field in said.schema if field.type == pa.string()} == text

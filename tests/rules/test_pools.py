@@ -31,7 +31,7 @@ def test_pools_are_n1_then_n2() -> None:
     assert POOLS == ("N1", "N2")
 
 
-@pytest.mark.parametrize("kind", ["SER", "REX"])
+@pytest.mark.parametrize("kind", ["SER", "REX", "EXP"])
 def test_a_galaxy_like_no_confuser_is_n1(plan: Config, kind: str) -> None:
     assert pool_of(plan, TYPE=kind) == ("N1", None)
 
@@ -47,14 +47,14 @@ def test_each_criterion_at_and_around_its_limits(
     if met:
         assert pool_of(plan, **changes) == ("N2", category)
     else:
-        assert pool_of(plan, **changes) == (None if changes["TYPE"] == "EXP" else "N1", None)
+        assert pool_of(plan, **changes) == ("N1", None)
 
 
 @pytest.mark.parametrize(("category", "changes", "met"), CASES)
 def test_the_reference_agrees_with_the_same_limits(
     plan_dict: dict[str, Any], category: str, changes: Row, met: bool
 ) -> None:
-    expected = ("N2", category) if met else (None if changes["TYPE"] == "EXP" else "N1", None)
+    expected = ("N2", category) if met else ("N1", None)
     assert reference.pool_of(_for_reference(changes), plan_dict["negative_pools"]) == expected
 
 
@@ -145,8 +145,12 @@ def test_exp_passes_the_cuts_and_is_n2(plan: Config, changes: Row, category: str
     assert pool_of(plan, TYPE="EXP", **changes) == ("N2", category)
 
 
-def test_exp_is_never_n1(plan: Config) -> None:
-    assert pool_of(plan, TYPE="EXP") == (None, None)
+@pytest.mark.parametrize(("category", "changes", "met"), CASES)
+def test_parity_has_no_exp_in_n1(parity: Config, category: str, changes: Row, met: bool) -> None:
+    confuser = ("N2", category) if met else (None, None)
+    assert pool_of(parity, TYPE="EXP") == (None, None)
+    if changes["TYPE"] == "EXP":
+        assert pool_of(parity, **changes) == confuser
 
 
 # ---------------------------------------------------------------- the config decides

@@ -156,7 +156,7 @@ def test_thresholds_are_those_of_the_quotas(plan: Config) -> None:
 def test_quotas_are_of_all_strata_in_their_order(plan: Config) -> None:
     quotas = compute_quotas({SER: 1}, {}, plan)
     assert [(q.nobs_z_bin, q.type_bin) for q in quotas] == strata_of(plan.strata)
-    assert [q.positives for q in quotas] == [0, 0, 0, 1] + [0] * 8
+    assert [q.positives for q in quotas] == [0, 0, 0, 0, 1] + [0] * 11
 
 
 def test_strata_do_not_fill_each_other(plan: Config) -> None:

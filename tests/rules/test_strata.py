@@ -39,15 +39,19 @@ def test_strata_are_in_the_order_of_the_config(plan: Config) -> None:
         "1-2/SER",
         "1-2/DEV",
         "1-2/REX",
+        "1-2/EXP",
         "3-5/SER",
         "3-5/DEV",
         "3-5/REX",
+        "3-5/EXP",
         "6-10/SER",
         "6-10/DEV",
         "6-10/REX",
+        "6-10/EXP",
         "11+/SER",
         "11+/DEV",
         "11+/REX",
+        "11+/EXP",
     ]
 
 

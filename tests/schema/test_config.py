@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from conftest import CONFIGS, edited
 from pydantic import ValidationError
 
@@ -29,8 +30,8 @@ def test_the_plan_has_the_numbers_of_the_plan(plan: Config) -> None:
     assert selection.nobs_min == {"z": 1}
     assert selection.dec_range is None
     assert set(selection.types) == {"SER", "DEV", "REX", "EXP"}
-    assert plan.negative_pools.pool_n1.galaxy_types == ("SER", "DEV", "REX")
-    assert plan.strata.types == ("SER", "DEV", "REX")
+    assert plan.negative_pools.pool_n1.galaxy_types == ("SER", "DEV", "REX", "EXP")
+    assert plan.strata.types == ("SER", "DEV", "REX", "EXP")
     assert plan.strata.bin_limits == ((1, 2), (3, 5), (6, 10), (11, None))
     assert plan.negative_pools.neg_pos_ratio == 100
     assert plan.negative_pools.n1_n2_ratio == (85, 15)
@@ -73,8 +74,11 @@ def test_parity_differs_from_the_plan_only_in_footprint_exposures_and_types(
         "types": ["SER", "DEV", "REX"],
     }
     assert parity_dict["selection"] == plan_dict["selection"] | changed
-    rest = set(plan_dict) - {"name", "version", "selection"}
-    assert {key: parity_dict[key] for key in rest} == {key: plan_dict[key] for key in rest}
+    four, three = ["SER", "DEV", "REX", "EXP"], ["SER", "DEV", "REX"]
+    changed = {"negative_pools.pool_n1.galaxy_types": three, "strata.types": three}
+    same = {"name": parity_dict["name"], "selection": parity_dict["selection"]}
+    assert plan_dict["strata"]["types"] == plan_dict["negative_pools"]["pool_n1"]["galaxy_types"] == four
+    assert yaml.safe_load(edited(plan_dict, changed)) | same == parity_dict
 
 
 def test_splits_are_cumulated_as_train_val_test_and_not_by_alphabet() -> None:

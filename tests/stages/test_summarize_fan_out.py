@@ -102,7 +102,7 @@ def lose_the_matches(files: RunFiles) -> None:
 
 def positives_of_another_type(files: RunFiles) -> None:
     for path in Path(files.positives_folder).iterdir():
-        rewrite_column(path, "type_bin", "EXP")
+        rewrite_column(path, "type_bin", "PSF")
         edit_json(
             files.stats(path.stem), lambda stats, p=path: stats.update(positives_bytes=p.stat().st_size)
         )
