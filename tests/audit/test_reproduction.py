@@ -143,6 +143,8 @@ def test_moved_inputs_are_found_where_they_are_said_to_be(files: RunFiles, tmp_p
     assert found.differences == ()
     assert found.sweeps == (str(moved / "sweeps" / SWEEP),)
     assert [catalog.spec.uri for catalog in found.catalogs] == [str(moved / "lenses.csv")]
+    deeper = look_at_inputs(record, str(moved), [str(moved / "lenses.csv")])
+    assert (deeper.differences, deeper.sweeps) == ((), found.sweeps)
     with pytest.raises(InputError, match=r"no catalogue of this name; it had lenses\.csv"):
         look_at_inputs(record, None, [str(moved / "other.csv")])
 

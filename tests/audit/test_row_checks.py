@@ -395,7 +395,7 @@ PLAIN = {
     "TYPE": "SER", "SERSIC": 1.0, "FLUX_G": 20.0, "FLUX_R": 50.0, "SHAPE_R": 1.0, "SHAPE_E1": 0.1,
     "SHAPE_E2": 0.0,
 }  # fmt: skip
-POOLS = [("N1", None), *(("N2", category) for category in CONFUSER_CATEGORIES)]
+POOLS = [(pool, category) for pool in ("N1", "N2") for category in (None, *CONFUSER_CATEGORIES)]
 
 
 def of_sweep(changes: Row) -> Row:

@@ -117,6 +117,13 @@ def test_the_summary_says_what_was_drawn_and_read(spark: SparkSession, tmp_path:
     assert set(summary["seconds"]) == set(job.STEPS)
 
 
+@pytest.mark.parametrize(("threshold", "read"), [(-1, 0), (0, 1), (49, 1), (50, 2), (99, 2), (100, 3)])
+def test_a_row_group_is_read_from_its_lowest_priority_on(threshold: int, read: int) -> None:
+    quotas = {"row_groups": {"a.parquet": [[50, 0], [50, 50]], "b.parquet": [[50, 100]]}}
+    draws = [draw("N1", 1, threshold), draw("N2", 1, -5)]
+    assert job.row_groups(quotas, draws) == {"row_groups_read": read, "row_groups_total": 3}
+
+
 def test_a_table_of_the_query_keeps_every_value(spark: SparkSession) -> None:
     rows = [('3-"5\\', job.PRIORITY_MAX), ("11+", job.PRIORITY_MIN + 1)]
     assert [tuple(row) for row in job.table(spark, rows, "text, whole").collect()] == rows
