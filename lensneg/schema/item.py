@@ -75,7 +75,10 @@ class StratumCount(Record):
 
 
 class ItemStats(Record):
-    """The file stats/<item>.json: what an item's rows became, and the code and config that filtered them."""
+    """The file stats/<item>.json: what an item's rows became, and the code and config that filtered them.
+
+    ``brick_ranges`` are those of the pool's TARGETIDs; see :func:`lensneg.rules.sources.brick_ranges`.
+    """
 
     item: Item
     config_sha256: str
@@ -86,6 +89,7 @@ class ItemStats(Record):
     counts: tuple[StratumCount, ...]
     confusers: dict[str, int]
     candidate_matches: int
+    brick_ranges: tuple[tuple[int, int], ...] = ()
     row_groups: tuple[RowGroup, ...]
     bytes_read: int
     pool_bytes: int

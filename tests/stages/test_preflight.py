@@ -25,6 +25,7 @@ from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
 from lensneg.stages.preflight import account, input_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
+from lensneg.survey.names import cell_of, sweep_name
 
 CLEAN = CodeVersion("0.1.0", "a" * 64, "b" * 40)
 
@@ -103,6 +104,11 @@ def no_sweeps(desk: Desk) -> None:
 
 def a_typo_in_a_name(desk: Desk) -> None:
     (desk.folder / "sweeps" / "sweep-010m005-15p000.fits").write_text("")
+
+
+def a_copy_of_a_wider_cell(desk: Desk) -> None:
+    cell = cell_of(desk.sweeps[0].name)
+    shutil.copy(desk.sweeps[0], desk.sweeps[0].with_name(sweep_name(cell._replace(ra_max=cell.ra_max + 5))))
 
 
 def a_gzipped_copy(desk: Desk) -> None:
@@ -194,6 +200,7 @@ GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "no sweep files": (no_sweeps, {"sweeps_listed"}),
     "a sweep's name has a typo": (a_typo_in_a_name, {"sweep_names"}),
     "a file and its gzipped copy": (a_gzipped_copy, {"sweeps_disjoint"}),
+    "files of cells that overlap": (a_copy_of_a_wider_cell, {"sweeps_disjoint"}),
     "a truncated file": (a_truncated_sweep, {"sweeps_readable"}),
     "bytes behind the end of a file": (bytes_behind_the_end, {"sweeps_readable"}),
     "a file without all of its padding": (padding_lost, {"sweep_sizes"}),

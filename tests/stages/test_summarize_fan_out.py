@@ -159,7 +159,7 @@ def test_what_gate_2_refuses_fails_one_check(spread: RunFiles, how: str) -> None
 
 def found(run: Run, quotas: list[StratumQuota]) -> Findings:
     """Findings of which only the run and its quotas matter."""
-    return Findings(run, [], [], None, tuple(quotas), None)  # type: ignore[arg-type]
+    return Findings(run, [], [], None, tuple(quotas), None, None)  # type: ignore[arg-type]
 
 
 def test_a_mini_test_does_not_fail_by_chance_and_a_full_run_is_not_excused(spread: RunFiles) -> None:

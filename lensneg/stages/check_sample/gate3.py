@@ -116,16 +116,7 @@ def _summary_checks(quotas: Quotas, summary: SampleSummary) -> Iterator[Check]:
         [f"{key}: {drawn[key]:,} of {asked[key]:,}" for key in keys],
         expected="the quota of every stratum and pool",
         found=f"{summary.negatives:,} rows, as asked",
-        remedy="pool files changed after they were counted, or hold a TARGETID twice; start again "
-        "with another run id",
-    )
-    yield Check(
-        name="pool_unique",
-        passed=summary.duplicate_targetids == 0,
-        expected="no TARGETID in two rows of the pool",
-        actual=f"{summary.duplicate_targetids:,} among {summary.candidates:,} candidates",
-        remedy="the sweep files hold sources twice; the first by file and row was kept",
-        critical=False,
+        remedy="pool files changed after they were counted; start again with another run id",
     )
 
 

@@ -16,6 +16,7 @@ from lensneg.errors import SweepError
 from lensneg.rules.matching import best_matches
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, select
+from lensneg.rules.sources import brick_ranges
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item, ItemStats, StratumCount
@@ -78,6 +79,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         counts=_count(pool),
         confusers=_count_categories(pool["confuser_category"]),
         candidate_matches=len(best),
+        brick_ranges=tuple(brick_ranges(pool["targetid"].to_numpy())),
         row_groups=written.row_groups,
         bytes_read=item.n_bytes,
         pool_bytes=written.bytes,

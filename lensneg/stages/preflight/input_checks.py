@@ -1,6 +1,5 @@
 """Gate 1's checks of what the user gave: config, code, sweep files, catalogues, output."""
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -17,7 +16,7 @@ from lensneg.schema.run import CatalogInput, Role, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.names import is_gzipped, looks_like_a_sweep, sweep_cell
+from lensneg.survey.names import is_gzipped, looks_like_a_sweep, overlapping, sweep_cell
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
 _FAILURES: Final = (InputError, RunStateError, StorageError)
@@ -83,13 +82,13 @@ def sweeps(found: Inspection) -> Iterator[Check]:
         remedy="if they are inputs, give them back the names that the survey gave them",
         critical=False,
     )
-    cells = Counter(cell for _, cell in named)
+    overlap = overlapping([cell for _, cell in named])
     yield Check.of_faults(
         "sweeps_disjoint",
-        [storage.basename(info.uri) for info, cell in named if cells[cell] > 1],
-        expected="each cell of the sky in one file",
-        found=f"{len(cells):,} cells",
-        saying="in more than one: ",
+        [storage.basename(info.uri) for (info, _), other in zip(named, overlap, strict=True) if other],
+        expected="each part of the sky in one file",
+        found=f"{len(named):,} cells",
+        saying="their cells overlap: ",
         remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object",
     )
     yield from _headers(found, [info for info, _ in named], not_files)
