@@ -6,6 +6,7 @@ With the same code, which rows name, the files have the same bytes as well.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
+from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
@@ -52,8 +54,12 @@ class Inputs(NamedTuple):
         return [difference for difference in self.differences if difference.missing]
 
 
-def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str]) -> Inputs:
+def look_at_inputs(
+    record: RunRecord, sweeps: str | None, catalogs: Sequence[str], not_read: Sequence[NotRead] = ()
+) -> Inputs:
     """Compare a record with its inputs as they are now.
+
+    A sweep file that the run did not read at all is left out. One that it read in part is a difference.
 
     Parameters
     ----------
@@ -62,6 +68,8 @@ def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str
         Folder or prefix where the sweep files are now, if they were moved.
     catalogs : sequence of str
         Catalogue files that were moved, found by their names.
+    not_read : sequence of NotRead
+        The rows of sweep files that the run did not read.
     """
     differences: list[Difference] = []
     moved = {storage.basename(uri): storage.normalize(uri) for uri in catalogs}
@@ -77,8 +85,17 @@ def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str
         uri = moved.get(name, catalog.spec.uri)
         now.append(catalog.model_copy(update={"spec": catalog.spec.model_copy(update={"uri": uri})}))
         differences += _look_at_catalog(catalog, name, uri)
-    where = _places(record.sweeps, sweeps)
-    for sweep in record.sweeps:
+    unread = Counter[str]()
+    for part in not_read:
+        unread[part.sweep] += part.rows
+    read = [sweep for sweep in record.sweeps if sweep.name not in unread or unread[sweep.name] < sweep.rows]
+    differences += [
+        Difference("sweep", part.sweep, f"the run did not read {part.text}; a second run reads them")
+        for part in not_read
+        if part.sweep in {sweep.name for sweep in read}
+    ]
+    where = _places(read, sweeps)
+    for sweep in read:
         differences += _look_at_sweep(sweep, where[sweep.uri])
     differences += _look_at_code(record)
     return Inputs(tuple(where.values()), tuple(now), tuple(differences))

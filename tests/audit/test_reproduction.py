@@ -17,6 +17,7 @@ from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.config import config_sha256
+from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 
@@ -84,6 +85,23 @@ def test_a_catalogue_of_other_bytes_is_told_by_its_sha256(files: RunFiles) -> No
     )
     assert found.missing == []
     assert found.catalogs == both
+
+
+def test_a_file_that_the_run_did_not_read_is_left_out(files: RunFiles) -> None:
+    """Whatever became of it."""
+    record = Manifest.open(files.run).record.run
+    os.unlink(inputs_of(files) / "sweeps" / SWEEP)
+    parts = [NotRead(sweep=SWEEP, first_row=at, rows=617, reason="broken") for at in (0, 617)]
+    assert look_at_inputs(record, None, (), parts) == Inputs((), record.catalogs, ())
+
+
+def test_a_file_that_the_run_read_in_part_is_a_difference(files: RunFiles) -> None:
+    record = Manifest.open(files.run).record.run
+    part = NotRead(sweep=SWEEP, first_row=617, rows=617, reason="broken")
+    found = look_at_inputs(record, None, (), [part])
+    assert found.sweeps == (record.sweeps[0].uri,)
+    what = f"the run did not read {SWEEP}, rows 617 to 1,233: broken; a second run reads them"
+    assert found.differences == (Difference("sweep", SWEEP, what),)
 
 
 def test_a_touched_sweep_file_may_have_the_same_bytes(files: RunFiles) -> None:

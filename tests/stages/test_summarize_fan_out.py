@@ -157,6 +157,13 @@ def test_what_gate_2_refuses_fails_one_check(spread: RunFiles, how: str) -> None
     assert next(iter(expected)) in verdict.cause
 
 
+def test_an_item_that_may_fail_is_a_warning(spread: RunFiles) -> None:
+    configure({"execution.tolerated_failures": 1})(spread)
+    lose_an_item(spread)
+    failed, verdict = gate_2(spread)
+    assert (failed, verdict.passed) == ({"items_done"}, True)
+
+
 def found(run: Run, quotas: list[StratumQuota]) -> Findings:
     """Findings of which only the run and its quotas matter."""
     return Findings(run, [], [], None, tuple(quotas), None, None)  # type: ignore[arg-type]

@@ -39,9 +39,11 @@ def _items_done(found: Findings) -> Iterator[Check]:
     reasons = [f"{item}: {why}" for item, why in missing.items()]
     if map_error and not reasons:
         reasons = [f"the Map ended with {map_error}"]
+    enough = len(missing) <= tolerated and not (map_error and not found.stats)
     yield Check(
         name="items_done",
-        passed=len(missing) <= tolerated and not (map_error and not found.stats),
+        passed=enough and not missing,
+        critical=not enough,
         expected=f"stats of all {len(found.items):,} items"
         + (f" but {tolerated} (execution.tolerated_failures)" if tolerated else ""),
         actual=f"{len(found.stats):,}" + (f"; {brief(reasons, 3)}" if reasons else ""),
