@@ -6,6 +6,7 @@ from lensneg.schema.columns import PARTS
 from lensneg.schema.gate import Gate, Judged
 from lensneg.schema.quotas import Quotas
 from lensneg.schema.run import load_run
+from lensneg.stages.one_code import one_code
 
 
 def validate_manifest(root: str) -> Judged:
@@ -32,4 +33,4 @@ def validate_manifest(root: str) -> Judged:
         )
     )
     found.parts.write(run.files.audited)
-    return Gate.of(4, found.checks).judged(run.files.gate(4))
+    return Gate.of(4, [one_code(run), *found.checks]).judged(run.files.gate(4))

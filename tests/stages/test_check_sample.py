@@ -99,6 +99,10 @@ def change_pool(files: RunFiles, column: str, change: Callable[[list[int]], list
 
 
 GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
+    "code that was deployed since": (
+        lambda f: edit_json(f.run, lambda run: run["code"].update(code_version="0.0.9-abc")),
+        {"one_code"},
+    ),
     "no summary": (lambda f: os.unlink(f.sample_summary), {"summary_written"}),
     "half a summary": (lambda f: os.truncate(f.sample_summary, 40), {"summary_written"}),
     "another run's summary": (

@@ -15,10 +15,13 @@ from plainrun import edit_json, failing
 
 from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.strata import Stratum
+from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.gate import Verdict
+from lensneg.schema.item import read_items
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run, _load_run, load_run
+from lensneg.stages.filter_sweep import item
 from lensneg.stages.summarize_fan_out.checks import Findings, _strata
 from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 
@@ -164,9 +167,31 @@ def test_an_item_that_may_fail_is_a_warning(spread: RunFiles) -> None:
     assert (failed, verdict.passed) == ({"items_done"}, True)
 
 
+def test_items_of_two_codes_are_refused(spread: RunFiles) -> None:
+    """Also where the config tolerates the loss of the item."""
+    configure({"execution.tolerated_failures": 1})(spread)
+    edit_json(a_stats_file(spread), lambda stats: stats.update(code_version="0.0.9-abc"))
+    failed, verdict = gate_2(spread)
+    assert failed == {"items_done", "one_code"}
+    assert not verdict.passed
+    assert "also 0.0.9-abc" in verdict.cause
+    assert "lensneg 0.0.9-abc filtered it" in Path(spread.gate(2)).read_text()
+
+
+def test_an_item_says_which_code_ran(spread: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that is not what the plan saw, if the code was deployed anew in between."""
+    [first, *_] = read_items(spread.items)
+    Path(spread.stats(first.id)).unlink()
+    newer = CodeVersion("0.0.9", "a" * 64, "b" * 40)
+    monkeypatch.setattr(item, "code_version", lambda: newer)
+    _load_run.cache_clear()
+    assert item.filter_item(load_run(spread.root), first).code_version == newer.code_version
+    assert "one_code" in gate_2(spread)[0]
+
+
 def found(run: Run, quotas: list[StratumQuota]) -> Findings:
     """Findings of which only the run and its quotas matter."""
-    return Findings(run, [], [], None, tuple(quotas), None, None)  # type: ignore[arg-type]
+    return Findings(run, [], [], None, tuple(quotas), None, None, set())  # type: ignore[arg-type]
 
 
 def test_a_mini_test_does_not_fail_by_chance_and_a_full_run_is_not_excused(spread: RunFiles) -> None:

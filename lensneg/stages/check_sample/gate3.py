@@ -23,6 +23,7 @@ from lensneg.stages.check_sample.gather import (
     settled_draws,
     write_part,
 )
+from lensneg.stages.one_code import one_code
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,10 @@ def check_sample(root: str, job_error: StateError | None = None, job: JobRun | N
         job.write(files.job)
     checks = [_job_succeeded(job_error, job)]
     if checks[0].passed:
-        checks += _draw_checks(load_run(root))
+        run = load_run(root)
+        checks.append(one_code(run))
+    if all_passed(checks):
+        checks += _draw_checks(run)
     return Gate.of(3, checks).judged(files.gate(3))
 
 

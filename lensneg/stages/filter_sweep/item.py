@@ -17,6 +17,7 @@ from lensneg.rules.matching import best_matches
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, select
 from lensneg.rules.sources import brick_ranges
+from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item, ItemStats, StratumCount
@@ -72,7 +73,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     stats = ItemStats(
         item=item,
         config_sha256=run.record.config.sha256,
-        code_version=run.record.code.code_version,
+        code_version=code_version().code_version,
         rows_in=item.n_rows,
         rows_kept=len(pool),
         cut=cut,

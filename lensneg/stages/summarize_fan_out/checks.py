@@ -13,6 +13,7 @@ from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run
 from lensneg.schema.states import StateError
 from lensneg.schema.tolerance import binomial
+from lensneg.stages.one_code import one_code
 from lensneg.stages.summarize_fan_out.repeats import Repeats
 from lensneg.stages.summarize_fan_out.results import each
 
@@ -31,6 +32,7 @@ class Findings:
     quotas: tuple[StratumQuota, ...]
     map_error: StateError | None
     repeats: Repeats
+    other_code: set[str]
 
 
 def _items_done(found: Findings) -> Iterator[Check]:
@@ -50,6 +52,10 @@ def _items_done(found: Findings) -> Iterator[Check]:
         remedy="mend what the named items say, and start again with the same run id: "
         "finished items are not done again",
     )
+
+
+def _one_code(found: Findings) -> Iterator[Check]:
+    yield one_code(found.run, found.other_code)
 
 
 def _items_cover_sweeps(found: Findings) -> Iterator[Check]:
@@ -210,6 +216,7 @@ def _strata(found: Findings) -> Iterator[Check]:
 #: Gate 2, in order.
 CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _items_done,
+    _one_code,
     _items_cover_sweeps,
     _rows_accounted,
     _pool_unique,

@@ -42,7 +42,7 @@ def summarize_fan_out(root: str, map_error: StateError | None = None) -> Judged:
     """
     run = load_run(root)
     items = read_items(run.files.items)
-    stats, missing = read_results(run, items)
+    stats, missing, other_code = read_results(run, items)
     matches, positives, counts = match_positives(run, stats)
     repeats = find_repeats(run, stats)
     available = _available(stats, repeats)
@@ -58,7 +58,7 @@ def summarize_fan_out(root: str, map_error: StateError | None = None) -> Judged:
     write_table(run.files.matched_positives, positives)
     summary.write(run.files.summary)
     quotas.write(run.files.quotas)
-    found = Findings(run, items, stats, summary, quotas.strata, map_error, repeats)
+    found = Findings(run, items, stats, summary, quotas.strata, map_error, repeats, other_code)
     return Gate.of(2, (check for checks in CHECKS for check in checks(found))).judged(run.files.gate(2))
 
 
