@@ -8,9 +8,11 @@ from lensneg import storage
 from lensneg.catalogs.catalog import Catalog, read_catalog
 from lensneg.catalogs.footprint import inside_cells, mistaken_unit
 from lensneg.errors import InputError, RunStateError, StorageError
+from lensneg.rules.selection import needed_columns
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import Check, brief
 from lensneg.schema.code_version import code_version
+from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.run import CatalogInput, Role, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
@@ -95,8 +97,9 @@ def sweeps(found: Inspection) -> Iterator[Check]:
 
 
 def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[str]) -> Iterator[Check]:
+    needed = needed_columns(found.config.selection) if found.config else NEEDED_COLUMNS
     with ThreadPoolExecutor(_PROBE_THREADS) as threads:
-        probed = list(threads.map(_probe, infos))
+        probed = list(threads.map(lambda info: _probe(info, needed), infos))
     broken = [result for result in probed if isinstance(result, str)]
     broken += [
         f"{entry}: a folder or a broken link, under the name of a sweep file; remove or rename it"
@@ -138,10 +141,10 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
     )
 
 
-def _probe(info: storage.FileInfo) -> SweepInput | str:
+def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> SweepInput | str:
     """Read the headers of a sweep file. If they are not in order, return what is wrong."""
     try:
-        file = probe_sweep(info)
+        file = probe_sweep(info, needed)
     except (*_FAILURES, OSError) as error:
         return str(error)
     return SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
