@@ -47,7 +47,11 @@ def publish_manifest(root: str) -> Published:
     sha256, code = record.config.sha256, record.code.code_version
     uri = files.mini_test(sha256, code)
     passed = MiniTestRecord(
-        run_id=record.run_id, config_sha256=sha256, code_version=code, passed_at=utc_now()
+        run_id=record.run_id,
+        config_sha256=sha256,
+        code_version=code,
+        inputs_sha256=RunRecord.read(files.inventory).inputs_sha256,
+        passed_at=utc_now(),
     )
     passed.write(uri)
     return Published(kind="mini_test", uri=uri)

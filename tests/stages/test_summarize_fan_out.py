@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import edited
-from plainrun import edit_json, failing
+from plainrun import draw_plainly, edit_json, failing
 
 from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.strata import Stratum
@@ -21,17 +21,21 @@ from lensneg.schema.item import read_items
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run, _load_run, load_run
+from lensneg.stages.check_sample.gate3 import check_sample
 from lensneg.stages.filter_sweep import item
+from lensneg.stages.publish_manifest import publish_manifest
+from lensneg.stages.report import write_report
 from lensneg.stages.summarize_fan_out.checks import Findings, _strata
 from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
+from lensneg.stages.validate_manifest import validate_manifest
 
 
 @pytest.fixture
 def spread(mapped: RunFiles, tmp_path: Path) -> RunFiles:
-    """A copy of that run, to be spoiled."""
+    """A copy of that run, as if it were a full one, to be spoiled."""
     shutil.copytree(mapped.out, tmp_path / "out")
     files = RunFiles(str(tmp_path / "out"), "one")
-    edit_json(files.run, lambda record: record.update(out=files.out))
+    edit_json(files.run, lambda record: record.update(out=files.out, mode="full"))
     return files
 
 
@@ -158,6 +162,35 @@ def test_what_gate_2_refuses_fails_one_check(spread: RunFiles, how: str) -> None
     assert failed == expected
     assert not verdict.passed
     assert next(iter(expected)) in verdict.cause
+
+
+#: The checks that a few files may fail by chance.
+OF_CHANCE = {"positives_matched", "positives_in_strata", "n2_fraction", "strata_available"}
+
+
+@pytest.mark.parametrize("how", GATE_2)
+def test_what_chance_breaks_is_a_warning_in_a_mini_test(spread: RunFiles, how: str) -> None:
+    spoil, expected = GATE_2[how]
+    spoil(spread)
+    edit_json(spread.run, lambda record: record.update(mode="test"))
+    failed, verdict = gate_2(spread)
+    assert (failed, verdict.passed) == (expected, expected <= OF_CHANCE)
+
+
+def test_a_mini_test_whose_positives_have_no_source_goes_through(spread: RunFiles) -> None:
+    """There is nothing to draw, and each later step still does its work."""
+    for path in Path(spread.positives_folder).iterdir():
+        path.unlink()
+    for path in Path(spread.stats_folder).iterdir():
+        edit_json(path, lambda stats: stats.update(positives_bytes=0, candidate_matches=0))
+    edit_json(spread.run, lambda record: record.update(mode="test"))
+    failed, verdict = gate_2(spread)
+    assert (failed, verdict.passed) == ({"positives_in_strata"}, True)
+    draw_plainly(Path(spread.root))
+    for judged in (check_sample(spread.root), validate_manifest(spread.root)):
+        assert judged.gate.passed, judged.gate.cause
+    assert publish_manifest(spread.root).kind == "mini_test"
+    write_report(spread.root)
 
 
 def test_an_item_that_may_fail_is_a_warning(spread: RunFiles) -> None:
