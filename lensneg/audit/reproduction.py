@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from lensneg import storage
 from lensneg.errors import InputError
+from lensneg.schema.check import brief
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
 from lensneg.schema.item import NotRead
@@ -25,6 +26,7 @@ from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, Role, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder
+from lensneg.survey.names import sweep_cell
 
 Kind = Literal["config", "catalogue", "sweep", "code"]
 
@@ -170,7 +172,7 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
     Raises
     ------
     InputError
-        If the run's id was published there already, or the sweep files are not in one place of S3.
+        If the run's id was published there already, or the sweep files are not alone in one place of S3.
     """
     files = RunFiles(storage.normalize(out), record.run_id)
     if storage.exists(files.manifest):
@@ -201,7 +203,15 @@ def _gather(uris: Sequence[str], folder: Path) -> str:
                 f"the sweep files are below {len(prefixes)} prefixes of S3",
                 remedy="put them below one, and give it with --sweeps",
             )
-        return prefixes.pop()
+        prefix = prefixes.pop()
+        listed = {i.uri for i in list_sweep_folder(prefix) if sweep_cell(storage.basename(i.uri))}
+        if others := sorted(map(storage.basename, listed - set(uris))):
+            raise InputError(
+                f"{len(others)} sweep files there are not of the run: {brief(others, 3)}",
+                where=prefix,
+                remedy="copy those of the run below a prefix of their own, and give it with --sweeps",
+            )
+        return prefix
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()

@@ -236,7 +236,7 @@ def test_catalogues_keep_their_roles_and_a_second_attempt_finds_the_first(
     ],
 )
 def test_sweep_files_in_s3_are_below_one_prefix(
-    files: RunFiles, tmp_path: Path, uris: tuple[str, ...], prefix: str | None
+    files: RunFiles, tmp_path: Path, s3: str, uris: tuple[str, ...], prefix: str | None
 ) -> None:
     record = Manifest.open(files.run).record.run
     inputs = Inputs(uris, record.catalogs, ())
@@ -244,6 +244,20 @@ def test_sweep_files_in_s3_are_below_one_prefix(
         assert request_again(record, inputs, str(tmp_path)).sweeps == prefix
         return
     with pytest.raises(InputError, match=r"below 2 prefixes of S3; .*--sweeps"):
+        request_again(record, inputs, str(tmp_path))
+
+
+def test_what_lies_beside_the_recorded_files_in_s3_is_no_input(
+    files: RunFiles, tmp_path: Path, s3: str
+) -> None:
+    """A prefix may have got more sweep files since, below it as well. Other files do not matter."""
+    record = Manifest.open(files.run).record.run
+    for name in (SWEEP, "region.sha256sum"):
+        storage.write_bytes(f"{s3}/dr10/{name}", b"rows")
+    inputs = Inputs((f"{s3}/dr10/{SWEEP}",), record.catalogs, ())
+    assert request_again(record, inputs, str(tmp_path)).sweeps == f"{s3}/dr10"
+    storage.write_bytes(f"{s3}/dr10/new/sweep-355p005-360p010.fits", b"rows")
+    with pytest.raises(InputError, match=r"1 sweep files there .* sweep-355p005-360p010.fits.*--sweeps"):
         request_again(record, inputs, str(tmp_path))
 
 
