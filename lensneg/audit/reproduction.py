@@ -28,7 +28,7 @@ from lensneg.schema.run import CatalogInput, Role, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder
 from lensneg.survey.names import sweep_cell
 
-Kind = Literal["config", "catalogue", "sweep", "code"]
+Kind = Literal["catalogue", "sweep", "code"]
 
 
 class Difference(NamedTuple):

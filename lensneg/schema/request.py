@@ -2,6 +2,7 @@
 
 import hashlib
 import shlex
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -19,6 +20,17 @@ RUN_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_RUN_ID - 1}}}$"
 
 #: Keys that the state machine itself adds to an execution's input.
 _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
+
+
+def new_run_id() -> str:
+    """Return a run id made from the time, ``run-20260102T030405Z`` for example.
+
+    Returns
+    -------
+    str
+        The id. Two calls within a second return the same.
+    """
+    return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ")
 
 
 def _catalog_spec(value: Any) -> Any:
