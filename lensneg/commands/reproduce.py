@@ -54,11 +54,14 @@ def reproduce(
 
     original = Manifest.open(manifest)
     record = original.record.run
-    inputs = look_at_inputs(record, sweeps, catalogs)
+    inputs = look_at_inputs(record, sweeps, catalogs, original.record.not_read)
     differences = {"differences": [difference._asdict() for difference in inputs.differences]}
     if not as_json:
         for difference in inputs.differences:
             show(f"differs: {difference.kind} {difference.name}: {difference.text}")
+        for part in original.record.not_read:
+            if part.sweep not in {difference.name for difference in inputs.differences}:
+                say(f"left out, as in the run: {part.text}")
         if not inputs.differences:
             say("inputs: the recorded config, catalogues, sweep files and code")
     if inputs_only:

@@ -13,6 +13,7 @@ import numpy as np
 from lensneg.rules.photometry import faintest_flux
 from lensneg.rules.rows import Rows
 from lensneg.schema.arrays import BoolArray, IntArray
+from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import SelectionConfig
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 
@@ -22,6 +23,23 @@ class Rule(NamedTuple):
 
     reason: str
     passes: Callable[[Rows, SelectionConfig], BoolArray]
+
+
+def needed_columns(config: SelectionConfig) -> tuple[str, ...]:
+    """Return the sweep columns that the rules and the manifest need.
+
+    Parameters
+    ----------
+    config : SelectionConfig
+        It may ask for exposures in more bands than a manifest has.
+
+    Returns
+    -------
+    tuple of str
+        In upper case.
+    """
+    bands = (f"NOBS_{band.upper()}" for band in config.nobs_min)
+    return tuple(dict.fromkeys([*NEEDED_COLUMNS, *bands]))
 
 
 def _bright(rows: Rows, config: SelectionConfig) -> BoolArray:
@@ -74,7 +92,8 @@ def _in_footprint(rows: Rows, config: SelectionConfig) -> BoolArray:
 
 
 def _unmasked(rows: Rows, config: SelectionConfig) -> BoolArray:
-    return np.asarray((rows["MASKBITS"] & config.maskbits_value) == 0)
+    # A release may have fewer bits than the config excludes, in a narrower column.
+    return np.asarray((rows["MASKBITS"].astype(np.int64) & config.maskbits_value) == 0)
 
 
 #: The cuts that look at one source alone, in order.

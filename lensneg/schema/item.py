@@ -65,6 +65,21 @@ def write_items(uri: str, items: list[Item]) -> None:
     storage.write_json(uri, [item.as_json() for item in items])
 
 
+class NotRead(Record):
+    """Rows of a sweep file that a run did not read: those of an item that failed and was tolerated."""
+
+    sweep: str
+    first_row: int
+    rows: int
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """The file, the rows and the reason in one line."""
+        last = self.first_row + self.rows - 1
+        return f"{self.sweep}, rows {self.first_row:,} to {last:,}: {self.reason}"
+
+
 class StratumCount(Record):
     """Rows of the pool in one stratum and pool."""
 
@@ -75,7 +90,10 @@ class StratumCount(Record):
 
 
 class ItemStats(Record):
-    """The file stats/<item>.json: what an item's rows became, and the code and config that filtered them."""
+    """The file stats/<item>.json: what an item's rows became, and the code and config that filtered them.
+
+    ``brick_ranges`` are those of the pool's TARGETIDs; see :func:`lensneg.rules.sources.brick_ranges`.
+    """
 
     item: Item
     config_sha256: str
@@ -86,6 +104,7 @@ class ItemStats(Record):
     counts: tuple[StratumCount, ...]
     confusers: dict[str, int]
     candidate_matches: int
+    brick_ranges: tuple[tuple[int, int], ...] = ()
     row_groups: tuple[RowGroup, ...]
     bytes_read: int
     pool_bytes: int

@@ -17,6 +17,7 @@ from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
 from lensneg.schema.config import SPLIT_ORDER, Config
+from lensneg.schema.item import NotRead
 from lensneg.schema.publication import Latest
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
@@ -97,9 +98,16 @@ class ManifestRecord(Parts):
     content_excludes: tuple[str, ...]
     strata: tuple[StratumQuota, ...]
     run: RunRecord
+    not_read: tuple[NotRead, ...] = ()
 
     @classmethod
-    def of(cls, run: RunRecord, parts: Parts, strata: tuple[StratumQuota, ...]) -> Self:
+    def of(
+        cls,
+        run: RunRecord,
+        parts: Parts,
+        strata: tuple[StratumQuota, ...],
+        not_read: tuple[NotRead, ...] = (),
+    ) -> Self:
         """Describe a manifest whose files are written.
 
         Parameters
@@ -110,6 +118,8 @@ class ManifestRecord(Parts):
             The manifest's files.
         strata : tuple of StratumQuota
             The strata that were drawn.
+        not_read : tuple of NotRead
+            The rows of the run's sweep files that it did not read.
 
         Returns
         -------
@@ -125,6 +135,7 @@ class ManifestRecord(Parts):
             content_excludes=RUN_COLUMNS,
             strata=strata,
             run=run,
+            not_read=not_read,
         )
 
 

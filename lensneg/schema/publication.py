@@ -17,11 +17,12 @@ class Latest(Record):
 
 
 class MiniTestRecord(Record):
-    """The file minitests/<config>-<code>.json: a mini-test that passed."""
+    """The file minitests/<config>-<code>.json: a mini-test that passed, and what it passed with."""
 
     run_id: str
     config_sha256: str
     code_version: str
+    inputs_sha256: str
     passed_at: str
 
 

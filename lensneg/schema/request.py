@@ -1,5 +1,6 @@
 """The input of an execution: what a run is asked to do."""
 
+import hashlib
 import shlex
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +15,8 @@ from lensneg.schema.record import Record, Timestamp, faults_of
 Mode = Literal["test", "full", "test-then-full"]
 
 #: A run id is part of URIs, of execution names and of file names.
-RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+MAX_RUN_ID = 63
+RUN_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_RUN_ID - 1}}}$"
 
 #: Keys that the state machine itself adds to an execution's input.
 _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
@@ -80,10 +82,11 @@ class RunRequest(Record):
             If the input is wrong. The message names each fault with its key, its value and what was expected.
         """
         if isinstance(data, dict):
-            data = {key: value for key, value in data.items() if key not in _MACHINE_KEYS}
-            if isinstance(data.get("mini_test_of"), dict):
-                parent = data["mini_test_of"]
+            parent = data.get("mini_test_of")
+            if isinstance(parent, dict):
                 data = {**parent, "mode": "test", "run_id": mini_test_id(str(parent.get("run_id")))}
+            # Either may have been started by a machine: the mini-test by this one, its parent by a user's.
+            data = {key: value for key, value in data.items() if key not in _MACHINE_KEYS}
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -137,6 +140,15 @@ def mini_test_id(run_id: str) -> str:
     Returns
     -------
     str
-        The mini-test's id.
+        The mini-test's id. If the run's is too long for the suffix, a part of its hash takes its end's place.
+
+    Examples
+    --------
+    >>> mini_test_id("one"), len(mini_test_id("x" * 63))
+    ('one-test', 63)
     """
-    return f"{run_id}-test"
+    suffix = "-test"
+    if len(run_id) > MAX_RUN_ID - len(suffix):
+        digest = hashlib.sha256(run_id.encode()).hexdigest()[:12]
+        run_id = f"{run_id[: MAX_RUN_ID - len(suffix) - len(digest) - 1]}-{digest}"
+    return f"{run_id}{suffix}"

@@ -1,5 +1,6 @@
 """The file run.json: every input of a run. It is written once, before any item is filtered."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -95,6 +96,15 @@ class RunRecord(Record):
         """The values of the manifest's columns that identify a run."""
         values = (self.code.pipeline_version, self.code.git_commit, self.started_at)
         return dict(zip(RUN_COLUMNS, values, strict=True))
+
+    @property
+    def inputs_sha256(self) -> str:
+        """A hash of the sweep files and catalogues, wherever they are."""
+        sweeps = [f"{s.name} {s.size} {s.etag}" for s in self.sweeps]
+        catalogs = [
+            f"{c.role} {c.sha256} {c.spec.model_copy(update={'uri': c.name}).text}" for c in self.catalogs
+        ]
+        return hashlib.sha256("\n".join([*sweeps, *catalogs]).encode()).hexdigest()
 
     def parsed_config(self) -> Config:
         """Return the config, parsed."""

@@ -11,7 +11,9 @@ from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.page.dataset_card import CARD_NAME, dataset_card
 from lensneg.schema.columns import PARTS
+from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import Gate
+from lensneg.schema.item import NotRead, read_items
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest, ManifestPart, ManifestRecord, Part, Parts
 from lensneg.schema.publication import ConfigVersion, Latest, MiniTestRecord, utc_now
@@ -45,7 +47,11 @@ def publish_manifest(root: str) -> Published:
     sha256, code = record.config.sha256, record.code.code_version
     uri = files.mini_test(sha256, code)
     passed = MiniTestRecord(
-        run_id=record.run_id, config_sha256=sha256, code_version=code, passed_at=utc_now()
+        run_id=record.run_id,
+        config_sha256=sha256,
+        code_version=code,
+        inputs_sha256=RunRecord.read(files.inventory).inputs_sha256,
+        passed_at=utc_now(),
     )
     passed.write(uri)
     return Published(kind="mini_test", uri=uri)
@@ -66,7 +72,23 @@ def sample_record(files: RunFiles, record: RunRecord) -> ManifestRecord:
     """
     audited = Parts.read(files.audited)
     parts = Parts(**{part: _in_folder(part, audited.part(part)) for part in PARTS})
-    return ManifestRecord.of(record, parts, Quotas.read(files.quotas).strata)
+    return ManifestRecord.of(record, parts, Quotas.read(files.quotas).strata, _not_read(files))
+
+
+def _not_read(files: RunFiles) -> tuple[NotRead, ...]:
+    """Return the rows of the items that failed and were tolerated."""
+    summary = FanOutSummary.read_if_there(files.summary)
+    reasons = summary.missing if summary else {}
+    return tuple(
+        NotRead(
+            sweep=storage.basename(item.sweep),
+            first_row=item.first_row,
+            rows=item.n_rows,
+            reason=reasons[item.id],
+        )
+        for item in sorted(read_items(files.items) if reasons else [], key=lambda item: item.id)
+        if item.id in reasons
+    )
 
 
 def _in_folder(part: Part, audited: ManifestPart) -> ManifestPart:

@@ -79,7 +79,9 @@ class SweepFile:
         return -self.data_stop % FITS_BLOCK
 
 
-def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
+def read_layout(
+    stream: storage.Reader, info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
+) -> SweepFile:
     """Read both headers of a sweep file.
 
     Parameters
@@ -88,6 +90,8 @@ def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
         The uncompressed file, at its start.
     info : FileInfo
         The stored file.
+    needed : tuple of str
+        The columns that the table must have.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
         if _value(_parse(primary), "NAXIS", 0) != 0:
             raise _refusal("the primary HDU holds data; a sweep file's is empty")
         cards = _read_header(stream, 1)
-        dtype, n_rows = _table_layout(cards)
+        dtype, n_rows = _table_layout(cards, needed)
     except SweepError as error:
         error.where = info.uri
         raise
@@ -154,7 +158,7 @@ def _integer(header: fits.Header, key: str, low: int = 0) -> int:
     return value
 
 
-def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
+def _table_layout(cards: list[bytes], needed: tuple[str, ...]) -> tuple[np.dtype[np.void], int]:
     """Return the dtype of a row and the number of rows of a table."""
     header = _parse(card for card in cards if not card.startswith(_LAYOUT_CARDS))
     kind = _value(header, "XTENSION")
@@ -162,7 +166,7 @@ def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
     if kind != "BINTABLE" or _value(header, "ZTABLE") or extname != SWEEP_EXTNAME:
         expected = f"a plain BINTABLE named {SWEEP_EXTNAME!r}"
         raise _refusal(f"HDU 1 is {kind!r} named {extname!r}; expected {expected}")
-    dtype = _row_dtype(b"".join(card for card in cards if card.startswith(_LAYOUT_CARDS)))
+    dtype = _row_dtype(b"".join(card for card in cards if card.startswith(_LAYOUT_CARDS)), needed)
     row_bytes = _integer(header, "NAXIS1", 1)
     if row_bytes != dtype.itemsize:
         raise _refusal(f"NAXIS1 says {row_bytes} bytes a row, its columns add up to {dtype.itemsize}")
@@ -170,7 +174,7 @@ def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
 
 
 @lru_cache(maxsize=16)
-def _row_dtype(cards: bytes) -> np.dtype[np.void]:
+def _row_dtype(cards: bytes, needed: tuple[str, ...]) -> np.dtype[np.void]:
     """Return the dtype of a row, checked against the data model.
 
     The result is cached by the text of the cards: the files of a run have the same ones, and parsing them
@@ -192,12 +196,12 @@ def _row_dtype(cards: bytes) -> np.dtype[np.void]:
         if width > _MAX_ROW_BYTES:
             raise _refusal(f"{column}: TFORM {tform!r} makes a row of more than {_MAX_ROW_BYTES:,} bytes")
         scale, zero = _value(header, f"TSCAL{i}", 1), _value(header, f"TZERO{i}", 0)
-        if fields[-1][0] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
+        if fields[-1][0] in needed and (scale, zero) != (1, 0):
             what = f"{column} is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero})"
             raise _refusal(what, "expected plain values, as in the survey's own file: fetch that")
-    _check_names([name for name, _ in fields])
+    _check_names([name for name, _ in fields], needed)
     dtype, model = np.dtype(fields), sweep_dtype()
-    for name in NEEDED_COLUMNS:
+    for name in needed:
         found, expected = dtype[name], model[name]
         # Releases differ in the width of integers and of padded text, but not in their kind.
         wide_enough = expected.kind in "iS" or found.itemsize == expected.itemsize
@@ -206,13 +210,13 @@ def _row_dtype(cards: bytes) -> np.dtype[np.void]:
     return dtype
 
 
-def _check_names(names: list[str]) -> None:
+def _check_names(names: list[str], needed: tuple[str, ...]) -> None:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise _refusal(f"columns named twice: {', '.join(doubled)}")
-    missing = [name for name in NEEDED_COLUMNS if name not in names]
+    missing = [name for name in needed if name not in names]
     if missing:
         older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
-        what = f"{len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
+        what = f"{len(missing)} of the {len(needed)} columns that are needed are missing: "
         what += f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files"
         raise _refusal(what, "fetch them from the survey's south/sweep/10.1 folder")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lensneg import storage
 from lensneg.errors import SweepError
+from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.survey.fits_layout import FITS_BLOCK, SweepFile, read_layout
 from lensneg.survey.names import is_gzipped
 from lensneg.survey.uncompressed import fill, open_uncompressed, read_up_to
@@ -29,13 +30,15 @@ _REST_BYTES: Final = 2 * FITS_BLOCK
 CHUNK_ROWS: Final = 4_096
 
 
-def probe_sweep(info: storage.FileInfo) -> SweepFile:
+def probe_sweep(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS) -> SweepFile:
     """Read and check a sweep file's headers and first row, and the last row of a plain file.
 
     Parameters
     ----------
     info : FileInfo
         The stored file.
+    needed : tuple of str
+        The columns that the table must have, by upper-case name.
 
     Returns
     -------
@@ -51,7 +54,7 @@ def probe_sweep(info: storage.FileInfo) -> SweepFile:
         raise _broken(info.uri, "the file is empty")
     first_bytes = min(info.size, _PROBE_BYTES)
     with open_uncompressed(info.uri, first_bytes, 0, first_bytes) as stream:
-        file = read_layout(stream, info)
+        file = read_layout(stream, info, needed)
         if not is_gzipped(file.uri):
             _check_end(file)
         if not file.n_rows:

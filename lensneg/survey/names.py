@@ -2,7 +2,10 @@
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from lensneg import storage
 from lensneg.errors import SweepError
@@ -78,6 +81,30 @@ def sweep_cell(name: str) -> Cell | None:
     if not (0 <= ra_min < ra_max <= 360 and -90 <= dec_min < dec_max <= 90):
         return None
     return Cell(ra_min, ra_max, dec_min, dec_max)
+
+
+def overlapping(cells: Sequence[Cell]) -> list[bool]:
+    """Return which cells have some of the sky in common with another one.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        Cells of any sizes.
+
+    Returns
+    -------
+    list of bool
+        True for the cells that overlap; common borders do not count.
+
+    Examples
+    --------
+    >>> overlapping([Cell(0, 10, 0, 5), Cell(5, 10, 0, 5), Cell(10, 15, 0, 5)])
+    [True, True, False]
+    """
+    ra_min, ra_max, dec_min, dec_max = np.array(cells, dtype=np.float64).reshape(-1, 4).T
+    shared = (ra_min[:, None] < ra_max) & (ra_min < ra_max[:, None])
+    shared &= (dec_min[:, None] < dec_max) & (dec_min < dec_max[:, None])
+    return [bool(others > 1) for others in shared.sum(axis=1)]
 
 
 def cell_of(uri: str) -> Cell:

@@ -19,18 +19,20 @@ _ROOM: Final = 1 << 18
 class RowGatherer:
     """Copies of some rows of many chunks, whose memory is reused.
 
-    Only :data:`NEEDED_COLUMNS` are kept, so a row takes a third of the memory that it takes in the file.
+    Only the needed columns are kept, so a row takes a third of the memory that it takes in the file.
 
     Parameters
     ----------
     dtype : numpy.dtype
         One row of the file.
+    needed : tuple of str
+        The columns to keep.
     """
 
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
-        self._dtype, self._size, self._settled = dtype, 0, 0
+    def __init__(self, dtype: np.dtype[np.void], needed: tuple[str, ...] = NEEDED_COLUMNS) -> None:
+        self._dtype, self._needed, self._size, self._settled = dtype, needed, 0, 0
         self._waiting: list[npt.NDArray[np.void]] = []
-        self._columns = {name: np.empty(_ROOM, dtype[name].newbyteorder("=")) for name in NEEDED_COLUMNS}
+        self._columns = {name: np.empty(_ROOM, dtype[name].newbyteorder("=")) for name in needed}
         self._columns[ROW_INDEX] = np.empty(_ROOM, np.int64)
 
     def __len__(self) -> int:
@@ -65,7 +67,7 @@ class RowGatherer:
         """Move the waiting rows into the columns."""
         if self._waiting:
             rows = np.concatenate(self._waiting).view(self._dtype)
-            for name in NEEDED_COLUMNS:
+            for name in self._needed:
                 self._columns[name][self._settled : self._size] = rows[name]
             self._waiting.clear()
             self._settled = self._size

@@ -71,6 +71,26 @@ def test_every_lens_of_a_source_in_the_file_is_near(plan: Config, cell: Cell) ->
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_every_lens_within_the_widest_radius_is_near(plan: Config, cell: Cell) -> None:
+    """A degree is the most that a config may ask for."""
+    widest = plan.model_copy(
+        update={"lenses": plan.lenses.model_copy(update={"exclusion_radius_arcsec": 3600.0})}
+    )
+    sources = around(cell, 400)
+    lenses = [offset(*source, 0.9 * i, 3599) for i, source in enumerate(sources)]
+    found = near(widest, cell, lenses).lenses.pairs(*np.array(sources).T)
+    assert {(i, i) for i in range(400)} <= set(
+        zip(found.source.tolist(), found.position.tolist(), strict=True)
+    )
+
+
+def test_sources_of_another_cell_at_the_same_pole_are_refused(plan: Config) -> None:
+    """They would be compared with the lenses on the other side of it."""
+    assert "RA 20.0000, Dec -86.0000" in refusal(plan, Cell(200, 205, -90, -85), (20.0, -86.0))
+    assert not refusal(plan, Cell(200, 205, -90, -85), (20.0, -89.99), (205.2, -85.1), (209.0, -89.0))
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_lenses_of_other_cells_are_left_out(plan: Config, cell: Cell) -> None:
     """Five degrees from the farthest corner, which is 3.54 degrees from the middle."""
     far = [offset(*cell.centre, angle, 8.54 * 3600) for angle in range(0, 360, 10)]

@@ -25,6 +25,7 @@ from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
 from lensneg.stages.preflight import account, input_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
+from lensneg.survey.names import cell_of, sweep_name
 
 CLEAN = CodeVersion("0.1.0", "a" * 64, "b" * 40)
 
@@ -103,6 +104,11 @@ def no_sweeps(desk: Desk) -> None:
 
 def a_typo_in_a_name(desk: Desk) -> None:
     (desk.folder / "sweeps" / "sweep-010m005-15p000.fits").write_text("")
+
+
+def a_copy_of_a_wider_cell(desk: Desk) -> None:
+    cell = cell_of(desk.sweeps[0].name)
+    shutil.copy(desk.sweeps[0], desk.sweeps[0].with_name(sweep_name(cell._replace(ra_max=cell.ra_max + 5))))
 
 
 def a_gzipped_copy(desk: Desk) -> None:
@@ -189,11 +195,36 @@ def mini_test_of_another_code(desk: Desk) -> None:
     path.write_text(json.dumps({"config_sha256": sha256, "code_version": "0.0.1-other"}))
 
 
+def note_a_mini_test(desk: Desk) -> None:
+    """The record of a mini-test that passed with what the desk holds."""
+    from lensneg.schema.publication import MiniTestRecord
+    from lensneg.schema.run import RunRecord
+
+    assert desk.look()[1].passed
+    record = RunRecord.read(desk.files.inventory)
+    shutil.rmtree(desk.files.root)
+    sha256, code = record.config.sha256, CLEAN.code_version
+    MiniTestRecord(
+        run_id="older",
+        config_sha256=sha256,
+        code_version=code,
+        inputs_sha256=record.inputs_sha256,
+        passed_at="2025-01-01T00:00:00Z",
+    ).write(desk.files.mini_test(sha256, code))
+    desk.mode = "full"
+
+
+def mini_test_of_other_inputs(desk: Desk) -> None:
+    note_a_mini_test(desk)
+    rewrite_positions(desk.folder / "others.csv", lambda ra, dec: (ra, dec + 1e-5))
+
+
 GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a key is misspelt": (break_config, {"config_valid"}),
     "no sweep files": (no_sweeps, {"sweeps_listed"}),
     "a sweep's name has a typo": (a_typo_in_a_name, {"sweep_names"}),
     "a file and its gzipped copy": (a_gzipped_copy, {"sweeps_disjoint"}),
+    "files of cells that overlap": (a_copy_of_a_wider_cell, {"sweeps_disjoint"}),
     "a truncated file": (a_truncated_sweep, {"sweeps_readable"}),
     "bytes behind the end of a file": (bytes_behind_the_end, {"sweeps_readable"}),
     "a file without all of its padding": (padding_lost, {"sweep_sizes"}),
@@ -205,6 +236,7 @@ GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a version that stands for other content": (version_used_otherwise, {"config_version_immutable"}),
     "inputs changed since the run began": (inputs_changed_since, {"run_inputs_unchanged"}),
     "no mini-test": (no_mini_test, {"mini_test_passed"}),
+    "a mini-test of other inputs": (mini_test_of_other_inputs, {"mini_test_passed"}),
     "a mini-test of another code": (mini_test_of_another_code, {"mini_test_passed"}),
 }
 WARNINGS = {"sweep_names", "sweep_sizes", "catalog_in_footprint:others.csv", "code_version_known"}
@@ -223,6 +255,20 @@ def test_what_gate_1_refuses_fails_one_check(desk: Desk, how: str) -> None:
     assert verdict.passed == (expected <= WARNINGS)
     if not verdict.passed:
         assert next(iter(expected)) in verdict.cause
+
+
+def test_a_mini_test_of_these_inputs_counts(desk: Desk) -> None:
+    note_a_mini_test(desk)
+    assert desk.look()[1].passed
+
+
+def test_an_earlier_mini_test_does_not_stand_in_for_one_that_failed(desk: Desk) -> None:
+    note_a_mini_test(desk)
+    event = {**as_input(desk.request), "mini_test": {"Error": "States.TaskFailed", "Cause": "gate 3"}}
+    verdict = preflight.preflight(event).gate
+    assert not verdict.passed
+    assert "is of an earlier one" in verdict.cause
+    assert "gate 3" in verdict.cause
 
 
 def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from auditcase import as_full_run, audited_run
 from pipeline import rewrite
+from plainrun import edit_json
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -93,3 +94,15 @@ def test_a_late_repetition_does_not_take_latest_json_back(ready: RunFiles) -> No
     Path(ready.latest).write_text(json.dumps(newer))
     publish_manifest(ready.root)
     assert json.loads(Path(ready.latest).read_text()) == newer
+
+
+def test_what_was_not_read_is_in_the_manifest_and_on_its_card(ready: RunFiles) -> None:
+    item = json.loads(Path(ready.items).read_text())[0]
+    edit_json(ready.summary, lambda summary: summary.update(missing={item["id"]: "the file is broken"}))
+    publish_manifest(ready.root)
+    name = item["sweep"].rpartition("/")[2]
+    assert json.loads(Path(ready.manifest).read_text())["not_read"] == [
+        {"sweep": name, "first_row": 0, "rows": item["n_rows"], "reason": "the file is broken"}
+    ]
+    card = Path(ready.manifest_folder, "README.md").read_text()
+    assert f"| not read | {name}, rows 0 to {item['n_rows'] - 1:,}: the file is broken |" in card

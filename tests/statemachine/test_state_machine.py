@@ -167,6 +167,7 @@ def test_gate_2_names_the_file_that_cannot_be_read(
 
 
 def test_gate_2_refuses_a_stratum_that_is_short(bench: Bench, sky: Path, tmp_path: Path) -> None:
+    """In the full run. In its mini-test this is a warning."""
     config = tmp_path / "config.yaml"
     config.write_text(
         edited(
@@ -174,7 +175,7 @@ def test_gate_2_refuses_a_stratum_that_is_short(bench: Bench, sky: Path, tmp_pat
             {"sampling.neg_pos_ratio": 9_999, "gates.chance_sigmas": 0.0},
         )
     )
-    execution, states, files = bench.run(sky, config, tmp_path / "out", "test")
+    execution, states, files = bench.run(sky, config, tmp_path / "out", "test-then-full")
     assert execution["error"] == "Gate2FanOutComplete"
     assert "short in" in execution["cause"]
     assert failed_checks(files, 2) == ["strata_available"]

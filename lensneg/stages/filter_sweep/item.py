@@ -15,7 +15,9 @@ from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.rules.matching import best_matches
 from lensneg.rules.rows import Rows
-from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, select
+from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, needed_columns, select
+from lensneg.rules.sources import brick_ranges
+from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item, ItemStats, StratumCount
@@ -58,7 +60,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         _log.info("%s: skipped, as it is done", item.id)
         return done
     started = time.perf_counter()
-    file = _planned_file(item)
+    file = _planned_file(run, item)
     near = NearbyLenses(run, file.cell)
     gathered, matches, cut = _read_rows(run, item, file, near)
     pool = pool_table(run, item, gathered, near, cut)
@@ -71,13 +73,14 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     stats = ItemStats(
         item=item,
         config_sha256=run.record.config.sha256,
-        code_version=run.record.code.code_version,
+        code_version=code_version().code_version,
         rows_in=item.n_rows,
         rows_kept=len(pool),
         cut=cut,
         counts=_count(pool),
         confusers=_count_categories(pool["confuser_category"]),
         candidate_matches=len(best),
+        brick_ranges=tuple(brick_ranges(pool["targetid"].to_numpy())),
         row_groups=written.row_groups,
         bytes_read=item.n_bytes,
         pool_bytes=written.bytes,
@@ -94,7 +97,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     return stats
 
 
-def _planned_file(item: Item) -> SweepFile:
+def _planned_file(run: Run, item: Item) -> SweepFile:
     """Return the item's sweep file, if it is still the one that was planned."""
     info = storage.stat(item.sweep)
     if (info.size, info.etag) != (item.size, item.etag):
@@ -103,7 +106,7 @@ def _planned_file(item: Item) -> SweepFile:
             where=item.sweep,
             remedy="start a new run",
         )
-    file = probe_sweep(info)
+    file = probe_sweep(info, needed_columns(run.config.selection))
     if item.first_row + item.n_rows > file.n_rows:
         raise SweepError(
             f"planned with more than its {file.n_rows:,} rows", where=item.sweep, remedy="start a new run"
@@ -127,7 +130,8 @@ def _read_rows(
     """
     config = run.config.selection
     cut = Counter(dict.fromkeys(CUT_REASONS, 0))
-    sieved, near_positives = RowGatherer(file.dtype), RowGatherer(file.dtype)
+    needed = needed_columns(config)
+    sieved, near_positives = RowGatherer(file.dtype, needed), RowGatherer(file.dtype, needed)
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
         for start, chunk in iter_rows(file, item.first_row, item.n_rows):
@@ -138,7 +142,7 @@ def _read_rows(
             near_positives.append(chunk, start, near.positives.near(chunk["RA"], rows["DEC"]))
             if len(near_positives) > _MATCHED_AT_ONCE:
                 matches.append(candidate_matches(near_positives.gathered(), near, run, item))
-                near_positives = RowGatherer(file.dtype)
+                near_positives = RowGatherer(file.dtype, needed)
         matches.append(candidate_matches(near_positives.gathered(), near, run, item))
         gathered = sieved.gathered()
         kept, cut_here = select(gathered, config, RULES[len(SIEVE) :])

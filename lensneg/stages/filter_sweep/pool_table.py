@@ -57,9 +57,14 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
 
 
 def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
-    """Return the sources within the match radius of a positive, with the positive's catalogue row."""
+    """Return the sources within the match radius of a positive, with the positive's catalogue row.
+
+    DUP sources, and those of unknown type, match nothing.
+    """
     pairs = near.positives.pairs(rows["RA"], rows["DEC"])
-    real = np.flatnonzero(~is_one_of(rows.take(pairs.source), ["DUP"]))
+    near_by = rows.take(pairs.source)
+    is_real = is_one_of(near_by, SOURCE_TYPES) & ~is_one_of(near_by, ["DUP"])
+    real = np.flatnonzero(is_real)
     matched = rows.take(pairs.source[real])
     check_releases(matched, run, item)
     known = _identity(matched, run, item) | {
@@ -142,7 +147,11 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
             return values
         if field.name in NULL_FOR_NAN:
             return pa.array(values, field.type, mask=np.isnan(values))
-        return pa.array(values.astype(field.type.to_pandas_dtype(), copy=False), field.type)
+        try:
+            return pa.array(values).cast(field.type)
+        except pa.ArrowInvalid as error:  # a whole number that needs a wider column than the manifest's
+            remedy = "the file is damaged, or not of DR10: fetch it again"
+            raise SweepError(f"{field.name}: {error}", where=item.sweep, remedy=remedy) from error
 
     columns = [column(field) for field in POOL_SCHEMA]
     fields = [field.with_type(values.type) for field, values in zip(POOL_SCHEMA, columns, strict=True)]

@@ -1,6 +1,5 @@
 """Gate 1's checks of what the user gave: config, code, sweep files, catalogues, output."""
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -9,15 +8,17 @@ from lensneg import storage
 from lensneg.catalogs.catalog import Catalog, read_catalog
 from lensneg.catalogs.footprint import inside_cells, mistaken_unit
 from lensneg.errors import InputError, RunStateError, StorageError
+from lensneg.rules.selection import needed_columns
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import Check, brief
 from lensneg.schema.code_version import code_version
+from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.run import CatalogInput, Role, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.names import is_gzipped, looks_like_a_sweep, sweep_cell
+from lensneg.survey.names import is_gzipped, looks_like_a_sweep, overlapping, sweep_cell
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
 _FAILURES: Final = (InputError, RunStateError, StorageError)
@@ -83,21 +84,22 @@ def sweeps(found: Inspection) -> Iterator[Check]:
         remedy="if they are inputs, give them back the names that the survey gave them",
         critical=False,
     )
-    cells = Counter(cell for _, cell in named)
+    overlap = overlapping([cell for _, cell in named])
     yield Check.of_faults(
         "sweeps_disjoint",
-        [storage.basename(info.uri) for info, cell in named if cells[cell] > 1],
-        expected="each cell of the sky in one file",
-        found=f"{len(cells):,} cells",
-        saying="in more than one: ",
+        [storage.basename(info.uri) for (info, _), other in zip(named, overlap, strict=True) if other],
+        expected="each part of the sky in one file",
+        found=f"{len(named):,} cells",
+        saying="their cells overlap: ",
         remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object",
     )
     yield from _headers(found, [info for info, _ in named], not_files)
 
 
 def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[str]) -> Iterator[Check]:
+    needed = needed_columns(found.config.selection) if found.config else NEEDED_COLUMNS
     with ThreadPoolExecutor(_PROBE_THREADS) as threads:
-        probed = list(threads.map(_probe, infos))
+        probed = list(threads.map(lambda info: _probe(info, needed), infos))
     broken = [result for result in probed if isinstance(result, str)]
     broken += [
         f"{entry}: a folder or a broken link, under the name of a sweep file; remove or rename it"
@@ -139,10 +141,10 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
     )
 
 
-def _probe(info: storage.FileInfo) -> SweepInput | str:
+def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> SweepInput | str:
     """Read the headers of a sweep file. If they are not in order, return what is wrong."""
     try:
-        file = probe_sweep(info)
+        file = probe_sweep(info, needed)
     except (*_FAILURES, OSError) as error:
         return str(error)
     return SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)

@@ -100,20 +100,24 @@ def run_not_published(found: Inspection) -> Iterator[Check]:
 
 
 def mini_test_passed(found: Inspection) -> Iterator[Check]:
-    """Check that a full run's config and code passed a mini-test."""
+    """Check that a mini-test of a full run's config, code and inputs passed, and that its own did."""
     if found.request.mode == "test":
         return
-    config, code = found.record.config.sha256, found.record.code.code_version
-    uri = found.files.mini_test(config, code)
+    wanted = (found.record.config.sha256, found.record.code.code_version, found.record.inputs_sha256)
+    uri = found.files.mini_test(*wanted[:2])
     noted = None
     with suppress(RunStateError):
         noted = MiniTestRecord.read_if_there(uri)
-    what = f"{uri} is of another config or code" if noted else f"{uri} is missing or damaged"
-    passed = noted is not None and (noted.config_sha256, noted.code_version) == (config, code)
+    what = f"{uri} is of another config, code or input" if noted else f"{uri} is missing or damaged"
+    same = noted is not None and (noted.config_sha256, noted.code_version, noted.inputs_sha256) == wanted
+    own_failed = found.mini_test is not None and found.mini_test.Error != ""
+    if same and own_failed:
+        what = f"{uri} is of an earlier one"
+    passed = same and not own_failed
     yield Check(
         name="mini_test_passed",
         passed=passed,
-        expected="a passed mini-test of this config and this code",
+        expected="a passed mini-test of this config, this code and these inputs",
         actual=uri if passed else f"none ({what}){_why_the_mini_test_failed(found)}",
         remedy=f"run with mode test first, or with test-then-full: {found.request.command('test')}",
     )
