@@ -12,6 +12,7 @@ import numpy as np
 
 from lensneg.rules.photometry import faintest_flux
 from lensneg.rules.rows import Rows
+from lensneg.rules.usable import all_usable
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.config import SelectionConfig
 from lensneg.schema.sweep_columns import SOURCE_TYPES
@@ -67,10 +68,9 @@ def _observed(rows: Rows, config: SelectionConfig) -> BoolArray:
 
 def _in_footprint(rows: Rows, config: SelectionConfig) -> BoolArray:
     dec = rows["DEC"]
-    passes = np.isfinite(dec) & np.isfinite(rows["RA"])
-    if config.dec_range is not None:
-        passes &= (dec > config.dec_range[0]) & (dec < config.dec_range[1])
-    return np.asarray(passes)
+    if config.dec_range is None:
+        return np.ones(len(dec), dtype=bool)
+    return np.asarray((dec > config.dec_range[0]) & (dec < config.dec_range[1]))
 
 
 def _unmasked(rows: Rows, config: SelectionConfig) -> BoolArray:
@@ -81,6 +81,7 @@ def _unmasked(rows: Rows, config: SelectionConfig) -> BoolArray:
 RULES: Final[tuple[Rule, ...]] = (
     Rule("faint", _bright),
     Rule("type", _of_type),
+    Rule("unusable", all_usable),
     Rule("nobs", _observed),
     Rule("footprint", _in_footprint),
     Rule("maskbits", _unmasked),
@@ -102,7 +103,7 @@ def select(
     Parameters
     ----------
     rows : Rows
-        Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS.
+        Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS. Other columns must be usable if they are there.
     config : SelectionConfig
         The cuts' limits.
     rules : tuple of Rule

@@ -1,5 +1,7 @@
 """Rows of many chunks gathered into one table."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -25,10 +27,12 @@ class RowGatherer:
     ----------
     dtype : numpy.dtype
         One row of the file.
+    nulls : mapping of str to int
+        As for :class:`lensneg.rules.rows.Rows`.
     """
 
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
-        self._dtype, self._size, self._settled = dtype, 0, 0
+    def __init__(self, dtype: np.dtype[np.void], nulls: Mapping[str, int] = MappingProxyType({})) -> None:
+        self._dtype, self._nulls, self._size, self._settled = dtype, nulls, 0, 0
         self._waiting: list[npt.NDArray[np.void]] = []
         self._columns = {name: np.empty(_ROOM, dtype[name].newbyteorder("=")) for name in NEEDED_COLUMNS}
         self._columns[ROW_INDEX] = np.empty(_ROOM, np.int64)
@@ -79,4 +83,5 @@ class RowGatherer:
             Views of the columns, with each row's place in the file.
         """
         self._settle()
-        return Rows({name: column[: self._size] for name, column in self._columns.items()})
+        columns = {name: column[: self._size] for name, column in self._columns.items()}
+        return Rows(columns, nulls=self._nulls)

@@ -18,6 +18,8 @@ from lensneg.schema.quotas import PoolQuota, StratumQuota
 #: The float32 numbers just below and just above a flux of 10, whose magnitude is 20 exactly.
 BELOW_10, ABOVE_10 = below(10.0), above(10.0)
 
+INF = float("inf")
+
 
 def wrong(check: Any, config: Config, *rows: Row, positives: tuple[Row, ...] = ()) -> int:
     """How many of some rows are wrong; the check's words say the same."""
@@ -265,6 +267,23 @@ def test_without_positive_flux_there_is_no_magnitude_and_no_colour(
 )
 def test_the_magnitude_limit_is_strict(plan: Config, flux: Any, expected: bool) -> None:
     assert is_wrong(row_checks.selection_rule, plan, flux_z=flux) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("flux_g", NAN, False),
+        ("flux_g", INF, True),
+        ("flux_w1", -INF, True),
+        ("shape_r", NAN, True),
+        ("shape_e1", INF, True),
+        ("sersic", NAN, True),
+        ("ebv", NAN, False),
+        ("psfsize_z", INF, True),
+    ],
+)
+def test_values_must_be_usable(plan: Config, column: str, value: float, expected: bool) -> None:
+    assert is_wrong(row_checks.selection_rule, plan, **{column: value}) == expected
 
 
 def test_the_magnitude_limit_is_the_configs(plan_with: Any) -> None:

@@ -1,5 +1,6 @@
 """Single rows of sweep files, looked up again: plain, gzipped and in S3, with few and small requests."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lensneg import storage
 from lensneg.audit import source_rows
 from lensneg.audit.source_rows import unlike_sweep
 from lensneg.schema.columns import COLUMNS
+from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 
 N_ROWS = 2000
 
@@ -70,6 +72,22 @@ def test_what_is_no_number_is_found_again_as_such(
     place = rows.schema.get_field_index("shape_r")
     rows = rows.set_column(place, "shape_r", pa.array([written], pa.float32()))
     assert unlike_sweep(storage.stat(str(path)), rows) == [f"{NAME} row 1: shape_r"] * differs
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_masked_value_is_no_value(tmp_path: Path, suffix: str) -> None:
+    """A column with a TNULL: the number that stands for a missing value is no number of exposures."""
+    path = tmp_path / NAME
+    write_sweep(path, [row(0), {**row(1), "NOBS_Z": 999}])
+    card = next(i for i in range(0, 90_000, 80) if path.read_bytes()[i : i + 6] == b"TUNIT6")
+    number = [column.name for column in SWEEP_COLUMNS].index("NOBS_Z") + 1
+    content = bytearray(path.read_bytes())
+    content[card : card + 80] = f"TNULL{number:<3}=                  999".encode().ljust(80)
+    (tmp_path / f"{NAME}{suffix}").write_bytes(gzip.compress(content) if suffix else content)
+    rows = manifest(1)
+    rows = rows.set_column(rows.schema.get_field_index("nobs_z"), "nobs_z", pa.array([999], pa.int16()))
+    info = storage.stat(str(tmp_path / f"{NAME}{suffix}"))
+    assert unlike_sweep(info, rows) == [f"{NAME}{suffix} row 1: nobs_z"]
 
 
 def test_bytes_that_are_no_text_differ_from_any_text(tmp_path: Path) -> None:

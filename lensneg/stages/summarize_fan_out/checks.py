@@ -84,6 +84,21 @@ def _rows_accounted(found: Findings) -> Iterator[Check]:
     )
 
 
+def _values_usable(found: Findings) -> Iterator[Check]:
+    """Say which columns hold values that cannot be used."""
+    summary = found.summary
+    yield Check.of_faults(
+        "values_usable",
+        [f"{name} in {rows:,} rows" for name, rows in summary.unusable.items()],
+        expected="a usable value of every needed column in all rows that are bright and of a galaxy's type",
+        found="all",
+        saying="cut, with no usable value: ",
+        remedy="docs/science.md says which values are usable; were they lost when the files were copied?",
+        shown=_STRATA_SHOWN,
+        critical=False,
+    )
+
+
 def _inputs_unchanged(found: Findings) -> Iterator[Check]:
     """Check that every input still has the size and ETag that it was planned with."""
 
@@ -193,6 +208,7 @@ CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _items_done,
     _items_cover_sweeps,
     _rows_accounted,
+    _values_usable,
     _inputs_unchanged,
     _positives_matched,
     _n2_fraction,
