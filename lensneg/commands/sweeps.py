@@ -178,10 +178,11 @@ def fetch(
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, help="Files at a time.")
 @prints_result
 def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int) -> Result:
-    """Check the sweep files below a folder or an s3:// prefix: SHA-256, header, number of rows.
+    """Check the sweep files below a folder or an s3:// prefix: SHA-256, header, rows.
 
-    The content of gzipped files is checked, as checksums are those of the survey's uncompressed files. Ends
-    with 1 if a file is not sound.
+    Every row must have a release and a brick. The sums in a file's headers (DATASUM, CHECKSUM) must be right,
+    where it has them. The content of gzipped files is checked, as checksums are those of the survey's
+    uncompressed files. Ends with 1 if a file is not sound.
 
     Example: lensneg sweeps verify sweeps
     """
@@ -195,7 +196,7 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int) -> Re
     given = "" if headers_only else checksums or find_checksums(uri)
     known = read_checksums(given).sha256 if given else {}
     if not given and not headers_only:
-        say(f"{uri}: no *.sha256sum file: headers, sizes and rows are checked, checksums are not")
+        say(f"{uri}: no *.sha256sum file: headers, rows and the headers' sums are checked, SHA-256 is not")
     stored = sum(info.size for info in files)
     with bytes_bar(notes) as bar:
         task = bar.add_task("verify", total=stored)

@@ -87,8 +87,8 @@ def iter_rows(
     Raises
     ------
     SweepError
-        If the file ends before its last row, or is gzipped and fails its checksum, which is known only
-        after the last row.
+        If the file ends before its last row; if a row is of no release and no brick; or if the file is
+        gzipped and fails its checksum, which is known only after the last row.
     """
     width = file.row_bytes
     stop = file.n_rows if n_rows is None else first_row + n_rows
@@ -103,14 +103,14 @@ def iter_rows(
             if fill(chunk, stream) < len(chunk):
                 where = f"between rows {row:,} and {after:,} of {file.n_rows:,}"
                 raise _broken(file.uri, f"the file ends {where}: it is truncated")
-            yield row, np.frombuffer(chunk, file.dtype)
-        if stop == file.n_rows:
-            _check_last_row(bytes(chunk[-width:]), file)
-            if is_gzipped(file.uri):
-                rest = read_up_to(_REST_BYTES, stream)
-                while read_up_to(1 << 20, stream):
-                    pass  # gzip's checksum comes last, and only it tells damage from other values
-                _check_rest(rest, file)
+            rows = np.frombuffer(chunk, file.dtype)
+            check_rows(rows, row, file)
+            yield row, rows
+        if stop == file.n_rows and is_gzipped(file.uri):
+            rest = read_up_to(_REST_BYTES, stream)
+            while read_up_to(1 << 20, stream):
+                pass  # gzip's checksum comes last, and only it tells damage from other values
+            _check_rest(rest, file)
 
 
 def _check_end(file: SweepFile) -> None:
@@ -121,15 +121,39 @@ def _check_end(file: SweepFile) -> None:
     if file.n_rows:
         last_row = file.data_stop - file.row_bytes
         end = storage.read_bytes(file.uri, last_row, file.row_bytes + _REST_BYTES)
-        _check_last_row(end[: file.row_bytes], file)
+        check_rows(np.frombuffer(end[: file.row_bytes], file.dtype), file.n_rows - 1, file)
         _check_rest(end[file.row_bytes :], file)
 
 
-def _check_last_row(row: bytes, file: SweepFile) -> None:
-    """Refuse a file whose header gives too high a number of rows, so that its padding looks like a row."""
-    if not any(row):
-        what = f"the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty"
-        raise _broken(file.uri, what)
+def check_rows(rows: npt.NDArray[np.void], first_row: int, file: SweepFile) -> None:
+    """Refuse rows that are no sources.
+
+    A hole in a file, as a download leaves it that was cut off or never filled, reads as zeros. So does the
+    padding behind the rows, if the header gives too high a number of rows. Every source has a release and a
+    brick, and both are above zero.
+
+    Parameters
+    ----------
+    rows : structured ndarray, shape (n,)
+        Rows of the file.
+    first_row : int
+        The place in the file of the first one.
+    file : SweepFile
+        The file.
+
+    Raises
+    ------
+    SweepError
+        If RELEASE and BRICKID of a row are both zero or below.
+    """
+    without = rows["RELEASE"] <= 0
+    if without.any():
+        empty = np.flatnonzero(without & (rows["BRICKID"] <= 0))
+        if len(empty):
+            first = int(empty[0])
+            ids = f"RELEASE {rows['RELEASE'][first]} and BRICKID {rows['BRICKID'][first]}"
+            what = f"row {first_row + first:,} of {file.n_rows:,} is no source: {ids}; the file has a hole, "
+            raise _broken(file.uri, f"{what}or its header (NAXIS2) promises too many rows")
 
 
 def _check_rest(rest: bytes, file: SweepFile) -> None:

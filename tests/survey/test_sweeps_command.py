@@ -139,7 +139,7 @@ def test_verify_without_checksums_says_so(door: Door, sky: dict[str, bytes], tmp
     code, out, err = door("verify", tmp_path)
     assert code == 0
     assert "1 sound (0 by checksum)" in out
-    assert "checksums are not" in err
+    assert "SHA-256 is not" in err
     assert door("verify", tmp_path / "nowhere")[0] == 2
 
 
