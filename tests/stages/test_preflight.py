@@ -207,7 +207,7 @@ GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "no mini-test": (no_mini_test, {"mini_test_passed"}),
     "a mini-test of another code": (mini_test_of_another_code, {"mini_test_passed"}),
 }
-WARNINGS = {"sweep_names", "sweep_sizes", "catalog_in_footprint:others.csv", "code_version_known"}
+WARNINGS = {"sweep_sizes", "catalog_in_footprint:others.csv", "code_version_known"}
 
 
 def test_gate_1_passes(desk: Desk) -> None:
@@ -223,6 +223,14 @@ def test_what_gate_1_refuses_fails_one_check(desk: Desk, how: str) -> None:
     assert verdict.passed == (expected <= WARNINGS)
     if not verdict.passed:
         assert next(iter(expected)) in verdict.cause
+
+
+def test_what_the_user_leaves_out_fails_nothing(desk: Desk) -> None:
+    a_typo_in_a_name(desk)
+    leave_out = ["sweep-010m005-15p000.fits"]
+    assert preflight.preflight(as_input(desk.request) | {"leave_out": leave_out}).gate.passed
+    assert failing(desk.files.gate(1)) == set()
+    assert "1 left out as asked" in Path(desk.files.gate(1)).read_text()
 
 
 def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from lensneg.schema.run import CatalogInput, Role, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.names import is_gzipped, looks_like_a_sweep, sweep_cell
+from lensneg.survey.listing import NOT_READ_REMEDY, SweepFolder, look_into
+from lensneg.survey.names import cell_of, is_gzipped
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
 _FAILURES: Final = (InputError, RunStateError, StorageError)
@@ -55,44 +56,45 @@ def code_version_known(found: Inspection) -> Iterator[Check]:
 
 def sweeps(found: Inspection) -> Iterator[Check]:
     """List the sweep files, and read their headers."""
-    uri = found.request.sweeps
-    listed, not_files, why = [], [], ""
+    uri, leave_out, why = found.request.sweeps, found.request.leave_out, ""
+    folder = SweepFolder([], [], [], 0, 0)
     try:
-        listed, not_files = storage.list_files(uri), storage.list_non_files(uri)
+        folder = look_into(uri, leave_out)
     except FileNotFoundError:
         why = "; there is no such folder"
     except _FAILURES as error:
         why = f"; {error}"
-    named = [(info, cell) for info in listed if (cell := sweep_cell(storage.basename(info.uri)))]
-    found.ignored_files = len(listed) - len(named)
+    named, found.ignored_files = folder.sweeps, folder.others + folder.left_out
+    counts = f"{len(named):,} sweep files, {folder.others:,} other files (ignored)"
+    if leave_out:
+        counts += f", {folder.left_out:,} left out as asked"
     yield Check(
         name="sweeps_listed",
         passed=bool(named),
         expected="sweep-AAAcBBB-DDDcEEE.fits or .fits.gz files",
-        actual=f"{len(named):,} sweep files, {found.ignored_files:,} other files (ignored) below {uri}{why}",
+        actual=f"{counts} below {uri}{why}",
         remedy="give the folder or prefix that holds the sweep files",
+    )
+    yield Check.of_faults(
+        "sweep_names",
+        folder.not_read,
+        expected="nothing that is named almost like a sweep file, or may not be looked at",
+        found=f"{len(named):,} names",
+        saying="not read: ",
+        remedy=NOT_READ_REMEDY,
     )
     if not named:
         return
-    yield Check.of_faults(
-        "sweep_names",
-        [name for info in listed if looks_like_a_sweep(name := storage.basename(info.uri))],
-        expected="no file that is named almost like a sweep file",
-        found=f"{len(named):,} names",
-        saying="left out: ",
-        remedy="if they are inputs, give them back the names that the survey gave them",
-        critical=False,
-    )
-    cells = Counter(cell for _, cell in named)
+    cells = Counter(cell_of(info.uri) for info in named)
     yield Check.of_faults(
         "sweeps_disjoint",
-        [storage.basename(info.uri) for info, cell in named if cells[cell] > 1],
+        [storage.basename(info.uri) for info in named if cells[cell_of(info.uri)] > 1],
         expected="each cell of the sky in one file",
         found=f"{len(cells):,} cells",
         saying="in more than one: ",
         remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object",
     )
-    yield from _headers(found, [info for info, _ in named], not_files)
+    yield from _headers(found, named, folder.not_files)
 
 
 def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[str]) -> Iterator[Check]:
@@ -102,7 +104,6 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
     broken += [
         f"{entry}: a folder or a broken link, under the name of a sweep file; remove or rename it"
         for entry in not_files
-        if sweep_cell(storage.basename(entry))
     ]
     found.sweeps = inputs = [result for result in probed if not isinstance(result, str)]
     yield Check.of_faults(
