@@ -65,7 +65,7 @@ def coordinates(content: Content) -> Iterator[Check]:
     yield none_wrong(
         "coordinates",
         content.off_sphere,
-        "RA in [0, 360) and Dec in [-90, 90] degrees",
+        "RA in [0, 360] and Dec in [-90, 90] degrees",
         "a sweep file holds impossible coordinates",
     )
 

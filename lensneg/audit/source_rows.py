@@ -59,7 +59,9 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
     differing: list[list[str]] = [[] for _ in index]
     for column_name, written, found in compared:
         for names, one, other in zip(differing, written, found, strict=True):
-            other = other.decode("ascii", "replace").strip() if isinstance(other, bytes) else other
+            if isinstance(other, bytes):
+                other = other.decode("ascii", "replace").strip()
+                other = other.upper() if column_name == "type" else other
             if one != other and not (one != one and other != other):  # NaN is found again as NaN
                 names.append(column_name)
     file_name = storage.basename(info.uri)

@@ -52,6 +52,8 @@ class SweepFile:
     nulls : mapping of str to int
         TNULL by name of the column: the value that stands for a missing one, of the needed columns of
         integers that have one.
+    oddities : tuple of str
+        How the file breaks the FITS standard without harm to its rows.
     """
 
     uri: str
@@ -61,6 +63,7 @@ class SweepFile:
     data_start: int
     release: int = 0
     nulls: Mapping[str, int] = field(default_factory=dict)
+    oddities: tuple[str, ...] = ()
 
     @property
     def cell(self) -> Cell:
@@ -113,7 +116,9 @@ def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
         error.where = info.uri
         raise
     data_start = (len(primary) + len(cards)) * _CARD
-    return SweepFile(info.uri, info.size, dtype, n_rows, data_start, nulls=nulls)
+    is_ascii = b"".join(primary + cards).isascii()
+    oddities = () if is_ascii else ("a header has characters that are not ASCII",)
+    return SweepFile(info.uri, info.size, dtype, n_rows, data_start, nulls=nulls, oddities=oddities)
 
 
 def _refusal(what: str, remedy: str = "fetch the file again") -> SweepError:
@@ -140,7 +145,8 @@ def _read_header(stream: storage.Reader, hdu: int) -> list[bytes]:
 
 def _parse(cards: Iterable[bytes]) -> fits.Header:
     try:
-        return fits.Header.fromstring(b"".join(cards).decode("ascii"))
+        # As astropy decodes them: other bytes than ASCII, in a comment for example, break the standard only.
+        return fits.Header.fromstring(b"".join(cards).decode("latin-1"))
     except Exception as error:  # astropy raises many kinds on a damaged header
         raise _refusal(f"a header is damaged ({error})") from error
 

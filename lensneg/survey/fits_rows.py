@@ -14,15 +14,16 @@ import numpy.typing as npt
 
 from lensneg import storage
 from lensneg.errors import SweepError
-from lensneg.survey.fits_layout import FITS_BLOCK, SweepFile, read_layout
+from lensneg.survey.fits_layout import SweepFile, read_layout
 from lensneg.survey.names import is_gzipped
 from lensneg.survey.uncompressed import fill, open_uncompressed, read_up_to
 
 #: Bytes at the start of a file that hold both headers and the first row.
 _PROBE_BYTES: Final = 256 << 10
 
-#: Bytes behind the rows that are checked: their padding, and the start of another HDU if there is one.
-_REST_BYTES: Final = 2 * FITS_BLOCK
+#: Bytes behind the rows that are checked: their padding, and the start of another HDU if there is one. Behind
+#: them there may be zeros, as some programs fill a file up; but no more than these.
+_REST_BYTES: Final = 1 << 20
 
 #: Rows read at once: 2 MB, which stay in a processor's cache while they are copied, sieved and gathered. With
 #: 16 MB the read alone takes half as long again.
@@ -53,7 +54,7 @@ def probe_sweep(info: storage.FileInfo) -> SweepFile:
     with open_uncompressed(info.uri, first_bytes, 0, first_bytes) as stream:
         file = read_layout(stream, info)
         if not is_gzipped(file.uri):
-            _check_end(file)
+            file = _check_end(file)
         if not file.n_rows:
             _check_rest(read_up_to(_REST_BYTES, stream), file)
             return file
@@ -113,7 +114,7 @@ def iter_rows(
             _check_rest(rest, file)
 
 
-def _check_end(file: SweepFile) -> None:
+def _check_end(file: SweepFile) -> SweepFile:
     """Refuse a plain file whose size or last row contradicts its header."""
     if file.size < file.data_stop:
         promised = f"{file.n_rows:,} rows, so at least {file.data_stop:,} bytes"
@@ -122,7 +123,9 @@ def _check_end(file: SweepFile) -> None:
         last_row = file.data_stop - file.row_bytes
         end = storage.read_bytes(file.uri, last_row, file.row_bytes + _REST_BYTES)
         check_rows(np.frombuffer(end[: file.row_bytes], file.dtype), file.n_rows - 1, file)
-        _check_rest(end[file.row_bytes :], file)
+        if _check_rest(end[file.row_bytes :], file):
+            return replace(file, oddities=(*file.oddities, "there are zeros behind the table"))
+    return file
 
 
 def check_rows(rows: npt.NDArray[np.void], first_row: int, file: SweepFile) -> None:
@@ -156,12 +159,20 @@ def check_rows(rows: npt.NDArray[np.void], first_row: int, file: SweepFile) -> N
             raise _broken(file.uri, f"{what}or its header (NAXIS2) promises too many rows")
 
 
-def _check_rest(rest: bytes, file: SweepFile) -> None:
-    """Refuse a file whose header gives too low a number of rows, so that rows would be lost."""
+def _check_rest(rest: bytes, file: SweepFile) -> bool:
+    """Refuse a file whose header gives too low a number of rows, so that rows would be lost.
+
+    Returns
+    -------
+    bool
+        Whether there are zeros behind the table, where nothing or another HDU should be.
+    """
     beyond = rest[file.padding :]
-    if any(rest[: file.padding]) or (beyond and not beyond.startswith(b"XTENSION=")):
+    is_filling = bool(beyond) and not beyond.strip(b"\0") and len(rest) < _REST_BYTES
+    if any(rest[: file.padding]) or (beyond and not is_filling and not beyond.startswith(b"XTENSION=")):
         what = f"there are more data than the {file.n_rows:,} rows that its header (NAXIS2) promises"
         raise _broken(file.uri, what)
+    return is_filling
 
 
 def _broken(uri: str, what: str) -> SweepError:

@@ -135,11 +135,13 @@ def _read_through(file: SweepFile, on_bytes: Callable[[int], None]) -> tuple[str
             chunk = np.frombuffer(piece, file.dtype, min(len(piece) // file.row_bytes, file.n_rows - row))
             check_rows(chunk, row, file)
             row, size = row + len(chunk), size + len(piece)
+        filled = True
         while rest := stream.readinto(buffer):
             digest.update(buffer[:rest])
+            filled &= not np.frombuffer(buffer[:rest], np.uint8).any()
             size += rest
     promised = file.data_stop + file.padding
-    if size != promised:
+    if size < promised or not filled:
         what = f"its header promises {file.n_rows:,} rows, so {promised:,} bytes, and it has {size:,}"
         raise SweepError(what, where=file.uri, remedy="fetch it again")
     return digest.hexdigest(), _header_sums(head, data)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from sweepfile import GALAXY, NAME, ROW_BYTES, probe, write_sweep
+from sweepfile import GALAXY, NAME, ROW_BYTES, probe, put, write_sweep
 
 from lensneg import storage
 from lensneg.audit import source_rows
@@ -88,6 +88,18 @@ def test_a_masked_value_is_no_value(tmp_path: Path, suffix: str) -> None:
     rows = rows.set_column(rows.schema.get_field_index("nobs_z"), "nobs_z", pa.array([999], pa.int16()))
     info = storage.stat(str(tmp_path / f"{NAME}{suffix}"))
     assert unlike_sweep(info, rows) == [f"{NAME}{suffix} row 1: nobs_z"]
+
+
+@pytest.mark.parametrize("spelling", ["SER", "ser", " SER", "Ser "])
+def test_a_type_is_the_same_in_any_spelling(tmp_path: Path, spelling: str) -> None:
+    columns = [c._replace(tform="4A") if c.name == "TYPE" else c for c in SWEEP_COLUMNS]
+    path = tmp_path / NAME
+    put(write_sweep(path, [row(0), row(1), row(2)], columns=columns), "TYPE", ["PSF", "REX", spelling])
+    rows = manifest(2)
+    place = rows.schema.get_field_index("type")
+    assert unlike_sweep(storage.stat(str(path)), rows.set_column(place, "type", pa.array(["SER"]))) == []
+    other = rows.set_column(place, "type", pa.array(["DEV"]))
+    assert unlike_sweep(storage.stat(str(path)), other) == [f"{NAME} row 2: type"]
 
 
 def test_bytes_that_are_no_text_differ_from_any_text(tmp_path: Path) -> None:

@@ -100,6 +100,13 @@ def test_another_byte_of_a_header_is_found(path: Path, whole: bytes, card: bytes
     assert f"the CHECKSUM of HDU {hdu} says" in verified(stored(path, changed)).fault
 
 
+def test_zeros_behind_the_table_are_no_damage(path: Path, whole: bytes) -> None:
+    assert verified(stored(path, whole + bytes(5760))).fault == ""
+    assert verified(stored(path, whole + bytes(2880) + b"\1")).fault
+    far = verified(stored(path, whole + bytes(1 << 20) + b"\1"))
+    assert f"{path.name}: " in far.fault
+
+
 def test_without_sums_nothing_is_compared(path: Path) -> None:
     found = verified(Path(write_sweep(path, [{}] * 9)))
     assert (found.fault, found.checked, found.verdict) == ("", False, "sound")

@@ -105,7 +105,8 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
         f"{entry}: a folder or a broken link, under the name of a sweep file; remove or rename it"
         for entry in not_files
     ]
-    found.sweeps = inputs = [result for result in probed if not isinstance(result, str)]
+    sound = [result for result in probed if not isinstance(result, str)]
+    found.sweeps = inputs = [sweep for sweep, _ in sound]
     yield Check.of_faults(
         "sweeps_readable",
         broken,
@@ -129,24 +130,34 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
         remedy="compare with the survey's .sha256sum file, and fetch again what differs",
         critical=False,
     )
+    yield Check.of_faults(
+        "sweeps_standard",
+        [f"{sweep.name}: {oddity}" for sweep, oddities in sound for oddity in oddities],
+        expected="files that keep to the FITS standard",
+        found=f"{len(inputs):,} files",
+        remedy="their rows are read; if they should be the survey's own files, compare their checksums",
+        shown=3,
+        critical=False,
+    )
     releases = sorted({info.release for info in inputs if info.rows})
     allowed = set(found.config.sweeps.releases) if found.config else set(releases)
     yield Check(
         name="one_release",
-        passed=len(releases) == 1 and set(releases) <= allowed,
-        expected=f"one RELEASE out of {', '.join(map(str, sorted(allowed)))}",
+        passed=bool(releases) and set(releases) <= allowed,
+        expected=f"RELEASE {' or '.join(map(str, sorted(allowed)))} (sweeps.releases of the config)",
         actual=", ".join(map(str, releases)) or "no rows at all",
-        remedy="use files of one release, or allow it in the config (sweeps.releases)",
+        remedy="use files of a release that the config lists, or list this one in a new config",
     )
 
 
-def _probe(info: storage.FileInfo) -> SweepInput | str:
-    """Read the headers of a sweep file. If they are not in order, return what is wrong."""
+def _probe(info: storage.FileInfo) -> tuple[SweepInput, tuple[str, ...]] | str:
+    """Read the headers of a sweep file; return it with its oddities, or what is wrong with it."""
     try:
         file = probe_sweep(info)
     except (*_FAILURES, OSError) as error:
         return str(error)
-    return SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    sweep = SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    return sweep, file.oddities
 
 
 def catalogs(found: Inspection) -> Iterator[Check]:
