@@ -130,6 +130,8 @@ def make_request(
         As :func:`run` takes them.
     positives, exclude : str or path-like, or a sequence of them
         As :func:`run` takes them.
+    leave_out : sequence of str
+        As :func:`run` takes it.
     out : str or path-like
         As :func:`run` takes it.
     mode : {"test", "full", "test-then-full"}

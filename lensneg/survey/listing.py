@@ -63,23 +63,23 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
     """
     root, unreadable = storage.normalize(folder), list[str]()
 
-    def place(uri: str) -> str:
+    def _place(uri: str) -> str:
         return uri.removeprefix(f"{root}/")
 
-    def is_taken(uri: str) -> bool:
-        parts = place(uri).split("/")
+    def _is_taken(uri: str) -> bool:
+        parts = _place(uri).split("/")
         places = [*parts, *("/".join(parts[:i]) for i in range(2, len(parts) + 1))]
         return not any(fnmatchcase(name, pattern.rstrip("/")) for name in places for pattern in leave_out)
 
     listed = storage.list_files(root, unreadable=unreadable)
-    taken = [info for info in listed if is_taken(info.uri)]
-    not_files = [uri for uri in storage.list_non_files(root) if is_taken(uri)]
+    taken = [info for info in listed if _is_taken(info.uri)]
+    not_files = [uri for uri in storage.list_non_files(root) if _is_taken(uri)]
     sweeps = [info for info in taken if sweep_cell(storage.basename(info.uri))]
     almost = [info.uri for info in taken if looks_like_a_sweep(storage.basename(info.uri))]
-    refused = [f"{place(uri)} (no permission)" for uri in unreadable if is_taken(uri)]
+    refused = [f"{_place(uri)} (no permission)" for uri in unreadable if _is_taken(uri)]
     return SweepFolder(
         sweeps,
-        [*map(place, almost), *refused],
+        [*map(_place, almost), *refused],
         [uri for uri in not_files if sweep_cell(name := storage.basename(uri)) or looks_like_a_sweep(name)],
         len(listed) - len(taken),
         len(taken) - len(sweeps),
