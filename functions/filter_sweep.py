@@ -15,7 +15,7 @@ from lensneg.stages.filter_sweep import filter_item
 
 @task
 def handler(event: TaskEvent) -> ItemDone:
-    """Filter one item. If it fails for a known reason, write the reason for gate 2."""
+    """Filter one item. If it fails, write the reason for gate 2."""
     files, item = RunFiles.of_root(event.root), event.item
     assert item is not None
     try:
@@ -28,6 +28,10 @@ def handler(event: TaskEvent) -> ItemDone:
             "give the function more (MemorySize in template.yaml), or on one machine take fewer --workers"
         )
         _write_error(files, item, f"{item.sweep}: out of memory; {remedy}")
+        raise
+    except Exception as error:
+        remedy = "this is a fault of lensneg: please report it, with the function's log"
+        _write_error(files, item, f"{item.sweep}: {type(error).__name__}: {error}; {remedy}")
         raise
     metrics.add_metric("ItemsDone", MetricUnit.Count, 1)
     metrics.add_metric("RowsIn", MetricUnit.Count, stats.rows_in)

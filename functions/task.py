@@ -97,6 +97,9 @@ def task(function: Callable[[TaskEvent], Record]) -> Handler:
         except LensnegError as error:
             log.error("%s failed: %s: %s", subject, type(error).__name__, error)
             raise
+        except Exception as error:
+            log.exception("%s died of %s: %s", subject, type(error).__name__, error)
+            raise
         if isinstance(result, Judged):
             _log_verdict(result.gate)
         log.info("%s ended after %.2f s", subject, time.perf_counter() - started)

@@ -12,7 +12,7 @@ from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Content
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
-from lensneg.schema.columns import MANIFEST_SCHEMA
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES, Config
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.
@@ -65,7 +65,7 @@ def coordinates(content: Content) -> Iterator[Check]:
     yield none_wrong(
         "coordinates",
         content.off_sphere,
-        "RA in [0, 360) and Dec in [-90, 90] degrees",
+        "RA in [0, 360] and Dec in [-90, 90] degrees",
         "a sweep file holds impossible coordinates",
     )
 
@@ -140,6 +140,10 @@ def selection_rule(content: Content) -> Iterator[Check]:
     wrong |= ~rows.is_in("type", cuts.types)
     wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
     wrong |= rows["maskbits"] & cuts.maskbits_value != 0
+    for column in COLUMNS:
+        if column.sweep is not None and pa.types.is_floating(column.type):
+            is_shape = column.name in ("shape_r", "shape_e1", "shape_e2", "sersic")
+            wrong |= np.isinf(rows[column.name]) | (is_shape & np.isnan(rows[column.name]))
     if cuts.dec_range is not None:
         low, high = cuts.dec_range
         wrong |= ~((rows["dec"] > low) & (rows["dec"] < high))

@@ -70,7 +70,7 @@ class Content:
     def off_sphere(self) -> BoolArray:
         """Which rows, negatives first, have impossible coordinates."""
         ra, dec = self.both["ra"], self.both["dec"]
-        return np.asarray(~((ra >= 0) & (ra < 360) & (dec >= -90) & (dec <= 90)))
+        return np.asarray(~((ra >= 0) & (ra <= 360) & (dec >= -90) & (dec <= 90)))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def gather_inputs(
     positives: Sequence[str],
     exclude: Sequence[str] = (),
     sweeps: str | None = None,
+    leave_out: Sequence[str] = (),
     mode: str = "test-then-full",
     max_concurrency: int | None = None,
 ) -> tuple[RunRequest, list[Upload]]:
@@ -48,6 +49,8 @@ def gather_inputs(
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
     sweeps : str, optional
         A local folder of sweep files that are not in S3 yet.
+    leave_out : sequence of str
+        Files or folders in it, or in the bucket's, that are no inputs.
     mode : str
         The mode of the run.
     max_concurrency : int, optional
@@ -68,7 +71,7 @@ def gather_inputs(
     config_file = config_upload(stack, config_path(config))
     positive_files = [catalog_upload(stack, text) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
-    sweep_files = sweep_uploads(stack, sweeps) if sweeps else []
+    sweep_files = sweep_uploads(stack, sweeps, leave_out) if sweeps else []
     data: dict[str, object] = {
         "run_id": run_id,
         "mode": mode,
@@ -78,6 +81,8 @@ def gather_inputs(
         "exclude": [entry.option for entry in exclude_files],
         "out": stack.out_uri,
     }
+    if leave_out:
+        data["leave_out"] = list(leave_out)
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
     uploads = [config_file, *positive_files, *exclude_files, *sweep_files]

@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ from lensneg.aws.deployment import Stack
 from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.check import brief
 from lensneg.schema.config import Config
-from lensneg.survey.listing import find_sweeps
+from lensneg.survey.listing import NOT_READ_REMEDY, find_sweeps
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _upload_below(folder: str, source: str, options: str = "", fixed: bool = Fal
     return Upload(source, target, f"{target}{options}", fixed)
 
 
-def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
+def sweep_uploads(stack: Stack, folder: str, leave_out: Sequence[str] = ()) -> list[Upload]:
     """Return the uploads of the sweep files of a local folder.
 
     Parameters
@@ -103,6 +104,8 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
         The stack.
     folder : str
         The folder.
+    leave_out : sequence of str
+        Files or folders in it that are no inputs.
 
     Returns
     -------
@@ -111,9 +114,13 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
     Raises
     ------
     InputError
-        If there is no sweep file.
+        If there is no sweep file, or something that may be one and is not read.
     """
-    return [_upload_below(stack.sweeps_uri, info.uri) for info in find_sweeps(folder)]
+    found = find_sweeps(folder, leave_out)
+    if found.not_read or found.not_files:
+        what = f"not read: {brief([*found.not_read, *found.not_files], 3)}"
+        raise InputError(what, where=folder, remedy=NOT_READ_REMEDY)
+    return [_upload_below(stack.sweeps_uri, info.uri) for info in found.sweeps]
 
 
 def upload(aws: Aws, uploads: Iterable[Upload], on_file: Callable[[Upload, bool], None]) -> None:

@@ -82,6 +82,13 @@ mode_option = click.option(
     help="A mini-test on a few files, everything, or one after the other.",
 )
 
+leave_out_option = click.option(
+    "--leave-out",
+    multiple=True,
+    metavar="NAME",
+    help="File or folder of the sweeps' folder that is no input, or a pattern such as '*.fz'; repeatable.",
+)
+
 
 class Result(NamedTuple):
     """The result of a command.

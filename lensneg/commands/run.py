@@ -14,6 +14,7 @@ from lensneg.commands.common import (
     errors,
     failure_code,
     json_option,
+    leave_out_option,
     mode_option,
     notes,
     print_json,
@@ -48,6 +49,7 @@ workers_option = click.option(
 @click.option(
     "--exclude", multiple=True, metavar="FILE", help="Further lens catalogue to keep clear of; repeatable."
 )
+@leave_out_option
 @click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
 @mode_option
 @workers_option

@@ -12,6 +12,7 @@ import numpy as np
 
 from lensneg.rules.photometry import faintest_flux
 from lensneg.rules.rows import Rows
+from lensneg.rules.usable import all_usable
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import SelectionConfig
@@ -85,10 +86,9 @@ def _observed(rows: Rows, config: SelectionConfig) -> BoolArray:
 
 def _in_footprint(rows: Rows, config: SelectionConfig) -> BoolArray:
     dec = rows["DEC"]
-    passes = np.isfinite(dec) & np.isfinite(rows["RA"])
-    if config.dec_range is not None:
-        passes &= (dec > config.dec_range[0]) & (dec < config.dec_range[1])
-    return np.asarray(passes)
+    if config.dec_range is None:
+        return np.ones(len(dec), dtype=bool)
+    return np.asarray((dec > config.dec_range[0]) & (dec < config.dec_range[1]))
 
 
 def _unmasked(rows: Rows, config: SelectionConfig) -> BoolArray:
@@ -100,6 +100,7 @@ def _unmasked(rows: Rows, config: SelectionConfig) -> BoolArray:
 RULES: Final[tuple[Rule, ...]] = (
     Rule("faint", _bright),
     Rule("type", _of_type),
+    Rule("unusable", all_usable),
     Rule("nobs", _observed),
     Rule("footprint", _in_footprint),
     Rule("maskbits", _unmasked),
@@ -121,7 +122,7 @@ def select(
     Parameters
     ----------
     rows : Rows
-        Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS.
+        Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS. Other columns must be usable if they are there.
     config : SelectionConfig
         The cuts' limits.
     rules : tuple of Rule

@@ -1,6 +1,6 @@
 """Map items: the rows of a sweep file that one task filters, and its results."""
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -101,6 +101,7 @@ class ItemStats(Record):
     rows_in: int
     rows_kept: int
     cut: dict[str, int]
+    unusable: dict[str, int] = Field(default_factory=dict)
     counts: tuple[StratumCount, ...]
     confusers: dict[str, int]
     candidate_matches: int

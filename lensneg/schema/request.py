@@ -46,7 +46,9 @@ class RunRequest(Record):
     """The input of an execution of the state machine.
 
     A catalogue is written as ``FILE?option=value``; see :class:`lensneg.schema.catalog_spec.CatalogSpec`.
-    ``started_at`` is given only to repeat an earlier run to the byte. Otherwise it is the current time.
+    ``leave_out`` names files or folders below ``sweeps`` that are no inputs, as ``--leave-out`` of
+    ``lensneg run``. ``started_at`` is given only to repeat an earlier run to the byte. Otherwise it is the
+    current time.
     """
 
     run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)]
@@ -55,6 +57,7 @@ class RunRequest(Record):
     sweeps: Uri
     positives: Annotated[tuple[Catalog, ...], Field(min_length=1)]
     exclude: tuple[Catalog, ...] = ()
+    leave_out: tuple[str, ...] = ()
     out: Uri
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
     started_at: Timestamp | None = None
@@ -126,6 +129,8 @@ class RunRequest(Record):
         for role, catalogs in self._catalogs.items():
             for catalog in catalogs:
                 words += [f"--{role}", catalog]
+        for name in self.leave_out:
+            words += ["--leave-out", name]
         return shlex.join([*words, "--out", self.out])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from lensneg.errors import InputError
+from lensneg.errors import InputError, StorageError
 from lensneg.storage.errors import disk_errors
 from lensneg.storage.uri import FileInfo
 
@@ -22,11 +22,21 @@ def info(path: Path) -> FileInfo:
     return FileInfo(str(path), status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Iterate over a folder and all below it, links included. Each folder comes once, also in a circle."""
+def walk(root: Path, unreadable: list[str] | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Iterate over a folder and all below it, links included, hidden folders not.
+
+    Each folder comes once, also in a circle. Folders that may not be listed are added to ``unreadable``.
+    Without that they are an error.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # it was removed in the meantime
+            _refuse(str(error.filename), error, unreadable)
+
     seen = set()
     with disk_errors(str(root)):
-        for folder, below, names in os.walk(root, followlinks=True):
+        for folder, below, names in os.walk(root, followlinks=True, onerror=refuse):
+            below[:] = [name for name in below if not name.startswith(".")]
             status = os.stat(folder)
             place = (status.st_dev, status.st_ino)
             if place in seen:
@@ -36,9 +46,18 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
             yield Path(folder), below, names
 
 
+def _refuse(path: str, error: OSError | StorageError, unreadable: list[str] | None) -> None:
+    """Note what cannot be read, or raise the error."""
+    if unreadable is not None:
+        unreadable.append(path)
+        return
+    with disk_errors(path):
+        raise error
+
+
 def is_broken_link(path: Path) -> bool:
     """Return whether a path is a link to something that does not exist."""
-    return path.is_symlink() and not path.exists()
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def open_plain(uri: str, buffering: int) -> Any:
@@ -95,8 +114,10 @@ class LocalReader:
         self._file.close()
 
 
-def list_files(folder: str, missing_ok: bool) -> list[FileInfo]:
+def list_files(folder: str, missing_ok: bool, unreadable: list[str] | None = None) -> list[FileInfo]:
     """Return all files below a folder, without hidden ones and broken links, ordered by path.
+
+    What may not be listed or looked at is added to ``unreadable``.
 
     Raises
     ------
@@ -105,19 +126,22 @@ def list_files(folder: str, missing_ok: bool) -> list[FileInfo]:
     """
     if not missing_ok and not os.path.isdir(folder):
         raise FileNotFoundError(folder)
-    return sorted(
-        info(path)
-        for place, _, names in walk(Path(folder))
-        for name in names
-        if not name.startswith(".") and not is_broken_link(path := place / name)
-    )
+    found = []
+    for place, _, names in walk(Path(folder), unreadable):
+        for path in (place / name for name in names if not name.startswith(".")):
+            try:
+                if not is_broken_link(path):
+                    found.append(info(path))
+            except (PermissionError, StorageError) as error:
+                _refuse(str(path), error, unreadable)
+    return sorted(found)
 
 
 def list_non_files(folder: str) -> list[str]:
     """Return all folders and broken links below a folder, ordered."""
     return sorted(
         str(place / name)
-        for place, below, names in walk(Path(folder))
+        for place, below, names in walk(Path(folder), unreadable=[])
         for name in (*below, *names)
         if name in below or is_broken_link(place / name)
     )

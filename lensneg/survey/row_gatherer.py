@@ -1,5 +1,7 @@
 """Rows of many chunks gathered into one table."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -27,10 +29,18 @@ class RowGatherer:
         One row of the file.
     needed : tuple of str
         The columns to keep.
+    nulls : mapping of str to int
+        As for :class:`lensneg.rules.rows.Rows`.
     """
 
-    def __init__(self, dtype: np.dtype[np.void], needed: tuple[str, ...] = NEEDED_COLUMNS) -> None:
-        self._dtype, self._needed, self._size, self._settled = dtype, needed, 0, 0
+    def __init__(
+        self,
+        dtype: np.dtype[np.void],
+        needed: tuple[str, ...] = NEEDED_COLUMNS,
+        nulls: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self._dtype, self._needed, self._nulls = dtype, needed, nulls
+        self._size, self._settled = 0, 0
         self._waiting: list[npt.NDArray[np.void]] = []
         self._columns = {name: np.empty(_ROOM, dtype[name].newbyteorder("=")) for name in needed}
         self._columns[ROW_INDEX] = np.empty(_ROOM, np.int64)
@@ -81,4 +91,5 @@ class RowGatherer:
             Views of the columns, with each row's place in the file.
         """
         self._settle()
-        return Rows({name: column[: self._size] for name, column in self._columns.items()})
+        columns = {name: column[: self._size] for name, column in self._columns.items()}
+        return Rows(columns, nulls=self._nulls)

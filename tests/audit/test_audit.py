@@ -71,7 +71,7 @@ def test_all_checks_are_made_in_order(config: Config, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"ra": 360.0}, "coordinates"),
+        ({"ra": 360.1}, "coordinates"),
         ({"targetid": NEGATIVES[0]["targetid"], "objid": 0, "galaxy_id": "1512p025_0",
           "sampling_priority": NEGATIVES[0]["sampling_priority"]}, "unique_targetids"),
         ({"galaxy_id": "x"}, "keys"),

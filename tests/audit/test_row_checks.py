@@ -18,6 +18,8 @@ from lensneg.schema.quotas import PoolQuota, StratumQuota
 #: The float32 numbers just below and just above a flux of 10, whose magnitude is 20 exactly.
 BELOW_10, ABOVE_10 = below(10.0), above(10.0)
 
+INF = float("inf")
+
 
 def wrong(check: Any, config: Config, *rows: Row, positives: tuple[Row, ...] = ()) -> int:
     """How many of some rows are wrong; the check's words say the same."""
@@ -68,14 +70,14 @@ def test_a_right_row_is_right_and_no_row_is_none_wrong(check: Any, plan: Config,
 
 
 def test_the_rows_that_are_wrong_are_counted_and_the_first_is_named(plan: Config) -> None:
-    rows = [row(i, ra=ra) for i, ra in enumerate([1.0, 360.0, 2.0, -1.0])]
+    rows = [row(i, ra=ra) for i, ra in enumerate([1.0, 361.0, 2.0, -1.0])]
     found = only(row_checks.coordinates, content(plan, rows, [positive(ra=400.0)]))
     assert (found.name, found.passed, found.actual) == (
         "coordinates",
         False,
         "not in 3 of 5 rows, the first in row 1",
     )
-    assert "[0, 360)" in found.expected
+    assert "[0, 360]" in found.expected
     assert "a sweep file" in found.remedy
 
 
@@ -126,8 +128,8 @@ def test_only_some_columns_may_hold_nulls(plan: Config, name: str) -> None:
     [
         ({"ra": 0.0}, False),
         ({"ra": -1e-9}, True),
-        ({"ra": np.nextafter(360, 0)}, False),
-        ({"ra": 360.0}, True),
+        ({"ra": 360.0}, False),
+        ({"ra": np.nextafter(360, 361)}, True),
         ({"ra": NAN}, True),
         ({"dec": 90.0}, False),
         ({"dec": np.nextafter(90, 91)}, True),
@@ -265,6 +267,23 @@ def test_without_positive_flux_there_is_no_magnitude_and_no_colour(
 )
 def test_the_magnitude_limit_is_strict(plan: Config, flux: Any, expected: bool) -> None:
     assert is_wrong(row_checks.selection_rule, plan, flux_z=flux) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("flux_g", NAN, False),
+        ("flux_g", INF, True),
+        ("flux_w1", -INF, True),
+        ("shape_r", NAN, True),
+        ("shape_e1", INF, True),
+        ("sersic", NAN, True),
+        ("ebv", NAN, False),
+        ("psfsize_z", INF, True),
+    ],
+)
+def test_values_must_be_usable(plan: Config, column: str, value: float, expected: bool) -> None:
+    assert is_wrong(row_checks.selection_rule, plan, **{column: value}) == expected
 
 
 def test_the_magnitude_limit_is_the_configs(plan_with: Any) -> None:

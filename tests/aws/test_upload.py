@@ -118,6 +118,23 @@ def test_sweeps_are_sent_and_nothing_else_of_their_folder(
     assert sent == ["sweep-000m005-005p000.fits"]
 
 
+def test_sweeps_that_would_be_left_behind_are_named(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    for name in ("sweep-000m005-005p000.fits", "sweep-005m005-010p000.fits.fz"):
+        (folder / name).write_bytes(b"x")
+    catalog = f"{lenses}?ra=ALPHA&dec=DELTA"
+    arguments = ("--config", str(CONFIG), "--positives", catalog, "--sweeps", str(folder))
+    with pytest.raises(InputError, match=r"not read: sweep-005m005-010p000\.fits\.fz; unpack"):
+        upload(*arguments)
+    assert storage.list_files(s3) == []
+    upload(*arguments, "--leave-out", "*.fz")
+    sent = [storage.basename(info.uri) for info in storage.list_files(f"{s3}/sweeps")]
+    assert sent == ["sweep-000m005-005p000.fits"]
+
+
 def test_a_stack_that_is_not_finished_is_named(outputs: dict[str, str]) -> None:
     assert isinstance(read_stack("lensneg"), Stack)
     del outputs["OutUri"]

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pipeline import make_request
-from sweepfile import NAME, table, write_sweep
+from sweepfile import NAME, put, table, write_sweep
 
 from lensneg import storage
 from lensneg.catalogs.catalog import read_catalog
@@ -310,11 +310,6 @@ BAD_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"RELEASE": 9011}, "RELEASE 9011"),
     ({"RELEASE": 10000}, "RELEASE 10000"),
     ({"RELEASE": -1}, "RELEASE -1"),
-    ({"BRICKID": -5}, "BRICKID -5"),
-    ({"BRICKID": 1 << 20}, "BRICKID 1048576"),
-    ({"OBJID": -1}, "OBJID -1"),
-    ({"OBJID": 1 << 22}, "OBJID 4194304"),
-    ({"BRICKNAME": "\u00e9\u00e9".encode("latin-1")}, "not text"),
 ]
 
 
@@ -328,13 +323,25 @@ def test_one_bad_row_is_refused_and_named(
 
 
 IGNORED_ROWS: list[dict[str, Any]] = [
-    {"RA": np.nan},  # counted as outside the footprint
+    {"RA": np.nan},
     {"DEC": np.nan},
     {"RA": np.inf},
     {"DEC": -np.inf},
     {"FLUX_Z": np.nan},
     {"FLUX_Z": -np.inf},
     {"FLUX_Z": 0.0},
+    {"FLUX_Z": np.inf},
+    {"FLUX_W1": -np.inf},
+    {"SHAPE_R": np.nan},
+    {"SERSIC": np.inf},
+    {"EBV": np.inf},
+    {"BRICKID": 0, "OBJID": 0, "RA": 0.0, "DEC": 0.0},
+    {"BRICKID": -5},
+    {"BRICKID": 1 << 20},
+    {"OBJID": -1},
+    {"OBJID": 1 << 22},
+    {"BRICKNAME": ""},
+    {"BRICKNAME": "\u00e9\u00e9".encode("latin-1")},
     {"TYPE": "PSF"},
     {"TYPE": "DUP"},
     {"TYPE": ""},
@@ -353,6 +360,43 @@ def test_a_row_that_fails_a_cut_takes_no_other_with_it(
 ) -> None:
     rows = [*ROWS, {**ROWS[0], "OBJID": 99, **changes}]
     assert refused(run, Path(write_sweep(tmp_path / NAME, rows))) == ""
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("count", [1, 2880, 5000, 1 << 19])
+def test_zeros_behind_the_rows_do_not_matter(
+    run: Run, whole: bytes, tmp_path: Path, suffix: str, count: int
+) -> None:
+    path = tmp_path / f"{NAME}{suffix}"
+    content = whole + bytes(count)
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    assert refused(run, path) == ""
+    content += b"x"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    assert "more data than the 7 rows" in refused(run, path)
+
+
+@pytest.mark.parametrize(
+    "card", [b"COMMENT r\xe9gion", b"RAMIN   =                150.0 / \xb0", b"\xff\xfe"]
+)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_foreign_letter_does_not_matter(
+    run: Run, whole: bytes, tmp_path: Path, card: bytes, suffix: str
+) -> None:
+    at = whole.index(b"END" + b" " * 77, BLOCK)
+    content = whole[:at] + card.ljust(CARD) + b"END".ljust(CARD) + whole[at + 2 * CARD :]
+    path = tmp_path / f"{NAME}{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    assert refused(run, path) == ""
+    assert probe_sweep(storage.stat(str(path))).oddities == ("a header has characters that are not ASCII",)
+
+
+def test_a_type_with_blanks_and_in_lower_case_is_known(run: Run, tmp_path: Path) -> None:
+    columns = [c._replace(tform="5A") if c.name == "TYPE" else c for c in SWEEP_COLUMNS]
+    kinds = [" SER", "  SER", "ser ", "Dev", "DEV", " rex", "REX "]
+    uri = write_sweep(tmp_path / NAME, ROWS, columns=columns)
+    put(uri, "TYPE", kinds)
+    assert refused(run, Path(uri)) == ""
 
 
 def test_a_file_without_rows_holds_nothing(run: Run, tmp_path: Path) -> None:

@@ -1,168 +1,197 @@
-"""Rows with a column at its extremes, far from a positive and at one: refused, or treated rightly.
+"""Rows with needed columns at their extremes, far from a positive and at one, against the slow reference."""
 
-The truth is the plain rules of ``reference.py``. `make faults` also combines columns at random.
-"""
-
-import random
-from collections.abc import Callable, Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import reference
+from conftest import config_text
 from faults import LONG, tell
-from sweepfile import GALAXY, NAME, write_sweep
+from sweepfile import GALAXY, NAME, Row, probe, put, write_sweep
 
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.rules.selection import needed_columns
+from lensneg.schema.columns import COLUMNS, NEEDED_COLUMNS, POSITIVES_SCHEMA
 from lensneg.schema.config import Config
+from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.run import CodeInput, ConfigInput, Run, RunRecord, SweepInput
 from lensneg.schema.sweep_columns import SOURCE_TYPES, SWEEP_COLUMNS, SweepColumn, sweep_dtype
+from lensneg.schema.tables import read_table
 from lensneg.stages.filter_sweep.item import filter_item
 from lensneg.survey.fits_rows import probe_sweep
 from lensneg.survey.items import slices
 
-#: Where the only positive is, and a place far from it.
-AT, FAR = 151.2, 152.7
+FLOATS = [0.0, -0.0, -1.0, 1.0, 9.0, 1e-38, 3e38, -3e38, np.nan, np.inf, -np.inf]
+INTEGERS = [0, 1, -1, 2, 300, (1 << 15) - 1, -(1 << 15), (1 << 20) - 1, 1 << 20, (1 << 22) - 1, 1 << 22,
+            (1 << 31) - 1, -(1 << 31)]  # fmt: skip
+TEXTS = [b"", b" ", b"a", b"\xff\xfe", b"\0a", b"a\0b", b"dev", b"PSF", b"DUP", b"GGA"]
 
-#: Rows with several columns at an extreme.
-OUTCOMES = ("refused", "kept", "cut", "matched")
-COMBINATIONS = 4_000 if LONG else 60
+#: A row of these at an extreme may fail its whole file.
+OF_THE_FILE = ("RELEASE", "RA", "DEC")
+
+#: Rows are so far apart that no one is near the lens of another.
+SPACING = 40 / 3600
 
 
 def extremes(column: str) -> list[Any]:
-    dtype = sweep_dtype()[column]
-    if dtype.kind == "i":
-        limits = np.iinfo(dtype)
-        return [limits.min, -1, 0, 1, limits.max]
-    if dtype.kind == "f":
-        limits = np.finfo(dtype.newbyteorder("="))
-        tiny = np.nextafter(dtype.type(0), dtype.type(1))
-        numbers = [limits.max, limits.min, tiny, -tiny, 0.0, -0.0, 1.0]
-        return [np.nan, np.inf, -np.inf, *numbers]
-    return [b"", b" ", b"\xff\xfe", b"ser", b"\0\0S", b"12345678"]
+    kind = sweep_dtype()[column]
+    if kind.kind == "f":
+        return FLOATS
+    if kind.kind == "S":
+        return TEXTS
+    limits = np.iinfo(kind)
+    return [value for value in INTEGERS if limits.min <= value <= limits.max]
 
 
-def run_in(folder: Path, config: Config, text: str) -> Run:
+def one_at_a_time() -> list[Row]:
+    columns = [column for column in NEEDED_COLUMNS if column not in OF_THE_FILE]
+    return [{"TYPE": t, c: value} for t in SOURCE_TYPES for c in columns for value in extremes(c)]
+
+
+def several_at_once(seed: int, count: int) -> list[Row]:
+    random = np.random.default_rng(seed)
+    columns = [column for column in NEEDED_COLUMNS if column not in OF_THE_FILE]
+    rows = []
+    for _ in range(count):
+        some = random.choice(columns, random.integers(1, 5), replace=False).tolist()
+        row: Row = {"TYPE": str(random.choice(SOURCE_TYPES))}
+        for column in some:
+            values = extremes(column)
+            row[column] = values[random.integers(len(values))]
+        rows.append(row)
+    return rows
+
+
+def run_of(config: Config, text: str, out: Path, ra: list[float], dec: list[float]) -> Run:
     record = RunRecord(
-        run_id="one", mode="full", started_at="2025-01-01T00:00:00Z", out=str(folder),
-        config=ConfigInput(uri="config", sha256="0" * 64, text=text), ignored_files=0, catalogs=(), sweeps=(),
+        run_id="one",
+        mode="full",
+        started_at="2025-01-01T00:00:00Z",
+        out=str(out),
+        config=ConfigInput(uri="config", sha256="0" * 64, text=text),
         code=CodeInput(pipeline_version="1", git_commit="0", code_version="1"),
-    )  # fmt: skip
-    lenses = Lenses(np.array([AT]), np.array([2.5]), np.array([True]), ["L"], np.zeros(1, np.int32))
-    return Run(record, config, RunFiles(str(folder), "one"), lenses)
+        sweeps=(),
+        ignored_files=0,
+        catalogs=(),
+    )
+    n = len(ra)
+    lenses = Lenses(np.array(ra), np.array(dec), np.full(n, True), ["L"] * n, np.zeros(n, np.int32))
+    return Run(record, config, RunFiles(str(out), "one"), lenses)
 
 
-Map = Callable[[dict[str, Any]], str]
+def filtered(run: Run, path: str) -> tuple[ItemStats, list[Row], list[Row]]:
+    info, file = storage.stat(path), probe(path)
+    sweep = SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    [item] = slices(sweep, run.config.execution)
+    stats = filter_item(run, item)
+    matched: list[Row] = []
+    if stats.candidate_matches:
+        matched = read_table(run.files.positives(item.id), POSITIVES_SCHEMA).to_pylist()
+    return stats, pq.read_table(run.files.pool(item.id)).to_pylist(), matched
 
 
-@pytest.fixture
-def outcome(tmp_path: Path, plan: Config, plan_text: str, plan_dict: dict[str, Any]) -> Map:
-    """What comes of a row between two good ones: ``refused``, ``kept``, ``cut`` or ``matched``."""
-    run = run_in(tmp_path, plan, plan_text)
-    path = tmp_path / NAME
+def source_of(row: npt.NDArray[np.void]) -> dict[str, Any]:
+    """A row as the reference takes it."""
+    source = {name.lower(): row[name].item() for name in NEEDED_COLUMNS}
+    source["type"] = source["type"].decode("latin-1").strip().upper()
+    source["brickname"] = source["brickname"].decode("latin-1")
+    return source
 
-    def tell_of(changes: dict[str, Any]) -> str:
-        rows = [{"OBJID": 100, "RA": 153.1}, {"OBJID": 200, **changes}, {"OBJID": 300, "RA": 153.3}]
-        write_sweep(path, rows)
-        info = storage.stat(str(path))
-        file = probe_sweep(info)
-        sweep = SweepInput(**info._asdict(), rows=3, release=file.release, row_bytes=file.row_bytes)
-        [item] = slices(sweep, plan.execution)
+
+def same(one: Any, other: Any) -> bool:
+    return one == other or (one != one and other != other)
+
+
+#: One column at a time; then several at once, from each of these seeds.
+CASES = [None, *range(30 if LONG else 1)]
+
+
+@pytest.mark.parametrize("seed", CASES)
+@pytest.mark.parametrize("which", ["plan", "parity"])
+def test_rows_at_their_extremes(
+    request: pytest.FixtureRequest, tmp_path: Path, which: str, seed: int | None
+) -> None:
+    config: Config = request.getfixturevalue(which)
+    science = request.getfixturevalue(f"{which}_dict")
+    rows, ra, dec = [], [], []
+    for number, changes in enumerate(one_at_a_time() if seed is None else several_at_once(seed, 2_000)):
+        for at_positive in (False, True):
+            i = 2 * number + at_positive
+            place = 150.1 + SPACING * (i % 300), 0.1 + SPACING * (i // 300)
+            rows.append({"OBJID": i, "RA": place[0], "DEC": place[1], **changes})
+            if at_positive:
+                ra.append(place[0])
+                dec.append(place[1])
+    run = run_of(config, config_text(config.name), tmp_path, ra, dec)
+    path = write_sweep(tmp_path / NAME, rows)
+    file = probe(path)
+    table = np.frombuffer(Path(path).read_bytes(), file.dtype, file.n_rows, file.data_start)
+    cut, kept, matched = Counter(dict.fromkeys(reference.CUTS, 0)), [], []
+    for i in range(len(rows)):
+        source, at_positive = source_of(table[i]), i % 2 == 1
+        known = source["type"] in ("PSF", "REX", "EXP", "DEV", "SER")
+        if at_positive and known and reference.usable(source, science["selection"]):
+            matched.append(i)
+        reason = reference.selection_failure(source, science["selection"])
+        if reason is None and reference.pool_of(source, science["pools"])[0] is None:
+            reason = "no_pool"
+        if reason is None and at_positive:
+            reason = "near_lens"
+        if reason is None:
+            kept.append(i)
+        else:
+            cut[reason] += 1
+    stats, pool, matches = filtered(run, path)
+    tell("rows at their extremes", f"{len(rows):,} rows, {which}, seed {seed}", f"{len(pool):,} kept")
+    assert stats.cut == cut
+    assert sum(stats.unusable.values()) == cut["unusable"] > 100
+    assert sorted(row["row_index"] for row in pool) == kept
+    assert sorted(row["row_index"] for row in matches) == matched
+    for row in pool + matches:
+        for column in COLUMNS:
+            if column.sweep and column.type != "string":
+                assert same(row[column.name], table[row["row_index"]][column.sweep].item()), column.name
+
+
+@pytest.mark.parametrize("column", OF_THE_FILE)
+@pytest.mark.parametrize("at_positive", [False, True])
+def test_what_may_fail_the_whole_file(
+    plan: Config, plan_text: str, tmp_path: Path, column: str, at_positive: bool
+) -> None:
+    """Refused with the file's name, or cut and counted; the other rows are kept as they are."""
+    rows = [{"OBJID": i, "RA": 151.0 + 0.1 * i} for i in range(5)]
+    values = extremes(column)
+    if column != "RELEASE":
+        values = [*values, 360.0, 359.999, 90.0, 90.1, 500.0]
+    told: list[tuple[bool, bool]] = []
+    for number, value in enumerate(values):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        ra, dec = (151.2, 2.5) if at_positive else (153.0, 4.0)
+        run = run_of(plan, plan_text, folder, [ra], [dec])
+        path = write_sweep(folder / NAME, rows)
+        put(path, column, [*(row.get(column, GALAXY[column]) for row in rows[:2]), value])
         try:
-            stats = filter_item(run, item)
+            stats, pool, _ = filtered(run, path)
         except SweepError as error:
-            return "refused" if NAME in str(error) and error.remedy else f"refused badly: {error}"
-        assert stats.rows_in == 3 == stats.rows_kept + sum(stats.cut.values())
-        pool = {row["row_index"]: row for row in pq.read_table(run.files.pool(item.id)).to_pylist()}
-        assert {0, 2} <= set(pool)
-        assert [pool[i]["ra"] for i in (0, 2)] == [153.1, 153.3]
-        true = source(changes)
-        matched = []
-        if stats.positives_bytes:
-            matched = pq.read_table(run.files.positives(item.id)).to_pylist()
-        for row in [row for row in (pool.get(1), *matched) if row is not None]:
-            assert row["row_index"] == 1
-            check(row, true)
-        if 1 in pool:
-            assert reference.selection_failure(true, plan_dict["selection"]) is None
-            assert reference.pool_of(true, plan_dict["pools"]) == (
-                pool[1]["pool"],
-                pool[1]["confuser_category"],
-            )
-            return "kept"
-        if matched:
-            assert true["type"] != "DUP"
-            return "matched"
-        finite = all(np.isfinite(value) for value in changes.values() if not isinstance(value, bytes))
-        if finite and changes["RA"] != AT:
-            passes = reference.selection_failure(true, plan_dict["selection"]) is None
-            assert not passes or reference.pool_of(true, plan_dict["pools"])[0] is None
-        return "cut"
-
-    return tell_of
-
-
-def source(changes: dict[str, Any]) -> dict[str, Any]:
-    """A row as the reference sees it."""
-    cells = np.zeros(1, sweep_dtype())
-    for name, value in {**GALAXY, "OBJID": 200, **changes}.items():
-        cells[name] = value
-    found = {name.lower(): cells[name][0].item() for name in cells.dtype.names if cells[name].ndim == 1}
-    kind = found["type"].decode("latin-1").strip().upper()
-    return found | {"type": kind if kind in SOURCE_TYPES else ""}
-
-
-def check(row: dict[str, Any], true: dict[str, Any]) -> None:
-    """A row that comes out has the values that went in, and what follows from them."""
-    for name in ("ra", "dec", "objid", "release", "nobs_z", "flux_g", "flux_r", "flux_z", "maskbits", "ebv",
-                 "fitbits", "shape_r", "shape_e1", "sersic", "type"):  # fmt: skip
-        assert row[name] == true[name] or (row[name] != row[name] and true[name] != true[name]), name
-    assert row["targetid"] == reference.target_id(true["release"], true["brickid"], true["objid"])
-    assert row["healpix_128"] == reference.pixel(128, true["ra"], true["dec"])
-    for band in "grz":
-        if np.isfinite(true[f"flux_{band}"]):
-            expected = reference.magnitude(true[f"flux_{band}"])
-            assert row[f"mag_{band}"] == (None if expected is None else pytest.approx(expected, abs=1e-12))
-
-
-def singles() -> Iterator[tuple[str, Any, float]]:
-    for column in needed_columns(Config.load("negative_sampling_v1").selection):
-        for value in extremes(column):
-            for ra in (AT, FAR):
-                yield column, value, ra
-
-
-def test_each_column_at_its_extremes(outcome: Map) -> None:
-    seen: dict[str, int] = {}
-    for column, value, ra in list(singles())[:: 1 if LONG else 7]:  # seven divides neither 5, 6 nor 10
-        try:
-            came = outcome({"RA": ra, column: value})
-        except Exception as error:
-            raise AssertionError(f"{column} = {value!r} at RA {ra}: {error!r}") from error
-        assert came in OUTCOMES, came
-        seen[came] = seen.get(came, 0) + 1
-    tell("rows at their extremes", f"{sum(seen.values())} rows", str(seen))
-    assert min(seen[came] for came in OUTCOMES) > 2
-
-
-def test_columns_at_their_extremes_together(outcome: Map) -> None:
-    rng = random.Random(5)
-    columns = [
-        c for c in needed_columns(Config.load("negative_sampling_v1").selection) if c not in ("RA", "DEC")
-    ]
-    for _ in range(COMBINATIONS):
-        some = {name: rng.choice(extremes(name)) for name in rng.sample(columns, rng.randint(2, 6))}
-        try:
-            came = outcome({"RA": rng.choice([AT, FAR]), **some})
-        except Exception as error:
-            raise AssertionError(f"{some}: {error!r}") from error
-        assert came in OUTCOMES, came
+            told.append((NAME in error.where, error.remedy != ""))
+            continue
+        others = {0, 1, 3, 4}
+        assert others <= {row["objid"] for row in pool} | ({2} if at_positive else set())
+        assert stats.rows_in == stats.rows_kept + sum(stats.cut.values()) == 5
+        for row in pool:
+            expected = value if row["row_index"] == 2 else rows[row["row_index"]].get(column, GALAXY[column])
+            assert row[column.lower()] == expected
+    tell("a row against its file", f"{column}, {len(values)} values", f"{len(told)} refused")
+    assert len(told) >= 2
+    assert set(told) == {(True, True)}
 
 
 NARROW = [SweepColumn(c.name, "I") if c.name == "MASKBITS" else c for c in SWEEP_COLUMNS]
@@ -172,20 +201,18 @@ NARROW = [SweepColumn(c.name, "I") if c.name == "MASKBITS" else c for c in SWEEP
 def test_a_narrow_column_of_masks(tmp_path: Path, plan_with: Any, bit: str) -> None:
     """As in DR9, whose MASKBITS have 16 bits: a bit above them is set in no row."""
     config = plan_with({"selection.maskbits_excluded": [bit]})
-    run = run_in(tmp_path, config, "")
+    run = run_of(config, "", tmp_path, [10.0], [2.5])
     path = write_sweep(tmp_path / NAME, [{"MASKBITS": 0}, {"MASKBITS": 1}], columns=NARROW)
     info = storage.stat(path)
     file = probe_sweep(info)
     sweep = SweepInput(**info._asdict(), rows=2, release=file.release, row_bytes=file.row_bytes)
     [item] = slices(sweep, config.execution)
-    run.lenses.ra[:] = 10.0
     assert filter_item(run, item).cut["maskbits"] == (bit == "NPRIMARY")
 
 
 def test_exposures_in_a_band_that_no_manifest_has(tmp_path: Path, plan_with: Any) -> None:
     config = plan_with({"selection.nobs_min": {"z": 1, "i": 2}})
-    run = run_in(tmp_path, config, "")
-    run.lenses.ra[:] = 10.0
+    run = run_of(config, "", tmp_path, [10.0], [2.5])
     path = write_sweep(tmp_path / NAME, [{"NOBS_I": 1, "OBJID": 1}, {"NOBS_I": 2, "OBJID": 2}])
     info = storage.stat(path)
     file = probe_sweep(info, needed_columns(config.selection))

@@ -30,7 +30,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Call:
     def invoke(module: str, event: dict[str, Any]) -> list[dict[str, Any]]:
         log = io.StringIO()
         monkeypatch.setattr(logger.registered_handler, "stream", log)
-        with suppress(LensnegError):
+        with suppress(LensnegError, ZeroDivisionError):
             importlib.import_module(f"functions.{module}").handler(event, LocalContext(module))
         return [json.loads(line) for line in log.getvalue().splitlines()]
 
@@ -73,6 +73,36 @@ def test_a_failure_is_logged_with_its_kind(
     [failed] = [entry for entry in told if entry.get("level") == "ERROR"]
     assert "SweepError" in failed["message"]
     assert "the file changed after the run was planned" in failed["message"]
+
+
+def test_an_item_that_dies_of_any_exception_says_which(
+    mapped: RunFiles, item: dict[str, Any], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the log with its traceback, and in gate 2's words."""
+
+    def die(*args: Any) -> None:
+        raise KeyError("SERSIC")
+
+    monkeypatch.setattr("functions.filter_sweep.filter_item", die)
+    with suppress(KeyError):
+        call("filter_sweep", {"root": mapped.root, "item": {**item, "id": "odd"}})
+    reason = json.loads(Path(mapped.error("odd")).read_text())["message"]
+    assert reason.startswith(f"{item['sweep']}: KeyError: 'SERSIC'; this is a fault of lensneg")
+
+
+def test_an_unknown_failure_is_logged_with_its_traceback(
+    mapped: RunFiles, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any state."""
+
+    def die(*args: Any) -> None:
+        raise ZeroDivisionError("none")
+
+    monkeypatch.setattr("functions.summarize_fan_out.summarize_fan_out", die)
+    told = call("summarize_fan_out", {"root": mapped.root})
+    [failed] = [entry for entry in told if entry.get("level") == "ERROR"]
+    assert failed["message"] == "SummarizeFanOut died of ZeroDivisionError: none"
+    assert "in die" in failed["exception"]
 
 
 def test_what_is_logged_of_an_item_is_what_was_done(

@@ -97,6 +97,15 @@ def test_lenses_of_other_cells_are_left_out(plan: Config, cell: Cell) -> None:
     assert near(plan, cell, [*far, cell.centre]).lenses.size == 1
 
 
+@pytest.mark.parametrize("cell", [Cell(355, 360, 0, 5), Cell(0, 5, 0, 5)])
+def test_a_right_ascension_of_360_is_one_of_0(plan: Config, cell: Cell) -> None:
+    assert refusal(plan, cell, (360.0, 2.0), (0.0, 2.0)) == ""
+    found = near(plan, cell, [(0.0, 2.0), (360.0, 3.0)]).lenses.pairs(
+        np.array([360.0, 0.0]), np.array([2.001, 3.001])
+    )
+    assert list(zip(found.source.tolist(), found.position.tolist(), strict=True)) == [(0, 0), (1, 1)]
+
+
 @pytest.mark.parametrize("positive", [True, False])
 def test_positives_keep_their_rows_and_other_lenses_are_none(plan: Config, positive: bool) -> None:
     found = near(plan, CELLS[0], [(10.0, 2.0), (152.0, 2.0), (153.0, 2.0)], positive)
@@ -142,7 +151,7 @@ def test_the_margin_in_declination_by_hand(plan: Config, cell: Cell) -> None:
 
 @pytest.mark.parametrize(
     "position",
-    [(-0.001, 2.0), (360.0, 2.0), (np.nan, 2.0), (2.0, np.nan), (2.0, 90.1), (2.0, -90.1)],
+    [(-0.001, 2.0), (360.001, 2.0), (np.nan, 2.0), (2.0, np.nan), (2.0, 90.1), (2.0, -90.1)],
     ids=str,
 )
 def test_what_is_no_position_is_refused_also_at_a_pole(plan: Config, position: Position) -> None:

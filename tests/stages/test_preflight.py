@@ -16,10 +16,12 @@ from botocore.stub import Stubber
 from conftest import edited
 from pipeline import as_input, files_of, make_request
 from plainrun import failing
+from sweepfile import probe
 
+from lensneg.schema.check import Check
 from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.config import config_sha256
-from lensneg.schema.gate import Verdict
+from lensneg.schema.gate import Gate, Verdict
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
@@ -132,7 +134,19 @@ def padding_lost(desk: Desk) -> None:
 
 def bytes_behind_the_end(desk: Desk) -> None:
     with desk.copy_of_a_sweep().open("ab") as file:
-        file.write(b"\0" * 17)
+        file.write(b"\1" * 17)
+
+
+def zeros_behind_the_end(desk: Desk) -> None:
+    with desk.copy_of_a_sweep().open("ab") as file:
+        file.write(bytes(2880))
+
+
+def a_foreign_letter_in_a_comment(desk: Desk) -> None:
+    path = desk.copy_of_a_sweep()
+    data = path.read_bytes()
+    at = data.index(b"END" + b" " * 77, 2880)
+    path.write_bytes(data[:at] + b"COMMENT r\xe9gion".ljust(80) + b"END".ljust(80) + data[at + 160 :])
 
 
 def another_release(desk: Desk) -> None:
@@ -228,6 +242,8 @@ GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a truncated file": (a_truncated_sweep, {"sweeps_readable"}),
     "bytes behind the end of a file": (bytes_behind_the_end, {"sweeps_readable"}),
     "a file without all of its padding": (padding_lost, {"sweep_sizes"}),
+    "zeros behind the end of a file": (zeros_behind_the_end, {"sweeps_standard"}),
+    "a foreign letter in a comment": (a_foreign_letter_in_a_comment, {"sweeps_standard"}),
     "a release that the config does not take": (another_release, {"one_release"}),
     "a catalogue without positions": (an_unreadable_catalogue, {"catalog_readable:others.csv"}),
     "lenses in another part of the sky": (lenses_elsewhere, {"catalog_in_footprint:others.csv"}),
@@ -239,7 +255,7 @@ GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a mini-test of other inputs": (mini_test_of_other_inputs, {"mini_test_passed"}),
     "a mini-test of another code": (mini_test_of_another_code, {"mini_test_passed"}),
 }
-WARNINGS = {"sweep_names", "sweep_sizes", "catalog_in_footprint:others.csv", "code_version_known"}
+WARNINGS = {"sweep_sizes", "sweeps_standard", "catalog_in_footprint:others.csv", "code_version_known"}
 
 
 def test_gate_1_passes(desk: Desk) -> None:
@@ -269,6 +285,42 @@ def test_an_earlier_mini_test_does_not_stand_in_for_one_that_failed(desk: Desk) 
     assert not verdict.passed
     assert "is of an earlier one" in verdict.cause
     assert "gate 3" in verdict.cause
+
+
+def test_what_the_user_leaves_out_fails_nothing(desk: Desk) -> None:
+    a_typo_in_a_name(desk)
+    leave_out = ["sweep-010m005-15p000.fits"]
+    assert preflight.preflight(as_input(desk.request) | {"leave_out": leave_out}).gate.passed
+    assert failing(desk.files.gate(1)) == set()
+    assert "1 left out as asked" in Path(desk.files.gate(1)).read_text()
+
+
+def releases(desk: Desk, *allowed: int) -> Check:
+    """The check of releases, where the first file is of RELEASE 9010 and the others of 10002."""
+    path = desk.sweeps[0]
+    file, data = probe(str(path)), bytearray(path.read_bytes())
+    offset = (file.dtype.fields or {})["RELEASE"][1]
+    for row in range(file.n_rows):
+        at = file.data_start + row * file.row_bytes + offset
+        data[at : at + 2] = (9010).to_bytes(2, "big")
+    path.unlink()
+    path.write_bytes(data)
+    config = desk.folder / "config.yaml"
+    config.write_text(edited(yaml.safe_load(config.read_text()), {"sweeps.releases": list(allowed)}))
+    desk.look()
+    [check] = [c for c in Gate.read(desk.files.gate(1)).checks if c.name == "one_release"]
+    assert check.actual == "9010, 10002"
+    return check
+
+
+def test_releases_may_be_mixed_if_the_config_lists_them(desk: Desk) -> None:
+    assert releases(desk, 9010, 10002).passed
+
+
+def test_a_release_that_the_config_does_not_list_is_refused(desk: Desk) -> None:
+    check = releases(desk, 10002)
+    assert not check.passed
+    assert check.expected == "RELEASE 10002 (sweeps.releases of the config)"
 
 
 def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,6 +222,22 @@ def test_an_item_says_which_code_ran(spread: RunFiles, monkeypatch: pytest.Monke
     assert "one_code" in gate_2(spread)[0]
 
 
+def test_columns_with_unusable_values_are_a_warning(spread: RunFiles) -> None:
+    def change(stats: dict[str, Any]) -> None:
+        stats["cut"]["faint"] -= 5
+        stats["cut"]["unusable"] += 5
+        stats["unusable"] = {"SERSIC": 2, "NOBS_Z": 3}
+
+    edit_json(a_stats_file(spread), change)
+    failed, verdict = gate_2(spread)
+    assert failed == {"values_usable"}
+    assert verdict.passed
+    text = json.loads(Path(spread.gate(2)).read_text())
+    [check] = [check for check in text["checks"] if check["name"] == "values_usable"]
+    assert check["critical"] is False
+    assert check["actual"] == "cut, with no usable value: NOBS_Z in 3 rows, SERSIC in 2 rows"
+
+
 def found(run: Run, quotas: list[StratumQuota]) -> Findings:
     """Findings of which only the run and its quotas matter."""
     return Findings(run, [], [], None, tuple(quotas), None, None, set())  # type: ignore[arg-type]

@@ -134,12 +134,24 @@ def test_verify_names_what_is_wrong(door: Door, sky: dict[str, bytes], tmp_path:
     assert "damaged or cut short" in err
 
 
+def test_verify_names_what_it_does_not_read(door: Door, sky: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / A).write_bytes(sky[A])
+    (tmp_path / f"{B}.fz").write_bytes(b"x")
+    (tmp_path / C).mkdir()
+    code, out, err = door("verify", tmp_path)
+    assert code == 1
+    assert "1 sound (0 by checksum), 0 not" in out
+    assert f"not read: {tmp_path}/{B}.fz; unpack" in err.replace("\n", "")
+    assert f"{tmp_path}/{C}: a folder or a broken link" in err.replace("\n", "")
+    assert door("verify", tmp_path, "--leave-out", "*.fz", "--leave-out", C)[0] == 0
+
+
 def test_verify_without_checksums_says_so(door: Door, sky: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / A).write_bytes(sky[A])
     code, out, err = door("verify", tmp_path)
     assert code == 0
     assert "1 sound (0 by checksum)" in out
-    assert "checksums are not" in err
+    assert "SHA-256 is not" in err
     assert door("verify", tmp_path / "nowhere")[0] == 2
 
 

@@ -17,6 +17,7 @@ from lensneg.rules.matching import best_matches
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, needed_columns, select
 from lensneg.rules.sources import brick_ranges
+from lensneg.rules.usable import count_unusable
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
@@ -62,7 +63,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     started = time.perf_counter()
     file = _planned_file(run, item)
     near = NearbyLenses(run, file.cell)
-    gathered, matches, cut = _read_rows(run, item, file, near)
+    gathered, matches, cut, unusable = _read_rows(run, item, file, near)
     pool = pool_table(run, item, gathered, near, cut)
     del gathered
     written = write_pool(run.files.pool(item.id), pool)
@@ -77,6 +78,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         rows_in=item.n_rows,
         rows_kept=len(pool),
         cut=cut,
+        unusable=unusable,
         counts=_count(pool),
         confusers=_count_categories(pool["confuser_category"]),
         candidate_matches=len(best),
@@ -116,7 +118,7 @@ def _planned_file(run: Run, item: Item) -> SweepFile:
 
 def _read_rows(
     run: Run, item: Item, file: SweepFile, near: NearbyLenses
-) -> tuple[Rows, pa.Table, dict[str, int]]:
+) -> tuple[Rows, pa.Table, dict[str, int], dict[str, int]]:
     """Read an item's rows once.
 
     Returns
@@ -127,11 +129,13 @@ def _read_rows(
         Candidate matches of positives.
     cut : dict of str to int
         Rows cut, by rule. The pool and the lenses cut further rows.
+    unusable : dict of str to int
+        Of the rows cut as unusable, those of each column.
     """
     config = run.config.selection
     cut = Counter(dict.fromkeys(CUT_REASONS, 0))
     needed = needed_columns(config)
-    sieved, near_positives = RowGatherer(file.dtype, needed), RowGatherer(file.dtype, needed)
+    sieved, near_positives = (RowGatherer(file.dtype, needed, file.nulls) for _ in range(2))
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
         for start, chunk in iter_rows(file, item.first_row, item.n_rows):
@@ -142,11 +146,12 @@ def _read_rows(
             near_positives.append(chunk, start, near.positives.near(chunk["RA"], rows["DEC"]))
             if len(near_positives) > _MATCHED_AT_ONCE:
                 matches.append(candidate_matches(near_positives.gathered(), near, run, item))
-                near_positives = RowGatherer(file.dtype, needed)
+                near_positives = RowGatherer(file.dtype, needed, file.nulls)
         matches.append(candidate_matches(near_positives.gathered(), near, run, item))
         gathered = sieved.gathered()
         kept, cut_here = select(gathered, config, RULES[len(SIEVE) :])
         cut.update(cut_here)
+        unusable = count_unusable(gathered, config) if cut["unusable"] else {}
     except ValueError as error:
         raise SweepError(str(error), where=item.sweep, remedy="fetch the file again") from error
     gathered = gathered.take(kept)
@@ -154,7 +159,7 @@ def _read_rows(
     check_releases(gathered, run, item)
     if storage.stat(item.sweep).etag != item.etag:
         raise SweepError("the file changed while it was read", where=item.sweep, remedy="start a new run")
-    return gathered, pa.concat_tables(matches), dict(cut)
+    return gathered, pa.concat_tables(matches), dict(cut), unusable
 
 
 def _count(pool: pa.Table) -> tuple[StratumCount, ...]:

@@ -42,7 +42,7 @@ class NearbyLenses:
         """Refuse rows outside the cell: they would be compared with the lenses of another part of the sky."""
         cell, ra, dec = self.cell, rows["RA"], rows["DEC"]
         # NaN compares as false, so this form counts it as outside.
-        outside = ~((ra >= 0) & (ra < 360) & (np.abs(dec) <= 90))
+        outside = ~((ra >= 0) & (ra <= 360) & (np.abs(dec) <= 90))
         outside |= (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
         beyond = np.abs((ra - cell.centre[0] + 180) % 360 - 180) - (cell.ra_max - cell.ra_min) / 2
         farthest = max(abs(cell.dec_min), abs(cell.dec_max)) + _CELL_MARGIN_DEG

@@ -18,7 +18,8 @@ from lensneg.schema.run import CatalogInput, Role, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.names import is_gzipped, looks_like_a_sweep, overlapping, sweep_cell
+from lensneg.survey.listing import NOT_READ_REMEDY, SweepFolder, look_into
+from lensneg.survey.names import cell_of, is_gzipped, overlapping
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
 _FAILURES: Final = (InputError, RunStateError, StorageError)
@@ -56,44 +57,45 @@ def code_version_known(found: Inspection) -> Iterator[Check]:
 
 def sweeps(found: Inspection) -> Iterator[Check]:
     """List the sweep files, and read their headers."""
-    uri = found.request.sweeps
-    listed, not_files, why = [], [], ""
+    uri, leave_out, why = found.request.sweeps, found.request.leave_out, ""
+    folder = SweepFolder([], [], [], 0, 0)
     try:
-        listed, not_files = storage.list_files(uri), storage.list_non_files(uri)
+        folder = look_into(uri, leave_out)
     except FileNotFoundError:
         why = "; there is no such folder"
     except _FAILURES as error:
         why = f"; {error}"
-    named = [(info, cell) for info in listed if (cell := sweep_cell(storage.basename(info.uri)))]
-    found.ignored_files = len(listed) - len(named)
+    named, found.ignored_files = folder.sweeps, folder.others + folder.left_out
+    counts = f"{len(named):,} sweep files, {folder.others:,} other files (ignored)"
+    if leave_out:
+        counts += f", {folder.left_out:,} left out as asked"
     yield Check(
         name="sweeps_listed",
         passed=bool(named),
         expected="sweep-AAAcBBB-DDDcEEE.fits or .fits.gz files",
-        actual=f"{len(named):,} sweep files, {found.ignored_files:,} other files (ignored) below {uri}{why}",
+        actual=f"{counts} below {uri}{why}",
         remedy="give the folder or prefix that holds the sweep files",
+    )
+    yield Check.of_faults(
+        "sweep_names",
+        folder.not_read,
+        expected="nothing that is named almost like a sweep file, or may not be looked at",
+        found=f"{len(named):,} names",
+        saying="not read: ",
+        remedy=NOT_READ_REMEDY,
     )
     if not named:
         return
-    yield Check.of_faults(
-        "sweep_names",
-        [name for info in listed if looks_like_a_sweep(name := storage.basename(info.uri))],
-        expected="no file that is named almost like a sweep file",
-        found=f"{len(named):,} names",
-        saying="left out: ",
-        remedy="if they are inputs, give them back the names that the survey gave them",
-        critical=False,
-    )
-    overlap = overlapping([cell for _, cell in named])
+    overlap = overlapping([cell_of(info.uri) for info in named])
     yield Check.of_faults(
         "sweeps_disjoint",
-        [storage.basename(info.uri) for (info, _), other in zip(named, overlap, strict=True) if other],
+        [storage.basename(info.uri) for info, other in zip(named, overlap, strict=True) if other],
         expected="each part of the sky in one file",
         found=f"{len(named):,} cells",
         saying="their cells overlap: ",
         remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object",
     )
-    yield from _headers(found, [info for info, _ in named], not_files)
+    yield from _headers(found, named, folder.not_files)
 
 
 def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[str]) -> Iterator[Check]:
@@ -104,9 +106,9 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
     broken += [
         f"{entry}: a folder or a broken link, under the name of a sweep file; remove or rename it"
         for entry in not_files
-        if sweep_cell(storage.basename(entry))
     ]
-    found.sweeps = inputs = [result for result in probed if not isinstance(result, str)]
+    sound = [result for result in probed if not isinstance(result, str)]
+    found.sweeps = inputs = [sweep for sweep, _ in sound]
     yield Check.of_faults(
         "sweeps_readable",
         broken,
@@ -130,24 +132,34 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
         remedy="compare with the survey's .sha256sum file, and fetch again what differs",
         critical=False,
     )
+    yield Check.of_faults(
+        "sweeps_standard",
+        [f"{sweep.name}: {oddity}" for sweep, oddities in sound for oddity in oddities],
+        expected="files that keep to the FITS standard",
+        found=f"{len(inputs):,} files",
+        remedy="their rows are read; if they should be the survey's own files, compare their checksums",
+        shown=3,
+        critical=False,
+    )
     releases = sorted({info.release for info in inputs if info.rows})
     allowed = set(found.config.sweeps.releases) if found.config else set(releases)
     yield Check(
         name="one_release",
-        passed=len(releases) == 1 and set(releases) <= allowed,
-        expected=f"one RELEASE out of {', '.join(map(str, sorted(allowed)))}",
+        passed=bool(releases) and set(releases) <= allowed,
+        expected=f"RELEASE {' or '.join(map(str, sorted(allowed)))} (sweeps.releases of the config)",
         actual=", ".join(map(str, releases)) or "no rows at all",
-        remedy="use files of one release, or allow it in the config (sweeps.releases)",
+        remedy="use files of a release that the config lists, or list this one in a new config",
     )
 
 
-def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> SweepInput | str:
-    """Read the headers of a sweep file. If they are not in order, return what is wrong."""
+def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> tuple[SweepInput, tuple[str, ...]] | str:
+    """Read the headers of a sweep file; return it with its oddities, or what is wrong with it."""
     try:
         file = probe_sweep(info, needed)
     except (*_FAILURES, OSError) as error:
         return str(error)
-    return SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    sweep = SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    return sweep, file.oddities
 
 
 def catalogs(found: Inspection) -> Iterator[Check]:

@@ -109,6 +109,21 @@ def _pool_unique(found: Findings) -> Iterator[Check]:
     )
 
 
+def _values_usable(found: Findings) -> Iterator[Check]:
+    """Say which columns hold values that cannot be used."""
+    summary = found.summary
+    yield Check.of_faults(
+        "values_usable",
+        [f"{name} in {rows:,} rows" for name, rows in summary.unusable.items()],
+        expected="a usable value of every needed column in all rows that are bright and of a galaxy's type",
+        found="all",
+        saying="cut, with no usable value: ",
+        remedy="docs/science.md says which values are usable; were they lost when the files were copied?",
+        shown=_STRATA_SHOWN,
+        critical=False,
+    )
+
+
 def _inputs_unchanged(found: Findings) -> Iterator[Check]:
     """Check that every input still has the size and ETag that it was planned with."""
 
@@ -220,6 +235,7 @@ CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _items_cover_sweeps,
     _rows_accounted,
     _pool_unique,
+    _values_usable,
     _inputs_unchanged,
     _positives_matched,
     _n2_fraction,

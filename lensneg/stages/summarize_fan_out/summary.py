@@ -10,6 +10,7 @@ from lensneg.rules.pools import POOLS
 from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.selection import CUT_REASONS
 from lensneg.rules.strata import Stratum
+from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.fan_out import FanOutSummary, PositiveCounts
 from lensneg.schema.gate import Gate, Judged, without_chance
 from lensneg.schema.item import Item, ItemStats, read_items
@@ -86,9 +87,10 @@ def _summary(
     """Add up the stats of the items."""
     sources = available.total()
     n2 = sum(count for key, count in available.items() if key.pool == POOLS[1])
-    cut, confusers = Counter(dict.fromkeys(CUT_REASONS, 0)), Counter[str]()
+    cut, unusable, confusers = Counter(dict.fromkeys(CUT_REASONS, 0)), Counter[str](), Counter[str]()
     for s in stats:
         cut.update(s.cut)
+        unusable.update(s.unusable)
         confusers.update(s.confusers)
     confusers.subtract({name: repeats.confusers[name] for name in confusers})
     return FanOutSummary(
@@ -98,6 +100,7 @@ def _summary(
         rows_in=sum(s.rows_in for s in stats),
         rows_kept=sum(s.rows_kept for s in stats),
         cut=cut,
+        unusable={name: unusable[name] for name in NEEDED_COLUMNS if unusable[name]},
         n2_fraction=n2 / sources if sources else 0.0,
         confusers=confusers,
         positives=positives,
