@@ -87,6 +87,8 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
                  "sha256": hashlib.sha256(data).hexdigest()}  # fmt: skip
         audited[part] = {"files": [entry], "content_sha256": content_sha256(table)}
     storage.write_json(files.audited, audited)
-    storage.write_json(files.quotas, {"run_id": run_id, "pool_files": [], "row_groups": {}, "strata": []})
+    storage.write_json(
+        files.quotas, {"run_id": run_id, "pool_files": [], "row_groups": {}, "footers": {}, "strata": []}
+    )
     publish_manifest(files.root)
     return files

@@ -1,5 +1,6 @@
 """Pool files: their order, also where priorities tie, what is read again."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,11 @@ def test_what_is_written_is_read_again(tmp_path: Path, rows: int, texts: str) ->
     assert sum(groups) == rows
     lowest = [file.read_row_group(i)["sampling_priority"].to_numpy().min() for i in range(len(groups))]
     assert [group.priority_min for group in written.row_groups] == lowest
-    assert written.bytes == path.stat().st_size
+    data = path.read_bytes()
+    assert (written.bytes, written.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    end = data[-written.footer.size :]
+    assert written.footer.sha256 == hashlib.sha256(end).hexdigest()
+    assert pq.read_metadata(pa.BufferReader(b"PAR1" + end)).num_rows == rows
 
 
 def test_a_value_that_may_not_be_missing_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ The draw gives the priority of the last row of each stratum and pool. A row grou
 above all of these holds no drawn row, and is not read.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -160,19 +161,27 @@ def _pool_file(
     try:
         if name not in sizes:
             raise FileNotFoundError(uri)
+        footer = storage.read_bytes(uri, max(0, sizes[name] - quotas.footers[name].size))
+        if hashlib.sha256(footer).hexdigest() != quotas.footers[name].sha256:
+            raise pa.ArrowInvalid("its footer is another one")
         with storage.open_file(uri, sizes[name]) as stream:
-            file = pq.ParquetFile(stream, read_dictionary=_DICTIONARIES, pre_buffer=storage.is_s3(uri))
+            file = pq.ParquetFile(
+                stream,
+                metadata=pq.read_metadata(pa.BufferReader(b"PAR1" + footer)),
+                read_dictionary=_DICTIONARIES,
+                pre_buffer=storage.is_s3(uri),
+                page_checksum_verification=True,
+            )
             counted = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
             if counted != [rows for rows, _ in quotas.row_groups[name]]:
                 raise pa.ArrowInvalid("its row groups are not those that were counted")
             yield file
     except (pa.ArrowException, OSError, KeyError) as error:  # Arrow raises OSError for damaged pages
         reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-        stats = files.stats(name.removesuffix(".parquet"))
         raise RunStateError(
             f"not the pool file that was counted: {reason}",
             where=uri,
-            remedy=f"remove {stats} and start again with the same run id: that item is then done again",
+            remedy="start again with the same run id: that item is then done again",
         ) from error
 
 
