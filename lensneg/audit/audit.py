@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from lensneg.audit import lens_checks, row_checks, sample_checks, source_checks
-from lensneg.audit.files import Files, file_checks
+from lensneg.audit.files import Files, content_check, file_checks
 from lensneg.audit.subject import Audit, Content, Subject
 from lensneg.schema.check import Check
 from lensneg.schema.columns import PARTS
-from lensneg.schema.manifest import ManifestPart, Parts, content_sha256
+from lensneg.schema.content import content_sha256
+from lensneg.schema.manifest import ManifestPart, Parts
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +55,10 @@ def audit(subject: Subject) -> Audit:
     read = Files(subject)
     checks = list(file_checks(subject, read))
     sha256 = dict.fromkeys(PARTS, "")
-    if all(check.passed for check in checks):
-        checks += _content_checks(Content(subject, read.tables["negatives"], read.tables["positives"]))
+    if all(check.passed for check in checks if check.name != "files_listed"):
         sha256 = {part: content_sha256(read.tables[part]) for part in PARTS}
+        checks += content_check(subject, sha256)
+        checks += _content_checks(Content(subject, read.tables["negatives"], read.tables["positives"]))
     parts = {
         part: ManifestPart(files=tuple(read.audited[part]), content_sha256=sha256[part]) for part in PARTS
     }

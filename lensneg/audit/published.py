@@ -1,6 +1,7 @@
 """The audit of a published manifest, wherever it is."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,8 +11,10 @@ from lensneg.audit.subject import Audit, Subject
 from lensneg.catalogs.catalog import read_catalog
 from lensneg.schema.arrays import FloatArray
 from lensneg.schema.catalog_spec import CatalogSpec
-from lensneg.schema.columns import PARTS
-from lensneg.schema.manifest import Manifest
+from lensneg.schema.check import Check
+from lensneg.schema.config import config_sha256
+from lensneg.schema.layout import CARD_NAME
+from lensneg.schema.manifest import MANIFEST_NAME, Manifest, ManifestRecord
 from lensneg.schema.run import RunRecord
 from lensneg.survey.listing import list_sweep_folder
 
@@ -40,25 +43,42 @@ def audit_published(
     InputError
         If a catalogue or folder that was named cannot be read.
     """
+    found = audit(published_subject(manifest, sweeps, exclude))
+    return replace(found, checks=(_consistent(manifest.record), *found.checks))
+
+
+def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[CatalogSpec, ...]) -> Subject:
+    """Return what a published manifest claims, and the inputs of its run that are at hand."""
     record = manifest.record.run
     ra, dec, missing = _positions(record, exclude)
-    listed = {part: manifest.record.part(part).files for part in PARTS}
-    files = {part: tuple(manifest.files(part)) for part in PARTS}
-    return audit(
-        Subject(
-            config=manifest.config,
-            run_columns=record.columns,
-            files=files,
-            promised={
-                uri: file for part in PARTS for uri, file in zip(files[part], listed[part], strict=True)
-            },
-            strata=manifest.record.strata,
-            ra=ra,
-            dec=dec,
-            sweeps=_sweeps_at_hand(record, sweeps),
-            all_at_hand=False,
-            missing_catalogs=missing,
-        )
+    return Subject.listed(
+        manifest.folder,
+        manifest.record,
+        (MANIFEST_NAME, CARD_NAME),
+        config=manifest.config,
+        run_columns=record.columns,
+        strata=manifest.record.strata,
+        ra=ra,
+        dec=dec,
+        sweeps=_sweeps_at_hand(record, sweeps),
+        all_at_hand=False,
+        missing_catalogs=missing,
+    )
+
+
+def _consistent(record: ManifestRecord) -> Check:
+    """Check what manifest.json states besides its files and their rows."""
+    again = ManifestRecord.of(record.run, record, record.strata)
+    faults = [name for name in ManifestRecord.model_fields if getattr(record, name) != getattr(again, name)]
+    if config_sha256(record.run.config.text) != record.run.config.sha256:
+        faults.append("run.config.sha256")
+    return Check.of_faults(
+        "manifest_consistent",
+        faults,
+        expected="a manifest.json whose entries agree with each other and with this version's columns",
+        found=f"{record.rows.total:,} rows of {len(record.columns)} columns",
+        saying="not so: ",
+        remedy="it was changed by hand, or is of another version of lensneg: fetch it again",
     )
 
 

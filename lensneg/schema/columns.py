@@ -93,7 +93,7 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
 #: The two tables of a manifest.
 PARTS: Final = ("negatives", "positives")
 
-#: Columns that identify the run, not the sample; see :func:`lensneg.schema.manifest.content_sha256`.
+#: Columns that identify the run, not the sample; see :func:`lensneg.schema.content.content_sha256`.
 RUN_COLUMNS: Final = ("pipeline_version", "git_commit", "extraction_timestamp")
 
 #: Columns whose values repeat: texts, short integers and the time, except names of single objects; and the

@@ -1,9 +1,12 @@
 """The layout of a run's files."""
 
-from typing import Self
+from typing import Final, Self
 
 from lensneg import storage
 from lensneg.errors import RunStateError
+
+#: The name of the dataset card in a manifest's folder.
+CARD_NAME: Final = "README.md"
 
 
 class RunFiles:
@@ -34,6 +37,7 @@ class RunFiles:
         self.quotas = storage.join(self.root, "quotas.json")
         self.sample_folder = storage.join(self.root, "sample")
         self.sample_summary = storage.join(self.root, "sample", "summary.json")
+        self.sample_written = storage.join(self.root, "sample", "written.json")
         self.job = storage.join(self.root, "job.json")
         self.audited = storage.join(self.root, "audited.json")
         self.validation = storage.join(self.root, "validation.json")

@@ -9,10 +9,10 @@ import logging
 
 from lensneg import storage
 from lensneg.errors import RunStateError
-from lensneg.page.dataset_card import CARD_NAME, dataset_card
+from lensneg.page.dataset_card import dataset_card
 from lensneg.schema.columns import PARTS
 from lensneg.schema.gate import Gate
-from lensneg.schema.layout import RunFiles
+from lensneg.schema.layout import CARD_NAME, RunFiles
 from lensneg.schema.manifest import Manifest, ManifestPart, ManifestRecord, Part, Parts
 from lensneg.schema.publication import ConfigVersion, Latest, MiniTestRecord, utc_now
 from lensneg.schema.quotas import Quotas

@@ -16,7 +16,8 @@ from lensneg.schema.config import Config
 from lensneg.schema.quotas import PoolQuota, StratumQuota
 
 CHECKS = [
-    "files_readable", "schema", "row_count", "no_nulls", "coordinates", "unique_targetids", "keys",
+    "files_readable", "files_listed", "schema", "row_count", "no_nulls", "coordinates", "unique_targetids",
+    "keys",
     "provenance", "magnitudes", "selection_rule", "stratum_rule", "pool_rule", "priority_rule", "split_rule",
     "split_fractions", "split_fractions_close", "n1_n2_ratio", "strata_counts", "strata_represented",
     "targets", "weights", "clear_of_lenses", "sweeps_at_hand",
@@ -103,6 +104,7 @@ def test_of_files_that_cannot_be_read_nothing_more_is_said(config: Config, tmp_p
     found = audit(subject(config, files=files))
     assert [(check.name, check.passed) for check in found.checks] == [
         ("files_readable", False),
+        ("files_listed", True),
         ("schema", True),
     ]
     assert (found.parts.negatives.rows, found.parts.positives.rows) == (4, 0)

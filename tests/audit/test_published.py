@@ -2,14 +2,12 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from published import publish
 
-from lensneg.audit import published
-from lensneg.audit.published import audit_published
+from lensneg.audit.published import published_subject
 from lensneg.audit.subject import Subject
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
@@ -25,15 +23,8 @@ def files(tmp_path: Path) -> RunFiles:
     return publish(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _not_audited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(published, "audit", lambda subject: subject)
-
-
-def subject_of(files: RunFiles, **options: Any) -> Subject:
-    found: Any = audit_published(Manifest.open(files.manifest), **options)
-    assert isinstance(found, Subject)
-    return found
+def subject_of(files: RunFiles, sweeps: str | None = None, exclude: tuple[CatalogSpec, ...] = ()) -> Subject:
+    return published_subject(Manifest.open(files.manifest), sweeps, exclude)
 
 
 def catalog(path: Path, *positions: tuple[float, float]) -> CatalogSpec:
@@ -113,7 +104,7 @@ def test_one_look_tells_whether_the_runs_folder_is_there(
     gone = first.model_copy(update={"uri": "/gone/sweep-005p005-010p010.fits"})
     run = manifest.record.run.model_copy(update={"sweeps": (first, gone)})
     monkeypatch.setattr(manifest, "record", manifest.record.model_copy(update={"run": run}))
-    found: Any = audit_published(manifest)
+    found = published_subject(manifest, None, ())
     assert list(found.sweeps) == [SWEEP, "sweep-005p005-010p010.fits"]
 
 

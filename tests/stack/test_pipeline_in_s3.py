@@ -23,8 +23,8 @@ from lensneg.local.emr import local_submit_parameters
 from lensneg.local.engine import local_machine
 from lensneg.local.runner import machine
 from lensneg.mocksky import write_mock_sky
+from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.manifest import content_sha256
 from lensneg.schema.request import RunRequest
 
 RUN_ID = "example"

@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipeline import rewrite
+from pipeline import rewrite, set_column
 from plainrun import draw_plainly, edit_json, failing
 
+from lensneg.errors import RunStateError
 from lensneg.schema.columns import POOL_SCHEMA
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.pool import Footer
@@ -173,6 +174,27 @@ def test_a_job_that_did_not_succeed(draw: RunFiles, ended: dict[str, Any]) -> No
     assert failing(draw.gate(3)) == {"job_succeeded"}
 
 
+def test_a_sample_that_is_not_the_one_that_was_written_fails_gate_4(draw: RunFiles) -> None:
+    """Also where its rows obey every rule: a depth is compared with nothing else."""
+    from lensneg.stages.validate_manifest import validate_manifest
+
+    _load_run.cache_clear()
+    assert check_sample(draw.root).gate.passed
+    folder = Path(draw.sample_folder) / "negatives"
+    [path] = folder.iterdir()
+    data = path.read_bytes()
+    rewrite(folder, lambda t: set_column(t, "galdepth_r", [1.0, *t["galdepth_r"].to_pylist()[1:]]))
+    assert "files_intact" in validate_manifest(draw.root).gate.cause
+    path.write_bytes(data)
+    shutil.copy(path, folder / "part-00001.parquet")
+    assert "files_listed" in validate_manifest(draw.root).gate.cause
+    (folder / "part-00001.parquet").unlink()
+    assert "files_" not in validate_manifest(draw.root).gate.cause
+    Path(draw.sample_written).unlink()
+    with pytest.raises(RunStateError, match=r"written\.json: missing"):
+        validate_manifest(draw.root)
+
+
 def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles) -> None:
     from lensneg.stages.validate_manifest import validate_manifest
 
@@ -182,5 +204,5 @@ def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles)
     assert not validate_manifest(draw.root).gate.passed
     quarantine(draw.root)
     mark = json.loads(Path(draw.quarantine).read_text())
-    assert [check["name"] for check in mark["failed"]] == ["row_count"]
+    assert [check["name"] for check in mark["failed"]] == ["files_intact"]
     assert Path(mark["sample"], "negatives").is_dir()

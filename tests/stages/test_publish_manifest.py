@@ -1,5 +1,6 @@
 """Publication: what gate 4 passed, byte for byte, all at once for a reader, and never over something else."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from auditcase import as_full_run, audited_run
 from pipeline import rewrite
+from plainrun import edit_json
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -67,6 +69,10 @@ def test_a_published_run_is_never_overwritten(ready: RunFiles) -> None:
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in Path(ready.manifest_folder).rglob("*.*")}
     publish_manifest(ready.root)  # a task that is tried twice: no error, and nothing is written
     rewrite(Path(ready.sample_folder) / "negatives", lambda t: t.slice(0).replace_schema_metadata({"a": "b"}))
+    [path] = (Path(ready.sample_folder) / "negatives").iterdir()
+    data = path.read_bytes()
+    found = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    edit_json(ready.sample_written, lambda parts: parts["negatives"]["files"][0].update(found))
     assert validate_manifest(ready.root).gate.passed
     with pytest.raises(RunStateError, match="published already, with other content"):
         publish_manifest(ready.root)

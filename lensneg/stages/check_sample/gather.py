@@ -24,7 +24,9 @@ from lensneg.rules.priority import PRIORITY_MIN
 from lensneg.rules.split import split_of_pixel
 from lensneg.schema.arrays import IntArray
 from lensneg.schema.columns import ANNOTATED_SCHEMA, POOL_SCHEMA, REPETITIVE
+from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import ManifestPart, PartFile
 from lensneg.schema.quotas import DrawKey, Quotas, draws_of
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import SampleSummary
@@ -276,16 +278,21 @@ def _annotate(rows: pa.Table, weight: npt.NDArray[np.float64], run: Run) -> pa.T
     return pa.table(arrays, schema=ANNOTATED_SCHEMA)
 
 
-def write_part(run: Run, part: str, rows: pa.Table) -> None:
+def write_part(run: Run, part: str, rows: pa.Table) -> ManifestPart:
     """Write the sample's ``negatives`` or ``positives``; the config sets the most rows of a file.
 
-    Files that an earlier attempt left are removed.
+    Files that an earlier attempt left are removed. The audit compares the files with what is returned.
     """
     files, most = run.files, run.config.execution.rows_per_manifest_file
     starts = range(0, max(1, len(rows)), most)
     uris = [files.sample_part(part, number) for number in range(len(starts))]
+    written = []
     for uri, start in zip(uris, starts, strict=True):
-        write_table(uri, rows.slice(start, most), dictionary=REPETITIVE)
+        some = rows.slice(start, most)
+        size, sha256 = write_table(uri, some, dictionary=REPETITIVE)
+        name = f"{part}/{storage.basename(uri)}"
+        written.append(PartFile(name=name, rows=len(some), bytes=size, sha256=sha256))
     for uri in files.sample_parts(part):
         if uri not in uris:
             storage.delete(uri)
+    return ManifestPart(files=tuple(written), content_sha256=content_sha256(rows))
