@@ -120,7 +120,7 @@ def all_passed(checks: Iterable[Check]) -> bool:
 
 
 def read_gates(files: RunFiles) -> list[Gate]:
-    """Return the gates that a run has reached.
+    """Return the gates that a run has reached. None is reached after one that did not pass.
 
     Parameters
     ----------
@@ -138,4 +138,6 @@ def read_gates(files: RunFiles) -> list[Gate]:
         if gate is None:
             break
         gates.append(gate)
+        if not gate.passed:
+            break
     return gates

@@ -180,6 +180,15 @@ class RunFiles:
         """
         return storage.join(self.root, "gates", f"gate{number}.json")
 
+    def withdraw(self) -> None:
+        """Remove the verdicts and results of the states that a start of the run is about to redo."""
+        done = [self.gate(number) for number in (4, 3, 2)]
+        done += [self.quarantine, self.validation, self.cost, self.report, self.audited]
+        done += [self.sample_written, self.sample_summary, self.job, self.quotas, self.summary]
+        errors = storage.list_files(self.errors_folder, missing_ok=True)
+        for uri in [*done, *(info.uri for info in errors)]:
+            storage.delete(uri)
+
     def config_version(self, name: str, version: str) -> str:
         """Return the file that records the content of a published config.
 
