@@ -90,7 +90,7 @@ def in_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InS3]:
 def test_it_is_published(in_s3: InS3) -> None:
     assert in_s3.execution["status"] == "SUCCEEDED", in_s3.execution
     latest = json.loads((in_s3.copy / "latest.json").read_text())
-    assert latest["manifest"] == f"s3://{BUCKET}/out/manifests/{RUN_ID}/manifest.json"
+    assert latest["manifest"] == f"manifests/{RUN_ID}/manifest.json"
 
 
 def test_what_a_publication_that_was_cut_short_left_is_removed(in_s3: InS3) -> None:

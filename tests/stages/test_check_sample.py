@@ -205,4 +205,4 @@ def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles)
     quarantine(draw.root)
     mark = json.loads(Path(draw.quarantine).read_text())
     assert [check["name"] for check in mark["failed"]] == ["files_intact"]
-    assert Path(mark["sample"], "negatives").is_dir()
+    assert Path(draw.root, mark["sample"], "negatives").is_dir()
