@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensneg import storage
-from lensneg.schema.columns import MAY_BE_NULL, REPETITIVE
+from lensneg.schema.columns import REPETITIVE
 from lensneg.schema.record import Record
 
 #: The lowest tier has at least as many rows on average, because each row group takes time to open.
@@ -172,7 +172,10 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
     sink = io.BytesIO()
     groups = []
     # A column without missing values is declared so. Then the file needs no flag for each value.
-    fields = [field.with_nullable(field.nullable and field.name in MAY_BE_NULL) for field in table.schema]
+    fields = [
+        field.with_nullable(field.nullable and column.null_count > 0)
+        for field, column in zip(table.schema, table.columns, strict=True)
+    ]
     table = table.cast(pa.schema(fields))
     with pq.ParquetWriter(
         sink,

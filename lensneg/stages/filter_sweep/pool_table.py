@@ -16,7 +16,7 @@ from lensneg.rules.rows import Rows
 from lensneg.rules.selection import first_failed_rule, is_one_of
 from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
-from lensneg.schema.columns import COLUMNS, NULL_FOR_NAN, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
+from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item
 from lensneg.schema.pool import pool_order
@@ -140,9 +140,9 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
         values = computed[field.name] if field.name in computed else rows[_SWEEP_COLUMN[field.name]]
         if isinstance(values, pa.Array):
             return values
-        if field.name in NULL_FOR_NAN:
-            return pa.array(values, field.type, mask=np.isnan(values))
-        return pa.array(values.astype(field.type.to_pandas_dtype(), copy=False), field.type)
+        values = values.astype(field.type.to_pandas_dtype(), copy=False)
+        lacking = np.isnan(values) if field.nullable and pa.types.is_floating(field.type) else None
+        return pa.array(values, field.type, mask=lacking)
 
     columns = [column(field) for field in POOL_SCHEMA]
     fields = [field.with_type(values.type) for field, values in zip(POOL_SCHEMA, columns, strict=True)]
