@@ -40,12 +40,14 @@ class Subject:
         As in quotas.json.
     ra, dec : ndarray of float64, shape (n,)
         Positions in degrees of all lenses to keep clear of.
+    is_positive : ndarray of bool, shape (n,), or None
+        Which of these are of a catalogue of positives; None where these catalogues are not all there.
     sweeps : mapping of str to FileInfo
         The sweep files at hand, by name.
     all_at_hand : bool
         Whether the sweep files must all be there; if not, one that is missing is a warning.
     missing_catalogs : tuple of str
-        Catalogues of the run that are not there: a warning.
+        Catalogues of the run that are not there, or have other content: a warning.
     """
 
     config: Config
@@ -58,6 +60,7 @@ class Subject:
     sweeps: Mapping[str, FileInfo]
     all_at_hand: bool = True
     missing_catalogs: tuple[str, ...] = ()
+    is_positive: BoolArray | None = None
     others: tuple[str, ...] = ()
     contents: Mapping[str, str] = field(default_factory=dict)
 

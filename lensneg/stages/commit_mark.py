@@ -22,6 +22,9 @@ def finished(run: Run, item: Item) -> ItemStats | None:
         whole = all(storage.stat(uri).size == size for uri, size in tables.items())
     except (FileNotFoundError, RunStateError):
         return None
+    if storage.basename(stats.item.sweep) == storage.basename(item.sweep):
+        # The sweep file may have been moved since. Its name, size and ETag say that it is the same.
+        stats = stats.model_copy(update={"item": stats.item.model_copy(update={"sweep": item.sweep})})
     made_of = (stats.item, stats.config_sha256, stats.code_version)
     same = made_of == (item, run.record.config.sha256, run.record.code.code_version)
     return stats if whole and same else None

@@ -31,6 +31,7 @@ def validate_manifest(root: str) -> Judged:
             strata=Quotas.read(run.files.quotas).strata,
             ra=run.lenses.ra,
             dec=run.lenses.dec,
+            is_positive=run.lenses.is_positive,
             sweeps={sweep.name: sweep.info for sweep in run.record.sweeps},
         )
     )

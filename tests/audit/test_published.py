@@ -87,12 +87,34 @@ def test_inputs_that_are_gone(files: RunFiles) -> None:
 def test_a_copy_of_a_catalogue_that_is_gone_stands_for_it(files: RunFiles, tmp_path: Path) -> None:
     (Path(files.out).parent / "inputs" / "lenses.csv").unlink()
     (tmp_path / "copies").mkdir()
-    copy = catalog(tmp_path / "copies" / "lenses.csv", (1.0, 6.0))
+    path = tmp_path / "copies" / "under another name.csv"
+    path.write_text("name,ra,dec\na,1,6\n")
+    copy = CatalogSpec.parse(str(path))
     subject = subject_of(files, exclude=(copy,))
     assert (positions(subject), subject.missing_catalogs) == ([(1.0, 6.0)], ())
+    assert subject.is_positive is not None
+    assert subject.is_positive.tolist() == [True]
     other = catalog(tmp_path / "copies" / "others.csv", (2.0, 6.0))
     subject = subject_of(files, exclude=(other,))
     assert (positions(subject), subject.missing_catalogs) == ([(2.0, 6.0)], ("lenses.csv",))
+
+
+def test_a_catalogue_of_the_same_name_and_other_content_does_not_stand_for_it(
+    files: RunFiles, tmp_path: Path
+) -> None:
+    (tmp_path / "copies").mkdir()
+    other = catalog(tmp_path / "copies" / "lenses.csv", (2.0, 6.0))
+    catalog(Path(files.out).parent / "inputs" / "lenses.csv", (3.0, 6.0))
+    subject = subject_of(files, exclude=(other,))
+    assert subject.missing_catalogs == ("lenses.csv (with other content)",)
+    assert subject.is_positive is None
+    assert sorted(positions(subject)) == [(2.0, 6.0), (3.0, 6.0)]
+
+
+def test_sweep_files_of_another_size_are_not_those_of_the_run(files: RunFiles, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / SWEEP).write_bytes(b"other rows")
+    assert subject_of(files, sweeps=str(tmp_path / "others")).sweeps == {}
 
 
 def test_one_look_tells_whether_the_runs_folder_is_there(

@@ -64,6 +64,11 @@ def test_an_item_of_another_file_or_of_other_rows_is_not_done(tmp_path: Path, ch
     assert finished(run_in(tmp_path), ITEM.model_copy(update=change)) is None
 
 
+def test_an_item_of_a_file_that_was_moved_is_done(tmp_path: Path, done: ItemStats) -> None:
+    moved = ITEM.model_copy(update={"sweep": "/other/disk/sweep-150p000-155p005.fits"})
+    assert finished(run_in(tmp_path), moved) == done.model_copy(update={"item": moved})
+
+
 @pytest.mark.usefixtures("done")
 def test_work_of_another_config_is_not_done(tmp_path: Path) -> None:
     assert finished(run_in(tmp_path, config_sha256="decaf"), ITEM) is None

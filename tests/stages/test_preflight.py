@@ -27,6 +27,7 @@ from lensneg.schema.manifest import ManifestPart, ManifestRecord, Parts
 from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import RunRecord
+from lensneg.stages.plan_fan_out import plan_fan_out
 from lensneg.stages.preflight import account, input_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
 
@@ -276,6 +277,20 @@ def test_no_start_writes_into_the_folder_of_a_published_run(desk: Desk, refused:
     result = preflight.preflight(as_input(desk.request))
     assert (result.gate.passed, result.published) == (not refused, not refused)
     assert {path: path.stat().st_mtime_ns for path in Path(files.out).rglob("*")} == before
+
+
+def test_sweep_files_that_were_moved_are_looked_for_where_they_are(desk: Desk) -> None:
+    assert desk.look()[1].passed
+    first = RunRecord.read(desk.files.inventory)
+    moved = desk.folder / "moved"
+    shutil.move(desk.folder / "sweeps", moved)
+    data = {**as_input(desk.request), "sweeps": str(moved)}
+    assert preflight.preflight(data).gate.passed
+    plan_fan_out(desk.files.root)
+    planned = RunRecord.read(desk.files.run)
+    assert [Path(s.uri).parent for s in planned.sweeps] == [moved] * len(planned.sweeps)
+    assert all(Path(item["sweep"]).exists() for item in json.loads(Path(desk.files.items).read_text()))
+    assert planned.started_at == first.started_at
 
 
 def test_an_output_that_cannot_be_written_to(desk: Desk) -> None:

@@ -73,6 +73,8 @@ def preflight(data: Any) -> PreflightResult:
             # Another execution of this run id may have written it in the meantime.
             checks = [check for check in checks if check.name != "run_inputs_unchanged"]
             checks += run_checks.run_inputs_unchanged(found)
+            if all_passed(checks):
+                run_checks.keep_places(found)
     gate = Gate.of(1, checks)
     if found.writable:
         if gate.passed:
