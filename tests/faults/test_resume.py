@@ -207,4 +207,5 @@ def test_an_item_for_which_memory_is_short_leaves_word(
     assert word.startswith(f"{item['sweep']}: out of memory; give the function more (MemorySize")
     monkeypatch.undo()
     assert in_child(lambda: call("FilterSweep", {"root": root, "item": item}))["item"] == item["id"]
+    assert not Path(f"{root}/errors/{item['id']}.json").exists()  # the error of an earlier attempt
     tell("a function out of memory", f"RLIMIT_AS, asked for by {by}", "leaves word; then done")

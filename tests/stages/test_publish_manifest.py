@@ -152,9 +152,11 @@ def test_a_second_publisher_does_not_delete_what_the_first_published(
             publish_manifest(ready.root)
         return found
 
+    deleted: list[str] = []
     monkeypatch.setattr(module, "_published", late)
+    monkeypatch.setattr(storage, "delete", deleted.append)
     publish_manifest(ready.root)
-    assert seen == [False]
+    assert (seen, deleted) == ([False], [])
     Manifest.open(ready.manifest).verify()
 
 
