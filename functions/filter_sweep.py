@@ -5,6 +5,7 @@ from contextlib import suppress
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.task import TaskEvent, metrics, task
+from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.schema.item import Item, ItemError
 from lensneg.schema.layout import RunFiles
@@ -18,6 +19,7 @@ def handler(event: TaskEvent) -> ItemDone:
     """Filter one item. If it fails, write the reason for gate 2."""
     files, item = RunFiles.of_root(event.root), event.item
     assert item is not None
+    storage.delete(files.error(item.id))  # of an earlier attempt
     try:
         stats = filter_item(load_run(event.root), item)
     except LensnegError as error:

@@ -23,6 +23,7 @@ from lensneg.commands.export import export
 from lensneg.commands.mock_sky import mock_sky
 from lensneg.commands.report import report
 from lensneg.commands.reproduce import reproduce
+from lensneg.commands.rollback import rollback
 from lensneg.commands.run import run
 from lensneg.commands.sweeps import sweeps
 from lensneg.commands.validate import validate
@@ -65,5 +66,5 @@ def cli() -> None:
     """  # noqa: D301 (\b keeps click from wrapping the paragraph)
 
 
-for command in (mock_sky, run, validate, report, export, reproduce, sweeps, cost, aws, completion):
+for command in (mock_sky, run, validate, report, export, reproduce, rollback, sweeps, cost, aws, completion):
     cli.add_command(command)

@@ -187,9 +187,14 @@ def read_pool(spark: SparkSession, folder: str, names: list[str]) -> DataFrame:
 
     Spark lists a folder with one request and looks up files one by one, so it reads the folder if that holds
     these files alone. Row groups are skipped by their statistics. Pages are not: a row group mixes the
-    priorities of all strata, and joining the pages that are left takes longer than decoding all of them.
+    priorities of all strata, and joining the pages that are left takes longer than decoding all of them. The
+    checksums of the pages are verified.
     """
-    reader = spark.read.schema(SCHEMA).option("parquet.filter.columnindex.enabled", "false")
+    reader = (
+        spark.read.schema(SCHEMA)
+        .option("parquet.filter.columnindex.enabled", "false")
+        .option("parquet.page.verify-checksum.enabled", "true")
+    )
     pool = reader.parquet(folder)
     found = {unquote(file.rpartition("/")[2]) for file in pool.inputFiles()}
     # An item that failed, if that is tolerated, may have left a file.

@@ -464,7 +464,7 @@ def make_row(source: Row, config: dict[str, Any], pool: str, category: str | Non
         "confuser_category": category,
         "sampling_weight": None,
     }
-    return {column: row[column] for column in ROW_COLUMNS}
+    return {column: None if row[column] != row[column] else row[column] for column in ROW_COLUMNS}
 
 
 # ---------------------------------------------------------------- positives

@@ -48,14 +48,21 @@ def row_count(content: Content) -> Iterator[Check]:
 
 
 def no_nulls(content: Content) -> Iterator[Check]:
-    """Look for nulls in the columns that may hold none."""
+    """Look for nulls in the columns that may hold none, and for NaN, which no column may hold."""
     table = content.both.table
+    faults = [f"nulls in {f.name}" for f in MANIFEST_SCHEMA if not f.nullable and table[f.name].null_count]
+    for field in MANIFEST_SCHEMA:
+        if (
+            field.nullable
+            and pa.types.is_floating(field.type)
+            and pc.any(pc.is_nan(table[field.name])).as_py()
+        ):
+            faults.append(f"NaN in {field.name}")
     yield Check.of_faults(
         "no_nulls",
-        [f.name for f in MANIFEST_SCHEMA if not f.nullable and table[f.name].null_count],
-        expected="no null in critical columns",
+        faults,
+        expected="no null in critical columns, and no NaN",
         found="none",
-        saying="nulls in ",
         remedy="pool files are damaged; start again with another run id",
     )
 

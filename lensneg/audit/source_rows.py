@@ -62,7 +62,7 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
             if isinstance(other, bytes):
                 other = other.decode("ascii", "replace").strip()
                 other = other.upper() if column_name == "type" else other
-            if one != other and not (one != one and other != other):  # NaN is found again as NaN
+            if one != (None if other != other else other):  # what is NaN in a sweep file is null
                 names.append(column_name)
     file_name = storage.basename(info.uri)
     return [f"{file_name} row {i:,}: {brief(d)}" for i, d in zip(index, differing, strict=True) if d]

@@ -238,7 +238,7 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> tuple[str, RunReques
 def _recorded_request(uri: str, run_id: str) -> RunRequest:
     """Make the request of a run from its record."""
     try:
-        return RunRecord.read(uri).request()
+        return RunRecord.read(uri).request(uri.rpartition("/runs/")[0])
     except FileNotFoundError as error:
         remedy = "is it of this stack? lensneg aws status lists runs"
         raise InputError(f"no execution and no {uri}", where=f"run {run_id}", remedy=remedy) from error

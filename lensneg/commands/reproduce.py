@@ -49,11 +49,16 @@ def reproduce(
 
     Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json
     """
+    from lensneg import storage
     from lensneg.audit.reproduction import compare_manifests, look_at_inputs, request_again
     from lensneg.schema.manifest import Manifest
 
     original = Manifest.open(manifest)
     record = original.record.run
+    if any(map(storage.exists, original.files("negatives") + original.files("positives"))):
+        original.verify()  # so that the record, with which the second manifest is compared, is that of files
+    else:
+        say("its Parquet files are not there: the second manifest is compared with its manifest.json alone")
     inputs = look_at_inputs(record, sweeps, catalogs, original.record.not_read)
     differences = {"differences": [difference._asdict() for difference in inputs.differences]}
     if not as_json:
@@ -82,6 +87,7 @@ def reproduce(
         screen.show_outcome(notes if as_json else console, request, outcome)
     end_as(outcome)
     again = Manifest.open(outcome.files.manifest)
+    again.verify()
     verdicts = compare_manifests(original, again)
     identical = all(verdict.same_content for verdict in verdicts)
     identical_bytes = all(verdict.same_bytes for verdict in verdicts)

@@ -198,6 +198,8 @@ def reproduce(run: Run) -> tuple[str, ...]:
         Commands for a shell. The first one checks the code out, if its commit is known.
     """
     commit = run.record.code.git_commit
-    command = run.record.request().command("test" if run.record.mode == "test" else "test-then-full")
+    command = run.record.request(run.files.out).command(
+        "test" if run.record.mode == "test" else "test-then-full"
+    )
     known = commit != "unknown" and not commit.endswith("-dirty")
     return (f"git checkout {commit}", command) if known else (command,)

@@ -155,7 +155,7 @@ def without_chance(checks: Iterable[Check]) -> list[Check]:
 
 
 def read_gates(files: RunFiles) -> list[Gate]:
-    """Return the gates that a run has reached.
+    """Return the gates that a run has reached. None is reached after one that did not pass.
 
     Parameters
     ----------
@@ -173,4 +173,6 @@ def read_gates(files: RunFiles) -> list[Gate]:
         if gate is None:
             break
         gates.append(gate)
+        if not gate.passed:
+            break
     return gates

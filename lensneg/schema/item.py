@@ -4,7 +4,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from lensneg import storage
 from lensneg.errors import RunStateError
-from lensneg.schema.pool import RowGroup
+from lensneg.schema.pool import Footer, RowGroup
 from lensneg.schema.record import Record, damage_of
 
 
@@ -93,6 +93,7 @@ class ItemStats(Record):
     """The file stats/<item>.json: what an item's rows became, and the code and config that filtered them.
 
     ``brick_ranges`` are those of the pool's TARGETIDs; see :func:`lensneg.rules.sources.brick_ranges`.
+    Its SHA-256 values are those of the item's tables; ``positives_sha256`` is empty where there is none.
     """
 
     item: Item
@@ -109,7 +110,10 @@ class ItemStats(Record):
     row_groups: tuple[RowGroup, ...]
     bytes_read: int
     pool_bytes: int
+    pool_sha256: str
+    pool_footer: Footer
     positives_bytes: int
+    positives_sha256: str
     seconds: float
 
 

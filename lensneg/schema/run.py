@@ -74,7 +74,11 @@ class CodeInput(Record):
 
 
 class RunRecord(Record):
-    """The files run.json and inventory.json: every input of a run."""
+    """The files run.json and inventory.json: every input of a run.
+
+    ``out`` is the output folder in which the run was made. The folder may have been copied since, so no
+    file is looked for there.
+    """
 
     run_id: str
     mode: Literal["test", "full"]
@@ -85,11 +89,6 @@ class RunRecord(Record):
     sweeps: tuple[SweepInput, ...]
     ignored_files: int
     catalogs: tuple[CatalogInput, ...]
-
-    @property
-    def files(self) -> RunFiles:
-        """The layout of the run's files."""
-        return RunFiles(self.out, self.run_id)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -125,8 +124,14 @@ class RunRecord(Record):
         """
         return [catalog.spec for catalog in self.catalogs if catalog.role == role]
 
-    def request(self) -> RunRequest:
-        """Return a request for the same run."""
+    def request(self, out: str) -> RunRequest:
+        """Return a request for the same run.
+
+        Parameters
+        ----------
+        out : str
+            The output folder.
+        """
         return RunRequest(
             run_id=self.run_id,
             mode=self.mode,
@@ -134,7 +139,7 @@ class RunRecord(Record):
             sweeps=storage.common_folder([sweep.uri for sweep in self.sweeps]),
             positives=tuple(self.specs("positives")),
             exclude=tuple(self.specs("exclude")),
-            out=self.out,
+            out=out,
         )
 
 
@@ -179,5 +184,6 @@ def load_run(root: str) -> Run:
 
 @lru_cache(maxsize=2)
 def _load_run(root: str, _etag: str) -> Run:
-    record = RunRecord.read(RunFiles.of_root(root).run)
-    return Run(record, record.parsed_config(), record.files, Lenses.read(record.files.lenses))
+    files = RunFiles.of_root(root)
+    record = RunRecord.read(files.run)
+    return Run(record, record.parsed_config(), files, Lenses.read(files.lenses))

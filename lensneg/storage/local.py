@@ -1,8 +1,8 @@
 """Files on this machine. Every write is atomic: a reader sees the old bytes or the new ones."""
 
 import os
+import secrets
 import stat as stat_module
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -74,14 +74,14 @@ def write(path: Path, data: bytes | memoryview, if_absent: bool, durable: bool) 
     """Write a file in one piece; see :func:`lensneg.storage.write_bytes`."""
     with disk_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{_TEMPORARY}{path.name}.")
+        # Opened, and not made by tempfile, so that the file gets the permissions that the umask allows.
+        temporary = str(path.parent / f"{_TEMPORARY}{path.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
             if if_absent:
                 os.link(temporary, path)
             else:

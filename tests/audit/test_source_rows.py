@@ -61,9 +61,16 @@ NAN = float("nan")
 
 @pytest.mark.parametrize(
     ("in_file", "written", "differs"),
-    [(NAN, NAN, False), (NAN, 1.5, True), (1.5, NAN, True), (1.5, None, True), (1.5, 1.5, False)],
+    [
+        (NAN, None, False),
+        (NAN, NAN, True),
+        (NAN, 1.5, True),
+        (1.5, NAN, True),
+        (1.5, None, True),
+        (1.5, 1.5, False),
+    ],
 )
-def test_what_is_no_number_is_found_again_as_such(
+def test_what_is_no_number_is_found_again_as_null(
     tmp_path: Path, in_file: float, written: float | None, differs: bool
 ) -> None:
     path = tmp_path / NAME

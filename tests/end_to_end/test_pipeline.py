@@ -27,8 +27,8 @@ from reference import ROW_COLUMNS, Reference, reference
 
 from lensneg.local.runner import machine
 from lensneg.mocksky import write_mock_sky
+from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.manifest import content_sha256
 from lensneg.schema.request import RunRequest
 
 #: Logarithms of two libraries may differ in their last bit.

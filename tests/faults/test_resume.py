@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from faults import call, in_child, reset, tell
+from faults import call, in_child, published, reset, tell
 from world import World, make_world
 
 from lensneg import storage
@@ -72,6 +73,25 @@ def test_an_item_whose_tables_are_not_whole_is_not_done(root: str, part: str, ho
     else:
         table.write_bytes(b"" if how == "of nothing" else table.read_bytes()[:-1])
     assert finished(run, items[i]) is None
+
+
+def test_a_byte_that_another_wrote_into_a_table_is_not_published(world: World, made: Path) -> None:
+    """A run that was killed after its map is continued, and has its rows from the sweep files again."""
+    reset(made, world.out)
+    run = load_run(str(world.out / "runs" / "one"))
+    table = sorted(Path(run.files.pool_folder).iterdir())[0]
+    data = bytearray(table.read_bytes())
+    value = pq.read_table(table)["galdepth_r"].to_numpy()[:1].tobytes()
+    place = data.index(value)
+    data[place] ^= 1
+    assert pq.read_table(pa.BufferReader(bytes(data)))["galdepth_r"].to_numpy()[:1].tobytes() != value
+    for folder in ("manifests", "latest.json"):
+        path = world.out / folder
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    table.write_bytes(data)
+    in_child(world.make)
+    assert published(world.out, "one") == world.expected
+    tell("a byte of a pool file", "another one before the run goes on", "the item is done again; identical")
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"item": {}}'])
@@ -187,4 +207,5 @@ def test_an_item_for_which_memory_is_short_leaves_word(
     assert word.startswith(f"{item['sweep']}: out of memory; give the function more (MemorySize")
     monkeypatch.undo()
     assert in_child(lambda: call("FilterSweep", {"root": root, "item": item}))["item"] == item["id"]
+    assert not Path(f"{root}/errors/{item['id']}.json").exists()  # the error of an earlier attempt
     tell("a function out of memory", f"RLIMIT_AS, asked for by {by}", "leaves word; then done")

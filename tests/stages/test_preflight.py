@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +21,15 @@ from sweepfile import probe
 
 from lensneg.schema.check import Check
 from lensneg.schema.code_version import CodeVersion
+from lensneg.schema.columns import PARTS
 from lensneg.schema.config import config_sha256
 from lensneg.schema.gate import Gate, Verdict
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import ManifestPart, ManifestRecord, Parts
 from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
+from lensneg.schema.run import RunRecord
+from lensneg.stages.plan_fan_out import plan_fan_out
 from lensneg.stages.preflight import account, input_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
 from lensneg.survey.names import cell_of, sweep_name
@@ -71,6 +76,9 @@ class Desk:
     def look(self) -> tuple[set[str], Verdict]:
         """The checks that fail, and the verdict."""
         result = preflight.preflight(as_input(self.request))
+        if Path(self.files.manifest).exists():  # of a published run gate 1 is not written again
+            assert not Path(self.files.gate(1)).exists()
+            return {check.split(":")[0] for check in result.gate.cause.split("; ")[:1]}, result.gate
         return failing(self.files.gate(1)), result.gate
 
 
@@ -328,6 +336,59 @@ def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest
     failed, verdict = desk.look()
     assert failed == {"code_version_known"}
     assert verdict.passed
+
+
+def test_a_start_withdraws_what_it_is_about_to_redo(desk: Desk) -> None:
+    """And a start that is refused withdraws nothing."""
+    assert desk.look()[1].passed
+    files = desk.files
+    stale = [files.gate(2), files.gate(3), files.gate(4), files.audited, files.quarantine, files.validation]
+    stale += [files.cost, files.report, files.error("a"), files.quotas, files.sample_summary]
+    kept = [files.stats("a"), files.pool("a"), files.inventory, files.gate(1)]
+    for path in map(Path, stale + kept[:2]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("stale")
+    config = desk.folder / "config.yaml"
+    text = config.read_text()
+    config.write_text(text + "# another\n")
+    assert not desk.look()[1].passed
+    assert all(map(os.path.exists, stale + kept))
+    config.write_text(text)
+    assert desk.look()[1].passed
+    assert not any(map(os.path.exists, stale))
+    assert all(map(os.path.exists, kept))
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_no_start_writes_into_the_folder_of_a_published_run(desk: Desk, refused: bool) -> None:
+    files = desk.files
+    assert desk.look()[1].passed
+    record = RunRecord.read(files.inventory)
+    parts = Parts(**{part: ManifestPart(files=(), content_sha256="") for part in PARTS})
+    ManifestRecord.of(record, parts, ()).write(files.manifest)
+    for path in map(Path, (files.gate(4), files.report, files.validation)):
+        path.write_text("published")
+    if refused:
+        with (desk.folder / "config.yaml").open("a") as config:
+            config.write("# another\n")
+    before = {path: path.stat().st_mtime_ns for path in Path(files.out).rglob("*")}
+    result = preflight.preflight(as_input(desk.request))
+    assert (result.gate.passed, result.published) == (not refused, not refused)
+    assert {path: path.stat().st_mtime_ns for path in Path(files.out).rglob("*")} == before
+
+
+def test_sweep_files_that_were_moved_are_looked_for_where_they_are(desk: Desk) -> None:
+    assert desk.look()[1].passed
+    first = RunRecord.read(desk.files.inventory)
+    moved = desk.folder / "moved"
+    shutil.move(desk.folder / "sweeps", moved)
+    data = {**as_input(desk.request), "sweeps": str(moved)}
+    assert preflight.preflight(data).gate.passed
+    plan_fan_out(desk.files.root)
+    planned = RunRecord.read(desk.files.run)
+    assert [Path(s.uri).parent for s in planned.sweeps] == [moved] * len(planned.sweeps)
+    assert all(Path(item["sweep"]).exists() for item in json.loads(Path(desk.files.items).read_text()))
+    assert planned.started_at == first.started_at
 
 
 def test_an_output_that_cannot_be_written_to(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """Gate 2: each check fails by itself when, and only when, what it guards is spoiled."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -110,9 +111,9 @@ def lose_the_matches(files: RunFiles) -> None:
 def positives_of_another_type(files: RunFiles) -> None:
     for path in Path(files.positives_folder).iterdir():
         rewrite_column(path, "type_bin", "EXP")
-        edit_json(
-            files.stats(path.stem), lambda stats, p=path: stats.update(positives_bytes=p.stat().st_size)
-        )
+        data = path.read_bytes()
+        found = {"positives_bytes": len(data), "positives_sha256": hashlib.sha256(data).hexdigest()}
+        edit_json(files.stats(path.stem), lambda stats, found=found: stats.update(found))
 
 
 def rewrite_column(path: Path, name: str, value: Any) -> None:

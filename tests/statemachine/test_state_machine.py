@@ -216,8 +216,8 @@ def swap_a_split(table: pa.Table) -> pa.Table:
 
 #: One that spoils a rule, one that spoils the files; every check is tried in tests/audit.
 SPOILED: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
-    "a split swapped": (swap_a_split, ["split_rule"]),
-    "a column lost": (lambda table: table.drop_columns(["sersic"]), ["schema"]),
+    "a split swapped": (swap_a_split, ["files_intact"]),
+    "a column lost": (lambda table: table.drop_columns(["sersic"]), ["files_intact", "schema"]),
 }
 
 
@@ -255,7 +255,7 @@ def test_a_report_that_fails_does_not_hide_the_verdict(
     bench.functions.function, bench.functions.error, bench.functions.left = "Quarantine", "MemoryError", 1
     execution, states, files = bench.run(sky, config, tmp_path, "test")
     assert execution["error"] == "Gate4OutputValid"
-    assert "split_rule" in execution["cause"]
+    assert "files_intact" in execution["cause"]
     assert states[-2:] == ["Quarantine", "GateFailed"]
     assert_nothing_published(files)
 

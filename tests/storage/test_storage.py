@@ -219,9 +219,18 @@ def test_one_of_many_writers_wins(tmp_path: Path) -> None:
     assert storage.read_bytes(uri) == b"%d" % won.index(True)
 
 
-def test_files_can_be_read_by_others(tmp_path: Path) -> None:
-    storage.write_bytes(str(tmp_path / "a"), b"x")
-    assert stat_module.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+@pytest.mark.parametrize("if_absent", [False, True])
+def test_a_file_has_the_permissions_that_the_umask_allows(
+    tmp_path: Path, umask: int, mode: int, if_absent: bool
+) -> None:
+    before = os.umask(umask)
+    try:
+        storage.write_bytes(str(tmp_path / "new" / "a"), b"x", if_absent=if_absent)
+    finally:
+        os.umask(before)
+    assert stat_module.S_IMODE((tmp_path / "new" / "a").stat().st_mode) == mode
+    assert stat_module.S_IMODE((tmp_path / "new").stat().st_mode) == 0o777 & ~umask
 
 
 def test_hidden_files_are_not_listed(tmp_path: Path) -> None:

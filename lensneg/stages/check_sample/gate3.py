@@ -11,6 +11,7 @@ from lensneg.errors import RunStateError
 from lensneg.schema.check import Check
 from lensneg.schema.gate import Gate, Judged, all_passed
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Parts
 from lensneg.schema.quotas import DrawKey, Quotas, draws_of
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.sample_summary import JobRun, SampleSummary, read_sample_summary
@@ -98,8 +99,10 @@ def _draw_checks(run: Run) -> list[Check]:
     positives = read_positives(run)
     checks += _sample_checks(quotas, draws, negatives, positives)
     if all_passed(checks):
-        write_part(run, "negatives", negatives)
-        write_part(run, "positives", positives)
+        parts = {"negatives": negatives, "positives": positives}
+        Parts(**{part: write_part(run, part, rows) for part, rows in parts.items()}).write(
+            run.files.sample_written
+        )
         _log.info("%d negatives and %d positives", len(negatives), len(positives))
     return checks
 

@@ -24,8 +24,8 @@ from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.pool import write_pool
 from lensneg.schema.run import Run
-from lensneg.schema.tables import write_table
-from lensneg.stages.commit_mark import finished
+from lensneg.schema.tables import WrittenFile, write_table
+from lensneg.stages.commit_mark import finished, tables_are_those_written
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, check_releases, pool_table
 from lensneg.survey.fits_layout import SweepFile
@@ -57,7 +57,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         If the sweep file is broken, of another release, or not the one that was planned.
     """
     done = finished(run, item)
-    if done is not None:
+    if done is not None and tables_are_those_written(run, done):
         _log.info("%s: skipped, as it is done", item.id)
         return done
     started = time.perf_counter()
@@ -68,9 +68,9 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     del gathered
     written = write_pool(run.files.pool(item.id), pool)
     best = best_matches(matches)
-    positives_bytes = 0
+    positives = WrittenFile(0, "")
     if len(best):  # too few rows for a codec to save anything
-        positives_bytes = write_table(run.files.positives(item.id), best, durable=False, codec="none")
+        positives = write_table(run.files.positives(item.id), best, durable=False, codec="none")
     stats = ItemStats(
         item=item,
         config_sha256=run.record.config.sha256,
@@ -86,7 +86,10 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         row_groups=written.row_groups,
         bytes_read=item.n_bytes,
         pool_bytes=written.bytes,
-        positives_bytes=positives_bytes,
+        pool_sha256=written.sha256,
+        pool_footer=written.footer,
+        positives_bytes=positives.bytes,
+        positives_sha256=positives.sha256,
         seconds=round(time.perf_counter() - started, 3),
     )
     # Not durable: after a loss of power the file is not valid JSON, and the item is done again.

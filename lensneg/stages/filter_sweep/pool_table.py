@@ -16,7 +16,7 @@ from lensneg.rules.selection import first_failed_rule, is_one_of
 from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
 from lensneg.rules.usable import all_usable
-from lensneg.schema.columns import COLUMNS, NULL_FOR_NAN, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
+from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item
 from lensneg.schema.pool import pool_order
@@ -141,10 +141,9 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
         values = computed[field.name] if field.name in computed else rows[_SWEEP_COLUMN[field.name]]
         if isinstance(values, pa.Array):
             return values
-        if field.name in NULL_FOR_NAN:
-            return pa.array(values, field.type, mask=np.isnan(values))
+        lacking = np.isnan(values) if field.nullable and pa.types.is_floating(field.type) else None
         try:
-            return pa.array(values).cast(field.type)
+            return pa.array(values, mask=lacking).cast(field.type)
         except pa.ArrowInvalid as error:  # a whole number that needs a wider column than the manifest's
             remedy = "the file is damaged, or not of DR10: fetch it again"
             raise SweepError(f"{field.name}: {error}", where=item.sweep, remedy=remedy) from error

@@ -73,6 +73,14 @@ def run_inputs_unchanged(found: Inspection) -> Iterator[Check]:
     )
 
 
+def keep_places(found: Inspection) -> None:
+    """Write into the inventory where the same sweep files, and the output folder, are now."""
+    before = RunRecord.read(found.files.inventory)
+    now = before.model_copy(update={"out": found.record.out, "sweeps": found.record.sweeps})
+    if now != before:
+        now.write(found.files.inventory)
+
+
 def run_not_published(found: Inspection) -> Iterator[Check]:
     """Check that the run is not published, except from the same inputs: then it changes nothing."""
     files, faults, state = found.files, [], "not published"

@@ -122,5 +122,6 @@ def _quotas(run: Run, stats: list[ItemStats], positives: pa.Table, available: Co
         run_id=run.record.run_id,
         pool_files=tuple(row_groups),
         row_groups=row_groups,
+        footers={storage.basename(run.files.pool(s.item.id)): s.pool_footer for s in stats},
         strata=tuple(compute_quotas(in_strata, in_pools, run.config)),
     )
