@@ -8,7 +8,13 @@ from typing import Final
 from lensneg.aws.calls import Aws, in_place_of
 from lensneg.aws.deployment import Stack
 from lensneg.aws.history import Execution, describe
-from lensneg.aws.uploads import Upload, catalog_upload, config_upload, sweep_uploads
+from lensneg.aws.uploads import (
+    Upload,
+    catalog_upload,
+    config_upload,
+    refuse_shared_targets,
+    sweep_uploads,
+)
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
@@ -63,7 +69,7 @@ def gather_inputs(
     Raises
     ------
     InputError
-        If one of them is wrong.
+        If one of them is wrong, or two different files would become one object in the bucket.
     """
     config_file = config_upload(stack, config_path(config))
     positive_files = [catalog_upload(stack, text) for text in positives]
@@ -81,6 +87,7 @@ def gather_inputs(
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
     uploads = [config_file, *positive_files, *exclude_files, *sweep_files]
+    refuse_shared_targets(uploads)
     return RunRequest.of_input(data), uploads
 
 
