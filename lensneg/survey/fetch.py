@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedRandom
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
 from lensneg import storage
 from lensneg.errors import InputError, LensnegError
+from lensneg.survey.part_file import sole_writer
 from lensneg.survey.server import Interrupted, Server
 
 #: Level 1: sweep files are mostly noise, and a higher level saves 2 % for three times the time.
@@ -221,13 +223,19 @@ def check_room(plan: FetchPlan, gzip_ratio: float) -> None:
     else:
         folder, needed = Path(plan.uri), sum(wanted.values())
         remedies = "name another folder with --to, store the files with --gzip, or choose fewer with --near"
-    parts = [plan.part(name) for name in wanted]
-    needed = int(needed) - sum(part.stat().st_size for part in parts if part.exists())
+    needed = int(needed) - sum(_bytes_of(plan.part(name)) for name in wanted)
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
         what = f"{needed:,} bytes are needed for {len(wanted):,} sweep files, and {free:,} are free there"
         raise InputError(what, where=str(folder), remedy=f"make room, {remedies}")
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _missing_bytes(plan: FetchPlan, name: str) -> int:
@@ -278,30 +286,43 @@ def fetch_sweeps(plan: FetchPlan, watcher: Watcher) -> list[Fetched]:
 
 
 def _fetch(plan: FetchPlan, name: str, stop: threading.Event, watcher: Watcher) -> Fetched:
-    expected, url = plan.sha256(name), plan.server.url(name)
-    if plan.checksums is not None and expected is None:
+    if plan.checksums is not None and plan.sha256(name) is None:
         remedy = "is it a file of this folder? --unchecked takes it all the same"
-        raise InputError("not in the list of checksums", where=url, remedy=remedy)
+        raise InputError("not in the list of checksums", where=plan.server.url(name), remedy=remedy)
     size = plan.server.size(name)
     stored = plan.stored(name, size)
-    if stored is not None:
-        return Fetched(name, "there already", stored.uri, stored.size)
-    watcher.started(name, size)
-    part = plan.part(name)
+    if stored is None:
+        with sole_writer(plan.part(name)) as part:
+            stored = plan.stored(name, size)  # another process may have fetched it meanwhile
+            if stored is None:
+                watcher.started(name, size)
+                found = _download(plan, name, part, stop, watcher)
+                return Fetched(name, "fetched", plan.target(name), _store(plan, name, found, stop))
+            plan.part(name).unlink()
+    return Fetched(name, "there already", stored.uri, stored.size)
+
+
+def _download(
+    plan: FetchPlan, name: str, part: BufferedRandom, stop: threading.Event, watcher: Watcher
+) -> str:
+    """Complete a part and return its SHA-256, which is that of the list of checksums if there is one."""
+    expected = plan.sha256(name)
     for _ in range(2):
         found = plan.server.download(name, part, stop, lambda count: watcher.advanced(name, count))
         if expected in (None, found):
-            return Fetched(name, "fetched", plan.target(name), _store(plan, name, found, stop))
+            return found
         # The bytes that were there may have been those of another version: all of it once more.
-        watcher.advanced(name, -part.stat().st_size)
-        part.unlink()
+        watcher.advanced(name, -part.tell())
+        part.seek(0)
+        part.truncate()
+    plan.part(name).unlink()
     what = f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…, twice"
     remedy = "nothing of it was kept. Fetch it later, or from another server"
-    raise InputError(what, where=url, remedy=remedy)
+    raise InputError(what, where=plan.server.url(name), remedy=remedy)
 
 
 def _store(plan: FetchPlan, name: str, sha256: str, stop: threading.Event) -> int:
-    """Move a checked file to its destination; return the bytes there."""
+    """Move a checked file, whose lock is held, to its destination; return the bytes there."""
     uri, part = plan.target(name), plan.part(name)
     ready = _gzipped(part, stop) if plan.compress else part
     size = ready.stat().st_size
@@ -310,8 +331,6 @@ def _store(plan: FetchPlan, name: str, sha256: str, stop: threading.Event) -> in
         ready.unlink()
     else:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        with open(ready, "rb") as file:
-            os.fsync(file.fileno())
         os.replace(ready, uri)
     part.unlink(missing_ok=True)
     return size
@@ -330,6 +349,8 @@ def _gzipped(path: Path, stop: threading.Event) -> Path:
                 if stop.is_set():
                     raise Interrupted
                 packed.write(chunk)
+        with open(target, "rb") as whole:
+            os.fsync(whole.fileno())
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -4,13 +4,14 @@ urllib3 retries requests, but does not resume a body that breaks off. This modul
 """
 
 import hashlib
+import os
 import random
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Final
+from io import BufferedRandom
+from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
@@ -193,15 +194,18 @@ class Server:
         _check_status(response, url)
         return response
 
-    def download(self, name: str, path: Path, stop: threading.Event, on_bytes: Callable[[int], None]) -> str:
+    def download(
+        self, name: str, file: BufferedRandom, stop: threading.Event, on_bytes: Callable[[int], None]
+    ) -> str:
         """Download a file, or the rest of it.
 
         Parameters
         ----------
         name : str
             File name.
-        path : Path
-            The destination. Bytes that are there already are kept.
+        file : BufferedRandom
+            The destination, open for appending and reading. Bytes that are there already are kept. Nobody
+            else may write to it.
         stop : threading.Event
             Ends the work when it is set.
         on_bytes : callable
@@ -210,7 +214,7 @@ class Server:
         Returns
         -------
         str
-            SHA-256 of the whole file.
+            SHA-256 of the whole file, as it is on the disk.
 
         Raises
         ------
@@ -221,28 +225,29 @@ class Server:
         Interrupted
             If ``stop`` was set.
         """
-        with open(path, "a+b") as file:
-            on_bytes(file.tell())
-            transfer = _Transfer(self._session, self.url(name), file, stop, on_bytes)
-            idle = 0
-            while True:
-                before = file.tell()
-                try:
-                    if transfer.take_more():
-                        break
-                    reason = "the connection broke off"
-                except (requests.RequestException, HTTPError) as error:
-                    reason = _reason(error)
-                idle = 0 if file.tell() > before else idle + 1
-                if idle >= self._attempts:
-                    what = f"{reason}, {idle} times in a row after {file.tell():,} bytes"
-                    remedy = "the same command goes on from there"
-                    raise TransientError(what, where=transfer.url, remedy=remedy)
-                pause = min(60.0, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
-                if stop.wait(pause):
-                    raise Interrupted
-            file.seek(0)
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        on_bytes(file.tell())
+        transfer = _Transfer(self._session, self.url(name), file, stop, on_bytes)
+        idle = 0
+        while True:
+            before = file.tell()
+            try:
+                if transfer.take_more():
+                    break
+                reason = "the connection broke off"
+            except (requests.RequestException, HTTPError) as error:
+                reason = _reason(error)
+            idle = 0 if file.tell() > before else idle + 1
+            if idle >= self._attempts:
+                what = f"{reason}, {idle} times in a row after {file.tell():,} bytes"
+                remedy = "the same command goes on from there"
+                raise TransientError(what, where=transfer.url, remedy=remedy)
+            pause = min(60.0, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
+            if stop.wait(pause):
+                raise Interrupted
+        file.flush()
+        os.fsync(file.fileno())
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
@@ -251,7 +256,7 @@ class _Transfer:
 
     session: requests.Session
     url: str
-    file: BinaryIO
+    file: BufferedRandom
     stop: threading.Event
     on_bytes: Callable[[int], None]
     etag: str = ""

@@ -1,13 +1,18 @@
 """Fetching sweep files from a real HTTP server that drops connections, is busy and serves wrong bytes."""
 
+import fcntl
 import gzip
 import hashlib
 import http.server
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from surveyserver import A, B, C, Survey, serving, three_sweeps
@@ -63,6 +68,63 @@ def test_files_arrive_whole_and_several_at_a_time(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {n: sky[n] for n in (A, B, C)}
     assert watcher.came == {name: len(sky[name]) for name in (A, B, C)}
     assert survey.most_at_once <= 2
+
+
+def test_two_fetches_into_one_folder_write_no_file_together(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    others: list[Fetched] = []
+
+    class Beside(Silent):
+        """Runs another fetch into the same folder while the bytes of the first come."""
+
+        def advanced(self, name: str, n_bytes: int) -> None:
+            super().advanced(name, n_bytes)
+            if not others and self.came[name]:
+                others.extend(fetch(survey, tmp_path, A, B))
+
+    survey.faults[A] = [("drop", 100_000)]
+    (first,) = fetch(survey, tmp_path, watcher=Beside())
+    assert [other.outcome for other in others] == ["failed", "fetched"]
+    part = tmp_path / f".{A}.part"
+    assert others[0].reason == f"{part}: another process fetches it; wait for its end, or name another folder"
+    assert first.outcome == "fetched"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {n: sky[n] for n in (A, B)}
+    assert fetch(survey, tmp_path, A, B)[0].outcome == "there already"
+
+
+def test_a_file_that_another_process_has_just_finished_is_left_alone(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def just_before(file: BinaryIO, how: int) -> None:
+        monkeypatch.undo()
+        os.replace(tmp_path / f".{A}.part", tmp_path / A)  # by the holder of the lock, who then ends
+        lock(file, how)
+
+    (tmp_path / f".{A}.part").write_bytes(sky[A])
+    monkeypatch.setattr(fcntl, "flock", just_before)
+    assert fetch(survey, tmp_path)[0].outcome == "there already"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(A, sky[A])]
+    assert survey.gets(A) == []
+
+
+def test_the_lock_of_a_fetch_that_was_killed_is_free(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    script = "import sys, time, pathlib; from lensneg.survey.part_file import sole_writer\n"
+    script += "with sole_writer(pathlib.Path(sys.argv[1])) as file:\n"
+    script += "    file.write(bytes(50_000)); file.flush(); print('locked', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", script, str(tmp_path / f".{A}.part")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        assert "another process fetches it" in fetch(survey, tmp_path)[0].reason
+        other.kill()
+        other.wait()
+    assert fetch(survey, tmp_path)[0].outcome == "fetched"
+    assert (tmp_path / A).read_bytes() == sky[A], "none of the zeros that the other left"
 
 
 def test_a_dropped_connection_goes_on_from_where_it_broke(
