@@ -216,6 +216,19 @@ def test_a_part_of_another_version_is_replaced(survey: Survey, sky: dict[str, by
     assert (tmp_path / A).read_bytes() == sky[A]
 
 
+def test_without_a_checksum_no_bytes_of_an_earlier_command_are_used(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / f".{A}.part").write_bytes(b"of another version" * 1000)
+    survey.faults[A] = [("drop", 100_000)]
+    watcher = Silent()
+    plan = FetchPlan(Server(survey.url, backoff=0.001), [A], str(tmp_path), tmp_path, False, None, 1)
+    assert fetch_sweeps(plan, watcher)[0].outcome == "fetched"
+    assert (tmp_path / A).read_bytes() == sky[A]
+    assert survey.gets(A) == ["", "bytes=100000-"], "its own bytes are"
+    assert watcher.came[A] == len(sky[A])
+
+
 def test_what_is_there_is_left_alone(survey: Survey, sky: dict[str, bytes], tmp_path: Path) -> None:
     fetch(survey, tmp_path, A)
     (tmp_path / B).write_bytes(sky[B][:-1])
