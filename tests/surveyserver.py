@@ -23,7 +23,8 @@ class Survey:
     ``faults[name]`` are taken one a GET of that file: ``("drop", n)`` ends the connection after n bytes of
     the body, ``("busy", status)`` answers with it, ``("wrong", i)`` changes byte i of the file, and
     ``("replace", n)`` ends the connection after n bytes and then reverses the file. ``etags`` are sent, and
-    If-Range is heeded.
+    If-Range is heeded. ``length`` is how a body's end is shown: ``"given"`` in a header, by ``"chunks"``, or
+    only by the ``"close"`` of the connection. ``head`` is whether HEAD is answered.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,8 @@ class Survey:
         self.faults: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self.always_wrong: set[str] = set()
         self.etags: dict[str, str] = {}
-        self.ranges = True
+        self.ranges = self.head = True
+        self.length = "given"
         self.log: list[tuple[str, str, str]] = []
         self.sent: Counter[str] = Counter()
         self.at_once = self.most_at_once = 0
@@ -45,7 +47,10 @@ class Survey:
                 pass
 
             def do_HEAD(self) -> None:
-                self.answer(body=False)
+                if survey.head:
+                    self.answer(body=False)
+                else:
+                    self.send_error(405)
 
             def do_GET(self) -> None:
                 with survey._lock:
@@ -83,7 +88,12 @@ class Survey:
                     self.end_headers()
                     return
                 self.send_response(206 if start else 200)
-                self.send_header("Content-Length", str(len(data) - start))
+                if survey.length == "given":
+                    self.send_header("Content-Length", str(len(data) - start))
+                elif survey.length == "chunks":
+                    self.send_header("Transfer-Encoding", "chunked")
+                else:
+                    self.send_header("Connection", "close")
                 if etag:
                     self.send_header("ETag", etag)
                 if start:
@@ -95,7 +105,11 @@ class Survey:
                 drop = kind in ("drop", "replace")
                 rest = rest[:number] if drop else rest
                 survey.sent[name] += len(rest)
+                if survey.length == "chunks":
+                    self.wfile.write(f"{len(data) - start:x}\r\n".encode())
                 self.wfile.write(rest)
+                if survey.length == "chunks" and not drop:
+                    self.wfile.write(b"\r\n0\r\n\r\n")
                 if kind == "replace":
                     survey.files[name], survey.etags[name] = survey.files[name][::-1], '"another"'
                 if drop:

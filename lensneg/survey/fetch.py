@@ -311,7 +311,9 @@ def _download(
         part.seek(0)
         part.truncate()
     for _ in range(2):
-        found = plan.server.download(name, part, stop, lambda count: watcher.advanced(name, count))
+        found = plan.server.download(
+            name, part, stop, lambda count: watcher.advanced(name, count), checked=expected is not None
+        )
         if expected in (None, found):
             return found
         # The bytes that were there may have been those of another version: all of it once more.

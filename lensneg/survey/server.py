@@ -34,6 +34,9 @@ _CHUNK: Final = 1 << 20
 #: Status codes of a server that may answer a moment later.
 _BUSY: Final = (429, 500, 502, 503, 504)
 
+#: Status codes of a server that does not answer requests of this method.
+_METHOD_REFUSED: Final = (405, 501)
+
 
 class Interrupted(Exception):  # noqa: N818 (no error: what was asked for)
     """The user stopped the work. What is on the disk is used the next time."""
@@ -120,7 +123,8 @@ class Server:
             If the server cannot be reached or is at fault.
         """
         if name not in self._sizes:
-            self._sizes[name] = _content_length(self._ask("HEAD", self.url(name)))
+            response = self._ask("HEAD", self.url(name), refused_ok=True)
+            self._sizes[name] = _content_length(response) if response.ok else None
         return self._sizes[name]
 
     def text(self, url: str) -> str:
@@ -185,17 +189,24 @@ class Server:
         links = (unquote(link).rpartition("/")[2] for link in re.findall(r'href="([^"?#]+)"', page))
         return sorted({link for link in links if link.endswith(suffix)})
 
-    def _ask(self, method: str, url: str) -> requests.Response:
+    def _ask(self, method: str, url: str, *, refused_ok: bool = False) -> requests.Response:
         try:
             response = self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=True)
         except requests.RequestException as error:
             remedy = "is the server up? Try again later"
             raise TransientError(_reason(error), where=url, remedy=remedy) from error
-        _check_status(response, url)
+        if not (refused_ok and response.status_code in _METHOD_REFUSED):
+            _check_status(response, url)
         return response
 
     def download(
-        self, name: str, file: BufferedRandom, stop: threading.Event, on_bytes: Callable[[int], None]
+        self,
+        name: str,
+        file: BufferedRandom,
+        stop: threading.Event,
+        on_bytes: Callable[[int], None],
+        *,
+        checked: bool,
     ) -> str:
         """Download a file, or the rest of it.
 
@@ -210,6 +221,8 @@ class Server:
             Ends the work when it is set.
         on_bytes : callable
             Called with the number of bytes that came; negative for bytes that were discarded.
+        checked : bool
+            Whether the caller compares the SHA-256. If so, the server need not say where the file ends.
 
         Returns
         -------
@@ -219,14 +232,14 @@ class Server:
         Raises
         ------
         InputError
-            If there is no such file.
+            If there is no such file, or nothing would show that it is cut short.
         TransientError
             If several consecutive attempts bring no further byte.
         Interrupted
             If ``stop`` was set.
         """
         on_bytes(file.tell())
-        transfer = _Transfer(self._session, self.url(name), file, stop, on_bytes)
+        transfer = _Transfer(self._session, self.url(name), file, stop, on_bytes, checked)
         idle = 0
         while True:
             before = file.tell()
@@ -259,6 +272,7 @@ class _Transfer:
     file: BufferedRandom
     stop: threading.Event
     on_bytes: Callable[[int], None]
+    checked: bool
     etag: str = ""
 
     def _start_again(self) -> None:
@@ -285,6 +299,10 @@ class _Transfer:
             if start and not sent.startswith(f"bytes {start}-"):
                 self._start_again()  # the server sends the whole file
             length, begin = _content_length(response), self.file.tell()
+            if length is None and not (response.raw.chunked or self.checked):
+                what = "the server does not say how long the file is, and there is no checksum of it"
+                remedy = "name a list with --checksums, or another server with --from"
+                raise InputError(what, where=self.url, remedy=remedy)
             # read1 returns what has come. read and iter_content wait for a full chunk, and lose its bytes
             # where the connection breaks within it.
             while chunk := response.raw.read1(_CHUNK):
@@ -292,7 +310,8 @@ class _Transfer:
                 self.on_bytes(len(chunk))
                 if self.stop.is_set():
                     raise Interrupted
-        return length is not None and self.file.tell() == begin + length
+        # Without a length, a chunked body shows its end itself; of another body, the checksum decides.
+        return length is None or self.file.tell() == begin + length
 
 
 def read_checksums(source: str) -> ChecksumList:

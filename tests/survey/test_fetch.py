@@ -163,6 +163,36 @@ def test_a_server_without_ranges_starts_again(survey: Survey, sky: dict[str, byt
     assert watcher.came[A] == len(sky[A]), "thrown away bytes count back"
 
 
+@pytest.mark.parametrize("head", [True, False])
+@pytest.mark.parametrize("length", ["chunks", "close"])
+def test_a_server_that_gives_no_length(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path, length: str, head: bool
+) -> None:
+    survey.length, survey.head = length, head
+    (result,) = fetch(survey, tmp_path)
+    assert result.outcome == "fetched"
+    assert (tmp_path / A).read_bytes() == sky[A]
+    assert survey.gets(A) == [""], "fetched once"
+    survey.faults[B] = [("drop", 100_000)]
+    (result,) = fetch(survey, tmp_path, B)
+    assert result.outcome == "fetched"
+    assert (tmp_path / B).read_bytes() == sky[B]
+
+
+def test_without_length_and_checksum_a_file_could_be_cut_short(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    survey.length = "close"
+    plan = FetchPlan(Server(survey.url, backoff=0.001), [A], str(tmp_path), tmp_path, False, None, 1)
+    (result,) = fetch_sweeps(plan, Silent())
+    assert result.outcome == "failed"
+    assert "does not say how long the file is, and there is no checksum of it; name a list" in result.reason
+    survey.length = "chunks"
+    survey.faults[A] = [("drop", 100_000)]
+    assert fetch_sweeps(plan, Silent())[0].outcome == "fetched"
+    assert (tmp_path / A).read_bytes() == sky[A]
+
+
 @pytest.mark.parametrize("left", ["all", "more"])
 def test_a_part_that_is_whole_or_too_long(
     survey: Survey, sky: dict[str, bytes], tmp_path: Path, left: str
