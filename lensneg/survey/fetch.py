@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
 from lensneg import storage
-from lensneg.errors import InputError, LensnegError
+from lensneg.errors import InputError, LensnegError, SweepError
 from lensneg.survey.part_file import sole_writer
 from lensneg.survey.server import Interrupted, Server
+from lensneg.survey.uncompressed import content_sha256
 
 #: Level 1: sweep files are mostly noise, and a higher level saves 2 % for three times the time.
 _GZIP_LEVEL: Final = 1
@@ -160,8 +161,8 @@ class FetchPlan:
     def stored(self, name: str, size: int | None) -> storage.FileInfo | None:
         """Return what is stored of a file, if it is whole.
 
-        In S3 this is judged by the checksum that was stored with the file. On a disk it is judged by the
-        size, as a file gets its name only after its checksum was compared.
+        It is judged by the checksum that was stored with an object in S3, or else by the size, as a file gets
+        its name only when it is whole. If the server gives no size, it is judged by the file's content.
 
         Parameters
         ----------
@@ -173,16 +174,17 @@ class FetchPlan:
         Returns
         -------
         FileInfo or None
-            None if the file is not there, is not whole, or is of unknown size.
+            None if the file is not there or is not whole, or if size and checksum are unknown.
         """
         uri = self.target(name)
         try:
             info = storage.stat(uri)
         except FileNotFoundError:
             return None
-        if storage.is_s3(uri):
-            expected = self.sha256(name)
-            whole = expected is not None and storage.metadata(uri).get("sha256") == expected
+        expected = self.sha256(name)
+        recorded = storage.metadata(uri).get("sha256") if storage.is_s3(uri) else None
+        if expected and (recorded or size is None):
+            whole = expected == (recorded or _sha256_of_content(info))
         elif self.compress and size is not None:
             # The last four bytes of a gzip file are the size of its content, modulo 2^32.
             end = storage.read_bytes(uri, max(0, info.size - 4))
@@ -190,6 +192,14 @@ class FetchPlan:
         else:
             whole = info.size == size
         return info if whole else None
+
+
+def _sha256_of_content(info: storage.FileInfo) -> str:
+    """Return the SHA-256 of a stored file's content; an empty text if the file is empty or damaged."""
+    try:
+        return content_sha256(info)[0] if info.size else ""
+    except SweepError:
+        return ""
 
 
 def check_room(plan: FetchPlan, gzip_ratio: float) -> None:

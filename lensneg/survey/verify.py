@@ -1,6 +1,5 @@
 """Checks of stored sweep files: checksums, headers and row counts."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -8,7 +7,7 @@ from typing import NamedTuple
 from lensneg import storage
 from lensneg.errors import LensnegError, SweepError
 from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.uncompressed import open_uncompressed
+from lensneg.survey.uncompressed import content_sha256
 
 
 class Verified(NamedTuple):
@@ -93,7 +92,7 @@ def _verify(
         rows, release = file.n_rows, file.release
         if not headers_only:
             expected = checksums.get(name.removesuffix(".gz"))
-            found, size = _content_sha256(info, on_bytes)
+            found, size = content_sha256(info, on_bytes)
             checked = expected is not None
             promised = file.data_stop + file.padding
             if size != promised:
@@ -105,14 +104,3 @@ def _verify(
     except (LensnegError, OSError) as error:
         fault = str(error)
     return Verified(name, info.uri, info.size, rows, release, checked, fault)
-
-
-def _content_sha256(info: storage.FileInfo, on_bytes: Callable[[int], None]) -> tuple[str, int]:
-    """Return the SHA-256 and the bytes of a file, uncompressed where it is gzipped."""
-    digest, size = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(1 << 20))
-    with open_uncompressed(info.uri, info.size, 0, info.size, on_bytes) as stream:
-        while count := stream.readinto(buffer):
-            digest.update(buffer[:count])
-            size += count
-    return digest.hexdigest(), size

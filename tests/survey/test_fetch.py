@@ -325,6 +325,40 @@ def test_to_s3_in_parts_with_its_checksum(
     assert fetch(survey, target, compress=compress, scratch=tmp_path)[0].outcome == "failed"
 
 
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("compress", [False, True])
+def test_what_another_tool_put_in_s3_is_left_alone(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path, s3: str, compress: bool, checked: bool
+) -> None:
+    """aws s3 cp stores no checksum with the object."""
+    uri = f"{s3}/dr10/{A}{'.gz' if compress else ''}"
+    whole = gzip.compress(sky[A]) if compress else sky[A]
+    sums = {A: hashlib.sha256(sky[A]).hexdigest()} if checked else None
+    plan = FetchPlan(Server(survey.url), [A], f"{s3}/dr10", tmp_path, compress, sums, 1)
+    storage.write_bytes(uri, whole[:-9])
+    assert fetch_sweeps(plan, Silent())[0].outcome == "fetched", "it was cut short"
+    storage.write_bytes(uri, whole)
+    assert fetch_sweeps(plan, Silent())[0].outcome == "there already"
+    assert storage.read_bytes(uri) == whole
+
+
+@pytest.mark.parametrize("place", ["disk", "s3"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_without_a_size_the_content_shows_what_is_there(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path, s3: str, compress: bool, place: str
+) -> None:
+    survey.length = "chunks"
+    to = str(tmp_path) if place == "disk" else f"{s3}/dr10"
+    uri = f"{to}/{A}{'.gz' if compress else ''}"
+    whole = gzip.compress(sky[A]) if compress else sky[A]
+    for cut in (b"", whole[:-9]):
+        storage.write_bytes(uri, cut)
+        assert fetch(survey, to, compress=compress, scratch=tmp_path)[0].outcome == "fetched"
+    storage.write_bytes(uri, whole)
+    assert fetch(survey, to, compress=compress, scratch=tmp_path)[0].outcome == "there already"
+    assert len(survey.gets(A)) == 2
+
+
 def test_a_file_that_is_not_there_or_has_no_checksum(survey: Survey, tmp_path: Path) -> None:
     del survey.files[A]
     survey.files[CHECKSUM_FILE] = re.sub(rb".*" + B.encode() + rb"\n", b"", survey.files[CHECKSUM_FILE])
