@@ -21,8 +21,9 @@ class Survey:
     """The survey's server: files, and the faults that it is to have.
 
     ``faults[name]`` are taken one a GET of that file: ``("drop", n)`` ends the connection after n bytes of
-    the body, ``("busy", status)`` answers with it, ``("wrong", i)`` changes byte i of the file, and
-    ``("replace", n)`` ends the connection after n bytes and then reverses the file. ``etags`` are sent, and
+    the body, ``("busy", status)`` answers with it, ``("later", s)`` asks for a pause of s seconds,
+    ``("wrong", i)`` changes byte i of the file, and ``("replace", n)`` ends the connection after n bytes and
+    then reverses the file. ``faulty_head`` is whether a HEAD takes them, too. ``etags`` are sent, and
     If-Range is heeded. ``length`` is how a body's end is shown: ``"given"`` in a header, by ``"chunks"``, or
     only by the ``"close"`` of the connection. ``head`` is whether HEAD is answered.
     """
@@ -33,6 +34,7 @@ class Survey:
         self.always_wrong: set[str] = set()
         self.etags: dict[str, str] = {}
         self.ranges = self.head = True
+        self.faulty_head = False
         self.length = "given"
         self.log: list[tuple[str, str, str]] = []
         self.sent: Counter[str] = Counter()
@@ -71,9 +73,16 @@ class Survey:
                 if data is None:
                     self.send_error(404)
                     return
-                kind, number = survey.faults[name].pop(0) if body and survey.faults[name] else ("", 0)
+                wanted = body or survey.faulty_head
+                kind, number = survey.faults[name].pop(0) if wanted and survey.faults[name] else ("", 0)
                 if kind == "busy":
                     self.send_error(number)
+                    return
+                if kind == "later":
+                    self.send_response(503)
+                    self.send_header("Retry-After", str(number))
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
                     return
                 etag, if_range = survey.etags.get(name, ""), self.headers.get("If-Range")
                 if if_range not in (None, etag):

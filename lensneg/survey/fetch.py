@@ -5,7 +5,6 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedRandom
@@ -15,7 +14,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 from lensneg import storage
 from lensneg.errors import InputError, LensnegError, SweepError
 from lensneg.survey.part_file import sole_writer
-from lensneg.survey.server import Interrupted, Server
+from lensneg.survey.pauses import Interrupted
+from lensneg.survey.server import Server
 from lensneg.survey.uncompressed import content_sha256
 
 #: Level 1: sweep files are mostly noise, and a higher level saves 2 % for three times the time.
@@ -220,7 +220,7 @@ def check_room(plan: FetchPlan, gzip_ratio: float) -> None:
     InputError
         If less room is free than is needed.
     """
-    with ThreadPoolExecutor(plan.jobs) as threads:
+    with plan.server.threads(plan.jobs) as threads:
         sizes = zip(plan.names, threads.map(partial(_missing_bytes, plan), plan.names), strict=True)
         wanted = {name: size for name, size in sizes if size}
     at_once = sum(sorted(wanted.values())[-plan.jobs :])
@@ -278,24 +278,20 @@ def fetch_sweeps(plan: FetchPlan, watcher: Watcher) -> list[Fetched]:
         If the user interrupts the fetch. The bytes that came are kept for the next time.
     """
     plan.scratch.mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
 
     def _one(name: str) -> Fetched:
         try:
-            result = _fetch(plan, name, stop, watcher)
+            result = _fetch(plan, name, watcher)
         except (LensnegError, OSError) as error:
             result = Fetched(name, "failed", plan.target(name), 0, str(error))
         watcher.ended(result)
         return result
 
-    with ThreadPoolExecutor(plan.jobs, thread_name_prefix="fetch") as threads:
-        try:
-            return list(threads.map(_one, plan.names))
-        finally:
-            stop.set()  # ends the other files on an error or an interruption
+    with plan.server.threads(plan.jobs) as threads:
+        return list(threads.map(_one, plan.names))
 
 
-def _fetch(plan: FetchPlan, name: str, stop: threading.Event, watcher: Watcher) -> Fetched:
+def _fetch(plan: FetchPlan, name: str, watcher: Watcher) -> Fetched:
     if plan.checksums is not None and plan.sha256(name) is None:
         remedy = "is it a file of this folder? --unchecked takes it all the same"
         raise InputError("not in the list of checksums", where=plan.server.url(name), remedy=remedy)
@@ -306,15 +302,13 @@ def _fetch(plan: FetchPlan, name: str, stop: threading.Event, watcher: Watcher) 
             stored = plan.stored(name, size)  # another process may have fetched it meanwhile
             if stored is None:
                 watcher.started(name, size)
-                found = _download(plan, name, part, stop, watcher)
-                return Fetched(name, "fetched", plan.target(name), _store(plan, name, found, stop))
+                found = _download(plan, name, part, watcher)
+                return Fetched(name, "fetched", plan.target(name), _store(plan, name, found))
             plan.part(name).unlink()
     return Fetched(name, "there already", stored.uri, stored.size)
 
 
-def _download(
-    plan: FetchPlan, name: str, part: BufferedRandom, stop: threading.Event, watcher: Watcher
-) -> str:
+def _download(plan: FetchPlan, name: str, part: BufferedRandom, watcher: Watcher) -> str:
     """Complete a part and return its SHA-256, which is that of the list of checksums if there is one."""
     expected = plan.sha256(name)
     if expected is None:  # nothing would show that the bytes of an earlier command are of another version
@@ -322,7 +316,7 @@ def _download(
         part.truncate()
     for _ in range(2):
         found = plan.server.download(
-            name, part, stop, lambda count: watcher.advanced(name, count), checked=expected is not None
+            name, part, lambda count: watcher.advanced(name, count), checked=expected is not None
         )
         if expected in (None, found):
             return found
@@ -336,10 +330,10 @@ def _download(
     raise InputError(what, where=plan.server.url(name), remedy=remedy)
 
 
-def _store(plan: FetchPlan, name: str, sha256: str, stop: threading.Event) -> int:
+def _store(plan: FetchPlan, name: str, sha256: str) -> int:
     """Move a checked file, whose lock is held, to its destination; return the bytes there."""
     uri, part = plan.target(name), plan.part(name)
-    ready = _gzipped(part, stop) if plan.compress else part
+    ready = _gzipped(part, plan.server.stop) if plan.compress else part
     size = ready.stat().st_size
     if storage.is_s3(uri):
         storage.upload(ready, uri, metadata={"sha256": sha256})

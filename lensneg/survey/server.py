@@ -8,7 +8,9 @@ import os
 import random
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedRandom
 from typing import Final
@@ -17,11 +19,11 @@ from urllib.parse import unquote, urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
-from urllib3.util import Retry
 
 from lensneg import storage
 from lensneg.errors import InputError, TransientError
 from lensneg.survey.checksums import ChecksumList
+from lensneg.survey.pauses import LONGEST_PAUSE, Interrupted, InterruptibleRetry
 from lensneg.survey.releases import CHECKSUM_FILE
 from lensneg.version import __version__
 
@@ -36,10 +38,6 @@ _BUSY: Final = (429, 500, 502, 503, 504)
 
 #: Status codes of a server that does not answer requests of this method.
 _METHOD_REFUSED: Final = (405, 501)
-
-
-class Interrupted(Exception):  # noqa: N818 (no error: what was asked for)
-    """The user stopped the work. What is on the disk is used the next time."""
 
 
 class Server:
@@ -57,6 +55,11 @@ class Server:
     connections : int
         Number of connections that are kept open.
 
+    Attributes
+    ----------
+    stop : threading.Event
+        Ends downloads and pauses in all threads when it is set.
+
     Raises
     ------
     InputError
@@ -70,22 +73,46 @@ class Server:
             what = "expected the http:// or https:// address of a folder"
             raise InputError(what, where=f"--from {base_url}")
         self.base_url = base_url.rstrip("/") + "/"
+        self.stop = threading.Event()
         self._attempts, self._backoff = attempts, backoff
         self._sizes: dict[str, int | None] = {}
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"lensneg/{__version__}"
         # The bytes as they are stored: a checksum is of them, and a range counts them.
         self._session.headers["Accept-Encoding"] = "identity"
-        retry = Retry(
+        retry = InterruptibleRetry(
+            stop=self.stop,
+            where=self.base_url,
             total=attempts,
             backoff_factor=backoff,
-            backoff_max=60,
+            backoff_max=LONGEST_PAUSE,
             backoff_jitter=backoff,
             status_forcelist=_BUSY,
             raise_on_status=False,
         )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=connections))
+
+    @contextmanager
+    def threads(self, count: int) -> Iterator[ThreadPoolExecutor]:
+        """Start threads that use the server. Their work ends if an error or the user interrupts the block.
+
+        Parameters
+        ----------
+        count : int
+            Number of threads.
+
+        Yields
+        ------
+        ThreadPoolExecutor
+            The threads.
+        """
+        with ThreadPoolExecutor(count, thread_name_prefix="server") as threads:
+            try:
+                yield threads
+            except BaseException:
+                self.stop.set()
+                raise
 
     def url(self, name: str) -> str:
         """Return the address of a file in the folder.
@@ -203,7 +230,6 @@ class Server:
         self,
         name: str,
         file: BufferedRandom,
-        stop: threading.Event,
         on_bytes: Callable[[int], None],
         *,
         checked: bool,
@@ -217,8 +243,6 @@ class Server:
         file : BufferedRandom
             The destination, open for appending and reading. Bytes that are there already are kept. Nobody
             else may write to it.
-        stop : threading.Event
-            Ends the work when it is set.
         on_bytes : callable
             Called with the number of bytes that came; negative for bytes that were discarded.
         checked : bool
@@ -236,10 +260,10 @@ class Server:
         TransientError
             If several consecutive attempts bring no further byte.
         Interrupted
-            If ``stop`` was set.
+            If :attr:`stop` was set.
         """
         on_bytes(file.tell())
-        transfer = _Transfer(self._session, self.url(name), file, stop, on_bytes, checked)
+        transfer = _Transfer(self._session, self.url(name), file, self.stop, on_bytes, checked)
         idle = 0
         while True:
             before = file.tell()
@@ -254,8 +278,8 @@ class Server:
                 what = f"{reason}, {idle} times in a row after {file.tell():,} bytes"
                 remedy = "the same command goes on from there"
                 raise TransientError(what, where=transfer.url, remedy=remedy)
-            pause = min(60.0, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
-            if stop.wait(pause):
+            pause = min(LONGEST_PAUSE, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
+            if self.stop.wait(pause):
                 raise Interrupted
         file.flush()
         os.fsync(file.fileno())

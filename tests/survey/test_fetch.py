@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,6 +219,20 @@ def test_a_busy_server_is_asked_again(survey: Survey, sky: dict[str, bytes], tmp
     survey.faults[A] = [("busy", 503), ("busy", 429)]
     assert fetch(survey, tmp_path)[0].outcome == "fetched"
     assert (tmp_path / A).read_bytes() == sky[A]
+
+
+def test_a_pause_that_the_server_asks_for_is_kept_if_it_is_short(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    survey.faults[A] = [("later", 1)]
+    survey.faults[B] = [("later", 3600)]
+    began = time.monotonic()
+    kept, given_up = fetch(survey, tmp_path, A, B, jobs=2)
+    assert 1 <= time.monotonic() - began < 30
+    assert (kept.outcome, given_up.outcome) == ("fetched", "failed")
+    assert (tmp_path / A).read_bytes() == sky[A]
+    remedy = "the same command goes on after it"
+    assert given_up.reason == f"{survey.url}: the server asks for a pause of 3,600 s (503); {remedy}"
 
 
 def test_wrong_bytes_once_are_fetched_again(survey: Survey, sky: dict[str, bytes], tmp_path: Path) -> None:
