@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lensneg.errors import InputError, LensnegError, StorageError, TransientError
 
-_MISSING: Final = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+_MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
 #: Codes by which AWS says that something is not allowed.
 _DENIED: Final = frozenset(
@@ -89,9 +89,9 @@ def aws_errors(where: str, action: str = "") -> Iterator[None]:
     Raises
     ------
     FileNotFoundError
-        If an object or bucket is not there.
+        If an object is not there.
     InputError
-        If credentials, a Region or permissions are missing.
+        If a bucket, credentials, a Region or permissions are missing.
     TransientError
         If AWS cannot be reached, or is busy.
     StorageError
@@ -117,7 +117,7 @@ def aws_errors(where: str, action: str = "") -> Iterator[None]:
         ) from error
     except boto.ClientError as error:
         if error_code(error) in _MISSING:
-            raise FileNotFoundError(where) from error
+            raise FileNotFoundError(errno.ENOENT, "no such file", where) from error
         raise _refused(error, where, action) from error
     except (boto.ConnectionError, boto.HTTPClientError) as error:
         remedy = "is the network up, and is the Region right?"
@@ -133,6 +133,10 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
     if code in _BAD_CREDENTIALS:
         what = f"AWS does not accept the credentials ({code}: {message})"
         return InputError(what, where=where, remedy=_CREDENTIALS_ADVICE)
+    if code == "NoSuchBucket":
+        bucket = str(error.response["Error"].get("BucketName") or "of this name")
+        remedy = "check its name and your profile (AWS_PROFILE), or make it (aws s3 mb)"
+        return InputError(f"no bucket {bucket}", where=where, remedy=remedy)
     if code in _DENIED and not action:
         return InputError("access denied", where=where, remedy="grant this role access to it")
     if code in _DENIED:
