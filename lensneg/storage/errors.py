@@ -15,20 +15,31 @@ _DENIED: Final = frozenset(
     {"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation"}
 )
 
-#: Codes that AWS returns when it is busy or slow, or when two writers collide. The same request may work a
-#: moment later. The same is true of every status 429, 500 and above; any other request would fail again.
+#: Codes that AWS returns when it is busy, slow or at fault, or when two writers collide. The same request may
+#: work a moment later. So may one with a status of 429, 500 or above; any other request would fail again.
 _BUSY: Final = frozenset(
     {
         "BadDigest",
         "ConditionalRequestConflict",
         "IncompleteBody",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServerException",
         "OperationAborted",
         "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "RequestTimeout",
         "RequestTimeoutException",
+        "ServiceException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
         "SlowDown",
+        "ThrottledException",
         "Throttling",
         "ThrottlingException",
+        "TooManyRequestsException",
     }
 )
 
@@ -93,11 +104,14 @@ def aws_errors(where: str, action: str = "") -> Iterator[None]:
     InputError
         If a bucket, credentials, a Region or permissions are missing.
     TransientError
-        If AWS cannot be reached, or is busy.
+        If AWS cannot be reached, or is busy or at fault.
     StorageError
         If AWS refuses for another reason.
     """
+    from xml.etree.ElementTree import ParseError
+
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     no_credentials = (
         boto.NoCredentialsError,
@@ -122,6 +136,9 @@ def aws_errors(where: str, action: str = "") -> Iterator[None]:
     except (boto.ConnectionError, boto.HTTPClientError) as error:
         remedy = "is the network up, and is the Region right?"
         raise TransientError(f"cannot be reached: {error}", where=where, remedy=remedy) from error
+    except (ResponseParserError, ParseError) as error:
+        what = "the answer is not one of AWS: a server or a proxy is at fault"
+        raise TransientError(what, where=where, remedy="try again later") from error
     except boto.BotoCoreError as error:
         remedy = "check the bucket's name and your credentials" if not action else ""
         raise StorageError(str(error), where=where, remedy=remedy) from error

@@ -374,7 +374,7 @@ def _check_status(response: requests.Response, url: str) -> None:
     if response.ok:
         return
     what = f"the server answers {response.status_code} {response.reason}"
-    if response.status_code in _BUSY:
+    if response.status_code == requests.codes.too_many_requests or response.status_code >= 500:
         raise TransientError(what, where=url, remedy="try again later")
     raise InputError(what, where=url, remedy="check the address")
 

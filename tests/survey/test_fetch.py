@@ -221,6 +221,13 @@ def test_a_busy_server_is_asked_again(survey: Survey, sky: dict[str, bytes], tmp
     assert (tmp_path / A).read_bytes() == sky[A]
 
 
+def test_a_server_at_fault_is_not_a_wrong_address(survey: Survey, tmp_path: Path) -> None:
+    survey.faults[A] = [("busy", 520)]
+    assert fetch(survey, tmp_path)[0].reason.endswith("the server answers 520 ???; try again later")
+    survey.faults[A] = [("busy", 403)]
+    assert fetch(survey, tmp_path)[0].reason.endswith("the server answers 403 Forbidden; check the address")
+
+
 def test_a_pause_that_the_server_asks_for_is_kept_if_it_is_short(
     survey: Survey, sky: dict[str, bytes], tmp_path: Path
 ) -> None:
