@@ -200,6 +200,12 @@ def test_the_default_memory_is_that_of_the_function(run: Run, names: Path) -> No
         (("--listing", "names", "--memory", "64"), "64 is not in the range"),
         (("--listing", "names", "--item-bytes", "1000"), "1000 is not in the range"),
         (("--listing", "names", "--positives", "0"), "0 is not in the range"),
+        (("--listing", "names", "--positives", "1" + "0" * 400), "is not in the range"),
+        # 10^18 bytes in items of 2^28 bytes, without the headers' 46,080.
+        (
+            ("--listing", "absurd"),
+            "absurd: the files would be 3,725,290,298 map items; expected at most 2,000",
+        ),
     ],
 )
 def test_bad_usage_and_input_end_with_2(
@@ -207,6 +213,7 @@ def test_bad_usage_and_input_end_with_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names").write_text("sweep-000m005-005p000.fits")
+    (tmp_path / "absurd").write_text("sweep-000m005-005p000.fits 999999999999999999")
     code, out, err = run(*arguments)
     assert code == 2
     assert message in " ".join(err.split())
