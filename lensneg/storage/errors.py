@@ -63,8 +63,8 @@ _CREDENTIALS_ADVICE: Final = (
 
 #: What to do where a local file cannot be read or written. The text of other errors suffices.
 _DISK_REMEDIES: Final = {
-    errno.ENOSPC: "free some space there, and start again with the same run id",
-    errno.EDQUOT: "your quota there is used up: free some space, and start again with the same run id",
+    errno.ENOSPC: "free some space there, and start again",
+    errno.EDQUOT: "your quota there is used up: free some space, and start again",
     errno.EROFS: "it is mounted read-only: give another folder",
     errno.EACCES: "give yourself the permission, or another folder",
     errno.EPERM: "give yourself the permission, or another folder",

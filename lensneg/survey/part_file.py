@@ -32,9 +32,11 @@ def sole_writer(path: Path) -> Iterator[BufferedRandom]:
     ------
     TransientError
         If another process, or another thread of this one, holds the lock.
+    StorageError
+        If the file cannot be written, for example to a full disk.
     """
     while True:
-        with open(path, "a+b") as file:
+        with disk_errors(str(path)), open(path, "a+b") as file:
             _lock(file, path)
             if _is_at(file, path):
                 file.seek(0, os.SEEK_END)
@@ -44,12 +46,11 @@ def sole_writer(path: Path) -> Iterator[BufferedRandom]:
 
 
 def _lock(file: BufferedRandom, path: Path) -> None:
-    with disk_errors(str(path)):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            remedy = "wait for its end, or name another folder"
-            raise TransientError("another process fetches it", where=str(path), remedy=remedy) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        remedy = "wait for its end, or name another folder"
+        raise TransientError("another process fetches it", where=str(path), remedy=remedy) from error
 
 
 def _is_at(file: BufferedRandom, path: Path) -> bool:

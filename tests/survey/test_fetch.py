@@ -1,5 +1,6 @@
 """Fetching sweep files from a real HTTP server that drops connections, is busy and serves wrong bytes."""
 
+import errno
 import fcntl
 import gzip
 import hashlib
@@ -219,6 +220,16 @@ def test_a_busy_server_is_asked_again(survey: Survey, sky: dict[str, bytes], tmp
     survey.faults[A] = [("busy", 503), ("busy", 429)]
     assert fetch(survey, tmp_path)[0].outcome == "fetched"
     assert (tmp_path / A).read_bytes() == sky[A]
+
+
+def test_a_full_disk_is_named(survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Server, "download", download)
+    part = tmp_path / f".{A}.part"
+    expected = f"{part}: No space left on device; free some space there, and start again"
+    assert fetch(survey, tmp_path)[0].reason == expected
 
 
 def test_a_server_at_fault_is_not_a_wrong_address(survey: Survey, tmp_path: Path) -> None:
