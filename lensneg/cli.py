@@ -41,7 +41,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        errors.print("interrupted; the same command continues, a run with the same --run-id")
+        errors.print("interrupted")
         sys.exit(EXIT_INTERRUPTED)
     except (LensnegError, OSError) as error:
         if is_verbose():

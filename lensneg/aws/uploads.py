@@ -123,6 +123,27 @@ def sweep_uploads(stack: Stack, folder: str, leave_out: Sequence[str] = ()) -> l
     return [_upload_below(stack.sweeps_uri, info.uri) for info in found.sweeps]
 
 
+def refuse_shared_targets(uploads: Iterable[Upload]) -> None:
+    """Refuse two files that would become one object: the later one would replace the other.
+
+    Parameters
+    ----------
+    uploads : iterable of Upload
+        The files. One file may come several times, for example as a catalogue of two roles.
+
+    Raises
+    ------
+    InputError
+        If two files have one target.
+    """
+    sources: dict[str, str] = {}
+    for entry in uploads:
+        first = sources.setdefault(entry.target, entry.source)
+        if first != entry.source:
+            what = f"{first} would be uploaded to the same place, {entry.target}"
+            raise InputError(what, where=entry.source, remedy="give one of the two another file name")
+
+
 def upload(aws: Aws, uploads: Iterable[Upload], on_file: Callable[[Upload, bool], None]) -> None:
     """Upload files, except those that are there with the same bytes.
 

@@ -26,7 +26,7 @@ from lensneg.errors import InputError
     type=click.IntRange(min=1 << 20),
     help="Size of a map item; by default that of negative_sampling_v1.",
 )
-@click.option("--positives", type=click.IntRange(1), default=5000, help="Known lenses.")
+@click.option("--positives", type=click.IntRange(1, 10**9), default=5000, help="Known lenses.")
 @click.option("--prices", metavar="FILE", help="Table of prices; by default the shipped configs/prices.yaml.")
 @click.option("--rates", metavar="FILE", help="Assumptions; by default the shipped configs/rates.yaml.")
 @click.option("--details", is_flag=True, help="Print the assumptions of each part and the options, too.")

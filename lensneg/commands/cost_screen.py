@@ -115,9 +115,9 @@ def view(run: PlannedRun, *, details: bool) -> Group:
         table.add_row(
             part.name, usd, _share(part.usd, result.usd), f"{part.seconds:.1f}" if part.seconds else ""
         )
-    table.add_row("total", f"{result.usd:.2f}", "", f"{result.seconds:.0f}", style="bold")
+    table.add_row("total, estimated", f"{result.usd:.2f}", "", f"{result.seconds:.0f}", style="bold")
     left_out = "; ".join(f"{extra.name} {extra.usd:.2f} USD" if extra.usd else extra.name for extra in extras)
-    lines: list[RenderableType] = [*_head(run), table, *_verdicts(result), f"not included: {left_out}"]
+    lines: list[RenderableType] = [*_head(run), table, *_verdicts(result), f"not included, about: {left_out}"]
     if details:
         lines += ["", _details(run, result, extras)]
     return Group(*lines)
@@ -129,17 +129,18 @@ def _head(run: PlannedRun) -> Iterator[Text]:
     ignored = f"; {listing.ignored:,} other entries ignored" if listing.ignored else ""
     files = f"{len(listing.sweeps):,} sweep files{sizes}{ignored}: {listing.source}"
     yield Text(files, style="bold", no_wrap=True, overflow="ellipsis")
-    amounts = f"{listing.bytes / 1e12:.3f} TB in {len(run.items):,} items, {run.negatives:,} negatives"
+    about = "about " if listing.modelled else ""
+    amounts = f"{about}{listing.bytes / 1e12:.3f} TB, {len(run.items):,} items, {run.negatives:,} negatives"
     yield Text(f"{amounts}; prices of {prices.region}, {prices.date}")
 
 
 def _verdicts(result: Estimate) -> Iterator[Text]:
     costliest, longest = _most(result)
-    time = f"wall time {result.seconds / 60:.1f} of {TARGET_SECONDS / 60:g} min: target "
+    time = f"time about {result.seconds / 60:.1f} of {TARGET_SECONDS / 60:g} min: target "
     most = f"; longest: {longest.name}, {_share(longest.seconds, result.seconds)}"
     yield Text.assemble(time, _VERDICTS[result.seconds <= TARGET_SECONDS], most)
-    cost = f"cost {result.usd:.2f} of {TARGET_USD:.2f} USD: target "
-    most = f"; costliest part: {costliest.name}, {_share(costliest.usd, result.usd)}"
+    cost = f"cost about {result.usd:.2f} of {TARGET_USD:.2f} USD: target "
+    most = f"; costliest: {costliest.name}, {_share(costliest.usd, result.usd)}"
     yield Text.assemble(cost, _VERDICTS[result.usd <= TARGET_USD], most)
     if result.overruns:
         overruns = f"Lambda stops {', '.join(result.overruns)} after {LAMBDA_LIMIT_SECONDS:g} s"
@@ -156,7 +157,7 @@ def _details(run: PlannedRun, result: Estimate, extras: tuple[Extra, ...]) -> Ta
     options = (
         f"{run.concurrency:,} items at a time, {run.memory:,} MB, items of about "
         f"{run.config.execution.target_item_bytes / MIB:,.4g} MiB, {run.positives:,} positives, "
-        f"{run.config.sampling.neg_pos_ratio} negatives for each; {run.listing.rows:,} rows"
+        f"{run.config.sampling.neg_pos_ratio} negatives for each; about {run.listing.rows:,} rows"
     )
     table.add_row("options", "", options)
     return table

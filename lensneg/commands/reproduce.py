@@ -82,22 +82,23 @@ def reproduce(
     from lensneg.commands import run_screen as screen
     from lensneg.local.run import execute
 
-    outcome = watched(request, lambda watcher: execute(request, workers, watcher))
+    again = "the same command continues the run"
+    outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
     if outcome.status != "SUCCEEDED":
         screen.show_outcome(notes if as_json else console, request, outcome)
-    end_as(outcome)
-    again = Manifest.open(outcome.files.manifest)
-    again.verify()
-    verdicts = compare_manifests(original, again)
+    end_as(outcome, again)
+    second = Manifest.open(outcome.files.manifest)
+    second.verify()
+    verdicts = compare_manifests(original, second)
     identical = all(verdict.same_content for verdict in verdicts)
     identical_bytes = all(verdict.same_bytes for verdict in verdicts)
     if as_json:
         parts = [verdict._asdict() for verdict in verdicts]
         equal = {"identical": identical, "identical_bytes": identical_bytes, "parts": parts}
-        print_json({**equal, **differences, "manifest": again.uri})
+        print_json({**equal, **differences, "manifest": second.uri})
     else:
         _show_parts(verdicts)
-        show(f"manifest  {again.uri}")
+        show(f"manifest  {second.uri}")
         if identical:
             console.print("reproduced: the manifest is identical", style="bold green")
         else:

@@ -104,12 +104,11 @@ def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
     rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
     if ask:
-        from concurrent.futures import ThreadPoolExecutor
-
         from lensneg.survey.server import Server
 
-        with ThreadPoolExecutor(4) as threads:
-            known = dict(zip(chosen, threads.map(Server(base_url).size, chosen), strict=True))
+        server = Server(base_url)
+        with server.threads(4) as threads:
+            known = dict(zip(chosen, threads.map(server.size, chosen), strict=True))
     listing = listing_of(list(known.items()), RELEASE_NAME, rates)
     folder = base_url.rstrip("/")
     files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]

@@ -172,7 +172,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(StorageError, match=f"{uri}: no space left.*free some space"):
+    with pytest.raises(StorageError, match=f"{uri}: no space left.*free some space there, and start again$"):
         storage.write_bytes(uri, b"new, and longer")
     assert files_in(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
@@ -309,11 +309,38 @@ def test_a_prefix_without_files_lists_nothing(s3: str) -> None:
     assert storage.list_files(f"{s3}/nothing") == []
 
 
-def test_a_bucket_that_is_not_there(s3: str) -> None:
-    with pytest.raises(FileNotFoundError, match="s3://nowhere"):
-        storage.read_bytes("s3://nowhere/a")
-    with pytest.raises(FileNotFoundError, match="s3://nowhere"):
-        storage.list_files("s3://nowhere")
+def test_a_bucket_that_is_not_there(s3: str, tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"x")
+    for act in (
+        storage.read_bytes,
+        storage.list_files,
+        lambda uri: storage.write_bytes(uri, b"x"),
+        lambda uri: storage.put_file(str(tmp_path / "b"), uri),
+        lambda uri: storage.upload(tmp_path / "b", uri, {}),
+    ):
+        with pytest.raises(InputError) as refused:
+            act("s3://nowhere/a")
+        assert (refused.value.what, refused.value.where) == ("no bucket nowhere", "s3://nowhere/a")
+        assert "check its name" in refused.value.remedy
+
+
+def test_the_message_of_a_missing_object_is_more_than_its_name(s3: str) -> None:
+    with pytest.raises(FileNotFoundError, match=f"no such file: '{s3}/a'"):
+        storage.stat(f"{s3}/a")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [("AccessDenied", 403, InputError), ("SlowDown", 503, TransientError), ("Strange", 400, StorageError)],
+)
+def test_an_upload_says_why_it_fails(
+    s3: str, tmp_path: Path, code: str, status: int, expected: type[Exception]
+) -> None:
+    (tmp_path / "b").write_bytes(b"x")
+    with Stubber(storage.s3_client()) as stub:
+        stub.add_client_error("put_object", code, "told by S3", http_status_code=status)
+        with pytest.raises(expected, match=f"{s3}/a"):
+            storage.upload(tmp_path / "b", f"{s3}/a", {})
 
 
 def test_access_denied_by_a_bucket_policy(s3: str) -> None:
@@ -354,7 +381,8 @@ OPERATIONS: dict[str, Callable[[str], Any]] = {
         ("InternalError", 500, TransientError),
         ("RequestTimeout", 400, TransientError),
         ("AccessDenied", 403, InputError),
-        ("NoSuchBucket", 404, FileNotFoundError),
+        ("NoSuchBucket", 404, InputError),
+        ("NoSuchKey", 404, FileNotFoundError),
     ],
 )
 def test_what_s3_answers(s3: str, operation: str, code: str, status: int, expected: type[Exception]) -> None:

@@ -4,7 +4,10 @@ import gzip
 import json
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +100,26 @@ def test_a_disk_with_too_little_room_is_refused_before_the_first_byte(
     assert re.search(remedies, err)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=bytes_needed + 1))
     assert door(*arguments)[0] == 3, "room enough: now it is fetched, and the checksums are found wrong"
+
+
+@pytest.mark.parametrize("command", ["fetch", "list"])
+def test_ctrl_c_ends_a_pause_that_the_server_asked_for(survey: Survey, tmp_path: Path, command: str) -> None:
+    survey.faults[A] = [("later", 50)]
+    survey.faulty_head = command == "list"
+    options = ["--to", str(tmp_path / "sweeps")] if command == "fetch" else ["--ask"]
+    words = [sys.executable, "-m", "lensneg", "sweeps", command, A, "--from", survey.url, *options]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 40
+        while survey.faults[A] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == b"interrupted", "there is no run to continue"
 
 
 def test_failures_are_listed_and_end_with_3(door: Door, survey: Survey, tmp_path: Path) -> None:
