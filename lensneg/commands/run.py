@@ -11,8 +11,8 @@ import click
 from lensneg.commands.common import (
     Command,
     console,
-    errors,
     failure_code,
+    interrupted,
     json_option,
     mode_option,
     notes,
@@ -84,10 +84,8 @@ def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]") -> "Ou
         with run_bars(notes) as bars:
             return execute(RunProgress(bars, request.mode))
     except KeyboardInterrupt as error:
-        errors.print(
-            f"interrupted; the same command with --run-id {request.run_id} continues the run", highlight=False
-        )
-        sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
+        remedy = f"the same command with --run-id {request.run_id} continues the run"
+        interrupted(remedy, error.args[0] if error.args else signal.SIGINT)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:

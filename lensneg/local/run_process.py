@@ -10,18 +10,21 @@ it started.
 import json
 import logging
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from lensneg import errors
 from lensneg.errors import LensnegError, RunStateError
 from lensneg.local.environment import engine_environment, worker_environment
-from lensneg.local.watcher import Outcome, Watcher
+from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.local.worker import LineHandler, write_line
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
@@ -51,6 +54,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     LensnegError
         The errors of :func:`lensneg.local.runner.run_locally`, and RunStateError if the process is lost.
     """
+    watcher = BestEffort(watcher)
     files = RunFiles(request.out, request.run_id)
     log = Path(files.root) / "logs" / "run.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +79,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
             order = [request.model_dump(mode="json"), workers, worker_environment(os.environ), level]
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
-            for line in process.stdout:
+            for line in _lines(process.stdout):
                 kind, value = json.loads(line).popitem()
                 if kind == "log":
                     name, level, message = value
@@ -96,10 +100,25 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     )
 
 
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Iterate over a stream's lines. A thread reads them, so a caller that waits does not stop the writer."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        with suppress(ValueError):  # the caller has ended, and closed it
+            for line in stream:
+                lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    return iter(lines.get, None)
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     """Close the process's input, which ends the run, and wait for its end."""
     assert process.stdin is not None
-    process.stdin.close()
+    with suppress(BrokenPipeError):  # it has ended before it read the request
+        process.stdin.close()
     try:
         process.wait(_SECONDS_TO_END)
     except subprocess.TimeoutExpired:
@@ -145,4 +164,5 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends this process when it has the outcome
         write_line(out, {"outcome": {k: v for k, v in asdict(outcome).items() if k != "files"}})
