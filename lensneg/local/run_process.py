@@ -7,6 +7,7 @@ to its standard output, one line of JSON each. When its input is closed, it ends
 it started.
 """
 
+import errno
 import json
 import logging
 import os
@@ -22,16 +23,22 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from lensneg import errors
-from lensneg.errors import LensnegError, RunStateError
+from lensneg.errors import InputError, LensnegError, RunStateError, StorageError
 from lensneg.local.environment import engine_environment, worker_environment
 from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.local.worker import LineHandler, write_line
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.resources import PACKAGE
+from lensneg.storage.errors import disk_errors
 
 #: The time that the process gets to end all processes that it started.
 _SECONDS_TO_END: Final = 20
+
+#: Errors of a folder that another folder would not have.
+_OF_THE_FOLDER: Final = frozenset(
+    {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP}
+)
 
 #: The program of the process. Its argument is the folder of the package, which may not be installed.
 _PROGRAM: Final = (
@@ -51,13 +58,15 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
 
     Raises
     ------
+    InputError
+        If the output folder cannot be written to.
     LensnegError
         The errors of :func:`lensneg.local.runner.run_locally`, and RunStateError if the process is lost.
     """
     watcher = BestEffort(watcher)
     files = RunFiles(request.out, request.run_id)
     log = Path(files.root) / "logs" / "run.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    _make_writable(log, f"--out {request.out}")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
     with (
         log.open("ab") as stderr,
@@ -98,6 +107,30 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
         where=str(log),
         remedy="read its last lines; the same run id continues the run",
     )
+
+
+def _make_writable(log: Path, where: str) -> None:
+    """Create the log and its folder, in which a run writes first.
+
+    Raises
+    ------
+    InputError
+        If the output folder is at fault.
+    StorageError
+        If the disk is full or broken.
+    """
+    try:
+        with disk_errors(where):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.open("ab").close()
+    except StorageError as error:
+        fault = error.__cause__
+        if isinstance(fault, OSError) and fault.errno in _OF_THE_FOLDER:
+            raise InputError(error.what, where=where, remedy=error.remedy) from error
+        raise
+    except (FileExistsError, IsADirectoryError) as error:
+        remedy = "remove it, or give another folder"
+        raise InputError(f"{error.filename} is in the way", where=where, remedy=remedy) from error
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:
