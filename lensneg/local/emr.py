@@ -34,10 +34,14 @@ FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
 _STEP: Final = re.compile(r"^lensneg: step (\d+) of (\d+): (.*)$")
 
 #: The state details of a failed job hold the last lines of its log that name an exception: so many lines, cut
-#: to so many characters. The other lines are a stack of calls and Spark's shutdown.
+#: to so many characters. The other lines are a stack of calls and Spark's shutdown. A JVM that crashes begins
+#: its lines with a number sign. If no line names an exception, the last lines tell that are not Spark's.
 _TAIL_LINES: Final = 6
 _LINE_LENGTH: Final = 400
-_EXCEPTION: Final = re.compile(r"^(Caused by: )?[\w.$]*(Error|Exception|Interrupt)\b|^lensneg: (?!step )")
+_EXCEPTION: Final = re.compile(
+    r"^(Caused by: )?[\w.$]*(Error|Exception|Interrupt)\b|^lensneg: (?!step )|^# [TN]|^Could not "
+)
+_OF_SPARK: Final = re.compile(r"^\s|^\d\d/\d\d/\d\d ")
 
 #: Remedies, by a pattern of the cause.
 _REMEDIES: Final = (
@@ -49,7 +53,18 @@ _REMEDIES: Final = (
         re.compile(r"(?P<file>/\S+/pool/[^/\s]+\.parquet)"),
         "{file} is damaged or lost: remove it if it is there; the map makes it again",
     ),
-    (re.compile("OutOfMemoryError"), "free some memory: the job may take 2 GB"),
+    (
+        re.compile("OutOfMemoryError|insufficient memory|Could not (reserve|create)|Cannot allocate memory"),
+        "free some memory, or allow more (ulimit -v): the job takes 2 GB, and twice that of addresses",
+    ),
+    (
+        re.compile("Error loading java.security file|Too many open files"),
+        "allow more open files: ulimit -n 1024",
+    ),
+    (
+        re.compile("Read-only file system|temporary directory|local dir|failed to map segment"),
+        "name a folder for scratch files, from which libraries can be loaded, in TMPDIR",
+    ),
 )
 
 
@@ -202,6 +217,7 @@ class LocalEmrServerless:
     def _run(self, run: JobRun, command: list[str]) -> None:
         log_path = self._log_folder / f"spark-{run.job_run_id}.log"
         tail: list[str] = []
+        last: list[str] = []
         try:
             # Unbuffered: the log is complete even if this process is killed.
             with log_path.open("wb", buffering=0) as log, self._start(run, command) as process:
@@ -209,12 +225,14 @@ class LocalEmrServerless:
                 for line in process.stdout:
                     with suppress(OSError):  # the job's output must be read even if the disk is full
                         log.write(line.encode())
+                    if not _OF_SPARK.match(line):
+                        last = [*last[1 - _TAIL_LINES :], line]
                     if is_telling(line):
                         tail = [*tail[1 - _TAIL_LINES :], line]
                     self._report(line)
             code = process.returncode
         except OSError as error:
-            run.state_details, run.state = f"spark-submit cannot be started: {error}", "FAILED"
+            run.state_details, run.state = f"spark-submit cannot be started: {why([str(error)])}", "FAILED"
             return
         if code == 0:
             run.state = "SUCCESS"
@@ -225,6 +243,7 @@ class LocalEmrServerless:
             run.state_details = (
                 f"spark-submit ended with {_exit_of(code)} at {stamp}; its log is {log_path}"
                 + (f", whose last exceptions are:\n{why(tail)}" if tail else "")
+                + (f", which ends with:\n{why(last)}" if last and not tail else "")
             )
             run.state = "FAILED"
 
