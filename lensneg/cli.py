@@ -10,11 +10,11 @@ from lensneg.commands.aws import aws
 from lensneg.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_BROKEN,
-    EXIT_INTERRUPTED,
     Group,
     complain,
     errors,
     exit_codes_help,
+    interrupted,
     is_verbose,
 )
 from lensneg.commands.completion import completion
@@ -25,6 +25,7 @@ from lensneg.commands.report import report
 from lensneg.commands.reproduce import reproduce
 from lensneg.commands.rollback import rollback
 from lensneg.commands.run import run
+from lensneg.commands.streams import use_patient_streams
 from lensneg.commands.sweeps import sweeps
 from lensneg.commands.validate import validate
 from lensneg.errors import InputError, LensnegError
@@ -33,16 +34,19 @@ from lensneg.version import __version__
 
 def main() -> NoReturn:
     """Run the command line, and turn errors into messages and exit codes."""
+    use_patient_streams()
     try:
-        sys.exit(cli(prog_name="lensneg", standalone_mode=False))
+        code = cli(prog_name="lensneg", standalone_mode=False)
+        if sys.stdout:
+            sys.stdout.flush()
+        sys.exit(code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        errors.print("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
+        interrupted("the same command begins again")
     except (LensnegError, OSError) as error:
         if is_verbose():
             complain("".join(traceback.format_exception(error)))

@@ -3,9 +3,10 @@
 import functools
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, NoReturn, get_args
 
 import click
 from rich.console import Console, RenderableType
@@ -66,6 +67,13 @@ def show(text: str) -> None:
 def complain(text: str) -> None:
     """Print a line of an error."""
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def interrupted(remedy: str, number: int = signal.SIGINT) -> NoReturn:
+    """End after Ctrl-C or another signal. A second Ctrl-C changes nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    complain(f"interrupted; {remedy}")
+    sys.exit(128 + number)
 
 
 def print_json(value: Any) -> None:

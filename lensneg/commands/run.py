@@ -14,6 +14,7 @@ from lensneg.commands.common import (
     complain,
     console,
     failure_code,
+    interrupted,
     json_option,
     leave_out_option,
     mode_option,
@@ -91,8 +92,7 @@ def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]", again:
         with run_bars(notes) as bars:
             return execute(RunProgress(bars, request.mode))
     except KeyboardInterrupt as error:
-        complain(f"interrupted; {again}")
-        sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
+        interrupted(again, error.args[0] if error.args else signal.SIGINT)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:

@@ -59,7 +59,7 @@ def run(
     workers : int, optional
         The number of processes; by default one for each core.
     watcher : Watcher, optional
-        Its methods are called as the run goes on.
+        Its methods are called as the run goes on. An error of one does not stop the run.
 
     Returns
     -------

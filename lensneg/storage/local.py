@@ -114,6 +114,17 @@ class LocalReader:
         self._file.close()
 
 
+def _named(path: Path) -> Path:
+    """Return a path whose name is text. The files of a run are JSON, which holds no other bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        where = str(path).encode(errors="backslashreplace").decode()
+        remedy = "rename it, or move it out of the folder"
+        raise InputError("its name is not UTF-8", where=where, remedy=remedy) from error
+    return path
+
+
 def list_files(folder: str, missing_ok: bool, unreadable: list[str] | None = None) -> list[FileInfo]:
     """Return all files below a folder, without hidden ones and broken links, ordered by path.
 
@@ -123,6 +134,8 @@ def list_files(folder: str, missing_ok: bool, unreadable: list[str] | None = Non
     ------
     FileNotFoundError
         If there is no such folder, unless ``missing_ok``.
+    InputError
+        If a name is not UTF-8.
     """
     if not missing_ok and not os.path.isdir(folder):
         raise FileNotFoundError(folder)
@@ -131,7 +144,7 @@ def list_files(folder: str, missing_ok: bool, unreadable: list[str] | None = Non
         for path in (place / name for name in names if not name.startswith(".")):
             try:
                 if not is_broken_link(path):
-                    found.append(info(path))
+                    found.append(info(_named(path)))
             except (PermissionError, StorageError) as error:
                 _refuse(str(path), error, unreadable)
     return sorted(found)
@@ -140,7 +153,7 @@ def list_files(folder: str, missing_ok: bool, unreadable: list[str] | None = Non
 def list_non_files(folder: str) -> list[str]:
     """Return all folders and broken links below a folder, ordered."""
     return sorted(
-        str(place / name)
+        str(_named(place / name))
         for place, below, names in walk(Path(folder), unreadable=[])
         for name in (*below, *names)
         if name in below or is_broken_link(place / name)

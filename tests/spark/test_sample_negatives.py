@@ -160,6 +160,21 @@ def test_a_priority_that_is_another_one_than_was_written_is_not_drawn(
         job.read_pool(spark, str(tmp_path), ["a.parquet"]).collect()
 
 
+@pytest.mark.parametrize("name", ["a[0]", "a{0,1}", "a*", "a?", "a\\0", "a[b:c]", "{", "a b%20#é"])
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_folder_whose_name_looks_like_a_pattern_is_not_its_neighbour(
+    spark: SparkSession, tmp_path: Path, name: str, failed: bool
+) -> None:
+    """A pattern may fit another run's pool, whose files have the same names."""
+    for number, folder in enumerate((name, "a0", "a1", "ab", "a*0")):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.table({"sampling_priority": [number]}), tmp_path / folder / "p.parquet")
+    if failed:  # then the files are passed one by one
+        pq.write_table(pa.table({"sampling_priority": [9]}), tmp_path / name / "failed.parquet")
+    rows = job.read_pool(spark, str(tmp_path / name), ["p.parquet"]).collect()
+    assert [row["sampling_priority"] for row in rows] == [0]
+
+
 def test_the_job_needs_nothing_that_emr_lacks() -> None:
     import ast
 

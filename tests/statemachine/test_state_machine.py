@@ -117,6 +117,8 @@ def test_a_failed_mini_test_stops_the_full_run_and_is_named(
     assert execution["error"] == "Gate1PreSubmission"
     assert "failed Gate3SampleComplete" in execution["cause"]
     assert "the draw broke" in execution["cause"]
+    assert "run with mode test first" not in execution["cause"]
+    assert "then start again with the same run id" in execution["cause"]
     assert states == ["MiniTestFirst", "MiniTest", "Preflight", "Gate1PreSubmission", "GateFailed"]
     assert_nothing_published(files)
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import stat as stat_module
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -531,3 +532,14 @@ def test_a_range_beyond_the_end_of_an_object_is_empty(s3: str) -> None:
     storage.write_bytes(f"{s3}/short", bytes(100))
     assert storage.read_bytes(f"{s3}/short", 100, 50) == b""
     assert storage.read_bytes(f"{s3}/short", 90, 50) == bytes(10)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such names")
+@pytest.mark.parametrize("name", [b"sweep-\xe9.fits", b"fold\xe9r/sweep.fits", b"fold\xe9r/.hidden"])
+def test_a_name_that_is_not_text_is_named(tmp_path: Path, name: bytes) -> None:
+    path = os.fsencode(tmp_path) + b"/" + name
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, "wb").close()
+    shown = rf"{tmp_path}/.*\\udce9.*: its name is not UTF-8; rename it"
+    with pytest.raises(InputError, match=shown):
+        _ = [storage.list_files(str(tmp_path)), storage.list_non_files(str(tmp_path))]

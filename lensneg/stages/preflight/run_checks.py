@@ -122,26 +122,29 @@ def mini_test_passed(found: Inspection) -> Iterator[Check]:
     if same and own_failed:
         what = f"{uri} is of an earlier one"
     passed = same and not own_failed
+    why, remedy = _why_the_mini_test_failed(found)
     yield Check(
         name="mini_test_passed",
         passed=passed,
         expected="a passed mini-test of this config, this code and these inputs",
-        actual=uri if passed else f"none ({what}){_why_the_mini_test_failed(found)}",
-        remedy=f"run with mode test first, or with test-then-full: {found.request.command('test')}",
+        actual=uri if passed else f"none ({what}){why}",
+        remedy=remedy or f"run with mode test first, or with test-then-full: {found.request.command('test')}",
     )
 
 
-def _why_the_mini_test_failed(found: Inspection) -> str:
+def _why_the_mini_test_failed(found: Inspection) -> tuple[str, str]:
+    """Return what the mini-test of a ``test-then-full`` run failed, and what to do. Empty if it made none."""
     files = RunFiles(found.request.out, mini_test_id(found.request.run_id))
     for gate in read_gates(files):
         for check in gate.failed:
-            return f"; mini-test {files.run_id} failed {gate.gate}: " + check.sentence.rpartition(" (")[0]
+            why = f"; mini-test {files.run_id} failed {gate.gate}: {check.sentence.rpartition(' (')[0]}"
+            return why, f"{check.remedy}; then start again with the same run id"
     ended = found.mini_test
     if ended is None or not ended.Error:
-        return ""
+        return "", ""
     with suppress(ValueError):  # the cause is a description of the nested execution, with its own cause
         ended = StateError.model_validate_json(ended.Cause)
-    return f"; mini-test {files.run_id} ended with {ended}"
+    return f"; mini-test {files.run_id} ended with {ended}", ""
 
 
 def differences_of(before: RunRecord, now: RunRecord) -> list[str]:
