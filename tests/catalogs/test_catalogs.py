@@ -216,12 +216,14 @@ def test_rows_that_are_not_selected_may_hold_anything(read: Save) -> None:
 
 
 def test_a_selection_of_nothing_is_refused(read: Save) -> None:
-    with pytest.raises(CatalogError, match="none of its 4 rows is selected"):
+    with pytest.raises(
+        CatalogError, match="no row has grading 'certain'; there are confident, probable, possible"
+    ):
         read(GRADED, "c.csv", "?where.grading=certain")
 
 
 def test_a_selection_by_a_column_that_is_not_there(read: Save) -> None:
-    with pytest.raises(CatalogError, match="no column 'grade' to select by; it has ra, dec, grading, n"):
+    with pytest.raises(CatalogError, match="no column 'grade' among ra, dec, grading, n"):
         read(GRADED, "c.csv", "?where.grade=confident")
 
 
@@ -250,7 +252,7 @@ def test_a_null_in_parquet_and_a_nan_in_fits_are_missing(read: Save, tmp_path: P
         ("10h04m05s", "1", "ra is '10h04m05s'; expected degrees"),
         ("1", "+41:12:04", r"dec is '\+41:12:04'; expected degrees"),
         ("360.1", "1", "ra is 360.1; expected degrees from 0 to 360"),
-        ("-0.5", "1", "ra is -0.5; expected degrees from 0 to 360"),
+        ("-180.5", "1", "ra is -180.5; expected degrees from 0 to 360"),
         ("-99", "1", "ra is -99.0; expected degrees from 0 to 360"),
         ("1", "90.01", "dec is 90.01; expected degrees from -90 to 90"),
         ("1", "-91", "dec is -91.0; expected degrees from -90 to 90"),
@@ -300,7 +302,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_a_file_that_cannot_be_read_is_named(read: Save, name: str) -> None:
-    with pytest.raises(CatalogError, match=rf"{name}: cannot be read as CSV, TSV, FITS or Parquet"):
+    with pytest.raises(CatalogError, match=rf"{name}: cannot be read as CSV, TSV, FITS, Parquet, VOTable"):
         read(UNREADABLE[name], name)
 
 
