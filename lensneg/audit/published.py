@@ -7,7 +7,7 @@ import numpy as np
 from lensneg import storage
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit, Subject
-from lensneg.catalogs.catalog import read_catalog
+from lensneg.catalogs.catalog import Positions, read_catalog
 from lensneg.schema.arrays import FloatArray
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.columns import PARTS
@@ -66,16 +66,18 @@ def _positions(
     record: RunRecord, exclude: tuple[CatalogSpec, ...]
 ) -> tuple[FloatArray, FloatArray, tuple[str, ...]]:
     """Return all lens positions at hand, and the run's catalogues that are not there."""
-    catalogs, missing = [read_catalog(spec) for spec in exclude], []
+    lenses: list[Positions] = [read_catalog(spec) for spec in exclude]
+    missing = []
     given = {storage.basename(spec.uri) for spec in exclude}
     for source in record.catalogs:
         if storage.exists(source.spec.uri):
-            catalogs.append(read_catalog(source.spec))
+            catalog = read_catalog(source.spec, with_others=source.role == "positives")
+            lenses += [catalog, catalog.others]
         elif source.name not in given:
             missing.append(source.name)
     empty = np.empty(0)
-    ra = np.concatenate([empty, *[catalog.ra for catalog in catalogs]])
-    return ra, np.concatenate([empty, *[catalog.dec for catalog in catalogs]]), tuple(missing)
+    ra = np.concatenate([empty, *[part.ra for part in lenses]])
+    return ra, np.concatenate([empty, *[part.dec for part in lenses]]), tuple(missing)
 
 
 def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, storage.FileInfo]:

@@ -359,3 +359,21 @@ def test_real_lenses_in_tab_separated_text(shared_data: Callable[[str], Path]) -
     assert len(read_catalog(CatalogSpec.parse(str(path))).ra) == 1615
     exp = CatalogSpec.parse(f"{path}?where.source_type=EXP")
     assert len(read_catalog(exp).ra) == 42
+
+
+# ---------------------------------------------------------------- rows that are not selected
+
+
+def test_the_other_rows_are_read_if_they_are_lenses_too(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("name,ra,dec,g\na,1,1,A\nb,2,2,B\nc,-,-,B\nd,4,4,A\n")
+    catalog = read_catalog(CatalogSpec.parse(f"{path}?where.g=A"), with_others=True)
+    assert (catalog.ra.tolist(), catalog.names, catalog.selected) == ([1.0, 4.0], ["a", "d"], 2)
+    assert (catalog.others.ra.tolist(), catalog.others.names) == ([2.0], ["b"])
+    assert "not selected, but excluded as known lenses: 1" in catalog.remarks
+    for spec, with_others in ((f"{path}?where.g=A", False), (f"{path}?where.g=A&others=ignore", True)):
+        catalog = read_catalog(CatalogSpec.parse(spec), with_others=with_others)
+        assert (len(catalog.ra), len(catalog.others.ra)) == (2, 0)
+    path.write_text("name,ra,dec,g\na,1,1,A\nb,somewhere,2,B\n")
+    with pytest.raises(CatalogError, match="row 2: ra is 'somewhere'"):
+        read_catalog(CatalogSpec.parse(f"{path}?where.g=A"), with_others=True)

@@ -157,7 +157,7 @@ def catalogs(found: Inspection) -> Iterator[Check]:
         name, expected = f"catalog_readable:{storage.basename(spec.uri)}", "positions in degrees"
         remedy = "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees"
         try:
-            catalog, info = read_catalog(spec), storage.stat(spec.uri)
+            catalog, info = read_catalog(spec, with_others=role == "positives"), storage.stat(spec.uri)
         except _FAILURES as error:
             yield Check.of_error(name, expected, error, remedy=remedy)
             continue
@@ -169,13 +169,14 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             sha256=catalog.sha256,
             rows=catalog.rows,
             positions=len(catalog.ra),
+            others=len(catalog.others.ra),
         )
         found.catalogs.append((source, catalog))
         yield Check(
             name=name,
             passed=len(catalog.ra) > 0,
             expected=expected,
-            actual=f"{len(catalog.ra):,} positions in {catalog.rows:,} rows",
+            actual="; ".join((f"{len(catalog.ra):,} positions in {catalog.rows:,} rows", *catalog.remarks)),
             where=spec.uri,
             remedy=remedy,
         )
