@@ -70,7 +70,7 @@ def _planned_catalog(source: CatalogInput) -> Catalog:
 
 
 def _lenses(record: RunRecord, catalogs: list[Catalog]) -> Lenses:
-    """Return the positives and exclusions of each catalogue, and after them the rows that are not selected."""
+    """Return the selected positions of each catalogue, each followed by those that are not selected."""
     parts: list[tuple[int, bool, Positions]] = []
     for i, (source, catalog) in enumerate(zip(record.catalogs, catalogs, strict=True)):
         parts += [(i, source.role == "positives", catalog), (i, False, catalog.others)]

@@ -279,10 +279,18 @@ def test_a_catalogue_in_another_unit_than_degrees(desk: Desk, unit: str) -> None
     failed, verdict = desk.look()
     if unit == "degrees":
         assert failed == set()
-    else:
-        assert "catalog_in_degrees:others.csv" in failed
-        assert failed <= {"catalog_in_degrees:others.csv", "catalog_in_footprint:others.csv"}
-        assert f"they look like {unit}" in verdict.cause
+        return
+    assert "catalog_in_degrees:others.csv" in failed
+    assert failed <= {"catalog_in_degrees:others.csv", "catalog_in_footprint:others.csv"}
+    assert f"they look like {unit}" in verdict.cause
+    assert "?unit=deg" in verdict.cause
+    # What the user states is not doubted.
+    for stated in ("hour" if unit == "hours of RA" else "rad", "deg"):
+        spec = f"{desk.folder / 'others.csv'}?unit={stated}"
+        data = desk.request.as_input() | {"exclude": [spec], "run_id": stated}
+        preflight.preflight(data)
+        failed = failing(RunFiles(str(desk.folder / "out"), stated).gate(1))
+        assert failed <= ({"catalog_in_footprint:others.csv"} if stated == "deg" else set())
 
 
 # On AWS.
