@@ -1,5 +1,6 @@
 """The command line, and the exit codes of errors."""
 
+import io
 import sys
 import traceback
 from typing import NoReturn
@@ -37,7 +38,9 @@ def main() -> NoReturn:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        complain(message.getvalue().rstrip())
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         errors.print("interrupted; the same command continues, a run with the same --run-id")
