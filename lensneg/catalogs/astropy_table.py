@@ -72,7 +72,10 @@ def read_with_astropy(data: bytes, name: str) -> list[CatalogTable]:
     else:
         from astropy.table import Table
 
-        found = [Table.read(data.decode("utf-8-sig").split("\n"), format=name, guess=False)]
+        lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        if name == "ascii.ecsv":
+            _check_comments(lines)
+        found = [Table.read(lines, format=name, guess=False)]
     if not found:
         raise ValueError("it holds no table")
     titles = [f"table {i + 1}" if len(found) > 1 else "" for i in range(len(found))]
@@ -80,6 +83,15 @@ def read_with_astropy(data: bytes, name: str) -> list[CatalogTable]:
         CatalogTable(len(table), tuple(_column(table, name) for name in table.colnames), title)
         for table, title in zip(found, titles, strict=True)
     ]
+
+
+def _check_comments(lines: list[str]) -> None:
+    """Refuse a row that begins with a hash: astropy writes such a row, and takes it for a comment."""
+    is_header = True
+    for number, line in enumerate(lines, 1):
+        is_header = is_header and line.startswith("#")
+        if not is_header and line.startswith("#"):
+            raise ValueError(f"line {number} begins with #, as a comment does: remove it, or quote its value")
 
 
 def _column(table: Any, name: str) -> Column:

@@ -2,7 +2,7 @@
 
 import io
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from lensneg.catalogs.table import CatalogTable, Column, check_size, text_of
 
-_BATCH = 1 << 16
+#: Bytes and rows that are read at a time.
+_BATCH_BYTES: Final = 16 << 20
+_BATCH_ROWS: Final = 1 << 16
 
 
 def read_parquet(data: bytes, uri: str) -> CatalogTable:
@@ -81,16 +83,9 @@ def _holds(kind: pa.DataType) -> str:
 def _values(data: bytes, field: pa.Field, uri: str) -> pa.Array:
     # Text stays a dictionary until its size is known.
     file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=[field.name])
-    metadata = file.metadata
-    chunks = [
-        metadata.row_group(g).column(c)
-        for g in range(metadata.num_row_groups)
-        for c in range(metadata.num_columns)
-    ]
-    check_size(sum(c.total_uncompressed_size for c in chunks if c.path_in_schema == field.name), uri)
     mask = f"{field.name}.mask"  # where astropy says which values are missing
     read, size = [], 0
-    for batch in file.iter_batches(_BATCH, columns=[field.name, mask]):
+    for batch in file.iter_batches(_batch_rows(file), columns=[field.name, mask]):
         values = batch.column(field.name)
         size += _decoded_bytes(values)
         check_size(size, uri, f"column {field.name!r} unpacks to too many bytes")
@@ -99,6 +94,13 @@ def _values(data: bytes, field: pa.Field, uri: str) -> pa.Array:
             plain = pc.if_else(batch.column(mask), None, plain)
         read.append(plain)
     return pa.concat_arrays(read) if read else pa.array([], pa.string())
+
+
+def _batch_rows(file: pq.ParquetFile) -> int:
+    # Arrow ends the process where it is asked for a damaged column's metadata, and not for a row group's.
+    groups = [file.metadata.row_group(g) for g in range(file.metadata.num_row_groups)]
+    row_bytes = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    return min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(1, int(row_bytes))))
 
 
 def _decoded_bytes(values: Any) -> int:

@@ -44,7 +44,7 @@ def rows_with(values: pa.Array, wanted: tuple[str, ...]) -> tuple[BoolArray, lis
         values = pc.if_else(pc.is_nan(values), None, values)
     counts = Counter(values.to_pylist())
     present = [value for value in counts if value is not None and value != ""]
-    as_numbers = all(_number(value) is not None for value in present)
+    as_numbers = all(isinstance(value, float) or _number(value) is not None for value in present)
     as_booleans = all(str(value).lower() in _BOOLEANS for value in present) and not as_numbers
     single = pa.types.is_float32(values.type)
     found, unmatched = set(), []
@@ -78,6 +78,7 @@ def _number(value: object) -> Decimal | None:
     if isinstance(value, bool):
         return None
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         return None
+    return number if number.is_finite() else None

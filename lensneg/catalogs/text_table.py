@@ -130,17 +130,15 @@ def _values(data: bytes, layout: _Layout, index: int) -> pa.Array:
 
 
 def _blank_separated(layout: _Layout, data: bytes) -> CatalogTable:
-    from astropy.io import ascii as astropy_ascii
-
-    table = astropy_ascii.read(
-        data[layout.start :].decode("utf-8"),
-        format="no_header",
-        guess=False,
-        names=[str(i) for i in range(len(layout.names))],
-        converters={"*": [astropy_ascii.convert_numpy(str)]},
+    rows = []
+    for number, line in enumerate(data[layout.start :].decode("utf-8").split("\n"), 1):
+        values = _split(line, " ")
+        if len(values) == len(layout.names):
+            rows.append(values)
+        elif values and not values[0].startswith("#"):
+            raise ValueError(f"row {number}: expected {len(layout.names)} values, got {len(values)}")
+    columns = zip(*rows, strict=True) if rows else [()] * len(layout.names)
+    named = zip(layout.names, columns, strict=True)
+    return CatalogTable(
+        len(rows), tuple(Column(name, partial(pa.array, values, pa.string())) for name, values in named)
     )
-    columns = [
-        Column(name, partial(pa.array, [str(value) for value in table[str(i)].tolist()], pa.string()))
-        for i, name in enumerate(layout.names)
-    ]
-    return CatalogTable(len(table), tuple(columns))

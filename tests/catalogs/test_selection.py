@@ -30,6 +30,8 @@ NUMBERS = pa.array([1.0, 2.5, None, 0.1])
         (pa.array([str(2**60), str(2**60 + 1)]), (str(2**60 + 1),), [1]),
         (pa.array(["True", "false"]), ("true",), [0]),
         (pa.array([float("nan"), 1.0]), ("",), [0]),
+        (pa.array(["sNaN", "1e999999999", "nan", "1"]), ("sNaN", "1"), [0, 3]),
+        (pa.array([1.0, float("inf")]), ("1", "inf"), [0, 1]),
     ],
 )
 def test_rows_with_one_of_the_values(column: pa.Array, wanted: tuple[str, ...], rows: list[int]) -> None:
