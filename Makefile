@@ -2,7 +2,7 @@
 #
 #   make run     a made-up sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
-#   make check   formatting, lint, types, direction of imports, known vulnerabilities
+#   make check   formatting, lint, types, imports, docstrings, known vulnerabilities
 #   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
 #   make deploy  sam build and sam deploy, with the commit written into what will be published
@@ -32,6 +32,8 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/numpydoc lint --config . lensneg/__init__.py lensneg/errors.py lensneg/local/run.py \
+	    $(foreach part,schema rules survey catalogs,lensneg/$(part)/*.py)
 	$(BIN)/python .ci/audit.py requirements*.lock
 
 # All faults of tests/faults; `make test` injects only some of them. Each test prints what was injected.

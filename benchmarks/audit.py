@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 from harness import BenchmarkError
 
-from lensneg.audit import source_rows as lookup
+from lensneg.audit import source_rows
 from lensneg.audit.audit import audit
 from lensneg.rules.priority import sampling_priority
 from lensneg.rules.split import split_of_pixel
@@ -134,7 +134,7 @@ def make_manifest(base: Path, rows: int) -> Path:
         add_lenses(folder, described, pa.concat_tables(tables["negatives"]))
         (folder / "manifest.json").write_text(json.dumps(described))
 
-    made_by = [Path(__file__), Path(audit.__file__), Path(lookup.__file__)]
+    made_by = [Path(__file__), Path(audit.__file__), Path(source_rows.__file__)]
     return harness.prepared(harness.SCRATCH / f"audit-{rows}", made_by, make)
 
 

@@ -24,7 +24,7 @@ from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, Role, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder
 
-Kind = Literal["config", "catalogue", "sweep", "code"]
+Kind = Literal["catalogue", "sweep", "code"]
 
 
 class Difference(NamedTuple):

@@ -84,11 +84,6 @@ def gather_inputs(
     return RunRequest.of_input(data), uploads
 
 
-def new_run_id() -> str:
-    """Return a run id that is made from the time."""
-    return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ")
-
-
 def start(aws: Aws, stack: Stack, name: str, request: RunRequest) -> str:
     """Start an execution.
 

@@ -25,7 +25,7 @@ from lensneg.commands.common import (
     say,
     show,
 )
-from lensneg.schema.request import RUN_ID_PATTERN, RunRequest
+from lensneg.schema.request import RUN_ID_PATTERN, RunRequest, new_run_id
 
 #: The stack's name in samconfig.toml.
 _DEFAULT_STACK: Final = "lensneg"
@@ -101,7 +101,7 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
     @functools.wraps(command)
     def send_inputs(session: Session, run_id: str | None = None, **options: Any) -> Result:
         from lensneg.aws.deployment import require_complete
-        from lensneg.aws.executions import gather_inputs, new_run_id
+        from lensneg.aws.executions import gather_inputs
         from lensneg.aws.uploads import Upload
         from lensneg.aws.uploads import upload as send
 

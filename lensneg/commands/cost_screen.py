@@ -38,7 +38,7 @@ def as_json(run: PlannedRun) -> dict[str, Any]:
         The content of the JSON object.
     """
     result, listing, prices = estimate(run), run.listing, run.prices
-    dearest, longest = _most(result)
+    costliest, longest = _most(result)
     return {
         "prices": {"date": prices.date.isoformat(), "region": prices.region},
         "listing": {
@@ -64,7 +64,7 @@ def as_json(run: PlannedRun) -> dict[str, Any]:
             "meets_seconds": result.seconds <= TARGET_SECONDS,
             "meets_usd": result.usd <= TARGET_USD,
             "overruns": list(result.overruns),
-            "dearest_part": dearest.name,
+            "costliest_part": costliest.name,
             "longest_part": longest.name,
         },
         "items": len(run.items),
@@ -134,12 +134,12 @@ def _head(run: PlannedRun) -> Iterator[Text]:
 
 
 def _verdicts(result: Estimate) -> Iterator[Text]:
-    dearest, longest = _most(result)
+    costliest, longest = _most(result)
     time = f"wall time {result.seconds / 60:.1f} of {TARGET_SECONDS / 60:g} min: target "
     most = f"; longest: {longest.name}, {_share(longest.seconds, result.seconds)}"
     yield Text.assemble(time, _VERDICTS[result.seconds <= TARGET_SECONDS], most)
     cost = f"cost {result.usd:.2f} of {TARGET_USD:.2f} USD: target "
-    most = f"; dearest: {dearest.name}, {_share(dearest.usd, result.usd)}"
+    most = f"; costliest part: {costliest.name}, {_share(costliest.usd, result.usd)}"
     yield Text.assemble(cost, _VERDICTS[result.usd <= TARGET_USD], most)
     if result.overruns:
         overruns = f"Lambda stops {', '.join(result.overruns)} after {LAMBDA_LIMIT_SECONDS:g} s"

@@ -44,7 +44,7 @@ def reproduce(
     """Run again from a run's record, and say whether the manifest is identical.
 
     MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. Inputs that differ from the
-    recorded ones (config, catalogue, sweep file, code) are named. Ends with 0 if the content is identical,
+    recorded ones (catalogue, sweep file, code) are named. Ends with 0 if the content is identical,
     with 1 if not.
 
     Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from lensneg import storage
@@ -12,7 +11,7 @@ from lensneg.local.watcher import NoWatcher, Outcome, Watcher
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.manifest import MANIFEST_NAME, Manifest
-from lensneg.schema.request import Mode, RunRequest
+from lensneg.schema.request import Mode, RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.publish_manifest import sample_record
@@ -114,6 +113,24 @@ def make_request(
 ) -> RunRequest:
     """Return the request of a run, after a quick check of the arguments. Gate 1 checks the inputs.
 
+    Parameters
+    ----------
+    config, sweeps : str or path-like
+        As :func:`run` takes them.
+    positives, exclude : str or path-like, or a sequence of them
+        As :func:`run` takes them.
+    out : str or path-like
+        As :func:`run` takes it.
+    mode : {"test", "full", "test-then-full"}
+        As :func:`run` takes it.
+    run_id : str or None
+        As :func:`run` takes it.
+
+    Returns
+    -------
+    RunRequest
+        The request.
+
     Raises
     ------
     InputError
@@ -121,7 +138,7 @@ def make_request(
     """
     request = RunRequest.of_input(
         {
-            "run_id": run_id or datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ"),
+            "run_id": run_id or new_run_id(),
             "mode": mode,
             "config": config_path(os.fspath(config)),
             "sweeps": os.fspath(sweeps),
@@ -164,7 +181,22 @@ def _check(request: RunRequest) -> None:
 
 
 def execute(request: RunRequest, workers: int | None, watcher: Watcher) -> Outcome:
-    """Execute the state machine for a request, by default with one worker for each core."""
+    """Execute the state machine for a request on this machine.
+
+    Parameters
+    ----------
+    request : RunRequest
+        What to run.
+    workers : int, optional
+        Number of worker processes. By default there is one for each core that this process may use.
+    watcher : Watcher
+        Is told of each state and item as it starts and ends.
+
+    Returns
+    -------
+    Outcome
+        How the execution ended.
+    """
     if workers is None and hasattr(os, "sched_getaffinity"):
         workers = len(os.sched_getaffinity(0))  # on a cluster node often not all cores
     return run_in_process(request, workers or os.cpu_count() or 1, watcher)

@@ -1,8 +1,7 @@
 """What the rules say of each row of a table."""
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lensneg.rules.pools import POOLS, classify
@@ -12,10 +11,11 @@ from lensneg.rules.selection import first_failed_rule
 from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.split import split_of_pixel
 from lensneg.rules.strata import nobs_z_bin
+from lensneg.schema.arrays import ArrowStream
 from lensneg.schema.config import CONFUSER_CATEGORIES, Config
 
 
-def describe(table: Any, config: Config) -> pa.Table:
+def describe(table: npt.NDArray[np.void] | ArrowStream, config: Config) -> pa.Table:
     """Return what the rules say of each row.
 
     Parameters
@@ -72,5 +72,5 @@ def describe(table: Any, config: Config) -> pa.Table:
     )
 
 
-def _named(index: Any, names: tuple[str, ...]) -> pa.Array:
-    return pa.array(names).take(pa.array(index, mask=np.asarray(index) < 0))
+def _named(index: npt.NDArray[np.integer], names: tuple[str, ...]) -> pa.Array:
+    return pa.array(names).take(pa.array(index, mask=index < 0))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lensneg.errors import InputError
-from lensneg.schema.arrays import IntArray
+from lensneg.schema.arrays import ArrowStream, IntArray
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 
 #: The column of gathered rows that says where each was in its file.
@@ -41,7 +41,7 @@ class Rows:
         self._table, self._index = table, index
 
     @classmethod
-    def of(cls, table: Any) -> Rows:
+    def of(cls, table: npt.NDArray[np.void] | ArrowStream) -> Rows:
         """Take any table with columns of a sweep, whatever the case of their names.
 
         Parameters
@@ -65,7 +65,7 @@ class Rows:
         (array([20.,  5.]), array([3, 0]))
         """
         if isinstance(table, np.ndarray):
-            return cls({name.upper(): table[name] for name in table.dtype.names})
+            return cls({name.upper(): table[name] for name in table.dtype.names or ()})
         arrow = pa.table(table)
         return cls({name.upper(): _array_of(name, arrow[name]) for name in arrow.column_names})
 

@@ -65,7 +65,18 @@ def _code_sha256(package: Path, root: Path) -> str:
 
 
 def git_commit(root: Path) -> str:
-    """Return the commit of the code below ``root``; see :class:`CodeVersion`."""
+    """Return the commit of the code in a folder.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The folder of a checkout, or of a wheel's bundled files.
+
+    Returns
+    -------
+    str
+        The commit; see :class:`CodeVersion`.
+    """
     given = os.environ.get(GIT_COMMIT_VARIABLE)
     if given:
         return given
@@ -74,12 +85,12 @@ def git_commit(root: Path) -> str:
     if not (root / ".git").exists():
         return "unknown"
 
-    def git(*args: str) -> str:
+    def _git(*args: str) -> str:
         command = ["git", "-C", str(root), *args]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
-        commit = git("rev-parse", "HEAD")
-        return f"{commit}-dirty" if git("status", "--porcelain", "-uno") else commit
+        commit = _git("rev-parse", "HEAD")
+        return f"{commit}-dirty" if _git("status", "--porcelain", "-uno") else commit
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -240,7 +240,10 @@ class SplitConfig(_Section):
 
 
 class GatesConfig(_Section):
-    """The tolerances of the gates. ``chance_sigmas`` widens that of a share; see ``tolerance.py``."""
+    """The tolerances of the gates.
+
+    ``chance_sigmas`` widens the tolerance of a share; see :mod:`lensneg.schema.tolerance`.
+    """
 
     chance_sigmas: Annotated[float, Field(ge=0, le=10)]
     matched_fraction_min: Share

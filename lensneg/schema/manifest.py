@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -159,12 +160,12 @@ class Manifest:
         return f"Manifest({self.uri!r}: {counts.negatives:,} negatives, {counts.positives:,} positives)"
 
     @classmethod
-    def open(cls, uri: str) -> Self:
+    def open(cls, uri: str | os.PathLike[str]) -> Self:
         """Open a published manifest.
 
         Parameters
         ----------
-        uri : str
+        uri : str or path-like
             An output folder (its latest manifest is opened), a run's folder, a manifest's folder, or one of
             their files latest.json, run.json and manifest.json; a path, or ``s3://``.
 
@@ -178,7 +179,7 @@ class Manifest:
         InputError
             If there is no published manifest, or its manifest.json is damaged.
         """
-        named = storage.normalize(uri)
+        named = storage.normalize(os.fspath(uri))
         for candidate in _candidates(named):
             try:
                 return cls(candidate, ManifestRecord.read(candidate, InputError))

@@ -1,6 +1,7 @@
 """The input of an execution: what a run is asked to do."""
 
 import shlex
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -17,6 +18,17 @@ RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 
 #: Keys that the state machine itself adds to an execution's input.
 _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
+
+
+def new_run_id() -> str:
+    """Return a run id made from the time, ``run-20260102T030405Z`` for example.
+
+    Returns
+    -------
+    str
+        The id. Two calls within a second return the same.
+    """
+    return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ")
 
 
 def _catalog_spec(value: Any) -> Any:

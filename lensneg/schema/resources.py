@@ -26,7 +26,17 @@ CONFIGS: Final = ROOT / "configs"
 
 
 def config_path(given: str) -> str:
-    """Return where a config lies that is given by its path, or a shipped one by its name.
+    """Return the path of a config.
+
+    Parameters
+    ----------
+    given : str
+        A path or URI, or the name of a shipped config.
+
+    Returns
+    -------
+    str
+        The path of the shipped config of that name, or else what is given.
 
     Examples
     --------

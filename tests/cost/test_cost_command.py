@@ -74,7 +74,7 @@ def test_the_whole_release_is_one_screen(run: Run) -> None:
     assert (
         f"wall time {report['seconds'] / 60:.1f} of 10 min: target met; longest: Draw: EMR vCPU, 27%" in text
     )
-    assert f"cost {report['usd']:.2f} of 2.00 USD: target met; dearest: Map: Lambda, 51%" in text
+    assert f"cost {report['usd']:.2f} of 2.00 USD: target met; costliest part: Map: Lambda, 51%" in text
     for extra in report["not_included"]:
         assert f"{extra['name']} {extra['usd']:.2f} USD" in text or not extra["usd"]
         assert extra["name"] in text
@@ -109,7 +109,7 @@ def test_a_missed_target_is_said_and_is_no_failure(run: Run, names: Path, tmp_pa
     assert code == 0
     assert is_a_screen(out)
     assert re.search(r"wall time [\d.]+ of 10 min: target MISSED; longest: Draw: EMR vCPU, ", out)
-    assert re.search(r"cost [\d.]+ of 2.00 USD: target MISSED; dearest: Map: S3 PUT, ", out)
+    assert re.search(r"cost [\d.]+ of 2.00 USD: target MISSED; costliest part: Map: S3 PUT, ", out)
     assert "Lambda stops Preflight after 900 s" in out
 
 
@@ -156,7 +156,7 @@ def test_json_says_the_same(run: Run, names: Path) -> None:
     assert report["verdict"] == {
         "target_seconds": 600, "target_usd": 2, "meets_seconds": report["seconds"] <= 600, "meets_usd": True,
         "overruns": [],
-        "dearest_part": max(report["parts"], key=lambda part: part["usd"])["name"],
+        "costliest_part": max(report["parts"], key=lambda part: part["usd"])["name"],
         "longest_part": max(report["parts"], key=lambda part: part["seconds"])["name"],
     }  # fmt: skip
     assert report["listing"]["ignored"] == 1

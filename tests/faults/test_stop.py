@@ -12,7 +12,7 @@ from processes import Process
 from world import World, make_world
 
 from lensneg.errors import InputError
-from lensneg.local import end_with_parent as leash
+from lensneg.local import end_with_parent
 from lensneg.local.lock import locked
 from lensneg.schema.layout import RunFiles
 
@@ -52,11 +52,11 @@ def test_no_process_stays(world: World, tmp_path: Path, number: int, said: str, 
     tell("stopped", f"{signal.Signals(number).name} after {said!r}", f"exit {code}, no process left")
 
 
-def test_the_leash_ends_a_command_whose_starter_was_killed(tmp_path: Path) -> None:
+def test_a_command_ends_whose_starter_was_killed(tmp_path: Path) -> None:
     """Not even -9 leaves a job behind that goes on writing into a run."""
     script = (
         "import subprocess, sys, time\n"
-        "leashed = subprocess.Popen([sys.executable, '-I', '-S', *sys.argv[1:]], stdin=subprocess.PIPE,"
+        "command = subprocess.Popen([sys.executable, '-I', '-S', *sys.argv[1:]], stdin=subprocess.PIPE,"
         " start_new_session=True)\n"
         "print('started', flush=True)\n"
         "time.sleep(60)\n"
@@ -66,7 +66,7 @@ def test_the_leash_ends_a_command_whose_starter_was_killed(tmp_path: Path) -> No
         sys.executable,
         "-c",
         script,
-        leash.__file__,
+        end_with_parent.__file__,
         "sh",
         "-c",
         f"echo $$ > {pid_file}; exec sleep 60",

@@ -16,7 +16,7 @@ from conftest import CONFIGS
 
 from functions.publish_spark_code import handler
 from lensneg import storage
-from lensneg.aws import spark_upload as sparkcode
+from lensneg.aws import spark_upload
 from lensneg.aws.spark_upload import publish_spark_code
 from lensneg.local.worker import LocalContext
 
@@ -78,7 +78,7 @@ def test_an_update_leaves_the_old_code_too(
     first = call("Create", f"{s3}/code")
     newer = tmp_path / "sample_negatives.py"
     newer.write_text("print('newer')")
-    monkeypatch.setattr(sparkcode, "SPARK_JOB", newer)
+    monkeypatch.setattr(spark_upload, "SPARK_JOB", newer)
     second = call("Update", f"{s3}/code", PhysicalResourceId=first["PhysicalResourceId"])
     # Another physical id: CloudFormation then deletes the old resource, which must do nothing.
     assert second["PhysicalResourceId"] != first["PhysicalResourceId"]

@@ -3,9 +3,9 @@
 A check that depends on one that failed is left out. The one that failed names the remedy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -39,7 +39,7 @@ RUN_CHECKS: Final[tuple[CheckFunction, ...]] = (
 )
 
 
-def preflight(data: Any) -> PreflightResult:
+def preflight(data: object) -> PreflightResult:
     """Check a run before it starts.
 
     Parameters
@@ -62,8 +62,9 @@ def preflight(data: Any) -> PreflightResult:
         )
     files = RunFiles(request.out, request.run_id)
     found = Inspection(request, files)
-    with suppress(ValidationError):
-        found.mini_test = StateError.model_validate(data.get("mini_test"))
+    if isinstance(data, Mapping):
+        with suppress(ValidationError):
+            found.mini_test = StateError.model_validate(data.get("mini_test"))
     checks = _all(INPUT_CHECKS, found)
     if all_passed(checks):
         found.record = run_checks.make_record(found)
