@@ -199,7 +199,7 @@ def _find(table: CatalogTable, spec: CatalogSpec, role: ColumnRole) -> Column | 
         return None
     wanted = " or ".join(repr(name) for name in COLUMN_ALIASES[role][:3])
     raise CatalogError(
-        f"no column {wanted} among {brief([column.name for column in table.columns], 40)}",
+        f"no column {wanted} among {_names(table)}",
         where=spec.uri,
         remedy=f"name it: '{spec.uri}?{role}=COLUMN'",
     )
@@ -218,15 +218,20 @@ def _named(table: CatalogTable, name: str, spec: CatalogSpec, use: str) -> Colum
     spellings = (name.lower(), name.lower().replace("+", " "))
     found = exact or [column for column in table.columns if column.name.strip().lower() in spellings]
     if not found:
-        names = brief([column.name for column in table.columns], 40)
         raise CatalogError(
-            f"no column {name!r} among {names}", where=spec.uri, remedy=f"correct {use}=, or name another"
+            f"no column {name!r} among {_names(table)}",
+            where=spec.uri,
+            remedy=f"correct {use}=, or name another",
         )
     _check_single(table, found[0].name, spec)
     if found[0].holds:
         what = f"column {name!r} holds {found[0].holds}; expected text or numbers"
         raise CatalogError(what, where=spec.uri, remedy=f"correct {use}=, or name another")
     return found[0]
+
+
+def _names(table: CatalogTable) -> str:
+    return brief([column.name[:40] for column in table.columns], 40)
 
 
 def _check_single(table: CatalogTable, name: str, spec: CatalogSpec) -> None:

@@ -163,6 +163,13 @@ def test_a_mapped_column_that_is_not_there(read: Save, role: str) -> None:
         read(csv_text(), "c.csv", f"?{role}=nowhere")
 
 
+def test_a_long_list_of_long_names_makes_no_long_message(read: Save) -> None:
+    with pytest.raises(CatalogError) as caught:
+        read(",".join(f"c{i}{'x' * 500}" for i in range(500)) + "\n" + "," * 499 + "\n")
+    assert "and 460 more" in str(caught.value)
+    assert len(str(caught.value)) < 3000
+
+
 def test_two_columns_of_one_name(read: Save) -> None:
     with pytest.raises(CatalogError, match=r"c\.csv: there are two columns 'ra'"):
         read("ra,ra,dec\n1,2,3\n")
