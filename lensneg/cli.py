@@ -1,5 +1,6 @@
 """The command line, and the exit codes of errors."""
 
+import io
 import sys
 import traceback
 from typing import NoReturn
@@ -43,7 +44,9 @@ def main() -> NoReturn:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        complain(message.getvalue().rstrip())
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         interrupted("the same command begins again")

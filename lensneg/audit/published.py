@@ -8,7 +8,7 @@ import numpy as np
 from lensneg import storage
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit, Subject
-from lensneg.catalogs.catalog import read_catalog
+from lensneg.catalogs.catalog import Positions, read_catalog
 from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import Check
@@ -91,20 +91,24 @@ def _positions(
     A file stands for a catalogue of the run if it has its SHA-256, whatever its name and place.
     """
     of_positives = {source.sha256 for source in record.catalogs if source.role == "positives"}
-    catalogs, missing = [read_catalog(spec) for spec in exclude], []
+    given, missing = [read_catalog(spec) for spec in exclude], []
+    lenses: list[tuple[Positions, bool]] = [(catalog, catalog.sha256 in of_positives) for catalog in given]
+    at_hand = {catalog.sha256 for catalog in given}
     for source in record.catalogs:
-        at_hand = storage.exists(source.spec.uri)
-        if at_hand:
-            catalogs.append(read_catalog(source.spec))
-        if source.sha256 not in {catalog.sha256 for catalog in catalogs}:
-            missing.append((source, f"{source.name} (with other content)" if at_hand else source.name))
+        name = source.name
+        if storage.exists(source.spec.uri):
+            name += " (with other content)"
+            catalog = read_catalog(source.spec, with_others=source.role == "positives")
+            lenses += [(catalog, catalog.sha256 in of_positives), (catalog.others, False)]
+            at_hand.add(catalog.sha256)
+        if source.sha256 not in at_hand:
+            missing.append((source, name))
     empty = np.empty(0)
-    ra = np.concatenate([empty, *[catalog.ra for catalog in catalogs]])
-    dec = np.concatenate([empty, *[catalog.dec for catalog in catalogs]])
+    ra = np.concatenate([empty, *[part.ra for part, _ in lenses]])
+    dec = np.concatenate([empty, *[part.dec for part, _ in lenses]])
     is_positive = None
     if not any(source.role == "positives" for source, _ in missing):
-        lengths = [len(catalog.ra) for catalog in catalogs]
-        is_positive = np.repeat([catalog.sha256 in of_positives for catalog in catalogs], lengths)
+        is_positive = np.repeat([chosen for _, chosen in lenses], [len(part.ra) for part, _ in lenses])
     return ra, dec, is_positive, tuple(name for _, name in missing)
 
 

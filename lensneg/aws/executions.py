@@ -75,7 +75,7 @@ def gather_inputs(
         If one of them is wrong, or two different files would become one object in the bucket.
     """
     config_file = config_upload(stack, config_path(config))
-    positive_files = [catalog_upload(stack, text) for text in positives]
+    positive_files = [catalog_upload(stack, text, with_others=True) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
     sweep_files = sweep_uploads(stack, sweeps, leave_out) if sweeps else []
     data: dict[str, object] = {

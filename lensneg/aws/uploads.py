@@ -62,7 +62,7 @@ def config_upload(stack: Stack, path: str) -> Upload:
     return _upload_below(stack.configs_uri, path, fixed=True)
 
 
-def catalog_upload(stack: Stack, text: str) -> Upload:
+def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload:
     """Check a catalogue and return its upload.
 
     Parameters
@@ -71,6 +71,8 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
         The stack.
     text : str
         The catalogue as ``FILE?option=value``, with a local file or one in the stack's bucket.
+    with_others : bool
+        Whether its rows that are not selected are checked too, as those of positives are.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
     InputError
         If it cannot be read, or is in S3 outside the folder of catalogues.
     """
-    source = read_catalog(CatalogSpec.parse(text)).spec.uri
+    source = read_catalog(CatalogSpec.parse(text), with_others).spec.uri
     _, mark, options = text.partition("?")
     return _upload_below(stack.catalogs_uri, source, f"{mark}{options}")
 

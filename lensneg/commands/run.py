@@ -46,7 +46,8 @@ workers_option = click.option(
     multiple=True,
     metavar="FILE",
     help="Catalogue of known lenses to draw negatives for; repeatable. FILE?ra=COL&dec=COL names its "
-    "columns, &where.COL=VALUE selects rows.",
+    "columns, &where.COL=VALUE selects rows. The other rows are excluded as known lenses, unless "
+    "&others=ignore is added.",
 )
 @click.option(
     "--exclude", multiple=True, metavar="FILE", help="Further lens catalogue to keep clear of; repeatable."

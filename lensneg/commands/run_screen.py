@@ -95,6 +95,7 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
         mini_test = RunFiles(files.out, mini_test_id(files.run_id))
         _show_gates(console, f"mini-test {mini_test.run_id}", mini_test)
     _show_gates(console, f"run {files.run_id}", files)
+    _show_catalogs(console, files)
     _show_strata(console, strata_table(files))
     places = {"run": files.root, "logs": storage.join(files.root, "logs")}
     for name, uri in ({"manifest": files.manifest, "report": files.report} | places).items():
@@ -139,6 +140,14 @@ def _show_gates(console: Console, title: str, files: RunFiles) -> None:
         verdict = "[green]passed" if gate.passed else "[red]failed"
         table.add_row(gate.gate, verdict, str(len(gate.checks)), escape(", ".join(failed)))
     console.print(table)
+
+
+def _show_catalogs(console: Console, files: RunFiles) -> None:
+    """Print how each catalogue was read."""
+    for gate in read_gates(files):
+        for check in gate.checks:
+            if check.name.startswith("catalog_readable:") and check.passed:
+                console.print(check.found, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_strata(console: Console, strata: tuple[StratumResult, ...]) -> None:

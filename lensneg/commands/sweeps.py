@@ -79,6 +79,9 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
         boxes = [Box(*box)] if box else []
         boxes += [Box(0, 360, *dec)] if dec else []
         catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
+        for catalog in catalogs:
+            for remark in catalog.remarks:
+                say(f"{catalog.spec.uri}: {remark}")
         chosen = choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes)
         command(chosen=chosen, **options)
 

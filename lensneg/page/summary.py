@@ -113,7 +113,9 @@ def _inputs(run: Run) -> results.InputsResult:
         sweep_bytes=sum(sweep.size for sweep in sweeps),
         sweeps_sha256=hashlib.sha256(lines.encode()).hexdigest(),
         catalogs=tuple(
-            results.CatalogResult(uri=c.spec.uri, role=c.role, sha256=c.sha256, positions=c.positions)
+            results.CatalogResult(
+                uri=c.spec.uri, role=c.role, sha256=c.sha256, positions=c.positions, others=c.others
+            )
             for c in run.record.catalogs
         ),
     )

@@ -41,7 +41,11 @@ Role = Literal["positives", "exclude"]
 
 
 class CatalogInput(Record):
-    """A lens catalogue as it was when the run was planned."""
+    """A lens catalogue as it was when the run was planned.
+
+    Of a catalogue of positives, ``positions`` counts the positives, and ``others`` the known lenses that
+    ``spec.where`` does not select.
+    """
 
     spec: CatalogSpec
     role: Role
@@ -50,6 +54,7 @@ class CatalogInput(Record):
     sha256: str
     rows: int
     positions: int
+    others: int = 0
 
     @property
     def name(self) -> str:

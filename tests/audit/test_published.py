@@ -143,3 +143,20 @@ def test_a_folder_or_catalogue_that_was_named_must_be_there(files: RunFiles, tmp
         subject_of(files, sweeps=str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="nowhere"):
         subject_of(files, exclude=(CatalogSpec.parse(str(tmp_path / "nowhere.csv")),))
+
+
+def test_rows_that_are_not_selected_are_lenses_too(files: RunFiles, tmp_path: Path) -> None:
+    record = Manifest.open(files.manifest).record.run
+    path = tmp_path / "graded.csv"
+    path.write_text("name,ra,dec,grade\na,1,6,A\nb,2,7,B\n")
+    for options, role, expected in (
+        ("", "positives", [(1.0, 6.0), (2.0, 7.0)]),
+        ("&others=ignore", "positives", [(1.0, 6.0)]),
+        ("", "exclude", [(1.0, 6.0)]),
+    ):
+        spec = CatalogSpec.parse(f"{path}?where.grade=A{options}")
+        [catalog] = record.catalogs
+        graded = catalog.model_copy(update={"spec": spec, "role": role})
+        ra, dec, missing = published._positions(record.model_copy(update={"catalogs": (graded,)}), ())
+        assert list(zip(ra.tolist(), dec.tolist(), strict=True)) == expected
+        assert missing == ()

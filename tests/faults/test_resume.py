@@ -119,7 +119,7 @@ def test_s3_that_is_busy_is_no_fault_of_a_file(world: World, monkeypatch: pytest
     """Gate 1 must not say "fetch it again": the state machine tries once more instead."""
     reset(world.template, world.out)
 
-    def busy(*_: Any) -> Any:
+    def busy(*_: Any, **_options: Any) -> Any:
         raise TransientError("s3://sky/a: SlowDown")
 
     for name in ("probe_sweep", "read_catalog"):

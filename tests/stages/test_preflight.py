@@ -1,6 +1,7 @@
 """Gate 1: each check fails by itself when, and only when, what it guards is spoiled."""
 
 import csv
+import io
 import json
 import math
 import os
@@ -17,8 +18,11 @@ from botocore.stub import Stubber
 from conftest import edited
 from pipeline import as_input, files_of, make_request
 from plainrun import failing
+from rich.console import Console
 from sweepfile import probe
 
+from lensneg.commands.run_screen import show_outcome
+from lensneg.local.watcher import Outcome
 from lensneg.schema.check import Check
 from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.columns import PARTS
@@ -438,10 +442,26 @@ def test_a_catalogue_in_another_unit_than_degrees(desk: Desk, unit: str) -> None
     failed, verdict = desk.look()
     if unit == "degrees":
         assert failed == set()
-    else:
-        assert "catalog_in_degrees:others.csv" in failed
-        assert failed <= {"catalog_in_degrees:others.csv", "catalog_in_footprint:others.csv"}
-        assert f"they look like {unit}" in verdict.cause
+        return
+    assert "catalog_in_degrees:others.csv" in failed
+    assert failed <= {"catalog_in_degrees:others.csv", "catalog_in_footprint:others.csv"}
+    assert f"they look like {unit}" in verdict.cause
+    assert "?unit=deg" in verdict.cause
+    # What the user states is not doubted.
+    for stated in ("hour" if unit == "hours of RA" else "rad", "deg"):
+        spec = f"{desk.folder / 'others.csv'}?unit={stated}"
+        data = desk.request.as_input() | {"exclude": [spec], "run_id": stated}
+        preflight.preflight(data)
+        failed = failing(RunFiles(str(desk.folder / "out"), stated).gate(1))
+        assert failed <= ({"catalog_in_footprint:others.csv"} if stated == "deg" else set())
+
+
+def test_how_a_catalogue_was_read_is_said(desk: Desk) -> None:
+    assert desk.look()[0] == set()
+    screen = Console(record=True, width=200, file=io.StringIO())
+    show_outcome(screen, desk.request, Outcome("SUCCEEDED", "", "", desk.files))
+    assert "others.csv: " in screen.export_text(clear=False)
+    assert "rows without a position: 1" in screen.export_text()
 
 
 # On AWS.

@@ -203,6 +203,11 @@ def test_list_takes_the_cells_of_a_catalogue(door: Door, tmp_path: Path) -> None
     path.write_text("name,ra,dec\na,0.0,5.0\nb,359.9,9.99\nc,200,80\n")
     assert door("list", "--near", path)[1] == f"{A}\n{B}\n"
     assert door("list", "--near", path, "--box", 180, 360, -90, 90)[1] == f"{B}\n"
+    path.write_text("name,ra,dec\na,-0:0:24,5:0:0\nb,-,-\n")
+    code, out, err = door("list", "--near", path)
+    assert (code, out) == (0, f"{B}\n")
+    assert "ra read as sexagesimal hours" in err
+    assert "rows without a position: 1" in err
     code, _, err = door("list", "--near", tmp_path / "nowhere.csv")
     assert (code, "nowhere.csv: no such file" in err) == (2, True)
 

@@ -171,7 +171,7 @@ def catalogs(found: Inspection) -> Iterator[Check]:
         name, expected = f"catalog_readable:{storage.basename(spec.uri)}", "positions in degrees"
         remedy = "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees"
         try:
-            catalog, info = read_catalog(spec), storage.stat(spec.uri)
+            catalog, info = read_catalog(spec, with_others=role == "positives"), storage.stat(spec.uri)
         except _FAILURES as error:
             yield Check.of_error(name, expected, error, remedy=remedy)
             continue
@@ -183,13 +183,14 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             sha256=catalog.sha256,
             rows=catalog.rows,
             positions=len(catalog.ra),
+            others=len(catalog.others.ra),
         )
         found.catalogs.append((source, catalog))
         yield Check(
             name=name,
             passed=len(catalog.ra) > 0,
             expected=expected,
-            actual=f"{len(catalog.ra):,} positions in {catalog.rows:,} rows",
+            actual="; ".join((f"{len(catalog.ra):,} positions in {catalog.rows:,} rows", *catalog.remarks)),
             where=spec.uri,
             remedy=remedy,
         )
@@ -211,22 +212,23 @@ def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]
     """Check that a catalogue's coordinates are degrees, and that some lie in the sweeps."""
     name, ra, dec = storage.basename(catalog.spec.uri), catalog.ra, catalog.dec
     inside = int(inside_cells(ra, dec, found.cells).sum())
-    other = mistaken_unit(ra, dec, found.cells)
+    # A unit that the file or the user states is not doubted.
+    other = None if catalog.unit_stated else mistaken_unit(ra, dec, found.cells)
     actual = f"RA {ra.min():.3f} to {ra.max():.3f}, Dec {dec.min():.3f} to {dec.max():.3f}"
+    remedy = ""
     if other:
-        unit, read_so = other
         actual = (
-            f"they look like {unit}: read so, {read_so:,} positions lie inside the sweep files, as "
-            f"degrees {inside:,}"
+            f"they look like {other.name}: read so, {other.inside:,} positions lie inside the sweep files, "
+            f"as degrees {other.as_degrees:,}, by chance {other.by_chance:.1f}"
         )
+        remedy = f"say which unit it is: {catalog.spec.uri}?unit={other.option}, or ?unit=deg"
     yield Check(
         name=f"catalog_in_degrees:{name}",
         passed=other is None,
-        expected="RA and Dec in degrees",
+        expected="RA and Dec in degrees, or a stated unit",
         actual=actual,
-        remedy="convert the catalogue to degrees, or name the columns that hold them",
-        # In sweeps of the whole sky, positions in hours lie inside them as well. Then this is a warning.
-        critical=other is not None and other[1] > inside,
+        remedy=remedy,
+        critical=other is not None and other.is_evident,
     )
     if role == "exclude":
         yield Check(
