@@ -1,6 +1,6 @@
 """Map items: the rows of a sweep file that one task filters, and its results."""
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -91,6 +91,8 @@ class ItemStats(Record):
     pool_bytes: int
     positives_bytes: int
     seconds: float
+    #: When the item was done, so that a report tells what an earlier execution did.
+    ended: AwareDatetime | None = None
 
 
 class ItemError(Record):

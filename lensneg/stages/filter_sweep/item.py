@@ -7,6 +7,7 @@ commit mark of an item, and is written last.
 import logging
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Final
 
 import pyarrow as pa
@@ -83,6 +84,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         pool_bytes=written.bytes,
         positives_bytes=positives_bytes,
         seconds=round(time.perf_counter() - started, 3),
+        ended=datetime.now(UTC),
     )
     # Not durable: after a loss of power the file is not valid JSON, and the item is done again.
     stats.write(run.files.stats(item.id), durable=False)
