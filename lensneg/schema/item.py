@@ -1,6 +1,6 @@
 """Map items: the rows of a sweep file that one task filters, and its results."""
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -115,6 +115,8 @@ class ItemStats(Record):
     positives_bytes: int
     positives_sha256: str
     seconds: float
+    #: When the item was done, so that a report tells what an earlier execution did.
+    ended: AwareDatetime | None = None
 
 
 class ItemError(Record):

@@ -31,6 +31,7 @@ class RunFiles:
         self.positives_folder = storage.join(self.root, "positives")
         self.stats_folder = storage.join(self.root, "stats")
         self.errors_folder = storage.join(self.root, "errors")
+        self.states_folder = storage.join(self.root, "states")
         self.summary = storage.join(self.root, "fan_out.json")
         self.matches = storage.join(self.root, "matches.parquet")
         self.matched_positives = storage.join(self.root, "matched_positives.parquet")
@@ -131,6 +132,21 @@ class RunFiles:
             Its URI.
         """
         return storage.join(self.errors_folder, f"{item_id}.json")
+
+    def state_times(self, state: str) -> str:
+        """Return the file of a state's times.
+
+        Parameters
+        ----------
+        state : str
+            The state of the graph.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
+        return storage.join(self.states_folder, f"{state}.json")
 
     def sample_part(self, part: str, number: int) -> str:
         """Return a file of the sample.

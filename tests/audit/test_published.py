@@ -1,5 +1,6 @@
 """What a published manifest is compared with: its own claims, and inputs that are at hand, moved or gone."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from published import publish
 
-from lensneg.audit.published import published_subject
+from lensneg.audit.published import _positions, published_subject
 from lensneg.audit.subject import Subject
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
@@ -149,6 +150,7 @@ def test_rows_that_are_not_selected_are_lenses_too(files: RunFiles, tmp_path: Pa
     record = Manifest.open(files.manifest).record.run
     path = tmp_path / "graded.csv"
     path.write_text("name,ra,dec,grade\na,1,6,A\nb,2,7,B\n")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     for options, role, expected in (
         ("", "positives", [(1.0, 6.0), (2.0, 7.0)]),
         ("&others=ignore", "positives", [(1.0, 6.0)]),
@@ -156,7 +158,7 @@ def test_rows_that_are_not_selected_are_lenses_too(files: RunFiles, tmp_path: Pa
     ):
         spec = CatalogSpec.parse(f"{path}?where.grade=A{options}")
         [catalog] = record.catalogs
-        graded = catalog.model_copy(update={"spec": spec, "role": role})
-        ra, dec, missing = published._positions(record.model_copy(update={"catalogs": (graded,)}), ())
+        graded = catalog.model_copy(update={"spec": spec, "role": role, "sha256": sha256})
+        ra, dec, _, missing = _positions(record.model_copy(update={"catalogs": (graded,)}), ())
         assert list(zip(ra.tolist(), dec.tolist(), strict=True)) == expected
         assert missing == ()

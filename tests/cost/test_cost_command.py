@@ -56,6 +56,10 @@ def is_a_screen(out: str) -> bool:
     return len(lines) <= 24 and max(map(len, lines)) <= 80
 
 
+def usd_text(usd: float) -> str:
+    return f"{usd:.3f}" if usd >= 0.0005 else "<0.001"
+
+
 def test_the_whole_release_is_one_screen(run: Run) -> None:
     code, out, _ = run()
     assert code == 0
@@ -63,15 +67,27 @@ def test_the_whole_release_is_one_screen(run: Run) -> None:
     assert out.startswith(
         "1,436 sweep files (sizes of 1,436 modelled): DR10.1\nabout 1.428 TB, 5,747 items, "
     )
-    rows = re.findall(r"^(\S.*?)  +(<?[\d.]+) +(\d+)% +([\d.]*) *$", out, re.MULTILINE)
-    assert tuple(name for name, *_ in rows) == PARTS
     _, json_text, _ = run("--json")
     report = json.loads(json_text)
+    rows = re.findall(r"^(\w+)( +█+ +)([\d]+) +([\d.]+) +(<?[\d.]+)$", out, re.MULTILINE)
+    assert [name for name, *_ in rows] == [state["state"] for state in report["states"]]
+    for (name, bar, *numbers), state in zip(rows, report["states"], strict=True):
+        assert numbers == [f"{state['begin']:.0f}", f"{state['seconds']:.1f}", usd_text(state["usd"])]
+        begin, end = (at / report["seconds"] * 32 for at in (state["begin"], state["end"]))
+        assert len(name) + bar.index("█") - 18 == pytest.approx(begin, abs=1)
+        assert bar.count("█") == pytest.approx(end - begin, abs=1)
+    of_all = usd_text(report["usd_of_all_states"])
+    assert re.search(rf"^all states +transitions, S3 +{of_all}$", out, re.MULTILINE)
+    _, details, _ = run("--details")
+    assert details.startswith(out)
+    rows = re.findall(r"^(\S.*?)  +(<?[\d.]+) +(\d+)% +([\d.]*) *$", details, re.MULTILINE)
+    assert tuple(name for name, *_ in rows) == PARTS
+    assert "Map: invocations" not in out
     for (_, usd, share, seconds), part in zip(rows, report["parts"], strict=True):
-        assert usd == (f"{part['usd']:.3f}" if part["usd"] >= 0.0005 else "<0.001")
+        assert usd == usd_text(part["usd"])
         assert int(share) == round(100 * part["usd"] / report["usd"])
         assert float(seconds or 0) == pytest.approx(part["seconds"], abs=0.051)
-    assert re.search(rf"^total, estimated +{report['usd']:.2f} +{report['seconds']:.0f}$", out, re.MULTILINE)
+    assert re.search(rf"^total, estimated +{report['seconds']:.0f} +{report['usd']:.2f}$", out, re.MULTILINE)
     text = " ".join(out.split())
     assert (
         f"time about {report['seconds'] / 60:.1f} of 10 min: target met; longest: Draw: EMR vCPU, 27%" in text
@@ -143,13 +159,15 @@ def test_json_says_the_same(run: Run, names: Path) -> None:
     report = json.loads(out)
     assert set(report) == {
         "prices", "listing", "options", "usd", "seconds", "verdict", "items", "waves", "state_transitions",
-        "map_billed_seconds", "parts", "not_included",
+        "map_billed_seconds", "states", "usd_of_all_states", "parts", "not_included",
     }  # fmt: skip
     assert report["options"] == {
         "concurrency": 7, "memory_mb": 1024, "item_bytes": 64 * MIB, "positives": 20, "negatives": 2000
     }  # fmt: skip
     assert report["usd"] == pytest.approx(sum(part["usd"] for part in report["parts"]))
     assert report["seconds"] == pytest.approx(sum(part["seconds"] for part in report["parts"]))
+    of_states = sum(state["usd"] for state in report["states"])
+    assert report["usd"] == pytest.approx(of_states + report["usd_of_all_states"], abs=2e-5)
     for part in report["parts"]:
         assert part["usd"] == pytest.approx(part["quantity"] * part["unit_usd"])
     # 10 files of 1,967,025 rows of 505 bytes: 15 items of about 64 MiB each.

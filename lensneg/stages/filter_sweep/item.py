@@ -7,6 +7,7 @@ commit mark of an item, and is written last.
 import logging
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Final
 
 import pyarrow as pa
@@ -91,6 +92,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         positives_bytes=positives.bytes,
         positives_sha256=positives.sha256,
         seconds=round(time.perf_counter() - started, 3),
+        ended=datetime.now(UTC),
     )
     # Not durable: after a loss of power the file is not valid JSON, and the item is done again.
     stats.write(run.files.stats(item.id), durable=False)
