@@ -4,6 +4,7 @@
 #   make test    the tests
 #   make check   formatting, lint, types, imports, docstrings, known vulnerabilities
 #   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
+#   make mutants the tests of rules and audit on each of 3,000 changed copies of the code (30 minutes)
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
 #   make deploy  sam build and sam deploy, with the commit written into what will be published
 #   make bench   all benchmarks; rewrites benchmarks/results.md (20 minutes)
@@ -17,7 +18,7 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: .venv run test check faults image-check deploy format bench lock clean
+.PHONY: .venv run test check faults mutants image-check deploy format bench lock clean
 
 run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
@@ -41,6 +42,12 @@ FUZZ_SECONDS ?= 120
 faults: .venv/.dev .venv/.fuzz
 	LENSNEG_FAULTS=long $(BIN)/python -m pytest --capture=no tests/faults
 	$(BIN)/python tests/faults/fuzz_reader.py -max_total_time=$(FUZZ_SECONDS)
+
+# mutmut keeps the results of an earlier run, also where a test has changed since: each run begins anew.
+mutants: .venv/.dev
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/python .ci/mutants.py tests/mutants.toml
 
 # The tools of tests/stack. Without them it skips the tests that need them.
 .venv-stack: .venv-stack/.done
@@ -103,4 +110,4 @@ lock: .venv/.base
 	$(COMPILE) --universal --python-version 3.11 --group stack -o requirements-stack.lock
 
 clean:
-	rm -rf .venv .venv-stack build
+	rm -rf .venv .venv-stack build mutants

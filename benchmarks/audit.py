@@ -29,8 +29,8 @@ from lensneg.rules.priority import sampling_priority
 from lensneg.rules.split import split_of_pixel
 from lensneg.schema.columns import COLUMNS, WRITTEN_SCHEMA
 from lensneg.schema.config import Config
+from lensneg.schema.content import content_sha256
 from lensneg.schema.gate import Gate
-from lensneg.schema.manifest import content_sha256
 from lensneg.schema.sweep_columns import sweep_dtype
 from lensneg.stages import validate_manifest as validation
 

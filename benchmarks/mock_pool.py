@@ -37,7 +37,7 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import LENSES_SCHEMA
 from lensneg.schema.run import CodeInput, ConfigInput, RunRecord, SweepInput
 from lensneg.schema.sweep_columns import sweep_dtype
-from lensneg.schema.tables import write_table
+from lensneg.schema.tables import WrittenFile, write_table
 from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 from lensneg.survey.names import Cell, sweep_name
 
@@ -148,6 +148,8 @@ def write_pool_file(path: str, rows: int, file: int, seed: int) -> dict[str, Any
     return {
         "rows": rows,
         "bytes": written.bytes,
+        "sha256": written.sha256,
+        "footer": written.footer.as_json(),
         "row_groups": [group.model_dump() for group in written.row_groups],
         "counts": [
             {**STRATA[k // 2]._asdict(), "pool": POOLS[k % 2], "rows": n} for k, n in enumerate(counts) if n
@@ -223,7 +225,10 @@ def plan_draw(pool: Path, positives: int) -> str:
             row_groups=tuple(poolfile.RowGroup(**group) for group in entry["row_groups"]),
             bytes_read=item.n_bytes,
             pool_bytes=entry["bytes"],
-            positives_bytes=0 if i else matches,
+            pool_sha256=entry["sha256"],
+            pool_footer=poolfile.Footer(**entry["footer"]),
+            positives_bytes=0 if i else matches.bytes,
+            positives_sha256="" if i else matches.sha256,
             seconds=0.0,
         )
         storage.write_json(files.stats(item.id), stats.model_dump(mode="json"))
@@ -273,8 +278,8 @@ def record_of(out: Path, items: list[Item]) -> RunRecord:
     )
 
 
-def write_matches(files: RunFiles, item: Item, positives: int) -> int:
-    """Write the catalogue of lenses, and a match of each in the first file; return the matches' bytes."""
+def write_matches(files: RunFiles, item: Item, positives: int) -> WrittenFile:
+    """Write the catalogue of lenses, and a match of each in the first file; return the latter's file."""
     rng = np.random.default_rng(positives)
     weights = tuple(
         round(1e6 * share * _LENS_SHARES[s.type_bin])

@@ -5,6 +5,7 @@ from contextlib import suppress
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.task import TaskEvent, metrics, task
+from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.schema.item import Item, ItemError
 from lensneg.schema.layout import RunFiles
@@ -15,9 +16,10 @@ from lensneg.stages.filter_sweep import filter_item
 
 @task
 def handler(event: TaskEvent) -> ItemDone:
-    """Filter one item. If it fails for a known reason, write the reason for gate 2."""
+    """Filter one item. If it fails, write the reason for gate 2."""
     files, item = RunFiles.of_root(event.root), event.item
     assert item is not None
+    storage.delete(files.error(item.id))  # of an earlier attempt
     try:
         stats = filter_item(load_run(event.root), item)
     except LensnegError as error:
@@ -28,6 +30,10 @@ def handler(event: TaskEvent) -> ItemDone:
             "give the function more (MemorySize in template.yaml), or on one machine take fewer --workers"
         )
         _write_error(files, item, f"{item.sweep}: out of memory; {remedy}")
+        raise
+    except Exception as error:
+        remedy = "this is a fault of lensneg: please report it, with the function's log"
+        _write_error(files, item, f"{item.sweep}: {type(error).__name__}: {error}; {remedy}")
         raise
     metrics.add_metric("ItemsDone", MetricUnit.Count, 1)
     metrics.add_metric("RowsIn", MetricUnit.Count, stats.rows_in)

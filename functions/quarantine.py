@@ -10,5 +10,5 @@ from lensneg.stages.report import write_report
 def handler(event: TaskEvent) -> Written:
     """Mark the run's output as unfit, and write the report."""
     marked = quarantine(event.root)
-    write_report(event.root)
+    write_report(event.root, event.times("Quarantine"))
     return marked

@@ -8,4 +8,4 @@ from lensneg.stages.report import write_report
 @task
 def handler(event: TaskEvent) -> Written:
     """Write validation.json, cost.json and report.html."""
-    return write_report(event.root)
+    return write_report(event.root, event.times("Report"))

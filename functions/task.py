@@ -16,13 +16,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lensneg.errors import LensnegError
 from lensneg.schema.gate import Judged, Verdict
 from lensneg.schema.item import Item
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.record import Record
+from lensneg.schema.state_times import MINI_TEST, StateTimes
 from lensneg.schema.states import StateError
 
 #: The stack's name on AWS, which distinguishes two stacks in one account.
@@ -62,6 +63,8 @@ class TaskEvent(BaseModel):
     root : str
         The run's folder; empty if it is not known yet.
     execution_arn : str
+    entered : datetime or None
+        When the state was entered. An item of the map has none.
     item : Item or None
         The item of FilterSweep.
     input : dict or None
@@ -73,9 +76,14 @@ class TaskEvent(BaseModel):
 
     root: str = ""
     execution_arn: str = ""
+    entered: AwareDatetime | None = None
     item: Item | None = None
     input: Json | None = None
     state: Caught = Caught()
+
+    def times(self, state: str, root: str = "") -> StateTimes | None:
+        """Return the times of the event's state, which ends now; None if its beginning is not known."""
+        return StateTimes.until_now(state, self.entered, root or self.root) if self.entered else None
 
 
 def task(function: Callable[[TaskEvent], Record]) -> Handler:
@@ -97,8 +105,12 @@ def task(function: Callable[[TaskEvent], Record]) -> Handler:
         except LensnegError as error:
             log.error("%s failed: %s: %s", subject, type(error).__name__, error)
             raise
+        except Exception as error:
+            log.exception("%s died of %s: %s", subject, type(error).__name__, error)
+            raise
         if isinstance(result, Judged):
             _log_verdict(result.gate)
+        _keep_times(state, parsed, parsed.root or getattr(result, "root", ""))
         log.info("%s ended after %.2f s", subject, time.perf_counter() - started)
         return result.as_json()
 
@@ -110,6 +122,25 @@ def _keys(event: TaskEvent) -> dict[str, str]:
     run_id = RunFiles.of_root(event.root).run_id if event.root else str((event.input or {}).get("run_id"))
     item = {"item": event.item.id} if event.item else {}
     return {"run_id": run_id, "execution_arn": event.execution_arn, **item}
+
+
+def _keep_times(state: str, event: TaskEvent, root: str) -> None:
+    """Write when the state began and ended, and the same of a mini-test before it.
+
+    They are for the report alone, so a failure to write them fails nothing.
+    """
+    times = event.times(state, root)
+    if times is None or not root:
+        return
+    try:
+        times.write(RunFiles.of_root(root).state_times(state))
+        test = (event.input or {}).get("mini_test")
+        if isinstance(test, dict) and "entered" in test:
+            changed = {"state": MINI_TEST, "entered": test["entered"], "ended": times.entered}
+            times = StateTimes.model_validate({**times.as_json(), **changed})
+            times.write(RunFiles.of_root(root).state_times(MINI_TEST))
+    except (LensnegError, OSError, ValidationError) as error:
+        log.warning("the report will lack the times of %s: %s", state, error)
 
 
 def _log_verdict(verdict: Verdict) -> None:

@@ -1,5 +1,6 @@
 """The command line, and the exit codes of errors."""
 
+import io
 import sys
 import traceback
 from typing import NoReturn
@@ -10,11 +11,11 @@ from lensneg.commands.aws import aws
 from lensneg.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_BROKEN,
-    EXIT_INTERRUPTED,
     Group,
     complain,
     errors,
     exit_codes_help,
+    interrupted,
     is_verbose,
 )
 from lensneg.commands.completion import completion
@@ -23,8 +24,10 @@ from lensneg.commands.export import export
 from lensneg.commands.mock_sky import mock_sky
 from lensneg.commands.report import report
 from lensneg.commands.reproduce import reproduce
+from lensneg.commands.rollback import rollback
 from lensneg.commands.run import run
 from lensneg.commands.self_test import self_test
+from lensneg.commands.streams import use_patient_streams
 from lensneg.commands.sweeps import sweeps
 from lensneg.commands.validate import validate
 from lensneg.errors import InputError, LensnegError
@@ -33,16 +36,21 @@ from lensneg.version import __version__
 
 def main() -> NoReturn:
     """Run the command line, and turn errors into messages and exit codes."""
+    use_patient_streams()
     try:
-        sys.exit(cli(prog_name="lensneg", standalone_mode=False))
+        code = cli(prog_name="lensneg", standalone_mode=False)
+        if sys.stdout:
+            sys.stdout.flush()
+        sys.exit(code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        complain(message.getvalue().rstrip())
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        errors.print("interrupted; the same command continues, a run with the same --run-id")
-        sys.exit(EXIT_INTERRUPTED)
+        interrupted("the same command begins again")
     except (LensnegError, OSError) as error:
         if is_verbose():
             complain("".join(traceback.format_exception(error)))
@@ -66,5 +74,18 @@ def cli() -> None:
     """  # noqa: D301 (\b keeps click from wrapping the paragraph)
 
 
-for command in (mock_sky, run, validate, report, export, reproduce, sweeps, cost, aws, self_test, completion):
+for command in (
+    mock_sky,
+    run,
+    validate,
+    report,
+    export,
+    reproduce,
+    rollback,
+    sweeps,
+    cost,
+    aws,
+    self_test,
+    completion,
+):
     cli.add_command(command)

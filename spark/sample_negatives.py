@@ -183,13 +183,20 @@ def write_json(spark: SparkSession, uri: str, value: Any) -> None:
 
 
 def read_pool(spark: SparkSession, folder: str, names: list[str]) -> DataFrame:
-    """Return the pool: the rows of the files that were counted.
+    r"""Return the pool: the rows of the files that were counted.
 
     Spark lists a folder with one request and looks up files one by one, so it reads the folder if that holds
     these files alone. Row groups are skipped by their statistics. Pages are not: a row group mixes the
-    priorities of all strata, and joining the pages that are left takes longer than decoding all of them.
+    priorities of all strata, and joining the pages that are left takes longer than decoding all of them. The
+    checksums of the pages are verified. Names are taken as they are: by default Spark takes one with
+    ``[ ] { } * ? \\`` for a pattern.
     """
-    reader = spark.read.schema(SCHEMA).option("parquet.filter.columnindex.enabled", "false")
+    reader = (
+        spark.read.schema(SCHEMA)
+        .option("parquet.filter.columnindex.enabled", "false")
+        .option("parquet.page.verify-checksum.enabled", "true")
+        .option("__globPaths__", "false")
+    )
     pool = reader.parquet(folder)
     found = {unquote(file.rpartition("/")[2]) for file in pool.inputFiles()}
     # An item that failed, if that is tolerated, may have left a file.

@@ -25,6 +25,7 @@ from lensneg.cli import cli
 from lensneg.local.emr import JobRun
 from lensneg.local.lambdas import Invocation
 from lensneg.schema.item import Item, ItemStats
+from lensneg.schema.pool import Footer
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 ITEMS = 3
@@ -43,7 +44,8 @@ def stats_of_4_seconds(item_id: str) -> ItemStats:
     item = Item(id=item_id, sweep="s", size=1, etag="e", first_row=0, n_rows=1, n_bytes=1)
     none = dict.fromkeys(("rows_in", "rows_kept", "candidate_matches", "bytes_read", "pool_bytes"), 0)
     return ItemStats(item=item, config_sha256="", code_version="", cut={}, counts=(), confusers={},
-                     row_groups=(), positives_bytes=0, seconds=4.0, **none)  # fmt: skip
+                     row_groups=(), positives_bytes=0, seconds=4.0, pool_sha256="", positives_sha256="",
+                     pool_footer=Footer(size=0, sha256=""), **none)  # fmt: skip
 
 
 class Functions:

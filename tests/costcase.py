@@ -63,7 +63,9 @@ ROUND = {
 }
 
 _TASKS = ("Preflight", "PlanFanOut", "SummarizeFanOut", "CheckSample", "Report")
-GRAPH = Graph(("Gate", *_TASKS, "Map", "Draw", "Gate2", "Gate3"), _TASKS, ("FilterSweep",))
+_STATES = ("Gate", "Preflight", "PlanFanOut", "FilterSweeps", "SummarizeFanOut", "Gate2", "SampleNegatives",
+           "CheckSample", "Gate3", "Report")  # fmt: skip
+GRAPH = Graph(_STATES, _TASKS, ("FilterSweep",))
 
 
 def sweep(rows: int, name: str = "sweep-000m005-005p000.fits", size: int = 0) -> SweepInput:

@@ -143,7 +143,7 @@ def write_other_lenses(sky: Path, path: Path, every: int = 40) -> None:
 def read_parts(folder: str | Path) -> list[dict[str, Any]]:
     """All rows of the Parquet files of a folder, in the order of their names."""
     parts = sorted(path for path in Path(folder).iterdir() if path.suffix == ".parquet")
-    return pa.concat_tables([pq.ParquetFile(part).read() for part in parts]).to_pylist()
+    return [row for part in parts for row in pq.ParquetFile(part).read().to_pylist()]
 
 
 def rewrite(folder: Path, change: Callable[[pa.Table], pa.Table]) -> None:

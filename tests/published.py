@@ -13,9 +13,9 @@ from conftest import config_text
 from lensneg import storage
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import ANNOTATED_SCHEMA, WRITTEN_SCHEMA
+from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
-from lensneg.schema.manifest import content_sha256
 from lensneg.stages.publish_manifest import publish_manifest
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -87,6 +87,8 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
                  "sha256": hashlib.sha256(data).hexdigest()}  # fmt: skip
         audited[part] = {"files": [entry], "content_sha256": content_sha256(table)}
     storage.write_json(files.audited, audited)
-    storage.write_json(files.quotas, {"run_id": run_id, "pool_files": [], "row_groups": {}, "strata": []})
+    storage.write_json(
+        files.quotas, {"run_id": run_id, "pool_files": [], "row_groups": {}, "footers": {}, "strata": []}
+    )
     publish_manifest(files.root)
     return files

@@ -24,7 +24,7 @@ import numpy as np
 Row = dict[str, Any]
 Stratum = tuple[str, str]  # (nobs_z_bin, type_bin)
 
-CUTS = ("faint", "type", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
+CUTS = ("faint", "type", "unusable", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
 NEVER_A_GALAXY = ("PSF", "DUP")
 SPLIT_ORDER = ("train", "val", "test")
 
@@ -348,10 +348,10 @@ def selection_failure(source: Row, config: dict[str, Any]) -> str | None:
     if source["type"] in NEVER_A_GALAXY or source["type"] not in upper(selection["types"]):
         return "type"
     minima = (selection["nobs_min"] or {}).items()
+    if not usable(source, selection):
+        return "unusable"
     if source["nobs_z"] < 1 or any(source[f"nobs_{b.lower()}"] < least for b, least in minima):
         return "nobs"
-    if not (math.isfinite(source["ra"]) and math.isfinite(source["dec"])):
-        return "footprint"
     if selection["dec_range"] is not None:
         south, north = selection["dec_range"]
         if not south < source["dec"] < north:
@@ -360,6 +360,38 @@ def selection_failure(source: Row, config: dict[str, Any]) -> str | None:
         if source["maskbits"] >> MASKBITS[name] & 1:
             return "maskbits"
     return None
+
+
+def usable(source: Row, selection: dict[str, Any]) -> bool:
+    """Whether every needed value of a source is there and possible; None is a masked one.
+
+    >>> lone = {"type": "PSF", "ra": 1.0, "dec": 2.0, "brickid": 1, "objid": 0, "brickname": "b", "nobs_z": 0}
+    >>> usable(lone, {"nobs_min": {"z": 1}}), usable(lone | {"brickid": 0}, {"nobs_min": {"z": 1}})
+    (True, False)
+    >>> [usable(lone | {"flux_g": flux}, {"nobs_min": {}}) for flux in (math.inf, math.nan, -1.0)]
+    [False, True, True]
+    """
+    counted = {f"nobs_{band.lower()}" for band in selection["nobs_min"] or {}}
+    for name, value in source.items():
+        if name.startswith("nobs_") and name not in counted:
+            continue
+        if value is None or (isinstance(value, float) and math.isinf(value)):
+            return False
+        if name.startswith("nobs_") and value < 0:
+            return False
+    numbers = ["ra", "dec"]
+    if source["type"] in ("REX", "EXP", "DEV", "SER"):
+        numbers += ["shape_r", "shape_e1", "shape_e2", "sersic"]
+    if any(math.isnan(source[name]) for name in numbers):
+        return False
+    name = source.get("brickname", "not asked for").strip()
+    return (
+        1 <= source["brickid"] < 2**20
+        and 0 <= source["objid"] < 2**22
+        and name != ""
+        and name.isascii()
+        and name.isprintable()
+    )
 
 
 def pool_of(source: Row, pools: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -439,7 +471,7 @@ def make_row(source: Row, config: dict[str, Any], pool: str, category: str | Non
         "confuser_category": category,
         "sampling_weight": None,
     }
-    return {column: row[column] for column in ROW_COLUMNS}
+    return {column: None if row[column] != row[column] else row[column] for column in ROW_COLUMNS}
 
 
 # ---------------------------------------------------------------- positives
@@ -463,7 +495,7 @@ def match_positives(
         candidates = [
             (distance, source["targetid"], source)
             for distance, source in neighbours.within(ra, dec, radius)
-            if source["type"] != "DUP"
+            if source["type"] in ("PSF", "REX", "EXP", "DEV", "SER") and usable(source, config["selection"])
         ]
         if not candidates:
             unmatched += inside(ra, dec, cells)

@@ -21,9 +21,11 @@ class Survey:
     """The survey's server: files, and the faults that it is to have.
 
     ``faults[name]`` are taken one a GET of that file: ``("drop", n)`` ends the connection after n bytes of
-    the body, ``("busy", status)`` answers with it, ``("wrong", i)`` changes byte i of the file, and
-    ``("replace", n)`` ends the connection after n bytes and then reverses the file. ``etags`` are sent, and
-    If-Range is heeded.
+    the body, ``("busy", status)`` answers with it, ``("later", s)`` asks for a pause of s seconds,
+    ``("wrong", i)`` changes byte i of the file, and ``("replace", n)`` ends the connection after n bytes and
+    then reverses the file. ``faulty_head`` is whether a HEAD takes them, too. ``etags`` are sent, and
+    If-Range is heeded. ``length`` is how a body's end is shown: ``"given"`` in a header, by ``"chunks"``, or
+    only by the ``"close"`` of the connection. ``head`` is whether HEAD is answered.
     """
 
     def __init__(self) -> None:
@@ -31,7 +33,9 @@ class Survey:
         self.faults: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self.always_wrong: set[str] = set()
         self.etags: dict[str, str] = {}
-        self.ranges = True
+        self.ranges = self.head = True
+        self.faulty_head = False
+        self.length = "given"
         self.log: list[tuple[str, str, str]] = []
         self.sent: Counter[str] = Counter()
         self.at_once = self.most_at_once = 0
@@ -45,7 +49,10 @@ class Survey:
                 pass
 
             def do_HEAD(self) -> None:
-                self.answer(body=False)
+                if survey.head:
+                    self.answer(body=False)
+                else:
+                    self.send_error(405)
 
             def do_GET(self) -> None:
                 with survey._lock:
@@ -66,9 +73,16 @@ class Survey:
                 if data is None:
                     self.send_error(404)
                     return
-                kind, number = survey.faults[name].pop(0) if body and survey.faults[name] else ("", 0)
+                wanted = body or survey.faulty_head
+                kind, number = survey.faults[name].pop(0) if wanted and survey.faults[name] else ("", 0)
                 if kind == "busy":
                     self.send_error(number)
+                    return
+                if kind == "later":
+                    self.send_response(503)
+                    self.send_header("Retry-After", str(number))
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
                     return
                 etag, if_range = survey.etags.get(name, ""), self.headers.get("If-Range")
                 if if_range not in (None, etag):
@@ -83,7 +97,12 @@ class Survey:
                     self.end_headers()
                     return
                 self.send_response(206 if start else 200)
-                self.send_header("Content-Length", str(len(data) - start))
+                if survey.length == "given":
+                    self.send_header("Content-Length", str(len(data) - start))
+                elif survey.length == "chunks":
+                    self.send_header("Transfer-Encoding", "chunked")
+                else:
+                    self.send_header("Connection", "close")
                 if etag:
                     self.send_header("ETag", etag)
                 if start:
@@ -95,7 +114,11 @@ class Survey:
                 drop = kind in ("drop", "replace")
                 rest = rest[:number] if drop else rest
                 survey.sent[name] += len(rest)
+                if survey.length == "chunks":
+                    self.wfile.write(f"{len(data) - start:x}\r\n".encode())
                 self.wfile.write(rest)
+                if survey.length == "chunks" and not drop:
+                    self.wfile.write(b"\r\n0\r\n\r\n")
                 if kind == "replace":
                     survey.files[name], survey.etags[name] = survey.files[name][::-1], '"another"'
                 if drop:

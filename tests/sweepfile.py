@@ -109,6 +109,14 @@ def _headers(columns: tuple[SweepColumn, ...], lower: bool, extname: str) -> byt
     return buffer.getvalue()
 
 
+def put(uri: str, column: str, values: list[Any]) -> None:
+    """Write a column's first values over those that a plain file has."""
+    file, content = probe(uri), bytearray(Path(uri).read_bytes())
+    rows = np.frombuffer(content, file.dtype, file.n_rows, file.data_start)
+    rows[column][: len(values)] = values
+    Path(uri).write_bytes(content)
+
+
 def probe(uri: str) -> SweepFile:
     """What a look at a sweep file tells."""
     return probe_sweep(storage.stat(uri))

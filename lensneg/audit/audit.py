@@ -9,12 +9,14 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from lensneg.audit import lens_checks, row_checks, sample_checks, source_checks
-from lensneg.audit.files import Files, file_checks
+from lensneg.audit import draw_checks, lens_checks, row_checks, sample_checks, source_checks
+from lensneg.audit.files import Files, content_check, file_checks
 from lensneg.audit.subject import Audit, Content, Subject
 from lensneg.schema.check import Check
 from lensneg.schema.columns import PARTS
-from lensneg.schema.manifest import ManifestPart, Parts, content_sha256
+from lensneg.schema.content import content_sha256
+from lensneg.schema.gate import all_passed
+from lensneg.schema.manifest import ManifestPart, Parts
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +37,15 @@ CHECKS: Final[tuple[Callable[[Content], Iterator[Check]], ...]] = (
     sample_checks.n1_n2_ratio,
     sample_checks.strata_checks,
     lens_checks.clear_of_lenses,
+    lens_checks.positives_at_lenses,
     source_checks.found_again,
+)
+
+#: The checks of the draw. They are made of rows and counts that passed all others.
+DRAW_CHECKS: Final[tuple[Callable[[Content], Iterator[Check]], ...]] = (
+    draw_checks.quota_rule,
+    draw_checks.lowest_priorities,
+    draw_checks.row_order,
 )
 
 
@@ -54,9 +64,13 @@ def audit(subject: Subject) -> Audit:
     read = Files(subject)
     checks = list(file_checks(subject, read))
     sha256 = dict.fromkeys(PARTS, "")
-    if all(check.passed for check in checks):
-        checks += _content_checks(Content(subject, read.tables["negatives"], read.tables["positives"]))
+    if all(check.passed for check in checks if check.name != "files_listed"):
         sha256 = {part: content_sha256(read.tables[part]) for part in PARTS}
+        checks += content_check(subject, sha256)
+        content = Content(subject, read.tables["negatives"], read.tables["positives"])
+        checks += _content_checks(content)
+        if all_passed(checks):
+            checks += [found for check in DRAW_CHECKS for found in check(content)]
     parts = {
         part: ManifestPart(files=tuple(read.audited[part]), content_sha256=sha256[part]) for part in PARTS
     }

@@ -1,7 +1,7 @@
-"""The manifest's files: readable, intact, of the right columns."""
+"""The manifest's files: readable, intact, of the right columns, and none besides."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,17 +83,26 @@ def file_checks(subject: Subject, read: Files) -> Iterator[Check]:
         read.problems,
         expected="Parquet files of negatives and of positives",
         found=f"{sum(map(len, read.audited.values()))} files",
-        remedy="read the job's log, or fetch the files again",
+        remedy="fetch the files again, or start the run again with the same run id",
         shown=3,
     )
-    if subject.promised:
+    yield Check.of_faults(
+        "files_listed",
+        subject.others,
+        expected="no other file in the folder than the list names",
+        found=f"{len(subject.promised)} files",
+        saying="not of this manifest: ",
+        remedy="remove them, or move them elsewhere: who reads the folder would take them for part of it",
+    )
+    if subject.promised and not read.problems:
         yield Check.of_faults(
             "files_intact",
             read.altered,
-            expected="every file with the bytes, SHA-256 and rows that manifest.json promises",
+            expected="every file with the bytes, SHA-256 and rows of the list",
             found=f"{len(subject.promised)} files",
             saying="not so: ",
-            remedy="the files were changed or damaged after publication: fetch them again",
+            remedy="the files were changed or damaged after they were written: fetch them again, or start "
+            "the run again with the same run id",
         )
     yield Check.of_faults(
         "schema",
@@ -103,3 +112,16 @@ def file_checks(subject: Subject, read: Files) -> Iterator[Check]:
         remedy="the Spark job and lensneg are of different versions; deploy both together",
         shown=3,
     )
+
+
+def content_check(subject: Subject, found: Mapping[str, str]) -> Iterator[Check]:
+    """Compare the hash of the rows of each part with that of the list."""
+    if subject.contents:
+        yield Check.of_faults(
+            "content_sha256",
+            [f"{part}: {found[part]}" for part in PARTS if found[part] != subject.contents[part]],
+            expected="the rows of each part with the content_sha256 of the list",
+            found=", ".join(f"{part} {found[part][:12]}…" for part in PARTS),
+            saying="another one: ",
+            remedy="the list was changed by hand, or is of other files: fetch it again",
+        )

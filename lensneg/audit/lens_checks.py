@@ -64,7 +64,7 @@ def clear_of_lenses(content: Content) -> Iterator[Check]:
         yield Check(
             name="catalogs_at_hand",
             passed=False,
-            expected="the lens catalogues of the run",
+            expected="the lens catalogues of the run, with the SHA-256 of its record",
             actual=f"not there: {brief(subject.missing_catalogs)}; the manifest's own positives stand in",
             remedy="name copies of them, so that every position can be kept clear of",
             critical=False,
@@ -81,4 +81,20 @@ def clear_of_lenses(content: Content) -> Iterator[Check]:
         near | on_positive,
         f'no negative within {radius:g}" of any of {len(subject.ra):,} catalogue positions, or a positive',
         "a catalogue has grown since the run, a position was changed, or this is a fault of lensneg",
+    )
+
+
+def positives_at_lenses(content: Content) -> Iterator[Check]:
+    """Look for positives that no catalogue of positives has."""
+    subject, positives = content.subject, content.positives
+    if subject.is_positive is None:
+        return
+    radius = content.config.positives.match_radius_arcsec
+    ra, dec = subject.ra[subject.is_positive], subject.dec[subject.is_positive]
+    at_lens = near_any(positives["ra"], positives["dec"], ra, dec, radius * (1 + 1e-9))
+    yield none_wrong(
+        "positives_at_lenses",
+        ~at_lens,
+        f'every positive within {radius:g}" of one of {len(ra):,} positions of the catalogues of positives',
+        "a position was changed, or this is a fault of lensneg: please report it",
     )

@@ -1,17 +1,20 @@
 """The audit of a published manifest, wherever it is."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from lensneg import storage
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit, Subject
-from lensneg.catalogs.catalog import read_catalog
-from lensneg.schema.arrays import FloatArray
+from lensneg.catalogs.catalog import Positions, read_catalog
+from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.catalog_spec import CatalogSpec
-from lensneg.schema.columns import PARTS
-from lensneg.schema.manifest import Manifest
+from lensneg.schema.check import Check
+from lensneg.schema.config import config_sha256
+from lensneg.schema.layout import CARD_NAME
+from lensneg.schema.manifest import MANIFEST_NAME, Manifest, ManifestRecord
 from lensneg.schema.run import RunRecord
 from lensneg.survey.listing import list_sweep_folder
 
@@ -40,47 +43,80 @@ def audit_published(
     InputError
         If a catalogue or folder that was named cannot be read.
     """
+    found = audit(published_subject(manifest, sweeps, exclude))
+    return replace(found, checks=(_consistent(manifest.record), *found.checks))
+
+
+def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[CatalogSpec, ...]) -> Subject:
+    """Return what a published manifest claims, and the inputs of its run that are at hand."""
     record = manifest.record.run
-    ra, dec, missing = _positions(record, exclude)
-    listed = {part: manifest.record.part(part).files for part in PARTS}
-    files = {part: tuple(manifest.files(part)) for part in PARTS}
-    return audit(
-        Subject(
-            config=manifest.config,
-            run_columns=record.columns,
-            files=files,
-            promised={
-                uri: file for part in PARTS for uri, file in zip(files[part], listed[part], strict=True)
-            },
-            strata=manifest.record.strata,
-            ra=ra,
-            dec=dec,
-            sweeps=_sweeps_at_hand(record, sweeps),
-            all_at_hand=False,
-            missing_catalogs=missing,
-        )
+    ra, dec, is_positive, missing = _positions(record, exclude)
+    return Subject.listed(
+        manifest.folder,
+        manifest.record,
+        (MANIFEST_NAME, CARD_NAME),
+        config=manifest.config,
+        run_columns=record.columns,
+        strata=manifest.record.strata,
+        ra=ra,
+        dec=dec,
+        is_positive=is_positive,
+        sweeps=_sweeps_at_hand(record, sweeps),
+        all_at_hand=False,
+        missing_catalogs=missing,
+    )
+
+
+def _consistent(record: ManifestRecord) -> Check:
+    """Check what manifest.json states besides its files and their rows."""
+    again = ManifestRecord.of(record.run, record, record.strata)
+    faults = [name for name in ManifestRecord.model_fields if getattr(record, name) != getattr(again, name)]
+    if config_sha256(record.run.config.text) != record.run.config.sha256:
+        faults.append("run.config.sha256")
+    return Check.of_faults(
+        "manifest_consistent",
+        faults,
+        expected="a manifest.json whose entries agree with each other and with this version's columns",
+        found=f"{record.rows.total:,} rows of {len(record.columns)} columns",
+        saying="not so: ",
+        remedy="it was changed by hand, or is of another version of lensneg: fetch it again",
     )
 
 
 def _positions(
     record: RunRecord, exclude: tuple[CatalogSpec, ...]
-) -> tuple[FloatArray, FloatArray, tuple[str, ...]]:
-    """Return all lens positions at hand, and the run's catalogues that are not there."""
-    catalogs, missing = [read_catalog(spec) for spec in exclude], []
-    given = {storage.basename(spec.uri) for spec in exclude}
+) -> tuple[FloatArray, FloatArray, BoolArray | None, tuple[str, ...]]:
+    """Return all lens positions at hand, which are positives, and the run's catalogues that are not there.
+
+    A file stands for a catalogue of the run if it has its SHA-256, whatever its name and place.
+    """
+    of_positives = {source.sha256 for source in record.catalogs if source.role == "positives"}
+    given, missing = [read_catalog(spec) for spec in exclude], []
+    lenses: list[tuple[Positions, bool]] = [(catalog, catalog.sha256 in of_positives) for catalog in given]
+    at_hand = {catalog.sha256 for catalog in given}
     for source in record.catalogs:
+        name = source.name
         if storage.exists(source.spec.uri):
-            catalogs.append(read_catalog(source.spec))
-        elif source.name not in given:
-            missing.append(source.name)
+            name += " (with other content)"
+            catalog = read_catalog(source.spec, with_others=source.role == "positives")
+            lenses += [(catalog, catalog.sha256 in of_positives), (catalog.others, False)]
+            at_hand.add(catalog.sha256)
+        if source.sha256 not in at_hand:
+            missing.append((source, name))
     empty = np.empty(0)
-    ra = np.concatenate([empty, *[catalog.ra for catalog in catalogs]])
-    return ra, np.concatenate([empty, *[catalog.dec for catalog in catalogs]]), tuple(missing)
+    ra = np.concatenate([empty, *[part.ra for part, _ in lenses]])
+    dec = np.concatenate([empty, *[part.dec for part, _ in lenses]])
+    is_positive = None
+    if not any(source.role == "positives" for source, _ in missing):
+        is_positive = np.repeat([chosen for _, chosen in lenses], [len(part.ra) for part, _ in lenses])
+    return ra, dec, is_positive, tuple(name for _, name in missing)
 
 
 def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, storage.FileInfo]:
     if sweeps is not None:
-        return {storage.basename(info.uri): info for info in list_sweep_folder(sweeps, "--sweeps")}
+        sizes = {sweep.name: sweep.size for sweep in record.sweeps}
+        listed = {storage.basename(info.uri): info for info in list_sweep_folder(sweeps, "--sweeps")}
+        return {name: info for name, info in listed.items() if sizes.get(name) == info.size}
     # One look tells whether the run's folder is there at all; a thousand would take a while.
     if not all(storage.exists(sweep.uri) for sweep in record.sweeps[:1]):
         return {}

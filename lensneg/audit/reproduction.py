@@ -6,6 +6,7 @@ With the same code, which rows name, the files have the same bytes as well.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,13 +17,16 @@ import pyarrow.compute as pc
 
 from lensneg import storage
 from lensneg.errors import InputError
+from lensneg.schema.check import brief
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
+from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, Role, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder
+from lensneg.survey.names import sweep_cell
 
 Kind = Literal["catalogue", "sweep", "code"]
 
@@ -52,8 +56,12 @@ class Inputs(NamedTuple):
         return [difference for difference in self.differences if difference.missing]
 
 
-def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str]) -> Inputs:
+def look_at_inputs(
+    record: RunRecord, sweeps: str | None, catalogs: Sequence[str], not_read: Sequence[NotRead] = ()
+) -> Inputs:
     """Compare a record with its inputs as they are now.
+
+    A sweep file that the run did not read at all is left out. One that it read in part is a difference.
 
     Parameters
     ----------
@@ -62,6 +70,8 @@ def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str
         Folder or prefix where the sweep files are now, if they were moved.
     catalogs : sequence of str
         Catalogue files that were moved, found by their names.
+    not_read : sequence of NotRead
+        The rows of sweep files that the run did not read.
     """
     differences: list[Difference] = []
     moved = {storage.basename(uri): storage.normalize(uri) for uri in catalogs}
@@ -77,8 +87,17 @@ def look_at_inputs(record: RunRecord, sweeps: str | None, catalogs: Sequence[str
         uri = moved.get(name, catalog.spec.uri)
         now.append(catalog.model_copy(update={"spec": catalog.spec.model_copy(update={"uri": uri})}))
         differences += _look_at_catalog(catalog, name, uri)
-    where = _places(record.sweeps, sweeps)
-    for sweep in record.sweeps:
+    unread = Counter[str]()
+    for part in not_read:
+        unread[part.sweep] += part.rows
+    read = [sweep for sweep in record.sweeps if sweep.name not in unread or unread[sweep.name] < sweep.rows]
+    differences += [
+        Difference("sweep", part.sweep, f"the run did not read {part.text}; a second run reads them")
+        for part in not_read
+        if part.sweep in {sweep.name for sweep in read}
+    ]
+    where = _places(read, sweeps)
+    for sweep in read:
         differences += _look_at_sweep(sweep, where[sweep.uri])
     differences += _look_at_code(record)
     return Inputs(tuple(where.values()), tuple(now), tuple(differences))
@@ -153,7 +172,7 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
     Raises
     ------
     InputError
-        If the run's id was published there already, or the sweep files are not in one place of S3.
+        If the run's id was published there already, or the sweep files are not alone in one place of S3.
     """
     files = RunFiles(storage.normalize(out), record.run_id)
     if storage.exists(files.manifest):
@@ -184,7 +203,15 @@ def _gather(uris: Sequence[str], folder: Path) -> str:
                 f"the sweep files are below {len(prefixes)} prefixes of S3",
                 remedy="put them below one, and give it with --sweeps",
             )
-        return prefixes.pop()
+        prefix = prefixes.pop()
+        listed = {i.uri for i in list_sweep_folder(prefix) if sweep_cell(storage.basename(i.uri))}
+        if others := sorted(map(storage.basename, listed - set(uris))):
+            raise InputError(
+                f"{len(others)} sweep files there are not of the run: {brief(others, 3)}",
+                where=prefix,
+                remedy="copy those of the run below a prefix of their own, and give it with --sweeps",
+            )
+        return prefix
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()

@@ -12,7 +12,7 @@ from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Content
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
-from lensneg.schema.columns import MANIFEST_SCHEMA
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES, Config
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.
@@ -48,14 +48,21 @@ def row_count(content: Content) -> Iterator[Check]:
 
 
 def no_nulls(content: Content) -> Iterator[Check]:
-    """Look for nulls in the columns that may hold none."""
+    """Look for nulls in the columns that may hold none, and for NaN, which no column may hold."""
     table = content.both.table
+    faults = [f"nulls in {f.name}" for f in MANIFEST_SCHEMA if not f.nullable and table[f.name].null_count]
+    for field in MANIFEST_SCHEMA:
+        if (
+            field.nullable
+            and pa.types.is_floating(field.type)
+            and pc.any(pc.is_nan(table[field.name])).as_py()
+        ):
+            faults.append(f"NaN in {field.name}")
     yield Check.of_faults(
         "no_nulls",
-        [f.name for f in MANIFEST_SCHEMA if not f.nullable and table[f.name].null_count],
-        expected="no null in critical columns",
+        faults,
+        expected="no null in critical columns, and no NaN",
         found="none",
-        saying="nulls in ",
         remedy="pool files are damaged; start again with another run id",
     )
 
@@ -65,7 +72,7 @@ def coordinates(content: Content) -> Iterator[Check]:
     yield none_wrong(
         "coordinates",
         content.off_sphere,
-        "RA in [0, 360) and Dec in [-90, 90] degrees",
+        "RA in [0, 360] and Dec in [-90, 90] degrees",
         "a sweep file holds impossible coordinates",
     )
 
@@ -100,7 +107,8 @@ def provenance(content: Content) -> Iterator[Check]:
         name
         for name, value in expected.items()
         if not pc.all(
-            pc.equal(content.both.table[name], pa.scalar(value).cast(MANIFEST_SCHEMA.field(name).type))
+            pc.equal(content.both.table[name], pa.scalar(value).cast(MANIFEST_SCHEMA.field(name).type)),
+            min_count=0,  # no rows name no other run
         ).as_py()
     ]
     yield Check.of_faults(
@@ -139,6 +147,10 @@ def selection_rule(content: Content) -> Iterator[Check]:
     wrong |= ~rows.is_in("type", cuts.types)
     wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
     wrong |= rows["maskbits"] & content.config.exclusion.maskbits_value != 0
+    for column in COLUMNS:
+        if column.sweep is not None and pa.types.is_floating(column.type):
+            is_shape = column.name in ("shape_r", "shape_e1", "shape_e2", "sersic")
+            wrong |= np.isinf(rows[column.name]) | (is_shape & np.isnan(rows[column.name]))
     if cuts.dec_range is not None:
         low, high = cuts.dec_range
         wrong |= ~((rows["dec"] > low) & (rows["dec"] < high))
@@ -174,7 +186,7 @@ def pool_rule(content: Content) -> Iterator[Check]:
 def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
     n2 = config.negative_pools.pool_n2.tractor_criteria
     flux_r, shape_r = rows["flux_r"], rows["shape_r"]
-    e = np.hypot(rows["shape_e1"], rows["shape_e2"])
+    e = np.sqrt(rows["shape_e1"] ** 2 + rows["shape_e2"] ** 2)
     mag_r = rows.magnitudes["r"]
     early = rows.is_in("type", n2.ring_proxy.types) | (
         rows.is_in("type", n2.ring_proxy.sersic_types) & (rows["sersic"] >= n2.ring_proxy.sersic_min)

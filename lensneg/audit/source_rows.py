@@ -26,7 +26,7 @@ _HEADER_BYTES: Final = 256 << 10
 _GZIP_BYTES: Final = 4 << 20
 
 #: The cards that say how a row is laid out.
-_LAYOUT_KEYWORDS: Final = ("TFIELDS", "TTYPE", "TFORM")
+_LAYOUT_KEYWORDS: Final = ("TFIELDS", "TTYPE", "TFORM", "TNULL")
 
 
 def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
@@ -46,28 +46,35 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
     """
     index = rows["row_index"].to_pylist()
     try:
-        source = _read_rows(info, index)
+        source, nulls = _read_rows(info, index)
     except (OSError, EOFError, ValueError, KeyError, fits.VerifyError, zlib.error) as error:
         return [f"{storage.basename(info.uri)} row {i:,}: cannot be read ({error})" for i in index]
     compared = [
-        (column.name, rows[column.name].to_pylist(), source[column.sweep].tolist())
+        (column.name, rows[column.name].to_pylist(), _values(source, column.sweep, nulls))
         for column in COLUMNS
         if column.sweep is not None
     ]
     bricks = [targetid >> 22 & 0xFFFFF for targetid in rows["targetid"].to_pylist()]
-    compared.append(("targetid", bricks, source["BRICKID"].tolist()))
+    compared.append(("targetid", bricks, _values(source, "BRICKID", nulls)))
     differing: list[list[str]] = [[] for _ in index]
     for column_name, written, found in compared:
         for names, one, other in zip(differing, written, found, strict=True):
-            other = other.decode("ascii", "replace").strip() if isinstance(other, bytes) else other
-            if one != other and not (one != one and other != other):  # NaN is found again as NaN
+            if isinstance(other, bytes):
+                other = other.decode("ascii", "replace").strip()
+                other = other.upper() if column_name == "type" else other
+            if one != (None if other != other else other):  # what is NaN in a sweep file is null
                 names.append(column_name)
     file_name = storage.basename(info.uri)
     return [f"{file_name} row {i:,}: {brief(d)}" for i, d in zip(index, differing, strict=True) if d]
 
 
-def _read_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.void]:
-    """Read single rows of a sweep file with astropy, whatever is around them."""
+def _values(source: npt.NDArray[np.void], name: str, nulls: dict[str, int]) -> list[Any]:
+    """Return the values of a column, None where one is missing."""
+    return [None if value == nulls.get(name) else value for value in source[name].tolist()]
+
+
+def _read_rows(info: storage.FileInfo, index: list[int]) -> tuple[npt.NDArray[np.void], dict[str, int]]:
+    """Read single rows of a sweep file with astropy, whatever is around them, and each column's TNULL."""
     with storage.open_file(info.uri, info.size) as stored:
         file: Any = stored
         if info.uri.endswith(".gz"):
@@ -81,7 +88,7 @@ def _read_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.void]
         if max(index) >= n_rows or min(index) < 0:
             raise ValueError(f"it has {n_rows:,} rows")
         layout = [str(card) for card in header.cards if card.keyword.startswith(_LAYOUT_KEYWORDS)]
-        dtype = _row_dtype("".join(layout))
+        dtype, nulls = _row_layout("".join(layout))
         rows = np.empty(len(index), dtype)
         for i in np.argsort(index).tolist():  # Only the way forwards is short in a gzipped file.
             file.seek(head.tell() + index[i] * dtype.itemsize)
@@ -89,14 +96,15 @@ def _read_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.void]
             if len(row) < dtype.itemsize:
                 raise ValueError("it ends before that row")
             rows[i] = np.frombuffer(row, dtype)[0]
-    return rows
+    return rows, nulls
 
 
 @lru_cache(maxsize=16)
-def _row_dtype(layout: str) -> np.dtype[np.void]:
-    """Return the dtype of a row as astropy reads it; kept, as that takes astropy a while."""
+def _row_layout(layout: str) -> tuple[np.dtype[np.void], dict[str, int]]:
+    """Return the dtype of a row and each column's TNULL as astropy reads them; that takes astropy a while."""
     header = fits.Header.fromstring(layout)
     numbers = range(1, header["TFIELDS"] + 1)
     columns = [fits.Column(header[f"TTYPE{i}"].upper(), header[f"TFORM{i}"]) for i in numbers]
+    nulls = {header[f"TTYPE{i}"].upper(): header[f"TNULL{i}"] for i in numbers if f"TNULL{i}" in header}
     dtype: np.dtype[np.void] = fits.ColDefs(columns).dtype.newbyteorder(">")
-    return dtype
+    return dtype, nulls

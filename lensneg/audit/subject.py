@@ -1,15 +1,18 @@
 """What is audited, and what comes of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
+from lensneg import storage
 from lensneg.audit.columns import Rows
 from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.check import Check
+from lensneg.schema.columns import PARTS
 from lensneg.schema.config import Config
 from lensneg.schema.manifest import PartFile, Parts
 from lensneg.schema.quotas import StratumQuota
@@ -28,17 +31,23 @@ class Subject:
     files : mapping of str to tuple of str
         URIs of the Parquet files of each of ``PARTS``, in order.
     promised : mapping of str to PartFile
-        What manifest.json says of each file, by URI; empty where nothing was promised yet.
+        What the list of the files says of each, by URI.
+    others : tuple of str
+        URIs of files beside these, which the list does not name.
+    contents : mapping of str to str
+        What the list says of the ``content_sha256`` of each part.
     strata : tuple of StratumQuota
         As in quotas.json.
     ra, dec : ndarray of float64, shape (n,)
         Positions in degrees of all lenses to keep clear of.
+    is_positive : ndarray of bool, shape (n,), or None
+        Which of these are of a catalogue of positives; None where these catalogues are not all there.
     sweeps : mapping of str to FileInfo
         The sweep files at hand, by name.
     all_at_hand : bool
         Whether the sweep files must all be there; if not, one that is missing is a warning.
     missing_catalogs : tuple of str
-        Catalogues of the run that are not there: a warning.
+        Catalogues of the run that are not there, or have other content: a warning.
     """
 
     config: Config
@@ -51,6 +60,37 @@ class Subject:
     sweeps: Mapping[str, FileInfo]
     all_at_hand: bool = True
     missing_catalogs: tuple[str, ...] = ()
+    is_positive: BoolArray | None = None
+    others: tuple[str, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def listed(cls, folder: str, parts: Parts, others_allowed: Collection[str], **claims: Any) -> Self:
+        """Return the subject that a list of files describes.
+
+        Parameters
+        ----------
+        folder : str
+            The names of the list are below it.
+        parts : Parts
+            The list.
+        others_allowed : collection of str
+            Names of files in the folder that are of no part.
+        **claims
+            The other attributes.
+        """
+        named = {part: parts.part(part).files for part in PARTS}
+        files = {part: tuple(storage.join(folder, file.name) for file in named[part]) for part in PARTS}
+        promised = {uri: file for part in PARTS for uri, file in zip(files[part], named[part], strict=True)}
+        known = promised.keys() | {storage.join(folder, name) for name in others_allowed}
+        found = [info.uri for info in storage.list_files(folder)]
+        return cls(
+            files=files,
+            promised=promised,
+            others=tuple(uri for uri in found if uri not in known),
+            contents={part: parts.part(part).content_sha256 for part in PARTS},
+            **claims,
+        )
 
 
 class Content:
@@ -70,7 +110,7 @@ class Content:
     def off_sphere(self) -> BoolArray:
         """Which rows, negatives first, have impossible coordinates."""
         ra, dec = self.both["ra"], self.both["dec"]
-        return np.asarray(~((ra >= 0) & (ra < 360) & (dec >= -90) & (dec <= 90)))
+        return np.asarray(~((ra >= 0) & (ra <= 360) & (dec >= -90) & (dec <= 90)))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,20 @@
 """Executions of a stack's state machine: making their input, finding, starting, stopping, resuming them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from lensneg.aws.calls import Aws, in_place_of
 from lensneg.aws.deployment import Stack
 from lensneg.aws.history import Execution, describe
-from lensneg.aws.uploads import Upload, catalog_upload, config_upload, sweep_uploads
+from lensneg.aws.uploads import (
+    Upload,
+    catalog_upload,
+    config_upload,
+    refuse_shared_targets,
+    sweep_uploads,
+)
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
@@ -31,6 +37,7 @@ def gather_inputs(
     positives: Sequence[str],
     exclude: Sequence[str] = (),
     sweeps: str | None = None,
+    leave_out: Sequence[str] = (),
     mode: str = "test-then-full",
     max_concurrency: int | None = None,
 ) -> tuple[RunRequest, list[Upload]]:
@@ -48,6 +55,8 @@ def gather_inputs(
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
     sweeps : str, optional
         A local folder of sweep files that are not in S3 yet.
+    leave_out : sequence of str
+        Files or folders in it, or in the bucket's, that are no inputs.
     mode : str
         The mode of the run.
     max_concurrency : int, optional
@@ -63,12 +72,12 @@ def gather_inputs(
     Raises
     ------
     InputError
-        If one of them is wrong.
+        If one of them is wrong, or two different files would become one object in the bucket.
     """
     config_file = config_upload(stack, config_path(config))
-    positive_files = [catalog_upload(stack, text) for text in positives]
+    positive_files = [catalog_upload(stack, text, with_others=True) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
-    sweep_files = sweep_uploads(stack, sweeps) if sweeps else []
+    sweep_files = sweep_uploads(stack, sweeps, leave_out) if sweeps else []
     data: dict[str, object] = {
         "run_id": run_id,
         "mode": mode,
@@ -78,9 +87,12 @@ def gather_inputs(
         "exclude": [entry.option for entry in exclude_files],
         "out": stack.out_uri,
     }
+    if leave_out:
+        data["leave_out"] = list(leave_out)
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
     uploads = [config_file, *positive_files, *exclude_files, *sweep_files]
+    refuse_shared_targets(uploads)
     return RunRequest.of_input(data), uploads
 
 
@@ -109,7 +121,8 @@ def start(aws: Aws, stack: Stack, name: str, request: RunRequest) -> str:
         If there was an execution of this name.
     """
     remedy = (
-        f"lensneg aws resume {request.run_id} goes on with its run, and another --run-id makes another run"
+        f"lensneg aws resume {request.run_id} goes on if it is one of run {request.run_id}, and another "
+        "--run-id makes another run"
     )
     exists = InputError("there was an execution of this name", where=name, remedy=remedy)
     with in_place_of("ExecutionAlreadyExists", exists):
@@ -123,12 +136,26 @@ def start(aws: Aws, stack: Stack, name: str, request: RunRequest) -> str:
     return str(started.get("executionArn", ""))
 
 
-def list_executions(aws: Aws, stack: Stack) -> list[Execution]:
-    """Return the stack's executions, newest first, without those of mini-tests."""
+def _all_executions(aws: Aws, stack: Stack) -> list[Execution]:
+    """Return the stack's executions, newest first."""
     arn = stack.state_machine_arn
     found = aws.pages("stepfunctions", "list_executions", "executions", stateMachineArn=arn)
-    listed = [Execution.of_aws(entry) for entry in found if not entry["name"].endswith(_MINI_TEST_SUFFIX)]
-    return sorted(listed, key=lambda execution: execution.started, reverse=True)
+    return sorted(map(Execution.of_aws, found), key=lambda execution: execution.started, reverse=True)
+
+
+def list_executions(aws: Aws, stack: Stack) -> list[Execution]:
+    """Return the stack's executions, newest first, without those of mini-tests."""
+    listed = _all_executions(aws, stack)
+    by_name = {execution.name: execution for execution in listed}
+    return [execution for execution in listed if not _is_mini_test(execution, by_name)]
+
+
+def _is_mini_test(execution: Execution, by_name: Mapping[str, Execution]) -> bool:
+    """Return whether another execution started this one: it has the name, and was under way."""
+    parent = by_name.get(execution.name.removesuffix(_MINI_TEST_SUFFIX), execution)
+    if parent is execution or execution.started < parent.started:
+        return False
+    return parent.ended is None or execution.started <= parent.ended
 
 
 def executions_of(aws: Aws, stack: Stack, run_id: str) -> list[Execution]:
@@ -141,11 +168,12 @@ def executions_of(aws: Aws, stack: Stack, run_id: str) -> list[Execution]:
     # An execution that has just been started may not be listed yet.
     arn = f"{stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
     try:
-        return [describe(aws, arn)]
+        new = describe(aws, arn)
     except InputError as error:
         if error_code(error.__cause__) != "ExecutionDoesNotExist":
             raise
         return []
+    return [new] if new.run_id == run_id else []
 
 
 def find_execution(aws: Aws, stack: Stack, run_id: str | None) -> Execution:
@@ -225,7 +253,7 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> tuple[str, RunReques
     if last.status == "SUCCEEDED":
         what = f"execution {last.name} has succeeded: there is nothing to resume"
         raise InputError(what, where=where, remedy=f"lensneg aws download {run_id} fetches the manifest")
-    names = {execution.name for execution in earlier}
+    names = {execution.name for execution in _all_executions(aws, stack)}  # also those of other runs
     name = next(name for n in range(2, 10_000) if (name := f"{run_id}-{n}") not in names)
     return name, RunRequest.of_input(json.loads(last.input or "{}")), f"execution {last.name}"
 
@@ -233,7 +261,7 @@ def plan_resumption(aws: Aws, stack: Stack, run_id: str) -> tuple[str, RunReques
 def _recorded_request(uri: str, run_id: str) -> RunRequest:
     """Make the request of a run from its record."""
     try:
-        return RunRecord.read(uri).request()
+        return RunRecord.read(uri).request(uri.rpartition("/runs/")[0])
     except FileNotFoundError as error:
         remedy = "is it of this stack? lensneg aws status lists runs"
         raise InputError(f"no execution and no {uri}", where=f"run {run_id}", remedy=remedy) from error

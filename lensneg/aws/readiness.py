@@ -10,7 +10,7 @@ from lensneg import storage
 from lensneg.aws.calls import Aws, Call, in_place_of
 from lensneg.aws.deployment import COMPLETE, Stack, read_stack
 from lensneg.cost.tables import load_prices
-from lensneg.errors import InputError, LensnegError
+from lensneg.errors import InputError, LensnegError, TransientError
 from lensneg.schema.check import Check
 from lensneg.stages.preflight import account
 from lensneg.storage.errors import is_denied
@@ -50,7 +50,8 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
     Yields
     ------
     Check
-        Checks that depend on one that failed are left out. A check that is not permitted is a warning.
+        Checks that depend on one that failed are left out. A check that is not permitted is a warning,
+        unless others depend on it.
     """
     recent = f"a table of prices of the last {_PRICES_GOOD_FOR} days"
     yield _check("prices", recent, partial(_prices, today or datetime.now(UTC).date()), critical=False)
@@ -60,7 +61,7 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
     ):
         check = _check(what, expected, partial(look, aws))
         yield check
-        if not check.passed:
+        if check.verdict == "failed":
             return
     try:
         stack = read_stack(name, aws)
@@ -75,7 +76,8 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
     yield _check("sweeps", "sweep files", partial(_sweeps, aws, stack))
     machine: dict[str, Any] = {}
     takes_executions = "a state machine that takes executions"
-    yield _check("state_machine", takes_executions, partial(_machine, aws, stack, machine))
+    look = partial(_machine, aws, stack, machine)
+    yield _check("state_machine", takes_executions, look, needed=True)  # functions and roles follow from it
     graph = json.loads(machine.get("definition", "{}"))
     for arn in dict.fromkeys(map(str, _values(graph, "FunctionName"))):
         callable_ = "a function that can be called"
@@ -85,15 +87,22 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
     yield from _account_checks(aws, stack, graph, max_concurrency)
 
 
-def _check(name: str, expected: str, look: Callable[[], _Finding], critical: bool = True) -> Check:
-    """Make the check of what a look finds, or of the error that it raises."""
+def _check(
+    name: str, expected: str, look: Callable[[], _Finding], *, critical: bool = True, needed: bool = False
+) -> Check:
+    """Make the check of what a look finds, or of the error that it raises.
+
+    A look that is not permitted is critical only if other checks need what it finds.
+    """
     remedy = _REMEDIES.get(name.split()[0], "")
     try:
         passed, actual = look()
     except (LensnegError, OSError) as error:
         passed, actual, remedy = False, "not found, or not in order", str(error)
-        if is_denied(error.__cause__):
-            expected, actual, critical = "to be allowed to look", "not known", False
+        if isinstance(error, TransientError):
+            actual = "not known"
+        elif is_denied(error.__cause__):
+            expected, actual, critical = "to be allowed to look", "not known", needed
     return Check(name=name, passed=passed, expected=expected, actual=actual, remedy=remedy, critical=critical)
 
 

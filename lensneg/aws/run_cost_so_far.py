@@ -96,18 +96,14 @@ def cost_so_far(
     began = sum(items.done + items.failed + items.running for items in maps)
     tasks = [visit for visit in history.visits if visit.is_task]
     seconds = sum(((visit.exited or at) - visit.entered).total_seconds() for visit in tasks)
-    gigabyte_seconds = item_seconds * FILTER_MEMORY_MB / 1024 + seconds * rates.task_memory / 1024
-    attempts = began + sum(1 + visit.failures for visit in tasks)
-    of_child = len(load_graph().child_states) + rates.child_start_transitions
-    transitions = len(history.visits) + sum(v.failures for v in history.visits) + began * of_child
-    emr = 0.0
-    for job in jobs:
-        hours = (job.seconds or 0.0) / 3600
-        cores = hours * rates.job_vcpu if job.vcpu_hours is None else job.vcpu_hours
-        memory = hours * rates.job_memory if job.memory_gb_hours is None else job.memory_gb_hours
-        emr += cores * prices.emr_vcpu_hour.each + memory * prices.emr_gb_hour.each
+    attempts = sum(1 + visit.failures for visit in tasks)
+    transitions = len(history.visits) + sum(visit.failures for visit in history.visits)
     return Cost(
-        lambda_usd=gigabyte_seconds * prices.lambda_gb_second.each + attempts * prices.lambda_request.each,
-        emr_usd=emr,
-        step_functions_usd=transitions * prices.step_functions_transition.each,
+        lambda_usd=prices.lambda_usd(item_seconds, FILTER_MEMORY_MB, began)
+        + prices.lambda_usd(seconds, rates.task_memory, attempts),
+        emr_usd=sum(
+            prices.job_usd(rates, job.seconds or 0.0, job.vcpu_hours, job.memory_gb_hours) for job in jobs
+        ),
+        step_functions_usd=transitions * prices.step_functions_transition.each
+        + prices.map_transitions_usd(rates, began, len(load_graph().child_states)),
     )

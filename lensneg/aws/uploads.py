@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ from lensneg.aws.deployment import Stack
 from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.check import brief
 from lensneg.schema.config import Config
-from lensneg.survey.listing import find_sweeps
+from lensneg.survey.listing import NOT_READ_REMEDY, find_sweeps
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def config_upload(stack: Stack, path: str) -> Upload:
     return _upload_below(stack.configs_uri, path, fixed=True)
 
 
-def catalog_upload(stack: Stack, text: str) -> Upload:
+def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload:
     """Check a catalogue and return its upload.
 
     Parameters
@@ -70,6 +71,8 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
         The stack.
     text : str
         The catalogue as ``FILE?option=value``, with a local file or one in the stack's bucket.
+    with_others : bool
+        Whether its rows that are not selected are checked too, as those of positives are.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def catalog_upload(stack: Stack, text: str) -> Upload:
     InputError
         If it cannot be read, or is in S3 outside the folder of catalogues.
     """
-    source = read_catalog(CatalogSpec.parse(text)).spec.uri
+    source = read_catalog(CatalogSpec.parse(text), with_others).spec.uri
     _, mark, options = text.partition("?")
     return _upload_below(stack.catalogs_uri, source, f"{mark}{options}")
 
@@ -94,7 +97,7 @@ def _upload_below(folder: str, source: str, options: str = "", fixed: bool = Fal
     return Upload(source, target, f"{target}{options}", fixed)
 
 
-def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
+def sweep_uploads(stack: Stack, folder: str, leave_out: Sequence[str] = ()) -> list[Upload]:
     """Return the uploads of the sweep files of a local folder.
 
     Parameters
@@ -103,6 +106,8 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
         The stack.
     folder : str
         The folder.
+    leave_out : sequence of str
+        Files or folders in it that are no inputs.
 
     Returns
     -------
@@ -111,9 +116,34 @@ def sweep_uploads(stack: Stack, folder: str) -> list[Upload]:
     Raises
     ------
     InputError
-        If there is no sweep file.
+        If there is no sweep file, or something that may be one and is not read.
     """
-    return [_upload_below(stack.sweeps_uri, info.uri) for info in find_sweeps(folder)]
+    found = find_sweeps(folder, leave_out)
+    if found.not_read or found.not_files:
+        what = f"not read: {brief([*found.not_read, *found.not_files], 3)}"
+        raise InputError(what, where=folder, remedy=NOT_READ_REMEDY)
+    return [_upload_below(stack.sweeps_uri, info.uri) for info in found.sweeps]
+
+
+def refuse_shared_targets(uploads: Iterable[Upload]) -> None:
+    """Refuse two files that would become one object: the later one would replace the other.
+
+    Parameters
+    ----------
+    uploads : iterable of Upload
+        The files. One file may come several times, for example as a catalogue of two roles.
+
+    Raises
+    ------
+    InputError
+        If two files have one target.
+    """
+    sources: dict[str, str] = {}
+    for entry in uploads:
+        first = sources.setdefault(entry.target, entry.source)
+        if first != entry.source:
+            what = f"{first} would be uploaded to the same place, {entry.target}"
+            raise InputError(what, where=entry.source, remedy="give one of the two another file name")
 
 
 def upload(aws: Aws, uploads: Iterable[Upload], on_file: Callable[[Upload, bool], None]) -> None:

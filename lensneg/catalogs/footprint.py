@@ -1,6 +1,6 @@
 """Which positions of a catalogue are inside the cells of sweep files, and the unit that this suggests."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,12 @@ from lensneg.survey.names import Cell
 
 #: The unit of fewer positions is not checked, because they do not show it.
 _FEWEST_FOR_UNITS: Final = 10
+
+#: Degrees of RA by which positions are turned, to count how many are inside the cells by chance.
+_TURNS: Final = range(5, 360, 5)
+
+#: Standard deviations that chance explains.
+_CHANCE_SIGMAS: Final = 5.0
 
 
 def inside_cells(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> BoolArray:
@@ -37,8 +43,35 @@ def inside_cells(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> BoolArra
     return inside
 
 
-def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> tuple[str, int] | None:
-    """Return the unit that a catalogue's coordinates seem to have, if it is not degrees.
+class OtherUnit(NamedTuple):
+    """A unit that a catalogue's coordinates may have instead of degrees.
+
+    Attributes
+    ----------
+    name : str
+        The unit in words.
+    option : str
+        The unit as the option ``unit=`` of a catalogue has it.
+    inside : int
+        The number of positions inside the cells if they are in this unit.
+    as_degrees : int
+        The number inside the cells if they are in degrees.
+    by_chance : float
+        The number that is inside on average when the positions are turned around the pole.
+    is_evident : bool
+        Whether more are inside than in degrees, and more than chance explains.
+    """
+
+    name: str
+    option: str
+    inside: int
+    as_degrees: int
+    by_chance: float
+    is_evident: bool
+
+
+def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> OtherUnit | None:
+    """Return the unit that a catalogue's coordinates may have, if it is not degrees.
 
     Parameters
     ----------
@@ -49,26 +82,30 @@ def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> tuple[s
 
     Returns
     -------
-    (str, int) or None
-        The unit, and the number of positions inside the cells if they are in that unit. It is not less than
-        the number if they are in degrees. None where the coordinates seem to be in degrees.
+    OtherUnit or None
+        The unit in which at least as many positions lie inside the cells as in degrees. None where there is
+        no such unit, or the values do not fill the range of one.
 
     Examples
     --------
-    >>> mistaken_unit(np.linspace(0, 23.75, 20), np.zeros(20), [Cell(180, 190, -5, 5)])
-    ('hours of RA', 1)
+    >>> mistaken_unit(np.linspace(0, 23.75, 20), np.zeros(20), [Cell(180, 190, -5, 5)]).name
+    'hours of RA'
     """
     if len(ra) < _FEWEST_FOR_UNITS:
         return None
-    inside = int(inside_cells(ra, dec, cells).sum())
+    as_degrees = int(inside_cells(ra, dec, cells).sum())
     # The values must fill the range of the unit, because a small field has small values in every unit.
     candidates = []
     if ra.max() < 2 * np.pi and np.ptp(ra) > np.pi and np.abs(dec).max() <= np.pi / 2:
-        candidates.append(("radians", np.degrees(ra), np.degrees(dec)))
+        candidates.append(("radians", "rad", np.degrees(ra), np.degrees(dec)))
     if ra.max() < 24 and np.ptp(ra) > 12:
-        candidates.append(("hours of RA", 15 * ra, dec))
-    for unit, degrees, dec_degrees in candidates:
-        read_so = int(inside_cells(degrees, dec_degrees, cells).sum())
-        if read_so >= max(inside, 1):
-            return unit, read_so
+        candidates.append(("hours of RA", "hour", 15 * ra, dec))
+    for name, option, degrees, dec_degrees in candidates:
+        inside = int(inside_cells(degrees, dec_degrees, cells).sum())
+        if inside >= max(as_degrees, 1):
+            turned = [inside_cells((degrees + turn) % 360, dec_degrees, cells).sum() for turn in _TURNS]
+            chance = float(np.mean(turned))
+            sigma = np.sqrt(chance * (1 - chance / len(ra)))
+            evident = inside > as_degrees and inside > chance + _CHANCE_SIGMAS * sigma
+            return OtherUnit(name, option, inside, as_degrees, chance, bool(evident))
     return None

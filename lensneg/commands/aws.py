@@ -20,6 +20,7 @@ from lensneg.commands.common import (
     checks_table,
     failure_code,
     json_option,
+    leave_out_option,
     mode_option,
     notes,
     say,
@@ -92,6 +93,7 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
     @click.option(
         "--sweeps", metavar="DIR", help="Folder of sweep files; not needed where they are in S3 already."
     )
+    @leave_out_option
     @mode_option
     @click.option(
         "--max-concurrency",

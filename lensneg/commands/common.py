@@ -3,12 +3,21 @@
 import functools
 import json
 import logging
+import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, NoReturn, get_args
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 from rich.markup import escape
@@ -32,10 +41,49 @@ EXIT_CODES: Final = {
     EXIT_INTERRUPTED: "interrupted",
 }
 
+#: Control characters but the line break and the tab. A terminal obeys them, and names in files may hold any.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    r"""Return text with control characters as escapes.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+class _Printable:
+    """What is printed, with control characters as escapes. The codes of rich itself are left."""
+
+    def __init__(self, content: ConsoleRenderable) -> None:
+        self._content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._content, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+class _PrintableHook(RenderHook):
+    """Makes everything that a console prints printable."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Printable(content) for content in renderables]
+
+
+def _console(*, stderr: bool = False) -> Console:
+    made = Console(stderr=stderr, emoji=False)
+    made.push_render_hook(_PrintableHook())
+    return made
+
+
 #: Results go to standard output. Progress, remarks and errors go to standard error.
-console = Console(emoji=False)
-notes = Console(stderr=True, emoji=False)
-errors = Console(stderr=True, emoji=False)
+console = _console()
+notes = _console(stderr=True)
+errors = _console(stderr=True)
 
 #: Whether errors are printed with a traceback.
 _verbose = False
@@ -68,9 +116,17 @@ def complain(text: str) -> None:
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def interrupted(remedy: str, number: int = signal.SIGINT) -> NoReturn:
+    """End after Ctrl-C or another signal. A second Ctrl-C changes nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    complain(f"interrupted; {remedy}")
+    sys.exit(128 + number)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for scripts.")
@@ -80,6 +136,13 @@ mode_option = click.option(
     type=click.Choice(get_args(Mode)),
     default="test-then-full",
     help="A mini-test on a few files, everything, or one after the other.",
+)
+
+leave_out_option = click.option(
+    "--leave-out",
+    multiple=True,
+    metavar="NAME",
+    help="File or folder of the sweeps' folder that is no input, or a pattern such as '*.fz'; repeatable.",
 )
 
 

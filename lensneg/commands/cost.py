@@ -26,10 +26,12 @@ from lensneg.errors import InputError
     type=click.IntRange(min=1 << 20),
     help="Size of a map item; by default that of negative_sampling_v1.",
 )
-@click.option("--positives", type=click.IntRange(1), default=5000, help="Known lenses.")
+@click.option("--positives", type=click.IntRange(1, 10**9), default=5000, help="Known lenses.")
 @click.option("--prices", metavar="FILE", help="Table of prices; by default the shipped configs/prices.yaml.")
 @click.option("--rates", metavar="FILE", help="Assumptions; by default the shipped configs/rates.yaml.")
-@click.option("--details", is_flag=True, help="Print the assumptions of each part and the options, too.")
+@click.option(
+    "--details", is_flag=True, help="Print the parts of the cost, their assumptions and the options, too."
+)
 @json_option
 def cost(
     listing: str | None,
@@ -45,7 +47,8 @@ def cost(
 ) -> None:
     """Estimate the cost and duration of a run on AWS, from measured rates and a table of prices.
 
-    Without --listing and --sweeps it is a run over all of DR10.1. Runs nothing and needs no account.
+    Prints the planned time line, state by state. Without --listing and --sweeps it is a run over all of
+    DR10.1. Runs nothing and needs no account.
 
     \b
     Example: lensneg cost

@@ -49,16 +49,24 @@ def reproduce(
 
     Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json
     """
+    from lensneg import storage
     from lensneg.audit.reproduction import compare_manifests, look_at_inputs, request_again
     from lensneg.schema.manifest import Manifest
 
     original = Manifest.open(manifest)
     record = original.record.run
-    inputs = look_at_inputs(record, sweeps, catalogs)
+    if any(map(storage.exists, original.files("negatives") + original.files("positives"))):
+        original.verify()  # so that the record, with which the second manifest is compared, is that of files
+    else:
+        say("its Parquet files are not there: the second manifest is compared with its manifest.json alone")
+    inputs = look_at_inputs(record, sweeps, catalogs, original.record.not_read)
     differences = {"differences": [difference._asdict() for difference in inputs.differences]}
     if not as_json:
         for difference in inputs.differences:
             show(f"differs: {difference.kind} {difference.name}: {difference.text}")
+        for part in original.record.not_read:
+            if part.sweep not in {difference.name for difference in inputs.differences}:
+                say(f"left out, as in the run: {part.text}")
         if not inputs.differences:
             say("inputs: the recorded config, catalogues, sweep files and code")
     if inputs_only:
@@ -74,21 +82,23 @@ def reproduce(
     from lensneg.commands import run_screen as screen
     from lensneg.local.run import execute
 
-    outcome = watched(request, lambda watcher: execute(request, workers, watcher))
+    again = "the same command continues the run"
+    outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
     if outcome.status != "SUCCEEDED":
         screen.show_outcome(notes if as_json else console, request, outcome)
-    end_as(outcome)
-    again = Manifest.open(outcome.files.manifest)
-    verdicts = compare_manifests(original, again)
+    end_as(outcome, again)
+    second = Manifest.open(outcome.files.manifest)
+    second.verify()
+    verdicts = compare_manifests(original, second)
     identical = all(verdict.same_content for verdict in verdicts)
     identical_bytes = all(verdict.same_bytes for verdict in verdicts)
     if as_json:
         parts = [verdict._asdict() for verdict in verdicts]
         equal = {"identical": identical, "identical_bytes": identical_bytes, "parts": parts}
-        print_json({**equal, **differences, "manifest": again.uri})
+        print_json({**equal, **differences, "manifest": second.uri})
     else:
         _show_parts(verdicts)
-        show(f"manifest  {again.uri}")
+        show(f"manifest  {second.uri}")
         if identical:
             console.print("reproduced: the manifest is identical", style="bold green")
         else:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from lensneg.commands.common import (
+    EXIT_BROKEN,
     Command,
+    complain,
     console,
-    errors,
     failure_code,
+    interrupted,
     json_option,
+    leave_out_option,
     mode_option,
     notes,
     print_json,
@@ -43,11 +46,13 @@ workers_option = click.option(
     multiple=True,
     metavar="FILE",
     help="Catalogue of known lenses to draw negatives for; repeatable. FILE?ra=COL&dec=COL names its "
-    "columns, &where.COL=VALUE selects rows.",
+    "columns, &where.COL=VALUE selects rows. The other rows are excluded as known lenses, unless "
+    "&others=ignore is added.",
 )
 @click.option(
     "--exclude", multiple=True, metavar="FILE", help="Further lens catalogue to keep clear of; repeatable."
 )
+@leave_out_option
 @click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
 @mode_option
 @workers_option
@@ -65,16 +70,20 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     from lensneg.local.run import execute, make_request
 
     request = make_request(**inputs)
-    outcome = watched(request, lambda watcher: execute(request, workers, watcher))
+    again = f"the same command with --run-id {request.run_id} continues the run"
+    outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
     if as_json:
         print_json(screen.outcome_json(outcome))
     else:
         screen.show_outcome(console, request, outcome)
-    end_as(outcome)
+    end_as(outcome, again)
 
 
-def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]") -> "Outcome":
-    """Execute a run with progress bars. SIGTERM and SIGHUP end it as Ctrl-C does."""
+def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]", again: str) -> "Outcome":
+    """Execute a run with progress bars. SIGTERM and SIGHUP end it as Ctrl-C does.
+
+    ``again`` says how an interrupted run is continued.
+    """
     from lensneg.commands.run_screen import RunProgress, run_bars
 
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -84,17 +93,17 @@ def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]") -> "Ou
         with run_bars(notes) as bars:
             return execute(RunProgress(bars, request.mode))
     except KeyboardInterrupt as error:
-        errors.print(
-            f"interrupted; the same command with --run-id {request.run_id} continues the run", highlight=False
-        )
-        sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
+        interrupted(again, error.args[0] if error.args else signal.SIGINT)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
-def end_as(outcome: "Outcome") -> None:
-    """End with the exit code of a run that did not succeed."""
+def end_as(outcome: "Outcome", again: str) -> None:
+    """End with the exit code of a run that did not succeed. Say how a run that broke is continued."""
     if outcome.status != "SUCCEEDED":
-        sys.exit(failure_code(outcome.error))
+        code = failure_code(outcome.error)
+        if code == EXIT_BROKEN:
+            complain(again)
+        sys.exit(code)

@@ -12,7 +12,7 @@ from lensneg import storage
 from lensneg.commands.common import plain_table
 from lensneg.local.watcher import Outcome
 from lensneg.page.summary import strata_table
-from lensneg.schema.gate import read_gates
+from lensneg.schema.gate import GATE_NAMES, read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
 from lensneg.schema.validation import StratumResult
@@ -95,6 +95,7 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
         mini_test = RunFiles(files.out, mini_test_id(files.run_id))
         _show_gates(console, f"mini-test {mini_test.run_id}", mini_test)
     _show_gates(console, f"run {files.run_id}", files)
+    _show_catalogs(console, files)
     _show_strata(console, strata_table(files))
     places = {"run": files.root, "logs": storage.join(files.root, "logs")}
     for name, uri in ({"manifest": files.manifest, "report": files.report} | places).items():
@@ -104,8 +105,17 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
         verdict = "mini-test passed" if request.mode == "test" else "published"
         console.print(verdict, style="bold green")
     else:
-        console.print(f"{outcome.status}: {outcome.error}", style="bold red", markup=False, highlight=False)
+        failed = _failed_gate(request, outcome.error)
+        console.print(f"{outcome.status}: {failed}", style="bold red", markup=False, highlight=False)
         console.print(outcome.cause, markup=False, highlight=False, soft_wrap=True)
+
+
+def _failed_gate(request: RunRequest, error: str) -> str:
+    """Return the gate that failed. Gate 1 of a run fails because of one that its mini-test failed."""
+    gates = []
+    if request.mode == "test-then-full" and error == GATE_NAMES[1]:
+        gates = read_gates(RunFiles(request.out, mini_test_id(request.run_id)))
+    return next((f"{gate.gate} of the mini-test" for gate in gates if not gate.passed), error)
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -130,6 +140,14 @@ def _show_gates(console: Console, title: str, files: RunFiles) -> None:
         verdict = "[green]passed" if gate.passed else "[red]failed"
         table.add_row(gate.gate, verdict, str(len(gate.checks)), escape(", ".join(failed)))
     console.print(table)
+
+
+def _show_catalogs(console: Console, files: RunFiles) -> None:
+    """Print how each catalogue was read."""
+    for gate in read_gates(files):
+        for check in gate.checks:
+            if check.name.startswith("catalog_readable:") and check.passed:
+                console.print(check.found, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_strata(console: Console, strata: tuple[StratumResult, ...]) -> None:

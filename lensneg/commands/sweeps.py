@@ -8,7 +8,16 @@ from typing import Any, get_args
 
 import click
 
-from lensneg.commands.common import EXIT_BROKEN, EXIT_GATE_FAILED, Group, Result, notes, prints_result, say
+from lensneg.commands.common import (
+    EXIT_BROKEN,
+    EXIT_GATE_FAILED,
+    Group,
+    Result,
+    leave_out_option,
+    notes,
+    prints_result,
+    say,
+)
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 
 _FROM = click.option("--from", "base_url", default=BASE_URL, metavar="URL", help="Folder of the files.")
@@ -70,6 +79,9 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
         boxes = [Box(*box)] if box else []
         boxes += [Box(0, 360, *dec)] if dec else []
         catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
+        for catalog in catalogs:
+            for remark in catalog.remarks:
+                say(f"{catalog.spec.uri}: {remark}")
         chosen = choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes)
         command(chosen=chosen, **options)
 
@@ -95,12 +107,11 @@ def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
     rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
     if ask:
-        from concurrent.futures import ThreadPoolExecutor
-
         from lensneg.survey.server import Server
 
-        with ThreadPoolExecutor(4) as threads:
-            known = dict(zip(chosen, threads.map(Server(base_url).size, chosen), strict=True))
+        server = Server(base_url)
+        with server.threads(4) as threads:
+            known = dict(zip(chosen, threads.map(server.size, chosen), strict=True))
     listing = listing_of(list(known.items()), RELEASE_NAME, rates)
     folder = base_url.rstrip("/")
     files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
@@ -174,28 +185,33 @@ def fetch(
 @sweeps.command()
 @click.argument("uri", metavar="URI")
 @_CHECKSUMS
+@leave_out_option
 @click.option("--headers-only", is_flag=True, help="Check headers and first rows only: seconds, not hours.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, help="Files at a time.")
 @prints_result
-def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int) -> Result:
-    """Check the sweep files below a folder or an s3:// prefix: SHA-256, header, number of rows.
+def verify(
+    uri: str, checksums: str | None, leave_out: tuple[str, ...], headers_only: bool, jobs: int
+) -> Result:
+    """Check the sweep files below a folder or an s3:// prefix: SHA-256, header, rows.
 
-    The content of gzipped files is checked, as checksums are those of the survey's uncompressed files. Ends
-    with 1 if a file is not sound.
+    Every row must have a release and a brick. The sums in a file's headers (DATASUM, CHECKSUM) must be right,
+    where it has them. The content of gzipped files is checked, as checksums are those of the survey's
+    uncompressed files. Ends with 1 if a file is not sound.
 
     Example: lensneg sweeps verify sweeps
     """
     from lensneg import storage
     from lensneg.commands.progress import bytes_bar
-    from lensneg.survey.listing import find_checksums, find_sweeps
+    from lensneg.survey.listing import NOT_READ_REMEDY, find_checksums, find_sweeps
     from lensneg.survey.server import read_checksums
     from lensneg.survey.verify import verify_sweeps
 
-    files = find_sweeps(uri)
+    folder = find_sweeps(uri, leave_out)
+    files = folder.sweeps
     given = "" if headers_only else checksums or find_checksums(uri)
     known = read_checksums(given).sha256 if given else {}
     if not given and not headers_only:
-        say(f"{uri}: no *.sha256sum file: headers, sizes and rows are checked, checksums are not")
+        say(f"{uri}: no *.sha256sum file: headers, rows and the headers' sums are checked, SHA-256 is not")
     stored = sum(info.size for info in files)
     with bytes_bar(notes) as bar:
         task = bar.add_task("verify", total=stored)
@@ -208,9 +224,12 @@ def verify(uri: str, checksums: str | None, headers_only: bool, jobs: int) -> Re
             on_file=lambda r: None if notes.is_terminal else say(f"{r.name}: {r.rows:,} rows, {r.verdict}"),
         )
     faults = [f"not sound: {result.fault}" for result in results if result.fault]
+    sound = len(files) - len(faults)
+    faults += [f"not read: {storage.join(uri, place)}; {NOT_READ_REMEDY}" for place in folder.not_read]
+    faults += [f"not sound: {entry}: a folder or a broken link" for entry in folder.not_files]
     checked = sum(result.checked and not result.fault for result in results)
     text = f"{len(files):,} sweep files, {sum(r.rows for r in results):,} rows, {stored / 1e9:,.2f} GB: "
-    text += f"{len(files) - len(faults):,} sound ({checked:,} by checksum), {len(faults):,} not"
+    text += f"{sound:,} sound ({checked:,} by checksum), {len(files) - sound:,} not"
     found = [result._asdict() for result in results]
     data = {"uri": storage.normalize(uri), "sound": not faults, "files": found}
     return Result(data, text, faults=faults, exit_code=EXIT_GATE_FAILED if faults else 0)

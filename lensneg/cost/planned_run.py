@@ -7,12 +7,16 @@ from typing import Final
 from lensneg.cost.graph import Graph, load_graph
 from lensneg.cost.listing import Listing
 from lensneg.cost.tables import Prices, Rates
+from lensneg.errors import InputError
 from lensneg.schema.config import Config
 from lensneg.schema.item import Item
-from lensneg.survey.items import slices
+from lensneg.survey.items import item_count, slices
 
 #: MB of the FilterSweep function in template.yaml.
 FILTER_MEMORY_MB: Final = 1769
+
+#: A run with more items is not estimated. All of DR10 has 1.4 million in items of 1 MiB, the smallest.
+MOST_ITEMS: Final = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,18 @@ class PlannedRun:
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
-        """The files cut into map items by the rule of PlanFanOut, largest first."""
+        """The files cut into map items by the rule of PlanFanOut, largest first.
+
+        Raises
+        ------
+        InputError
+            If there are more than can be estimated in a reasonable time.
+        """
+        count = sum(item_count(sweep, self.config.execution) for sweep in self.listing.sweeps)
+        if count > MOST_ITEMS:
+            what = f"the files would be {count:,} map items; expected at most {MOST_ITEMS:,}"
+            remedy = "check the sizes of the files, or take larger items (--item-bytes)"
+            raise InputError(what, where=self.listing.source, remedy=remedy)
         cut = (item for sweep in self.listing.sweeps for item in slices(sweep, self.config.execution))
         return tuple(sorted(cut, key=lambda item: (item.n_bytes, item.n_rows), reverse=True))
 

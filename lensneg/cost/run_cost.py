@@ -1,24 +1,33 @@
 """cost.json: what a run took, and what the model estimates for the same files on AWS."""
 
+from collections.abc import Sequence
+
 from lensneg.cost.listing import Listing
-from lensneg.cost.model import estimate
+from lensneg.cost.model import Estimate, estimate
 from lensneg.cost.planned_run import PlannedRun
 from lensneg.cost.tables import load_prices, load_rates
+from lensneg.cost.time_line import time_line
 from lensneg.errors import InputError
 from lensneg.schema.fan_out import FanOutSummary
+from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.run import Run
 from lensneg.schema.run_cost import Billed, DrawCost, EstimatedPart, EstimatedRun, MapCost, RunCost
 from lensneg.schema.sample_summary import JobRun, read_sample_summary
+from lensneg.schema.state_times import StateTimes, last_execution
 
 
-def run_cost(run: Run) -> RunCost:
+def run_cost(run: Run, stats: Sequence[ItemStats] = (), own: StateTimes | None = None) -> RunCost:
     """Return what a run took, and what the model estimates for it.
 
     Parameters
     ----------
     run : Run
         A run whose map is done.
+    stats : sequence of ItemStats
+        The items that are done.
+    own : StateTimes, optional
+        The state that is at work now.
 
     Returns
     -------
@@ -32,9 +41,11 @@ def run_cost(run: Run) -> RunCost:
     """
     fan_out = FanOutSummary.read(run.files.summary)
     seconds = fan_out.task_seconds
-    model, missing = None, None
+    planned, result, model, missing = None, None, None, None
     try:
-        model = _estimate(run, max(1, fan_out.positives.sources))
+        planned = _planned(run, max(1, fan_out.positives.sources))
+        result = estimate(planned)
+        model = _estimate(planned, result)
     except (InputError, OSError) as error:
         missing = str(error)
     return RunCost(
@@ -52,6 +63,9 @@ def run_cost(run: Run) -> RunCost:
         estimate=model,
         estimate_missing=missing,
         map_usd=round(seconds * model.lambda_usd_per_second, 6) if model else None,
+        time_line=time_line(
+            last_execution(run.files, own), stats, JobRun.read_if_there(run.files.job), planned, result
+        ),
     )
 
 
@@ -80,15 +94,17 @@ def _billed(files: RunFiles) -> Billed | None:
     return Billed.model_validate(job, from_attributes=True)
 
 
-def _estimate(run: Run, positives: int) -> EstimatedRun:
-    prices, listing = load_prices(), Listing(run.record.run_id, run.record.sweeps)
-    planned = PlannedRun(listing, run.config, positives, load_rates().rates, prices)
-    result = estimate(planned)
+def _planned(run: Run, positives: int) -> PlannedRun:
+    listing = Listing(run.record.run_id, run.record.sweeps)
+    return PlannedRun(listing, run.config, positives, load_rates().rates, load_prices())
+
+
+def _estimate(planned: PlannedRun, result: Estimate) -> EstimatedRun:
     map_usd = result.part("Map: Lambda").usd
     return EstimatedRun(
         concurrency=planned.concurrency,
         memory_mb=planned.memory,
-        prices=prices.date.isoformat(),
+        prices=planned.prices.date.isoformat(),
         seconds=round(result.seconds, 1),
         usd=round(result.usd, 4),
         map_task_seconds=round(result.map_billed_seconds, 1),

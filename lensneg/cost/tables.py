@@ -141,6 +141,22 @@ class Prices(_Section):
     s3_gb_month: Price
     logs_gb: Price
 
+    def lambda_usd(self, seconds: float, memory: float, invocations: int) -> float:
+        """Return the dollars of a function with so many MB, for its seconds and its invocations."""
+        return seconds * memory / 1024 * self.lambda_gb_second.each + invocations * self.lambda_request.each
+
+    def job_usd(
+        self, rates: Rates, seconds: float, vcpu_hours: float | None, memory_gb_hours: float | None
+    ) -> float:
+        """Return the dollars of a job's hours; where they are not known, of the workers of rates.yaml."""
+        cores = rates.job_vcpu * seconds / 3600 if vcpu_hours is None else vcpu_hours
+        memory = rates.job_memory * seconds / 3600 if memory_gb_hours is None else memory_gb_hours
+        return cores * self.emr_vcpu_hour.each + memory * self.emr_gb_hour.each
+
+    def map_transitions_usd(self, rates: Rates, items: int, child_states: int) -> float:
+        """Return the dollars of the transitions of a map's items."""
+        return items * (child_states + rates.child_start_transitions) * self.step_functions_transition.each
+
 
 def load_rates(uri: str | None = None) -> RatesFile:
     """Read a file of rates.

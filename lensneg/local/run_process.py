@@ -7,27 +7,38 @@ to its standard output, one line of JSON each. When its input is closed, it ends
 it started.
 """
 
+import errno
 import json
 import logging
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from lensneg import errors
-from lensneg.errors import LensnegError, RunStateError
-from lensneg.local.watcher import Outcome, Watcher
+from lensneg.errors import InputError, LensnegError, RunStateError, StorageError
+from lensneg.local.environment import engine_environment, worker_environment
+from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.local.worker import LineHandler, write_line
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.resources import PACKAGE
+from lensneg.storage.errors import disk_errors
 
 #: The time that the process gets to end all processes that it started.
 _SECONDS_TO_END: Final = 20
+
+#: Errors of a folder that another folder would not have.
+_OF_THE_FOLDER: Final = frozenset(
+    {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP}
+)
 
 #: The program of the process. Its argument is the folder of the package, which may not be installed.
 _PROGRAM: Final = (
@@ -47,16 +58,16 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
 
     Raises
     ------
+    InputError
+        If the output folder cannot be written to.
     LensnegError
         The errors of :func:`lensneg.local.runner.run_locally`, and RunStateError if the process is lost.
     """
+    watcher = BestEffort(watcher)
     files = RunFiles(request.out, request.run_id)
     log = Path(files.root) / "logs" / "run.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    _make_writable(log, f"--out {request.out}")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
-    # Without the variables of AWS and moto. The worker processes get them, as the sweeps may lie in S3.
-    removed = ("AWS_", "BOTO", "MOTO_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     with (
         log.open("ab") as stderr,
         subprocess.Popen(
@@ -66,7 +77,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
             stderr=stderr,
             text=True,
             encoding="utf-8",
-            env=environment,
+            env=engine_environment(os.environ),
             start_new_session=True,  # Ctrl-C reaches the caller alone, which then ends the run
         ) as process,
     ):
@@ -74,10 +85,10 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
         assert process.stdout is not None
         try:
             level = logging.getLogger("lensneg").getEffectiveLevel()
-            order = [request.model_dump(mode="json"), workers, dict(os.environ), level]
+            order = [request.model_dump(mode="json"), workers, worker_environment(os.environ), level]
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
-            for line in process.stdout:
+            for line in _lines(process.stdout):
                 kind, value = json.loads(line).popitem()
                 if kind == "log":
                     name, level, message = value
@@ -98,10 +109,49 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     )
 
 
+def _make_writable(log: Path, where: str) -> None:
+    """Create the log and its folder, in which a run writes first.
+
+    Raises
+    ------
+    InputError
+        If the output folder is at fault.
+    StorageError
+        If the disk is full or broken.
+    """
+    try:
+        with disk_errors(where):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.open("ab").close()
+    except StorageError as error:
+        fault = error.__cause__
+        if isinstance(fault, OSError) and fault.errno in _OF_THE_FOLDER:
+            raise InputError(error.what, where=where, remedy=error.remedy) from error
+        raise
+    except (FileExistsError, IsADirectoryError) as error:
+        remedy = "remove it, or give another folder"
+        raise InputError(f"{error.filename} is in the way", where=where, remedy=remedy) from error
+
+
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Iterate over a stream's lines. A thread reads them, so a caller that waits does not stop the writer."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        with suppress(ValueError):  # the caller has ended, and closed it
+            for line in stream:
+                lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    return iter(lines.get, None)
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     """Close the process's input, which ends the run, and wait for its end."""
     assert process.stdin is not None
-    process.stdin.close()
+    with suppress(BrokenPipeError):  # it has ended before it read the request
+        process.stdin.close()
     try:
         process.wait(_SECONDS_TO_END)
     except subprocess.TimeoutExpired:
@@ -147,4 +197,5 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends this process when it has the outcome
         write_line(out, {"outcome": {k: v for k, v in asdict(outcome).items() if k != "files"}})

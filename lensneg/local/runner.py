@@ -10,7 +10,7 @@ from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
-from lensneg.local.watcher import Outcome, Watcher
+from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
 
@@ -55,6 +55,8 @@ def machine(
     workers: int, log_folder: Path, watcher: Watcher, environment: Mapping[str, str] | None = None
 ) -> Iterator[Machine]:
     """Set up the state machine with the local Lambda and EMR, and end all their processes at the end."""
+    # An error in a task's thread would leave its state, and the run, without an end.
+    watcher = BestEffort(watcher)
 
     def on_done(function_name: str, event: Any, invocation: Invocation) -> None:
         if function_name == "FilterSweep":

@@ -1,10 +1,13 @@
 """Watchers of a run's progress, and the outcome of a run."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from lensneg.schema.layout import RunFiles
+
+_log = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
@@ -28,6 +31,29 @@ class NoWatcher:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None
+
+
+class BestEffort:
+    """A watcher that passes on what it is told, until that fails. Progress never stops a run.
+
+    Parameters
+    ----------
+    watcher : Watcher
+        The watcher that is told. After an error of it nothing more is passed on.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def tell(*values: Any) -> None:
+            try:
+                getattr(self._watcher, name)(*values)
+            except Exception:
+                _log.exception("the progress of the run is not shown any more")
+                self._watcher = NoWatcher()
+
+        return tell
 
 
 @dataclass(frozen=True)

@@ -156,8 +156,8 @@ def write_mock_sky(
     rows : int
         Number of rows in each file, of 505 bytes. The survey's files have 1.4 to 3.7 million.
     seed : int
-        Seed of the random numbers. The same arguments give the same bytes on the same platform, whatever
-        ``workers`` is.
+        Seed of the random numbers. The same arguments give the same bytes, whatever ``workers`` and the
+        processor are.
     positives : str or Path, optional
         A CSV file of lenses.
     gzip : bool

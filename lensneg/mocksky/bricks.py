@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lensneg.mocksky.population import BANDS, FloatArray, IntArray
+from lensneg.rules.elementary import exp, sin_cos
 from lensneg.rules.sky import unit_vectors
 from lensneg.survey.names import Cell
 
@@ -31,8 +32,7 @@ class Bricks(NamedTuple):
 
     def area(self) -> FloatArray:
         """Return each part's share of the cell's area."""
-        low, high = np.radians(self.dec), np.radians(self.dec + self.dec_width)
-        area = self.ra_width * (np.sin(high) - np.sin(low))
+        area = self.ra_width * (sin_cos(self.dec + self.dec_width)[0] - sin_cos(self.dec)[0])
         return np.asarray(area / area.sum())
 
     def find(self, ra: float, dec: float) -> int:
@@ -53,7 +53,9 @@ def _field(seed: int, stream: int, ra: FloatArray, dec: FloatArray) -> FloatArra
     direction = rng.standard_normal((3, len(scales)))
     direction *= 360 / scales / np.linalg.norm(direction, axis=0)
     position = unit_vectors(np.asarray(ra, np.float64), np.asarray(dec, np.float64))
-    waves = np.cos(position @ direction + rng.uniform(0, 2 * np.pi, len(scales)))
+    # The sum in a fixed order: that of a matrix product depends on the processor.
+    phase = sum(np.multiply.outer(position[:, i], direction[i]) for i in range(3))
+    waves = sin_cos((phase + rng.uniform(0, 2 * np.pi, len(scales))) * (180 / np.pi))[1]
     return np.asarray(waves.sum(axis=1) * math.sqrt(2 / len(scales)))
 
 
@@ -65,7 +67,7 @@ def _tiling(cell: Cell) -> tuple[IntArray, ...]:
     count from the south. So bricks overlap several cells. All numbers are integers, so that cells agree about
     the bricks that they share.
     """
-    columns = 2 * np.ceil(720 * np.cos(np.radians(np.abs(np.arange(721) / 4 - 90) - 0.125))).astype(int)
+    columns = 2 * np.ceil(720 * sin_cos(np.abs(np.arange(721) / 4 - 90) - 0.125)[1]).astype(int)
     columns[[0, -1]] = 1
     first_id = 1 + np.cumsum(columns) - columns
     ra_min, ra_max, band = int(cell.ra_min), int(cell.ra_max), int(cell.dec_min + 90) // 5
@@ -94,11 +96,11 @@ def bricks_of(cell: Cell, seed: int) -> Bricks:
     ]
     depth = 0.95 * _field(seed, 1, ra, dec)
     nobs = [
-        np.rint(b.median_nobs * np.exp(0.74 * (depth + 0.3 * _field(seed, 2 + i, ra, dec))))
+        np.rint(b.median_nobs * exp(0.74 * (depth + 0.3 * _field(seed, 2 + i, ra, dec))))
         for i, b in enumerate(BANDS)
     ]
     nobs[2][_field(seed, 6, ra, dec) < 0] = 0  # half of the sky has no i band
-    seeing = np.exp(0.08 * _field(seed, 7, ra, dec))
+    seeing = exp(0.08 * _field(seed, 7, ra, dec))
     return Bricks(
         brickid=brickid,
         name=np.array(names, dtype="S8"),
@@ -111,5 +113,5 @@ def bricks_of(cell: Cell, seed: int) -> Bricks:
         nobs=np.minimum(nobs, 60).astype(np.int16),
         psfsize=np.array([[b.psfsize] for b in BANDS]) * seeing,
         # Below zero in places, as the real map, where transmission exceeds 1.
-        ebv=0.05 * np.exp(0.7 * _field(seed, 8, ra, dec)) - 0.006,
+        ebv=0.05 * exp(0.7 * _field(seed, 8, ra, dec)) - 0.006,
     )

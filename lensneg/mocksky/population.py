@@ -1,11 +1,11 @@
 """The kinds of sources and the laws that their columns follow, with all tuned numbers."""
 
-import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from lensneg.rules.elementary import LN_10
 from lensneg.schema.sweep_columns import MASKBITS
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -14,7 +14,7 @@ Generator = np.random.Generator
 Position = tuple[float, float]
 
 RELEASE: Final = 10002  # DR10.1
-FLUX: Final = -0.4 * math.log(10)  # flux = exp(FLUX * (mag - 22.5))
+FLUX: Final = -0.4 * LN_10  # flux = exp(FLUX * (mag - 22.5))
 
 
 class Population(NamedTuple):

@@ -20,6 +20,7 @@ from lensneg.mocksky.population import (
     IntArray,
     Population,
 )
+from lensneg.rules.elementary import exp, log10
 from lensneg.schema.sweep_columns import MASKBITS, sweep_dtype
 from lensneg.survey.names import Cell
 
@@ -62,7 +63,7 @@ def _fill_template(rows: Rows, law: dict[str, FloatArray], rng: Generator) -> No
     n = len(rows)
 
     def spread(median: float, sigma: float) -> FloatArray:
-        return np.asarray(median * np.exp(sigma * rng.standard_normal(n, dtype=np.float32)))
+        return np.asarray(median * exp(sigma * rng.standard_normal(n, dtype=np.float32)))
 
     rows["RELEASE"] = RELEASE
     rows["DCHISQ"] = spread(400, 1)[:, None] * np.array([0.8, 0.9, 0.95, 0.97, 1])
@@ -163,19 +164,21 @@ class _RowMaker:
         else:
             # The inverse of the cumulative counts, blurred, as the limit of a survey is not sharp.
             uniform = 1 - rng.random(n, dtype=np.float32)
-            mag_z = np.maximum(law["limit"] + np.log10(uniform) / law["slope"], 13) + 0.2 * next(normal)
+            mag_z = np.maximum(
+                law["limit"] + log10(uniform).astype(np.float32) / law["slope"], 13
+            ) + 0.2 * next(normal)
         r_z = law["r_z"] + law["r_z_sigma"] * next(normal)
         g_r = law["g_r"] + law["g_r_sigma"] * next(normal)
         z_w1 = law["z_w1"] + 0.35 * next(normal)
-        radius = law["radius"] * np.exp(law["radius_sigma"] * next(normal) - 0.2 * (mag_z - 20))
-        sersic = law["sersic"] * np.exp(law["sersic_sigma"] * next(normal))
+        radius = law["radius"] * exp(law["radius_sigma"] * next(normal) - 0.2 * (mag_z - 20))
+        sersic = law["sersic"] * exp(law["sersic_sigma"] * next(normal))
         block["SHAPE_R"] = radius = np.minimum(radius, 30)
         for column in ("SHAPE_E1", "SHAPE_E2"):
             # The limits keep |e| below 1. Adding zero turns -0 into 0.
             block[column] = np.clip(law["shape"] * next(normal), -0.67, 0.67) + 0
         block["SERSIC"] = np.where(law["sersic_sigma"] > 0, np.clip(sersic, 0.5, 6), sersic)
         block["GAIA_PHOT_G_MEAN_MAG"] = law["gaia"] * (mag_z + 0.6 * r_z)
-        block["FLUX_W1"] = law["light"] * np.exp(FLUX * (mag_z - z_w1 - 22.5)) + 0.6 * next(normal)
+        block["FLUX_W1"] = law["light"] * exp(FLUX * (mag_z - z_w1 - 22.5)) + 0.6 * next(normal)
         ebv = (bricks.ebv[brick] * (1 + 0.02 * next(normal))).astype(np.float32)
         block["EBV"] = ebv
 
@@ -190,15 +193,15 @@ class _RowMaker:
             seen = nobs > 0
             psfsize = bricks.psfsize[i][brick].astype(np.float32)
             # Depth is (5 / the 5-sigma flux)^2, and falls with the area of the seeing disk.
-            exposure = (5 * math.exp(-FLUX * (band.depth - 22.5)) * band.psfsize) ** 2
+            exposure = (5 * float(exp(np.array(-FLUX * (band.depth - 22.5)))) * band.psfsize) ** 2
             depth = (nobs * (np.float32(exposure) / psfsize**2)).astype(np.float32)
-            flux = law["light"] * np.exp(FLUX * (mags[band.name] - 22.5))
+            flux = law["light"] * exp(FLUX * (mags[band.name] - 22.5))
             ivar = law["light"] * depth / (1 + radius + 1e-4 * flux * depth)
             flux = seen * (flux + law["light"] * next(normal) / np.sqrt(np.maximum(ivar, 1e-6)))
             for column, values in (
                 ("FLUX", flux),
                 ("FLUX_IVAR", ivar),
-                ("MW_TRANSMISSION", np.exp(np.float32(FLUX * band.extinction) * ebv)),
+                ("MW_TRANSMISSION", exp(np.float32(FLUX * band.extinction) * ebv)),
                 ("NOBS", nobs),
                 ("PSFSIZE", seen * psfsize),
                 ("PSFDEPTH", depth),

@@ -14,6 +14,7 @@ from lensneg.errors import InputError
 from lensneg.mocksky.bricks import Bricks, bricks_of
 from lensneg.mocksky.population import BANDS, JITTER, POPULATIONS, UNMASKED, Generator, IntArray, Position
 from lensneg.mocksky.rows import FilePlan, Source
+from lensneg.rules.elementary import LN_10, exp, sin_cos
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.sweep_columns import MASKBITS
 from lensneg.survey.names import Cell, sweep_name
@@ -59,7 +60,7 @@ class _Lens(NamedTuple):
 
 def _shift(ra: float, dec: float, east: float, north: float) -> Position:
     """Return a position moved by some arcseconds."""
-    moved = (ra + east / 3600 / max(math.cos(math.radians(dec)), 1e-9)) % 360
+    moved = (ra + east / 3600 / max(float(sin_cos(dec)[1]), 1e-9)) % 360
     return (0.0 if moved >= 360 else moved), max(dec + north / 3600, -90.0)
 
 
@@ -114,7 +115,7 @@ def _rooms(bricks: Bricks, rows: int) -> dict[Stratum, float]:
     """Return the number of lenses that each stratum of a file has galaxies for."""
     bright: dict[str, float] = defaultdict(float)
     for p in POPULATIONS.values():
-        bright[p.type] += p.share * UNMASKED * 10 ** (-p.slope * (p.limit - 20))
+        bright[p.type] += p.share * UNMASKED * float(exp(np.array(-LN_10 * p.slope * (p.limit - 20))))
     nobs = np.where(bricks.nobs[3] > 0, bricks.nobs[3] + JITTER[:, None], 0)
     area = np.broadcast_to(bricks.area() / len(JITTER), nobs.shape)
     return {
@@ -157,8 +158,8 @@ def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Ge
             nobs = 0 if lens.flaw == "unobserved" else max(nobs, 1)
             sources.append(Source(lens.ra, lens.dec, kind, mag_z, nobs, (("MASKBITS", mask),)))
         for neighbour in ("spiral", "round"):
-            angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(3, 9)
-            place = _shift(lens.ra, lens.dec, distance * math.cos(angle), distance * math.sin(angle))
+            (sine, cosine), distance = sin_cos(rng.uniform(0, 360)), rng.uniform(3, 9)
+            place = _shift(lens.ra, lens.dec, distance * float(cosine), distance * float(sine))
             sources.append(Source(*place, neighbour, float(rng.uniform(18, 19.7))))
     return sources
 

@@ -9,9 +9,6 @@ from lensneg.schema.columns import PARTS, POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.manifest import Manifest
 
-#: The name of the card, beside manifest.json.
-CARD_NAME: Final = "README.md"
-
 #: What each pool contains.
 _POOLS: Final = {
     "N1": "what a finder meets when deployed",

@@ -23,6 +23,7 @@ from lensneg.page.comparison import QUANTITIES, Quantity, Samples
 from lensneg.schema.arrays import BoolArray, FloatArray, IntArray
 from lensneg.schema.columns import POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
+from lensneg.schema.run_cost import Span, TimeLine
 from lensneg.survey.names import Cell
 
 #: Colours of samples and of splits that differ enough on paper, on white and on black.
@@ -290,3 +291,58 @@ def _histogram(quantity: Quantity, of_sample: Mapping[str, FloatArray]) -> str:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(quantity.label + (f" [{quantity.unit}]" if quantity.unit else ""))
     return _svg(figure, f"h-{quantity.name}")
+
+
+@mpl.rc_context(_STYLE)
+def time_line(name: str, line: TimeLine) -> str:
+    """Draw when each state was planned to begin and end, and when it did.
+
+    Parameters
+    ----------
+    name : str
+        A name for the ids in the SVG, unique on the page.
+    line : TimeLine
+        The states. They have an actual or a planned time.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
+    rows = len(line.states)
+    figure = Figure(figsize=(10.4, 0.5 * rows + 1))
+    axes = figure.add_axes((0.16, 0.62 / (0.5 * rows + 1), 0.82, 0.5 * rows / (0.5 * rows + 1)))
+    of_run = "this run" if line.on_aws else "this run, on this machine: no cost"
+    bars = (("planned on AWS", "#3f8fd2", -0.2), (of_run, "#e08a1e", 0.2))
+    for (label, colour, offset), kind in zip(bars, ("planned", "actual"), strict=True):
+        spans = [(row, span) for row, state in enumerate(line.states) if (span := getattr(state, kind))]
+        axes.barh(
+            [row + offset for row, _ in spans],
+            [span.seconds for _, span in spans],
+            left=[span.begin for _, span in spans],
+            height=0.34,
+            color=colour,
+            edgecolor=colour,
+            linewidth=1.2,  # a state of no length is a line
+            label=label,
+        )
+        for row, span in spans:
+            text = _span_label(span, with_usd=kind == "planned" or line.on_aws)
+            axes.annotate(text, (span.end, row + offset), (5, 0), textcoords="offset points", va="center")
+    for row, state in enumerate(line.states):
+        if state.actual is None:
+            axes.annotate(state.note, (0, row + 0.2), (5, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(rows), [state.state for state in line.states])
+    axes.set_ylim(rows - 0.5, -0.5)
+    low, high = axes.dataLim.intervalx
+    axes.set_xlim(min(low, 0), high + 0.22 * (high - low))  # the last bars have labels, too
+    axes.grid(True, axis="x")
+    axes.set_axisbelow(True)
+    axes.set_xlabel("seconds after Preflight began")
+    axes.legend(loc="upper right", frameon=False)
+    return _svg(figure, name)
+
+
+def _span_label(span: Span, *, with_usd: bool) -> str:
+    seconds = f"{span.seconds:,.{1 if span.seconds >= 1 else 2}f} s"
+    return f"{seconds}, {span.usd:.4f} USD" if with_usd and span.usd is not None else seconds

@@ -23,6 +23,8 @@ class PageContent:
         What the run took.
     figures, histograms : mapping of str to str
         SVG by name. The histograms are named by quantity.
+    time_line : str
+        SVG. Empty if no times of the states are known.
     run : RunRecord
         The run's inputs.
     published : str
@@ -35,6 +37,7 @@ class PageContent:
     cost: RunCost | None
     figures: Mapping[str, str]
     histograms: Mapping[str, str]
+    time_line: str
     run: RunRecord
     published: str
     quarantined: bool

@@ -112,7 +112,9 @@ def _inputs(run: Run) -> results.InputsResult:
         sweep_bytes=sum(sweep.size for sweep in sweeps),
         sweeps_sha256=hashlib.sha256(lines.encode()).hexdigest(),
         catalogs=tuple(
-            results.CatalogResult(uri=c.spec.uri, role=c.role, sha256=c.sha256, positions=c.positions)
+            results.CatalogResult(
+                uri=c.spec.uri, role=c.role, sha256=c.sha256, positions=c.positions, others=c.others
+            )
             for c in run.record.catalogs
         ),
     )
@@ -197,6 +199,8 @@ def reproduce(run: Run) -> tuple[str, ...]:
         Commands for a shell. The first one checks the code out, if its commit is known.
     """
     commit = run.record.code.git_commit
-    command = run.record.request().command("test" if run.record.mode == "test" else "test-then-full")
+    command = run.record.request(run.files.out).command(
+        "test" if run.record.mode == "test" else "test-then-full"
+    )
     known = commit != "unknown" and not commit.endswith("-dirty")
     return (f"git checkout {commit}", command) if known else (command,)

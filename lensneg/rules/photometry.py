@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from lensneg.rules.elementary import log10
 from lensneg.schema.arrays import FloatArray
 
 #: AB magnitude of a flux of one nanomaggy (DR10 catalogs page).
@@ -30,9 +31,7 @@ def magnitude(flux: npt.ArrayLike) -> FloatArray:
     >>> magnitude([10.0, 0.0, -1.0])
     array([20., nan, nan])
     """
-    values = np.asarray(flux, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(values > 0, ZERO_POINT - 2.5 * np.log10(values), np.nan)
+    return ZERO_POINT - 2.5 * log10(flux)
 
 
 @lru_cache(maxsize=16)
@@ -88,4 +87,5 @@ def ellipticity(e1: npt.ArrayLike, e2: npt.ArrayLike) -> FloatArray:
     >>> ellipticity([0.3], [0.4])
     array([0.5])
     """
-    return np.hypot(e1, e2, dtype=np.float64)
+    one, other = np.asarray(e1, dtype=np.float64), np.asarray(e2, dtype=np.float64)
+    return np.sqrt(one * one + other * other)

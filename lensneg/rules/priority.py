@@ -11,6 +11,9 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 _MASK64 = (1 << 64) - 1
 
+#: Bits of a TARGETID that hold OBJID. Those above them hold RELEASE and BRICKID.
+OBJID_BITS = 22
+
 
 def targetid(release: npt.ArrayLike, brickid: npt.ArrayLike, objid: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Pack (RELEASE, BRICKID, OBJID) into desitarget's TARGETID.
@@ -36,7 +39,11 @@ def targetid(release: npt.ArrayLike, brickid: npt.ArrayLike, objid: npt.ArrayLik
     array([43989261225033735])
     """
     packed = np.zeros(np.shape(release), dtype=np.int64)
-    fields = (("RELEASE", release, 16, 42), ("BRICKID", brickid, 20, 22), ("OBJID", objid, 22, 0))
+    fields = (
+        ("RELEASE", release, 16, 42),
+        ("BRICKID", brickid, 20, OBJID_BITS),
+        ("OBJID", objid, OBJID_BITS, 0),
+    )
     for name, values, bits, shift in fields:
         array = np.asarray(values, dtype=np.int64)
         if array.size and (array.min() < 0 or array.max() >= 1 << bits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lensneg.errors import InputError
-from lensneg.schema.arrays import ArrowStream, IntArray
+from lensneg.schema.arrays import ArrowStream, BoolArray, IntArray
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 
 #: The column of gathered rows that says where each was in its file.
@@ -33,12 +34,17 @@ class Rows:
         Columns by upper-case name, as they are in a file.
     index : ndarray of int64, optional
         Only these rows of the table.
+    nulls : mapping of str to int, optional
+        The value that stands for a missing one, by name of the column (TNULL of the file).
     """
 
     def __init__(
-        self, table: npt.NDArray[np.void] | Mapping[str, npt.NDArray[Any]], index: IntArray | None = None
+        self,
+        table: npt.NDArray[np.void] | Mapping[str, npt.NDArray[Any]],
+        index: IntArray | None = None,
+        nulls: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        self._table, self._index = table, index
+        self._table, self._index, self._nulls = table, index, nulls
 
     @classmethod
     def of(cls, table: npt.NDArray[np.void] | ArrowStream) -> Rows:
@@ -81,6 +87,26 @@ class Rows:
             values = values[self._index]
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
+    def __contains__(self, column: str) -> bool:
+        if isinstance(self._table, np.ndarray):
+            return column in (self._table.dtype.names or ())
+        return column in self._table
+
+    def is_null(self, column: str) -> BoolArray:
+        """Return which values of a column of integers are missing.
+
+        Parameters
+        ----------
+        column : str
+            Its upper-case name.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+        """
+        null = self._nulls.get(column)
+        return np.zeros(len(self), dtype=bool) if null is None else np.asarray(self[column] == null)
+
     @property
     def row_index(self) -> IntArray:
         """Each row's place in its file. Rows that are not gathered have none."""
@@ -118,7 +144,7 @@ class Rows:
         Rows
             A column is gathered when it is asked for.
         """
-        return Rows(self._table, index if self._index is None else self._index[index])
+        return Rows(self._table, index if self._index is None else self._index[index], self._nulls)
 
 
 def _index_of_type(names: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -12,7 +12,9 @@ import numpy as np
 
 from lensneg.rules.photometry import faintest_flux
 from lensneg.rules.rows import Rows
+from lensneg.rules.usable import all_usable
 from lensneg.schema.arrays import BoolArray, IntArray
+from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 
@@ -22,6 +24,23 @@ class Rule(NamedTuple):
 
     reason: str
     passes: Callable[[Rows, Config], BoolArray]
+
+
+def needed_columns(config: Config) -> tuple[str, ...]:
+    """Return the sweep columns that the rules and the manifest need.
+
+    Parameters
+    ----------
+    config : Config
+        It may ask for exposures in more bands than a manifest has.
+
+    Returns
+    -------
+    tuple of str
+        In upper case.
+    """
+    bands = (f"NOBS_{band.upper()}" for band in config.selection.nobs_min)
+    return tuple(dict.fromkeys([*NEEDED_COLUMNS, *bands]))
 
 
 def _bright(rows: Rows, config: Config) -> BoolArray:
@@ -67,20 +86,20 @@ def _observed(rows: Rows, config: Config) -> BoolArray:
 
 def _in_footprint(rows: Rows, config: Config) -> BoolArray:
     dec = rows["DEC"]
-    passes = np.isfinite(dec) & np.isfinite(rows["RA"])
-    if config.selection.dec_range is not None:
-        passes &= (dec > config.selection.dec_range[0]) & (dec < config.selection.dec_range[1])
-    return np.asarray(passes)
+    low, high = config.selection.dec_range or (-np.inf, np.inf)
+    return np.asarray((dec > low) & (dec < high))
 
 
 def _unmasked(rows: Rows, config: Config) -> BoolArray:
-    return np.asarray((rows["MASKBITS"] & config.exclusion.maskbits_value) == 0)
+    # A release may have fewer bits than the config excludes, in a narrower column.
+    return np.asarray((rows["MASKBITS"].astype(np.int64) & config.exclusion.maskbits_value) == 0)
 
 
 #: The cuts that look at one source alone, in order.
 RULES: Final[tuple[Rule, ...]] = (
     Rule("faint", _bright),
     Rule("type", _of_type),
+    Rule("unusable", all_usable),
     Rule("nobs", _observed),
     Rule("footprint", _in_footprint),
     Rule("maskbits", _unmasked),
@@ -100,7 +119,7 @@ def select(rows: Rows, config: Config, rules: tuple[Rule, ...] = RULES) -> tuple
     Parameters
     ----------
     rows : Rows
-        Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS.
+        Needs FLUX_Z, TYPE, NOBS_*, RA, DEC and MASKBITS. Other columns must be usable if they are there.
     config : Config
         The cuts' limits.
     rules : tuple of Rule

@@ -2,6 +2,9 @@
 
 The map writes the columns of stage ``map`` into the pool files. The draw adds the columns of stage ``draw``,
 which depend on the whole run.
+
+A value that a source does not have is null, in every column that may lack one. No column holds NaN: some
+programs count NaN as larger than every number, and others as no value.
 """
 
 from collections.abc import Iterable
@@ -93,7 +96,7 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
 #: The two tables of a manifest.
 PARTS: Final = ("negatives", "positives")
 
-#: Columns that identify the run, not the sample; see :func:`lensneg.schema.manifest.content_sha256`.
+#: Columns that identify the run, not the sample; see :func:`lensneg.schema.content.content_sha256`.
 RUN_COLUMNS: Final = ("pipeline_version", "git_commit", "extraction_timestamp")
 
 #: Columns whose values repeat: texts, short integers and the time, except names of single objects; and the
@@ -102,12 +105,6 @@ RUN_COLUMNS: Final = ("pipeline_version", "git_commit", "extraction_timestamp")
 REPETITIVE: Final = frozenset(
     c.name for c in COLUMNS if c.type in (_S, _I16, _I32, _TIME) and c.name not in ("galaxy_id", "objid")
 ) | {"sampling_weight"}
-
-#: Columns that are null, not NaN, where a source has no magnitude.
-NULL_FOR_NAN: Final = ("mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1")
-
-#: Columns in which this version leaves values out. The schema declares more columns as nullable.
-MAY_BE_NULL: Final = frozenset({*NULL_FOR_NAN, "confuser_category"})
 
 #: The order of rows in every pool and manifest file, after the strata's own order.
 ROW_ORDER: Final = ("pool", "sampling_priority", "targetid")

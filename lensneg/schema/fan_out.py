@@ -31,6 +31,9 @@ class FanOutSummary(Record):
     rows_in: Count
     rows_kept: Count
     cut: dict[str, Count] = Field(description="Rows by the first rule that each failed, in order.")
+    unusable: dict[str, Count] = Field(
+        default_factory=dict, description="Of the rows cut as unusable, those of each column, in order."
+    )
     n2_fraction: Share
     confusers: dict[str, Count] = Field(description="Sources of the pool by category.")
     positives: PositiveCounts

@@ -1,10 +1,10 @@
 """Map items: the rows of a sweep file that one task filters, and its results."""
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from lensneg import storage
 from lensneg.errors import RunStateError
-from lensneg.schema.pool import RowGroup
+from lensneg.schema.pool import Footer, RowGroup
 from lensneg.schema.record import Record, damage_of
 
 
@@ -65,6 +65,21 @@ def write_items(uri: str, items: list[Item]) -> None:
     storage.write_json(uri, [item.as_json() for item in items])
 
 
+class NotRead(Record):
+    """Rows of a sweep file that a run did not read: those of an item that failed and was tolerated."""
+
+    sweep: str
+    first_row: int
+    rows: int
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """The file, the rows and the reason in one line."""
+        last = self.first_row + self.rows - 1
+        return f"{self.sweep}, rows {self.first_row:,} to {last:,}: {self.reason}"
+
+
 class StratumCount(Record):
     """Rows of the pool in one stratum and pool."""
 
@@ -75,7 +90,11 @@ class StratumCount(Record):
 
 
 class ItemStats(Record):
-    """The file stats/<item>.json: what an item's rows became, and the code and config that filtered them."""
+    """The file stats/<item>.json: what an item's rows became, and the code and config that filtered them.
+
+    ``brick_ranges`` are those of the pool's TARGETIDs; see :func:`lensneg.rules.sources.brick_ranges`.
+    Its SHA-256 values are those of the item's tables; ``positives_sha256`` is empty where there is none.
+    """
 
     item: Item
     config_sha256: str
@@ -83,14 +102,21 @@ class ItemStats(Record):
     rows_in: int
     rows_kept: int
     cut: dict[str, int]
+    unusable: dict[str, int] = Field(default_factory=dict)
     counts: tuple[StratumCount, ...]
     confusers: dict[str, int]
     candidate_matches: int
+    brick_ranges: tuple[tuple[int, int], ...] = ()
     row_groups: tuple[RowGroup, ...]
     bytes_read: int
     pool_bytes: int
+    pool_sha256: str
+    pool_footer: Footer
     positives_bytes: int
+    positives_sha256: str
     seconds: float
+    #: When the item was done, so that a report tells what an earlier execution did.
+    ended: AwareDatetime | None = None
 
 
 class ItemError(Record):

@@ -1,9 +1,12 @@
 """The layout of a run's files."""
 
-from typing import Self
+from typing import Final, Self
 
 from lensneg import storage
 from lensneg.errors import RunStateError
+
+#: The name of the dataset card in a manifest's folder.
+CARD_NAME: Final = "README.md"
 
 
 class RunFiles:
@@ -28,12 +31,14 @@ class RunFiles:
         self.positives_folder = storage.join(self.root, "positives")
         self.stats_folder = storage.join(self.root, "stats")
         self.errors_folder = storage.join(self.root, "errors")
+        self.states_folder = storage.join(self.root, "states")
         self.summary = storage.join(self.root, "fan_out.json")
         self.matches = storage.join(self.root, "matches.parquet")
         self.matched_positives = storage.join(self.root, "matched_positives.parquet")
         self.quotas = storage.join(self.root, "quotas.json")
         self.sample_folder = storage.join(self.root, "sample")
         self.sample_summary = storage.join(self.root, "sample", "summary.json")
+        self.sample_written = storage.join(self.root, "sample", "written.json")
         self.job = storage.join(self.root, "job.json")
         self.audited = storage.join(self.root, "audited.json")
         self.validation = storage.join(self.root, "validation.json")
@@ -128,6 +133,21 @@ class RunFiles:
         """
         return storage.join(self.errors_folder, f"{item_id}.json")
 
+    def state_times(self, state: str) -> str:
+        """Return the file of a state's times.
+
+        Parameters
+        ----------
+        state : str
+            The state of the graph.
+
+        Returns
+        -------
+        str
+            Its URI.
+        """
+        return storage.join(self.states_folder, f"{state}.json")
+
     def sample_part(self, part: str, number: int) -> str:
         """Return a file of the sample.
 
@@ -175,6 +195,15 @@ class RunFiles:
             Its URI.
         """
         return storage.join(self.root, "gates", f"gate{number}.json")
+
+    def withdraw(self) -> None:
+        """Remove the verdicts and results of the states that a start of the run is about to redo."""
+        done = [self.gate(number) for number in (4, 3, 2)]
+        done += [self.quarantine, self.validation, self.cost, self.report, self.audited]
+        done += [self.sample_written, self.sample_summary, self.job, self.quotas, self.summary]
+        errors = storage.list_files(self.errors_folder, missing_ok=True)
+        for uri in [*done, *(info.uri for info in errors)]:
+            storage.delete(uri)
 
     def config_version(self, name: str, version: str) -> str:
         """Return the file that records the content of a published config.

@@ -1,13 +1,11 @@
 """Published manifests, and the file manifest.json that describes one."""
 
 import hashlib
-import json
 import os
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -17,6 +15,8 @@ from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
 from lensneg.schema.config import SPLIT_ORDER, Config
+from lensneg.schema.content import content_sha256
+from lensneg.schema.item import NotRead
 from lensneg.schema.publication import Latest
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
@@ -97,9 +97,16 @@ class ManifestRecord(Parts):
     content_excludes: tuple[str, ...]
     strata: tuple[StratumQuota, ...]
     run: RunRecord
+    not_read: tuple[NotRead, ...] = ()
 
     @classmethod
-    def of(cls, run: RunRecord, parts: Parts, strata: tuple[StratumQuota, ...]) -> Self:
+    def of(
+        cls,
+        run: RunRecord,
+        parts: Parts,
+        strata: tuple[StratumQuota, ...],
+        not_read: tuple[NotRead, ...] = (),
+    ) -> Self:
         """Describe a manifest whose files are written.
 
         Parameters
@@ -110,6 +117,8 @@ class ManifestRecord(Parts):
             The manifest's files.
         strata : tuple of StratumQuota
             The strata that were drawn.
+        not_read : tuple of NotRead
+            The rows of the run's sweep files that it did not read.
 
         Returns
         -------
@@ -125,6 +134,7 @@ class ManifestRecord(Parts):
             content_excludes=RUN_COLUMNS,
             strata=strata,
             run=run,
+            not_read=not_read,
         )
 
 
@@ -325,7 +335,11 @@ class Manifest:
             If a file is missing or differs, or the rows are not those of ``content_sha256``.
         """
         for part in PARTS:
-            if content_sha256(self.table(part)) != self.record.part(part).content_sha256:
+            rows = self.table(part)
+            if len(rows) != getattr(self.counts, part):
+                what = f"it states {getattr(self.counts, part):,} {part}, and its files hold {len(rows):,}"
+                raise InputError(what, where=self.uri, remedy="copy it again")
+            if content_sha256(rows) != self.record.part(part).content_sha256:
                 what = f"the rows of {part} are not those of its content_sha256"
                 raise InputError(what, where=self.uri, remedy="copy it again")
 
@@ -375,35 +389,3 @@ def _why_none(uri: str) -> str:
         return "no such file" if uri.endswith(".json") else "no published manifest there"
     what = "a mini-test publishes nothing" if run.mode == "test" else "it was not published"
     return f"run {run.run_id} has no manifest: {what}"
-
-
-def content_sha256(table: pa.Table) -> str:
-    """Return a hash of a manifest's rows, which is the same for two runs of the same inputs.
-
-    The hash covers every column except those that identify the run (``RUN_COLUMNS``), in the order of the
-    rows. It does not depend on the layout of the files or on their compression.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        Rows with the columns of :data:`MANIFEST_SCHEMA`.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for field in MANIFEST_SCHEMA:
-        if field.name in RUN_COLUMNS:
-            continue
-        column = table[field.name].combine_chunks()
-        digest.update(field.name.encode() + b"\0")
-        digest.update(np.asarray(column.is_null(nan_is_null=False)).tobytes())
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            text = column.fill_null("")
-            digest.update(json.dumps(text.to_pylist()).encode())
-        else:
-            values = column.fill_null(0).to_numpy(zero_copy_only=False)
-            digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
-    return digest.hexdigest()

@@ -6,9 +6,10 @@ statistics then let a reader skip every tier above the draw's thresholds, for an
 are ordered by stratum and pool, then by priority.
 """
 
+import hashlib
 import io
 import itertools
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensneg import storage
-from lensneg.schema.columns import MAY_BE_NULL, REPETITIVE
+from lensneg.schema.columns import REPETITIVE
 from lensneg.schema.record import Record
 
 #: The lowest tier has at least as many rows on average, because each row group takes time to open.
@@ -43,10 +44,39 @@ class RowGroup(Record):
     priority_min: int
 
 
+class Footer(Record):
+    """The end of a pool file, which says where each page is and of what type: its size and SHA-256.
+
+    The pages themselves carry checksums. So a reader of a few pages can prove what it reads.
+    """
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: bytes | memoryview) -> Self:
+        """Return the footer of a Parquet file.
+
+        Parameters
+        ----------
+        data : bytes-like
+            The whole file.
+
+        Returns
+        -------
+        Footer
+            The last 8 bytes of a file are the length of what is before them, and ``PAR1``.
+        """
+        size = int.from_bytes(data[-8:-4], "little") + 8
+        return cls(size=size, sha256=hashlib.sha256(data[-size:]).hexdigest())
+
+
 class PoolFile(NamedTuple):
-    """The size of a written pool file, and its row groups."""
+    """A written pool file: its size, its SHA-256, its footer and its row groups."""
 
     bytes: int
+    sha256: str
+    footer: Footer
     row_groups: tuple[RowGroup, ...]
 
 
@@ -127,7 +157,7 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
     Returns
     -------
     PoolFile
-        Its size and row groups.
+        What proves later that it is the same file.
 
     Raises
     ------
@@ -142,7 +172,10 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
     sink = io.BytesIO()
     groups = []
     # A column without missing values is declared so. Then the file needs no flag for each value.
-    fields = [field.with_nullable(field.nullable and field.name in MAY_BE_NULL) for field in table.schema]
+    fields = [
+        field.with_nullable(field.nullable and column.null_count > 0)
+        for field, column in zip(table.schema, table.columns, strict=True)
+    ]
     table = table.cast(pa.schema(fields))
     with pq.ParquetWriter(
         sink,
@@ -152,6 +185,7 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
         column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
         write_batch_size=_ENCODED_AT_ONCE,
         write_statistics=_STATISTICS,
+        write_page_checksum=True,
         store_schema=False,
     ) as writer:
         for first, last in itertools.pairwise(edges.tolist()):
@@ -162,4 +196,5 @@ def write_pool(uri: str, table: pa.Table) -> PoolFile:
                 groups.append(RowGroup(rows=len(part), priority_min=lowest))
     data = sink.getbuffer()
     storage.write_bytes(uri, data, durable=False)
-    return PoolFile(len(data), tuple(groups))
+    sha256 = hashlib.sha256(data).hexdigest()
+    return PoolFile(len(data), sha256, Footer.of(data), tuple(groups))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from lensneg.schema.pool import Footer
 from lensneg.schema.record import Record
 
 
@@ -70,12 +71,14 @@ class DrawKey(NamedTuple):
 class Quotas(Record):
     """The file quotas.json: everything that the draw needs besides the pool files.
 
-    ``row_groups`` gives, for each pool file, the rows of each row group and the lowest priority among them.
+    ``row_groups`` gives, for each pool file, the rows of each row group and the lowest priority among them;
+    ``footers`` gives the file's footer.
     """
 
     run_id: str
     pool_files: tuple[str, ...]
     row_groups: dict[str, tuple[tuple[int, int], ...]]
+    footers: dict[str, Footer]
     strata: tuple[StratumQuota, ...]
 
 

@@ -1,5 +1,6 @@
 """The input of an execution: what a run is asked to do."""
 
+import hashlib
 import shlex
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +15,8 @@ from lensneg.schema.record import Record, Timestamp, faults_of
 Mode = Literal["test", "full", "test-then-full"]
 
 #: A run id is part of URIs, of execution names and of file names.
-RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+MAX_RUN_ID = 63
+RUN_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_RUN_ID - 1}}}$"
 
 #: Keys that the state machine itself adds to an execution's input.
 _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
@@ -44,7 +46,9 @@ class RunRequest(Record):
     """The input of an execution of the state machine.
 
     A catalogue is written as ``FILE?option=value``; see :class:`lensneg.schema.catalog_spec.CatalogSpec`.
-    ``started_at`` is given only to repeat an earlier run to the byte. Otherwise it is the current time.
+    ``leave_out`` names files or folders below ``sweeps`` that are no inputs, as ``--leave-out`` of
+    ``lensneg run``. ``started_at`` is given only to repeat an earlier run to the byte. Otherwise it is the
+    current time.
     """
 
     run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)]
@@ -53,6 +57,7 @@ class RunRequest(Record):
     sweeps: Uri
     positives: Annotated[tuple[Catalog, ...], Field(min_length=1)]
     exclude: tuple[Catalog, ...] = ()
+    leave_out: tuple[str, ...] = ()
     out: Uri
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
     started_at: Timestamp | None = None
@@ -80,10 +85,11 @@ class RunRequest(Record):
             If the input is wrong. The message names each fault with its key, its value and what was expected.
         """
         if isinstance(data, dict):
-            data = {key: value for key, value in data.items() if key not in _MACHINE_KEYS}
-            if isinstance(data.get("mini_test_of"), dict):
-                parent = data["mini_test_of"]
+            parent = data.get("mini_test_of")
+            if isinstance(parent, dict):
                 data = {**parent, "mode": "test", "run_id": mini_test_id(str(parent.get("run_id")))}
+            # Either may have been started by a machine: the mini-test by this one, its parent by a user's.
+            data = {key: value for key, value in data.items() if key not in _MACHINE_KEYS}
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -123,6 +129,8 @@ class RunRequest(Record):
         for role, catalogs in self._catalogs.items():
             for catalog in catalogs:
                 words += [f"--{role}", catalog]
+        for name in self.leave_out:
+            words += ["--leave-out", name]
         return shlex.join([*words, "--out", self.out])
 
 
@@ -137,6 +145,15 @@ def mini_test_id(run_id: str) -> str:
     Returns
     -------
     str
-        The mini-test's id.
+        The mini-test's id. If the run's is too long for the suffix, a part of its hash takes its end's place.
+
+    Examples
+    --------
+    >>> mini_test_id("one"), len(mini_test_id("x" * 63))
+    ('one-test', 63)
     """
-    return f"{run_id}-test"
+    suffix = "-test"
+    if len(run_id) > MAX_RUN_ID - len(suffix):
+        digest = hashlib.sha256(run_id.encode()).hexdigest()[:12]
+        run_id = f"{run_id[: MAX_RUN_ID - len(suffix) - len(digest) - 1]}-{digest}"
+    return f"{run_id}{suffix}"

@@ -1,5 +1,6 @@
 """The file run.json: every input of a run. It is written once, before any item is filtered."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -40,7 +41,11 @@ Role = Literal["positives", "exclude"]
 
 
 class CatalogInput(Record):
-    """A lens catalogue as it was when the run was planned."""
+    """A lens catalogue as it was when the run was planned.
+
+    Of a catalogue of positives, ``positions`` counts the positives, and ``others`` the known lenses that
+    ``spec.where`` does not select.
+    """
 
     spec: CatalogSpec
     role: Role
@@ -49,6 +54,7 @@ class CatalogInput(Record):
     sha256: str
     rows: int
     positions: int
+    others: int = 0
 
     @property
     def name(self) -> str:
@@ -73,7 +79,11 @@ class CodeInput(Record):
 
 
 class RunRecord(Record):
-    """The files run.json and inventory.json: every input of a run."""
+    """The files run.json and inventory.json: every input of a run.
+
+    ``out`` is the output folder in which the run was made. The folder may have been copied since, so no
+    file is looked for there.
+    """
 
     run_id: str
     mode: Literal["test", "full"]
@@ -86,15 +96,19 @@ class RunRecord(Record):
     catalogs: tuple[CatalogInput, ...]
 
     @property
-    def files(self) -> RunFiles:
-        """The layout of the run's files."""
-        return RunFiles(self.out, self.run_id)
-
-    @property
     def columns(self) -> dict[str, str]:
         """The values of the manifest's columns that identify a run."""
         values = (self.code.pipeline_version, self.code.git_commit, self.started_at)
         return dict(zip(RUN_COLUMNS, values, strict=True))
+
+    @property
+    def inputs_sha256(self) -> str:
+        """A hash of the sweep files and catalogues, wherever they are."""
+        sweeps = [f"{s.name} {s.size} {s.etag}" for s in self.sweeps]
+        catalogs = [
+            f"{c.role} {c.sha256} {c.spec.model_copy(update={'uri': c.name}).text}" for c in self.catalogs
+        ]
+        return hashlib.sha256("\n".join([*sweeps, *catalogs]).encode()).hexdigest()
 
     def parsed_config(self) -> Config:
         """Return the config, parsed."""
@@ -115,8 +129,14 @@ class RunRecord(Record):
         """
         return [catalog.spec for catalog in self.catalogs if catalog.role == role]
 
-    def request(self) -> RunRequest:
-        """Return a request for the same run."""
+    def request(self, out: str) -> RunRequest:
+        """Return a request for the same run.
+
+        Parameters
+        ----------
+        out : str
+            The output folder.
+        """
         return RunRequest(
             run_id=self.run_id,
             mode=self.mode,
@@ -124,7 +144,7 @@ class RunRecord(Record):
             sweeps=storage.common_folder([sweep.uri for sweep in self.sweeps]),
             positives=tuple(self.specs("positives")),
             exclude=tuple(self.specs("exclude")),
-            out=self.out,
+            out=out,
         )
 
 
@@ -169,5 +189,6 @@ def load_run(root: str) -> Run:
 
 @lru_cache(maxsize=2)
 def _load_run(root: str, _etag: str) -> Run:
-    record = RunRecord.read(RunFiles.of_root(root).run)
-    return Run(record, record.parsed_config(), record.files, Lenses.read(record.files.lenses))
+    files = RunFiles.of_root(root)
+    record = RunRecord.read(files.run)
+    return Run(record, record.parsed_config(), files, Lenses.read(files.lenses))

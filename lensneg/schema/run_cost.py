@@ -1,5 +1,9 @@
 """The file cost.json: what a run took, and what the cost model estimates for the same run on AWS."""
 
+from typing import Self
+
+from pydantic import AwareDatetime
+
 from lensneg.schema.record import Record
 
 
@@ -55,6 +59,68 @@ class EstimatedRun(Record):
     parts: tuple[EstimatedPart, ...]
 
 
+class Span(Record):
+    """A part of the time line, in seconds after its start. ``usd`` is None if there is no table of prices."""
+
+    begin: float
+    end: float
+    seconds: float
+    usd: float | None
+
+    @classmethod
+    def of(cls, begin: float, end: float, usd: float | None) -> Self:
+        """Return a span, rounded to milliseconds and to millionths of a dollar.
+
+        Parameters
+        ----------
+        begin, end : float
+            Seconds after the start of the time line.
+        usd : float or None
+            Its dollars.
+
+        Returns
+        -------
+        Span
+            The span.
+        """
+        rounded = None if usd is None else round(usd, 6)
+        return cls(begin=round(begin, 3), end=round(end, 3), seconds=round(end - begin, 3), usd=rounded)
+
+
+class StateCost(Record):
+    """A state: its planned time and cost on AWS, and those of the run's last execution.
+
+    ``actual`` is None if that execution did not go through the state. ``note`` then tells why.
+    """
+
+    state: str
+    planned: Span | None
+    actual: Span | None
+    note: str = ""
+
+
+class TimeLine(Record):
+    """The states of a run, in order.
+
+    Attributes
+    ----------
+    started : datetime or None
+        The start of the time line, when the last execution entered Preflight. A mini-test before it has
+        negative times. None if no times were written.
+    on_aws : bool
+        Whether the run was made on AWS. On one machine it costs nothing.
+    states : tuple of StateCost
+        The states that do some work.
+    planned_usd_of_all : float or None
+        The planned dollars that belong to no single state: transitions, small files in S3.
+    """
+
+    started: AwareDatetime | None
+    on_aws: bool
+    states: tuple[StateCost, ...]
+    planned_usd_of_all: float | None
+
+
 class RunCost(Record):
     """The file cost.json.
 
@@ -70,6 +136,8 @@ class RunCost(Record):
         None if the model has no rates or prices; ``estimate_missing`` then gives the reason.
     map_usd : float or None
         The price of the map's measured seconds, with the memory and the prices of the estimate.
+    time_line : TimeLine
+        The states, planned and actual.
     """
 
     map: MapCost
@@ -78,3 +146,4 @@ class RunCost(Record):
     estimate: EstimatedRun | None
     estimate_missing: str | None
     map_usd: float | None
+    time_line: TimeLine

@@ -1,6 +1,8 @@
 """Parquet files that are read and written in one piece."""
 
+import hashlib
 from collections.abc import Collection
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,8 +12,15 @@ from lensneg.errors import RunStateError
 from lensneg.schema.record import Record
 
 
-def read_table(uri: str, schema: pa.Schema | None = None) -> pa.Table:
-    """Read a Parquet file whole.
+class WrittenFile(NamedTuple):
+    """The size of a written file in bytes, and its SHA-256."""
+
+    bytes: int
+    sha256: str
+
+
+def read_table(uri: str, schema: pa.Schema | None = None, sha256: str | None = None) -> pa.Table:
+    """Read a Parquet file whole, and verify the checksums of its pages.
 
     Parameters
     ----------
@@ -19,6 +28,8 @@ def read_table(uri: str, schema: pa.Schema | None = None) -> pa.Table:
         The file.
     schema : pyarrow.Schema, optional
         The columns that the file must have, by name and type.
+    sha256 : str, optional
+        The SHA-256 that the file must have.
 
     Returns
     -------
@@ -30,11 +41,15 @@ def read_table(uri: str, schema: pa.Schema | None = None) -> pa.Table:
     FileNotFoundError
         If there is no such file.
     RunStateError
-        If the file is truncated or no Parquet file, or a column is missing or of another type.
+        If the file is truncated or no Parquet file, a column is missing or of another type, or it is not the
+        file of this SHA-256.
     """
     data = storage.read_bytes(uri)
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        what = "not the file that was written: its SHA-256 is another one"
+        raise RunStateError(what, where=uri, remedy="start again with the same run id")
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read()
+        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as error:
         what = f"not a readable Parquet file: {error}"
         raise RunStateError(what, where=uri, remedy=Record.damaged_remedy) from error
@@ -53,8 +68,8 @@ def write_table(
     codec: str = "zstd",
     dictionary: bool | Collection[str] = True,
     durable: bool = True,
-) -> int:
-    """Write a Parquet file in one piece.
+) -> WrittenFile:
+    """Write a Parquet file in one piece, with a checksum in each page.
 
     Parameters
     ----------
@@ -71,11 +86,11 @@ def write_table(
 
     Returns
     -------
-    int
-        The size of the file in bytes.
+    WrittenFile
+        Its size and SHA-256.
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression=codec, use_dictionary=dictionary)
+    pq.write_table(table, sink, compression=codec, use_dictionary=dictionary, write_page_checksum=True)
     data = sink.getvalue()
     storage.write_bytes(uri, data, durable=durable)
-    return int(data.size)
+    return WrittenFile(int(data.size), hashlib.sha256(data).hexdigest())

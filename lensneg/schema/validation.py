@@ -83,12 +83,13 @@ class QuantityResult(Record):
 
 
 class CatalogResult(Record):
-    """A lens catalogue."""
+    """A lens catalogue. ``others`` counts the lenses that are excluded, and not selected as positives."""
 
     uri: str
     role: Role
     sha256: Sha256
     positions: Count
+    others: Count = 0
 
 
 class InputsResult(Record):

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from lensneg import storage
-from lensneg.catalogs.catalog import Catalog, read_catalog
+from lensneg.catalogs.catalog import Catalog, Positions, read_catalog
 from lensneg.catalogs.footprint import inside_cells
 from lensneg.errors import CatalogError
 from lensneg.schema.item import write_items
@@ -59,7 +59,7 @@ def plan_fan_out(root: str) -> Plan:
 
 def _planned_catalog(source: CatalogInput) -> Catalog:
     """Read a catalogue, and check that it is still the one that gate 1 read."""
-    catalog = read_catalog(source.spec)
+    catalog = read_catalog(source.spec, with_others=source.role == "positives")
     if catalog.sha256 != source.sha256:
         raise CatalogError(
             "the file changed after gate 1 had read it",
@@ -70,13 +70,17 @@ def _planned_catalog(source: CatalogInput) -> Catalog:
 
 
 def _lenses(record: RunRecord, catalogs: list[Catalog]) -> Lenses:
-    lengths = [len(catalog.ra) for catalog in catalogs]
+    """Return the selected positions of each catalogue, each followed by those that are not selected."""
+    parts: list[tuple[int, bool, Positions]] = []
+    for i, (source, catalog) in enumerate(zip(record.catalogs, catalogs, strict=True)):
+        parts += [(i, source.role == "positives", catalog), (i, False, catalog.others)]
+    lengths = [len(part.ra) for _, _, part in parts]
     return Lenses(
-        ra=np.concatenate([catalog.ra for catalog in catalogs]),
-        dec=np.concatenate([catalog.dec for catalog in catalogs]),
-        is_positive=np.repeat([source.role == "positives" for source in record.catalogs], lengths),
-        names=[name for catalog in catalogs for name in catalog.names],
-        catalog=np.repeat(np.arange(len(catalogs), dtype=np.int32), lengths),
+        ra=np.concatenate([part.ra for _, _, part in parts]),
+        dec=np.concatenate([part.dec for _, _, part in parts]),
+        is_positive=np.repeat([positive for _, positive, _ in parts], lengths),
+        names=[name for _, _, part in parts for name in part.names],
+        catalog=np.repeat(np.array([i for i, _, _ in parts], np.int32), lengths),
     )
 
 

@@ -1,7 +1,7 @@
 """PublishManifest: publish a run that passed gate 4.
 
 A reader looks for ``manifest.json``. It is written last, so it is there with all its files or not at all.
-Only audited bytes are published, and a published run never changes.
+Only audited bytes are published, and a published run never changes: a file of it that was lost is restored.
 """
 
 import hashlib
@@ -9,10 +9,13 @@ import logging
 
 from lensneg import storage
 from lensneg.errors import RunStateError
-from lensneg.page.dataset_card import CARD_NAME, dataset_card
+from lensneg.page.dataset_card import dataset_card
+from lensneg.schema.check import brief
 from lensneg.schema.columns import PARTS
+from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import Gate
-from lensneg.schema.layout import RunFiles
+from lensneg.schema.item import NotRead, read_items
+from lensneg.schema.layout import CARD_NAME, RunFiles
 from lensneg.schema.manifest import Manifest, ManifestPart, ManifestRecord, Part, Parts
 from lensneg.schema.publication import ConfigVersion, Latest, MiniTestRecord, utc_now
 from lensneg.schema.quotas import Quotas
@@ -45,7 +48,11 @@ def publish_manifest(root: str) -> Published:
     sha256, code = record.config.sha256, record.code.code_version
     uri = files.mini_test(sha256, code)
     passed = MiniTestRecord(
-        run_id=record.run_id, config_sha256=sha256, code_version=code, passed_at=utc_now()
+        run_id=record.run_id,
+        config_sha256=sha256,
+        code_version=code,
+        inputs_sha256=RunRecord.read(files.inventory).inputs_sha256,
+        passed_at=utc_now(),
     )
     passed.write(uri)
     return Published(kind="mini_test", uri=uri)
@@ -66,7 +73,23 @@ def sample_record(files: RunFiles, record: RunRecord) -> ManifestRecord:
     """
     audited = Parts.read(files.audited)
     parts = Parts(**{part: _in_folder(part, audited.part(part)) for part in PARTS})
-    return ManifestRecord.of(record, parts, Quotas.read(files.quotas).strata)
+    return ManifestRecord.of(record, parts, Quotas.read(files.quotas).strata, _not_read(files))
+
+
+def _not_read(files: RunFiles) -> tuple[NotRead, ...]:
+    """Return the rows of the items that failed and were tolerated."""
+    summary = FanOutSummary.read_if_there(files.summary)
+    reasons = summary.missing if summary else {}
+    return tuple(
+        NotRead(
+            sweep=storage.basename(item.sweep),
+            first_row=item.first_row,
+            rows=item.n_rows,
+            reason=reasons[item.id],
+        )
+        for item in sorted(read_items(files.items) if reasons else [], key=lambda item: item.id)
+        if item.id in reasons
+    )
 
 
 def _in_folder(part: Part, audited: ManifestPart) -> ManifestPart:
@@ -78,69 +101,124 @@ def _in_folder(part: Part, audited: ManifestPart) -> ManifestPart:
 def _publish(run: Run) -> None:
     files = run.files
     manifest = sample_record(files, run.record)
-    _claim_config_version(run)
-    # Checked first: a published file must not be written again, not even with the same bytes.
-    if not storage.exists(files.manifest):
-        _copy_files(files, manifest)
-        card = dataset_card(Manifest(files.manifest, manifest))
-        storage.write_bytes(storage.join(files.manifest_folder, CARD_NAME), card.encode())
-        if manifest.write(files.manifest, if_absent=True):
-            _point_to(run)
-            _log.info("published %s", files.manifest)
-            return
-    _log.info("%s is there already", files.manifest)
-    if ManifestRecord.read(files.manifest) != manifest:
+    claim_config_version(files, run.record)
+    published = _published(files, manifest)
+    _complete_files(files, manifest, published)
+    card = storage.join(files.manifest_folder, CARD_NAME)
+    if not published or not storage.exists(card):
+        storage.write_bytes(card, dataset_card(Manifest(files.manifest, manifest)).encode())
+    if not published and manifest.write(files.manifest, if_absent=True):
+        point_to(files, run.record)
+        _log.info("published %s", files.manifest)
+        return
+    _published(files, manifest)  # another execution of this run may have written it in the meantime
+    _log.info("%s is there already, with all its files", files.manifest)
+    # The earlier publication may have ended before its last step.
+    latest = Latest.read_if_there(files.latest)
+    if latest is None or latest.yields_to(run.record.started_at):
+        point_to(files, run.record)
+
+
+def _published(files: RunFiles, manifest: ManifestRecord) -> bool:
+    """Return whether the run is published. If it is with other content, an error says so."""
+    found = ManifestRecord.read_if_there(files.manifest)
+    if found is not None and found != manifest:
         raise RunStateError(
             "published already, with other content",
             where=files.manifest,
             remedy="a published run never changes: choose another run id",
         )
-    # The earlier publication may have ended before its last step.
-    latest = Latest.read_if_there(files.latest)
-    if latest is None or latest.started_at < run.record.started_at:
-        _point_to(run)
+    return found is not None
 
 
-def _claim_config_version(run: Run) -> None:
-    """Record the content of the config's name and version. The first publication decides it."""
-    uri = run.files.config_version(run.config.name, run.config.version)
-    claim = ConfigVersion(config_sha256=run.record.config.sha256, run_id=run.record.run_id)
+def claim_config_version(files: RunFiles, record: RunRecord) -> None:
+    """Record the content of the config's name and version. The first publication decides it.
+
+    Parameters
+    ----------
+    files : RunFiles
+    record : RunRecord
+
+    Raises
+    ------
+    RunStateError
+        If another content was published under this name and version.
+    """
+    config = record.parsed_config()
+    uri = files.config_version(config.name, config.version)
+    claim = ConfigVersion(config_sha256=record.config.sha256, run_id=record.run_id)
     if claim.write(uri, if_absent=True):
         return
     known = ConfigVersion.read(uri)
     if known.config_sha256 != claim.config_sha256:
         raise RunStateError(
-            f"{run.config.name} {run.config.version} was published with other content by {known.run_id}",
+            f"{config.name} {config.version} was published with other content by {known.run_id}",
             where=uri,
             remedy="give the changed config a new version",
         )
 
 
-def _copy_files(files: RunFiles, manifest: ManifestRecord) -> None:
-    """Copy the sample's files, if they are the audited ones, and remove all others."""
-    kept = {storage.join(files.manifest_folder, CARD_NAME)}
+def _complete_files(files: RunFiles, manifest: ManifestRecord, published: bool) -> None:
+    """Bring the listed files into the manifest's folder, if they are the audited ones, and no others.
+
+    A file that is there and right is not written again. Of a published manifest, one that was deleted or
+    damaged is restored, and one that the manifest does not list is refused.
+    """
+    kept = {files.manifest, storage.join(files.manifest_folder, CARD_NAME)}
     for file in (*manifest.negatives.files, *manifest.positives.files):
-        source = storage.join(files.sample_folder, file.name)
         target = storage.join(files.manifest_folder, file.name)
-        data = storage.read_bytes(source)
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise RunStateError(
-                "changed after gate 4 audited it", where=source, remedy="nothing is published"
-            )
-        storage.write_bytes(target, data)
         kept.add(target)
+        if _bytes_of(target, file.sha256) is not None:
+            continue
+        source = storage.join(files.sample_folder, file.name)
+        data = _bytes_of(source, file.sha256)
+        if data is None:
+            what = "missing, or changed after gate 4 audited it"
+            remedy = "nothing is published: start again with the same run id"
+            if published:
+                what += f", so that the published {file.name} cannot be restored"
+                remedy = f"put a copy of that file into {files.manifest_folder}"
+            raise RunStateError(what, where=source, remedy=remedy)
+        storage.write_bytes(target, data)
+        if published:
+            _log.warning("%s was missing or damaged, and is restored", target)
+    others = [info.uri for info in storage.list_files(files.manifest_folder) if info.uri not in kept]
+    if published and others:
+        raise RunStateError(
+            f"files that manifest.json does not list: {brief(map(storage.basename, others))}",
+            where=files.manifest_folder,
+            remedy="move them elsewhere, and start again",
+        )
     # Other files are what an interrupted publication left. No manifest.json has named them.
-    for left in storage.list_files(files.manifest_folder):
-        if left.uri not in kept:
-            storage.delete(left.uri)
+    for uri in others:
+        storage.delete(uri)
 
 
-def _point_to(run: Run) -> None:
-    """Write latest.json."""
+def _bytes_of(uri: str, sha256: str) -> bytes | None:
+    """Return a file's bytes, if it is there and has this SHA-256."""
+    try:
+        data = storage.read_bytes(uri)
+    except FileNotFoundError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+
+def point_to(files: RunFiles, record: RunRecord, *, rolled_back: bool = False) -> None:
+    """Write latest.json.
+
+    Parameters
+    ----------
+    files : RunFiles
+    record : RunRecord
+        The published run that it names.
+    rolled_back : bool
+        Whether this is a rollback.
+    """
     Latest(
-        run_id=run.record.run_id,
-        manifest=run.files.manifest,
-        config_sha256=run.record.config.sha256,
-        started_at=run.record.started_at,
+        run_id=record.run_id,
+        manifest=files.manifest.removeprefix(f"{files.out}/"),
+        config_sha256=record.config.sha256,
+        started_at=record.started_at,
         published_at=utc_now(),
-    ).write(run.files.latest)
+        rolled_back=rolled_back,
+    ).write(files.latest)

@@ -20,7 +20,7 @@ def quarantine(root: str) -> Written:
         run_id=files.run_id,
         gate=gate.gate,
         failed=tuple(gate.failed),
-        sample=files.sample_folder,
+        sample="sample",
         quarantined_at=utc_now(),
     ).write(files.quarantine)
     return Written(uri=files.quarantine)

@@ -20,19 +20,23 @@ from lensneg.schema.columns import POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.item import ItemStats
 from lensneg.schema.run import Run, load_run
+from lensneg.schema.run_cost import RunCost
+from lensneg.schema.state_times import StateTimes
 from lensneg.schema.states import Written
 from lensneg.survey.names import Cell, cell_of
 
 _log = logging.getLogger(__name__)
 
 
-def write_report(root: str) -> Written:
+def write_report(root: str, own: StateTimes | None = None) -> Written:
     """Write a run's report.
 
     Parameters
     ----------
     root : str
         The run's folder, ``OUT/runs/RUN_ID``.
+    own : StateTimes, optional
+        The state that writes the report. Its time line has it until now.
 
     Raises
     ------
@@ -43,17 +47,21 @@ def write_report(root: str) -> Written:
     rows = read_rows(run.files)
     samples = comparison.samples_of(rows) if rows is not None else {}
     validation = summarize(run, rows, samples)
-    cost = run_cost(run) if validation.fan_out else None
     validation.write(run.files.validation)
+    stats = _item_stats(run)
+    maps, histograms = _figures(stats, rows, samples)
+    if own is not None:
+        own = StateTimes.until_now(own.state, own.entered, root)
+    cost = run_cost(run, stats, own) if validation.fan_out else None
     if cost is not None:
         cost.write(run.files.cost)
-    maps, histograms = _figures(run, rows, samples)
     page = render_page(
         PageContent(
             validation=validation,
             cost=cost,
             figures=maps,
             histograms=histograms,
+            time_line=_time_line(cost),
             run=run.record,
             published=run.files.manifest if storage.exists(run.files.manifest) else "",
             quarantined=storage.exists(run.files.quarantine),
@@ -64,14 +72,23 @@ def write_report(root: str) -> Written:
     return Written(uri=run.files.report)
 
 
+def _time_line(cost: RunCost | None) -> str:
+    """Draw the time line, if the run has one."""
+    if cost is None or cost.time_line.started is None:
+        return ""
+    from lensneg.page import figures  # as in _figures
+
+    return figures.time_line("time-line", cost.time_line)
+
+
 def _figures(
-    run: Run, rows: pa.Table | None, samples: comparison.Samples
+    stats: list[ItemStats], rows: pa.Table | None, samples: comparison.Samples
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Draw the maps of the sky for which the run has data, and the histograms of the samples."""
     from lensneg.page import figures  # imports matplotlib, which is slow, and which no other task needs
 
     maps: dict[str, str] = {}
-    if pool := _pool_by_cell(run):
+    if pool := _pool_by_cell(stats):
         image = figures.cells_image(pool)
         maps["pool"] = figures.density_map("pool", image, "pool: sources per square degree")
     if rows is not None:
@@ -85,14 +102,15 @@ def _figures(
     return maps, figures.histograms(samples)
 
 
-def _pool_by_cell(run: Run) -> Counter[Cell]:
-    """Return the number of pool rows in each cell of the sweeps, from the stats of the map's items."""
-    try:
-        listed = storage.list_files(run.files.stats_folder)
-    except FileNotFoundError:
-        listed = []
+def _item_stats(run: Run) -> list[ItemStats]:
+    """Read the stats of the map's items."""
+    listed = storage.list_files(run.files.stats_folder, missing_ok=True)
+    return [ItemStats.read(info.uri) for info in listed]
+
+
+def _pool_by_cell(stats: list[ItemStats]) -> Counter[Cell]:
+    """Return the number of pool rows in each cell of the sweeps."""
     found: Counter[Cell] = Counter()
-    for info in listed:
-        stats = ItemStats.read(info.uri)
-        found[cell_of(storage.basename(stats.item.sweep))] += stats.rows_kept
+    for item in stats:
+        found[cell_of(storage.basename(item.item.sweep))] += item.rows_kept
     return found

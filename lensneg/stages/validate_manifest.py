@@ -2,10 +2,13 @@
 
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Subject
-from lensneg.schema.columns import PARTS
-from lensneg.schema.gate import Gate, Judged
+from lensneg.errors import RunStateError
+from lensneg.schema.gate import Gate, Judged, without_chance
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Parts
 from lensneg.schema.quotas import Quotas
 from lensneg.schema.run import load_run
+from lensneg.stages.one_code import one_code
 
 
 def validate_manifest(root: str) -> Judged:
@@ -20,16 +23,30 @@ def validate_manifest(root: str) -> Judged:
     """
     run = load_run(root)
     found = audit(
-        Subject(
+        Subject.listed(
+            run.files.sample_folder,
+            _written(run.files),
+            ("summary.json", "written.json"),
             config=run.config,
             run_columns=run.record.columns,
-            files={part: tuple(run.files.sample_parts(part)) for part in PARTS},
-            promised={},
             strata=Quotas.read(run.files.quotas).strata,
             ra=run.lenses.ra,
             dec=run.lenses.dec,
+            is_positive=run.lenses.is_positive,
             sweeps={sweep.name: sweep.info for sweep in run.record.sweeps},
         )
     )
     found.parts.write(run.files.audited)
-    return Gate.of(4, found.checks).judged(run.files.gate(4))
+    checks = [one_code(run), *found.checks]
+    if run.record.mode == "test":
+        checks = without_chance(checks)
+    return Gate.of(4, checks).judged(run.files.gate(4))
+
+
+def _written(files: RunFiles) -> Parts:
+    """Return the list of the files that CheckSample wrote."""
+    written = Parts.read_if_there(files.sample_written)
+    if written is None:
+        remedy = "CheckSample writes it: start again with the same run id"
+        raise RunStateError("missing", where=files.sample_written, remedy=remedy)
+    return written

@@ -64,15 +64,34 @@ def is_file(uri: str) -> bool:
     return not is_s3(uri) and os.path.isfile(uri)
 
 
-def list_files(uri: str, *, missing_ok: bool = False) -> list[FileInfo]:
+def list_files(uri: str, *, missing_ok: bool = False, unreadable: list[str] | None = None) -> list[FileInfo]:
     """Return all files below a folder or prefix, at any depth, ordered by URI.
+
+    Hidden files are left out, and those in hidden folders: their names begin with a dot.
+
+    Parameters
+    ----------
+    uri : str
+        A folder, or an ``s3://`` prefix.
+    missing_ok : bool
+        Whether there may be no such folder.
+    unreadable : list of str, optional
+        Takes the local folders and files that may not be looked at. Without it they are an error.
+
+    Returns
+    -------
+    list of FileInfo
 
     Raises
     ------
     FileNotFoundError
         If a local folder does not exist, unless ``missing_ok``.
+    StorageError
+        If a folder may not be listed.
     """
-    return s3.list_objects(uri) if is_s3(uri) else local.list_files(uri, missing_ok)
+    if not is_s3(uri):
+        return local.list_files(uri, missing_ok, unreadable)
+    return [info for info in s3.list_objects(uri) if "/." not in info.uri.removeprefix(uri)]
 
 
 def list_non_files(uri: str) -> list[str]:

@@ -8,27 +8,38 @@ from typing import Any, Final
 
 from lensneg.errors import InputError, LensnegError, StorageError, TransientError
 
-_MISSING: Final = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+_MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
 #: Codes by which AWS says that something is not allowed.
 _DENIED: Final = frozenset(
     {"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation"}
 )
 
-#: Codes that AWS returns when it is busy or slow, or when two writers collide. The same request may work a
-#: moment later. The same is true of every status 429, 500 and above; any other request would fail again.
+#: Codes that AWS returns when it is busy, slow or at fault, or when two writers collide. The same request may
+#: work a moment later. So may one with a status of 429, 500 or above; any other request would fail again.
 _BUSY: Final = frozenset(
     {
         "BadDigest",
         "ConditionalRequestConflict",
         "IncompleteBody",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServerException",
         "OperationAborted",
         "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "RequestTimeout",
         "RequestTimeoutException",
+        "ServiceException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
         "SlowDown",
+        "ThrottledException",
         "Throttling",
         "ThrottlingException",
+        "TooManyRequestsException",
     }
 )
 
@@ -52,8 +63,8 @@ _CREDENTIALS_ADVICE: Final = (
 
 #: What to do where a local file cannot be read or written. The text of other errors suffices.
 _DISK_REMEDIES: Final = {
-    errno.ENOSPC: "free some space there, and start again with the same run id",
-    errno.EDQUOT: "your quota there is used up: free some space, and start again with the same run id",
+    errno.ENOSPC: "free some space there, and start again",
+    errno.EDQUOT: "your quota there is used up: free some space, and start again",
     errno.EROFS: "it is mounted read-only: give another folder",
     errno.EACCES: "give yourself the permission, or another folder",
     errno.EPERM: "give yourself the permission, or another folder",
@@ -89,15 +100,18 @@ def aws_errors(where: str, action: str = "") -> Iterator[None]:
     Raises
     ------
     FileNotFoundError
-        If an object or bucket is not there.
+        If an object is not there.
     InputError
-        If credentials, a Region or permissions are missing.
+        If a bucket, credentials, a Region or permissions are missing.
     TransientError
-        If AWS cannot be reached, or is busy.
+        If AWS cannot be reached, or is busy or at fault.
     StorageError
         If AWS refuses for another reason.
     """
+    from xml.etree.ElementTree import ParseError
+
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     no_credentials = (
         boto.NoCredentialsError,
@@ -117,11 +131,14 @@ def aws_errors(where: str, action: str = "") -> Iterator[None]:
         ) from error
     except boto.ClientError as error:
         if error_code(error) in _MISSING:
-            raise FileNotFoundError(where) from error
+            raise FileNotFoundError(errno.ENOENT, "no such file", where) from error
         raise _refused(error, where, action) from error
     except (boto.ConnectionError, boto.HTTPClientError) as error:
         remedy = "is the network up, and is the Region right?"
         raise TransientError(f"cannot be reached: {error}", where=where, remedy=remedy) from error
+    except (ResponseParserError, ParseError) as error:
+        what = "the answer is not one of AWS: a server or a proxy is at fault"
+        raise TransientError(what, where=where, remedy="try again later") from error
     except boto.BotoCoreError as error:
         remedy = "check the bucket's name and your credentials" if not action else ""
         raise StorageError(str(error), where=where, remedy=remedy) from error
@@ -133,6 +150,10 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
     if code in _BAD_CREDENTIALS:
         what = f"AWS does not accept the credentials ({code}: {message})"
         return InputError(what, where=where, remedy=_CREDENTIALS_ADVICE)
+    if code == "NoSuchBucket":
+        bucket = str(error.response["Error"].get("BucketName") or "of this name")
+        remedy = "check its name and your profile (AWS_PROFILE), or make it (aws s3 mb)"
+        return InputError(f"no bucket {bucket}", where=where, remedy=remedy)
     if code in _DENIED and not action:
         return InputError("access denied", where=where, remedy="grant this role access to it")
     if code in _DENIED:

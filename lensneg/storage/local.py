@@ -1,13 +1,13 @@
 """Files on this machine. Every write is atomic: a reader sees the old bytes or the new ones."""
 
 import os
+import secrets
 import stat as stat_module
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from lensneg.errors import InputError
+from lensneg.errors import InputError, StorageError
 from lensneg.storage.errors import disk_errors
 from lensneg.storage.uri import FileInfo
 
@@ -22,11 +22,21 @@ def info(path: Path) -> FileInfo:
     return FileInfo(str(path), status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Iterate over a folder and all below it, links included. Each folder comes once, also in a circle."""
+def walk(root: Path, unreadable: list[str] | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Iterate over a folder and all below it, links included, hidden folders not.
+
+    Each folder comes once, also in a circle. Folders that may not be listed are added to ``unreadable``.
+    Without that they are an error.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # it was removed in the meantime
+            _refuse(str(error.filename), error, unreadable)
+
     seen = set()
     with disk_errors(str(root)):
-        for folder, below, names in os.walk(root, followlinks=True):
+        for folder, below, names in os.walk(root, followlinks=True, onerror=refuse):
+            below[:] = [name for name in below if not name.startswith(".")]
             status = os.stat(folder)
             place = (status.st_dev, status.st_ino)
             if place in seen:
@@ -36,9 +46,18 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
             yield Path(folder), below, names
 
 
+def _refuse(path: str, error: OSError | StorageError, unreadable: list[str] | None) -> None:
+    """Note what cannot be read, or raise the error."""
+    if unreadable is not None:
+        unreadable.append(path)
+        return
+    with disk_errors(path):
+        raise error
+
+
 def is_broken_link(path: Path) -> bool:
     """Return whether a path is a link to something that does not exist."""
-    return path.is_symlink() and not path.exists()
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def open_plain(uri: str, buffering: int) -> Any:
@@ -55,14 +74,14 @@ def write(path: Path, data: bytes | memoryview, if_absent: bool, durable: bool) 
     """Write a file in one piece; see :func:`lensneg.storage.write_bytes`."""
     with disk_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{_TEMPORARY}{path.name}.")
+        # Opened, and not made by tempfile, so that the file gets the permissions that the umask allows.
+        temporary = str(path.parent / f"{_TEMPORARY}{path.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
             if if_absent:
                 os.link(temporary, path)
             else:
@@ -95,29 +114,47 @@ class LocalReader:
         self._file.close()
 
 
-def list_files(folder: str, missing_ok: bool) -> list[FileInfo]:
+def _named(path: Path) -> Path:
+    """Return a path whose name is text. The files of a run are JSON, which holds no other bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        where = str(path).encode(errors="backslashreplace").decode()
+        remedy = "rename it, or move it out of the folder"
+        raise InputError("its name is not UTF-8", where=where, remedy=remedy) from error
+    return path
+
+
+def list_files(folder: str, missing_ok: bool, unreadable: list[str] | None = None) -> list[FileInfo]:
     """Return all files below a folder, without hidden ones and broken links, ordered by path.
+
+    What may not be listed or looked at is added to ``unreadable``.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder, unless ``missing_ok``.
+    InputError
+        If a name is not UTF-8.
     """
     if not missing_ok and not os.path.isdir(folder):
         raise FileNotFoundError(folder)
-    return sorted(
-        info(path)
-        for place, _, names in walk(Path(folder))
-        for name in names
-        if not name.startswith(".") and not is_broken_link(path := place / name)
-    )
+    found = []
+    for place, _, names in walk(Path(folder), unreadable):
+        for path in (place / name for name in names if not name.startswith(".")):
+            try:
+                if not is_broken_link(path):
+                    found.append(info(_named(path)))
+            except (PermissionError, StorageError) as error:
+                _refuse(str(path), error, unreadable)
+    return sorted(found)
 
 
 def list_non_files(folder: str) -> list[str]:
     """Return all folders and broken links below a folder, ordered."""
     return sorted(
-        str(place / name)
-        for place, below, names in walk(Path(folder))
+        str(_named(place / name))
+        for place, below, names in walk(Path(folder), unreadable=[])
         for name in (*below, *names)
         if name in below or is_broken_link(place / name)
     )

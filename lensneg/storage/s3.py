@@ -142,18 +142,15 @@ def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
 
     Raises
     ------
+    InputError
+        If there is no such bucket, or access is denied.
     TransientError
-        If the upload fails.
+        If S3 cannot be reached, or is busy.
     """
     bucket, key = bucket_and_key(uri)
-    # boto3 raises an error of its own for a failed upload, which is none of botocore's.
-    from boto3.exceptions import S3UploadFailedError
-
-    try:
-        with aws_errors(uri):
-            s3_client().upload_file(str(path), bucket, key, ExtraArgs={"Metadata": metadata})
-    except S3UploadFailedError as error:
-        raise TransientError(str(error), remedy="the same command tries again") from error
+    # upload_file would replace botocore's errors, which say what is wrong, by one of its own.
+    with open(path, "rb") as file, aws_errors(uri):
+        s3_client().upload_fileobj(file, bucket, key, ExtraArgs={"Metadata": metadata})
 
 
 def delete_object(uri: str) -> None:

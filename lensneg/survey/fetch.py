@@ -5,15 +5,18 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedRandom
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
 from lensneg import storage
-from lensneg.errors import InputError, LensnegError
-from lensneg.survey.server import Interrupted, Server
+from lensneg.errors import InputError, LensnegError, SweepError
+from lensneg.survey.part_file import sole_writer
+from lensneg.survey.pauses import Interrupted
+from lensneg.survey.server import Server
+from lensneg.survey.uncompressed import content_sha256
 
 #: Level 1: sweep files are mostly noise, and a higher level saves 2 % for three times the time.
 _GZIP_LEVEL: Final = 1
@@ -158,8 +161,8 @@ class FetchPlan:
     def stored(self, name: str, size: int | None) -> storage.FileInfo | None:
         """Return what is stored of a file, if it is whole.
 
-        In S3 this is judged by the checksum that was stored with the file. On a disk it is judged by the
-        size, as a file gets its name only after its checksum was compared.
+        It is judged by the checksum that was stored with an object in S3, or else by the size, as a file gets
+        its name only when it is whole. If the server gives no size, it is judged by the file's content.
 
         Parameters
         ----------
@@ -171,16 +174,17 @@ class FetchPlan:
         Returns
         -------
         FileInfo or None
-            None if the file is not there, is not whole, or is of unknown size.
+            None if the file is not there or is not whole, or if size and checksum are unknown.
         """
         uri = self.target(name)
         try:
             info = storage.stat(uri)
         except FileNotFoundError:
             return None
-        if storage.is_s3(uri):
-            expected = self.sha256(name)
-            whole = expected is not None and storage.metadata(uri).get("sha256") == expected
+        expected = self.sha256(name)
+        recorded = storage.metadata(uri).get("sha256") if storage.is_s3(uri) else None
+        if expected and (recorded or size is None):
+            whole = expected == (recorded or _sha256_of_content(info))
         elif self.compress and size is not None:
             # The last four bytes of a gzip file are the size of its content, modulo 2^32.
             end = storage.read_bytes(uri, max(0, info.size - 4))
@@ -188,6 +192,14 @@ class FetchPlan:
         else:
             whole = info.size == size
         return info if whole else None
+
+
+def _sha256_of_content(info: storage.FileInfo) -> str:
+    """Return the SHA-256 of a stored file's content; an empty text if the file is empty or damaged."""
+    try:
+        return content_sha256(info)[0] if info.size else ""
+    except SweepError:
+        return ""
 
 
 def check_room(plan: FetchPlan, gzip_ratio: float) -> None:
@@ -208,7 +220,7 @@ def check_room(plan: FetchPlan, gzip_ratio: float) -> None:
     InputError
         If less room is free than is needed.
     """
-    with ThreadPoolExecutor(plan.jobs) as threads:
+    with plan.server.threads(plan.jobs) as threads:
         sizes = zip(plan.names, threads.map(partial(_missing_bytes, plan), plan.names), strict=True)
         wanted = {name: size for name, size in sizes if size}
     at_once = sum(sorted(wanted.values())[-plan.jobs :])
@@ -221,13 +233,19 @@ def check_room(plan: FetchPlan, gzip_ratio: float) -> None:
     else:
         folder, needed = Path(plan.uri), sum(wanted.values())
         remedies = "name another folder with --to, store the files with --gzip, or choose fewer with --near"
-    parts = [plan.part(name) for name in wanted]
-    needed = int(needed) - sum(part.stat().st_size for part in parts if part.exists())
+    needed = int(needed) - sum(_bytes_of(plan.part(name)) for name in wanted)
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
         what = f"{needed:,} bytes are needed for {len(wanted):,} sweep files, and {free:,} are free there"
         raise InputError(what, where=str(folder), remedy=f"make room, {remedies}")
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _missing_bytes(plan: FetchPlan, name: str) -> int:
@@ -260,58 +278,68 @@ def fetch_sweeps(plan: FetchPlan, watcher: Watcher) -> list[Fetched]:
         If the user interrupts the fetch. The bytes that came are kept for the next time.
     """
     plan.scratch.mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
 
     def _one(name: str) -> Fetched:
         try:
-            result = _fetch(plan, name, stop, watcher)
+            result = _fetch(plan, name, watcher)
         except (LensnegError, OSError) as error:
             result = Fetched(name, "failed", plan.target(name), 0, str(error))
         watcher.ended(result)
         return result
 
-    with ThreadPoolExecutor(plan.jobs, thread_name_prefix="fetch") as threads:
-        try:
-            return list(threads.map(_one, plan.names))
-        finally:
-            stop.set()  # ends the other files on an error or an interruption
+    with plan.server.threads(plan.jobs) as threads:
+        return list(threads.map(_one, plan.names))
 
 
-def _fetch(plan: FetchPlan, name: str, stop: threading.Event, watcher: Watcher) -> Fetched:
-    expected, url = plan.sha256(name), plan.server.url(name)
-    if plan.checksums is not None and expected is None:
+def _fetch(plan: FetchPlan, name: str, watcher: Watcher) -> Fetched:
+    if plan.checksums is not None and plan.sha256(name) is None:
         remedy = "is it a file of this folder? --unchecked takes it all the same"
-        raise InputError("not in the list of checksums", where=url, remedy=remedy)
+        raise InputError("not in the list of checksums", where=plan.server.url(name), remedy=remedy)
     size = plan.server.size(name)
     stored = plan.stored(name, size)
-    if stored is not None:
-        return Fetched(name, "there already", stored.uri, stored.size)
-    watcher.started(name, size)
-    part = plan.part(name)
+    if stored is None:
+        with sole_writer(plan.part(name)) as part:
+            stored = plan.stored(name, size)  # another process may have fetched it meanwhile
+            if stored is None:
+                watcher.started(name, size)
+                found = _download(plan, name, part, watcher)
+                return Fetched(name, "fetched", plan.target(name), _store(plan, name, found))
+            plan.part(name).unlink()
+    return Fetched(name, "there already", stored.uri, stored.size)
+
+
+def _download(plan: FetchPlan, name: str, part: BufferedRandom, watcher: Watcher) -> str:
+    """Complete a part and return its SHA-256, which is that of the list of checksums if there is one."""
+    expected = plan.sha256(name)
+    if expected is None:  # nothing would show that the bytes of an earlier command are of another version
+        part.seek(0)
+        part.truncate()
     for _ in range(2):
-        found = plan.server.download(name, part, stop, lambda count: watcher.advanced(name, count))
+        found = plan.server.download(
+            name, part, lambda count: watcher.advanced(name, count), checked=expected is not None
+        )
         if expected in (None, found):
-            return Fetched(name, "fetched", plan.target(name), _store(plan, name, found, stop))
+            return found
         # The bytes that were there may have been those of another version: all of it once more.
-        watcher.advanced(name, -part.stat().st_size)
-        part.unlink()
+        watcher.advanced(name, -part.tell())
+        part.seek(0)
+        part.truncate()
+    plan.part(name).unlink()
     what = f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…, twice"
     remedy = "nothing of it was kept. Fetch it later, or from another server"
-    raise InputError(what, where=url, remedy=remedy)
+    raise InputError(what, where=plan.server.url(name), remedy=remedy)
 
 
-def _store(plan: FetchPlan, name: str, sha256: str, stop: threading.Event) -> int:
-    """Move a checked file to its destination; return the bytes there."""
+def _store(plan: FetchPlan, name: str, sha256: str) -> int:
+    """Move a checked file, whose lock is held, to its destination; return the bytes there."""
     uri, part = plan.target(name), plan.part(name)
-    ready = _gzipped(part, stop) if plan.compress else part
+    ready = _gzipped(part, plan.server.stop) if plan.compress else part
     size = ready.stat().st_size
     if storage.is_s3(uri):
         storage.upload(ready, uri, metadata={"sha256": sha256})
         ready.unlink()
     else:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        with open(ready, "rb") as file:
-            os.fsync(file.fileno())
         os.replace(ready, uri)
     part.unlink(missing_ok=True)
     return size
@@ -330,6 +358,8 @@ def _gzipped(path: Path, stop: threading.Event) -> Path:
                 if stop.is_set():
                     raise Interrupted
                 packed.write(chunk)
+        with open(target, "rb") as whole:
+            os.fsync(whole.fileno())
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -1,7 +1,7 @@
 """The headers of a sweep file: where its rows begin, and how a row is laid out."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ _MAX_HEADER_BLOCKS: Final = 40
 _MAX_ROW_BYTES: Final = 16 << 10
 
 #: The cards of a table's header that describe the layout of a row.
-_LAYOUT_CARDS: Final = (b"TFIELDS", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO")
+_LAYOUT_CARDS: Final = (b"TFIELDS", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO", b"TNULL")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class SweepFile:
         Byte at which the first row starts, in the uncompressed file.
     release : int
         RELEASE of the first row; 0 in a file without rows.
+    nulls : mapping of str to int
+        TNULL by name of the column: the value that stands for a missing one, of the needed columns of
+        integers that have one.
+    oddities : tuple of str
+        How the file breaks the FITS standard without harm to its rows.
     """
 
     uri: str
@@ -57,6 +62,8 @@ class SweepFile:
     n_rows: int
     data_start: int
     release: int = 0
+    nulls: Mapping[str, int] = field(default_factory=dict)
+    oddities: tuple[str, ...] = ()
 
     @property
     def cell(self) -> Cell:
@@ -79,7 +86,9 @@ class SweepFile:
         return -self.data_stop % FITS_BLOCK
 
 
-def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
+def read_layout(
+    stream: storage.Reader, info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
+) -> SweepFile:
     """Read both headers of a sweep file.
 
     Parameters
@@ -88,6 +97,8 @@ def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
         The uncompressed file, at its start.
     info : FileInfo
         The stored file.
+    needed : tuple of str
+        The columns that the table must have.
 
     Returns
     -------
@@ -104,11 +115,14 @@ def read_layout(stream: storage.Reader, info: storage.FileInfo) -> SweepFile:
         if _value(_parse(primary), "NAXIS", 0) != 0:
             raise _refusal("the primary HDU holds data; a sweep file's is empty")
         cards = _read_header(stream, 1)
-        dtype, n_rows = _table_layout(cards)
+        dtype, nulls, n_rows = _table_layout(cards, needed)
     except SweepError as error:
         error.where = info.uri
         raise
-    return SweepFile(info.uri, info.size, dtype, n_rows, (len(primary) + len(cards)) * _CARD)
+    data_start = (len(primary) + len(cards)) * _CARD
+    is_ascii = b"".join(primary + cards).isascii()
+    oddities = () if is_ascii else ("a header has characters that are not ASCII",)
+    return SweepFile(info.uri, info.size, dtype, n_rows, data_start, nulls=nulls, oddities=oddities)
 
 
 def _refusal(what: str, remedy: str = "fetch the file again") -> SweepError:
@@ -135,7 +149,8 @@ def _read_header(stream: storage.Reader, hdu: int) -> list[bytes]:
 
 def _parse(cards: Iterable[bytes]) -> fits.Header:
     try:
-        return fits.Header.fromstring(b"".join(cards).decode("ascii"))
+        # As astropy decodes them: other bytes than ASCII, in a comment for example, break the standard only.
+        return fits.Header.fromstring(b"".join(cards).decode("latin-1"))
     except Exception as error:  # astropy raises many kinds on a damaged header
         raise _refusal(f"a header is damaged ({error})") from error
 
@@ -147,37 +162,42 @@ def _value(header: fits.Header, key: str, default: Any = None) -> Any:
         raise _refusal(f"the header's {key} is not readable") from error
 
 
-def _integer(header: fits.Header, key: str, low: int = 0) -> int:
+def _integer(header: fits.Header, key: str, low: int | None = 0) -> int:
     value = _value(header, key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise _refusal(f"{key} is {value!r}; expected a whole number from {low} on")
+    if not isinstance(value, int) or isinstance(value, bool) or (low is not None and value < low):
+        lowest = "" if low is None else f" from {low} on"
+        raise _refusal(f"{key} is {value!r}; expected a whole number{lowest}")
     return value
 
 
-def _table_layout(cards: list[bytes]) -> tuple[np.dtype[np.void], int]:
-    """Return the dtype of a row and the number of rows of a table."""
+def _table_layout(
+    cards: list[bytes], needed: tuple[str, ...]
+) -> tuple[np.dtype[np.void], dict[str, int], int]:
+    """Return the dtype of a row, the TNULL of needed columns, and the number of rows of a table."""
     header = _parse(card for card in cards if not card.startswith(_LAYOUT_CARDS))
     kind = _value(header, "XTENSION")
     extname = str(_value(header, "EXTNAME", SWEEP_EXTNAME)).strip().upper()
     if kind != "BINTABLE" or _value(header, "ZTABLE") or extname != SWEEP_EXTNAME:
         expected = f"a plain BINTABLE named {SWEEP_EXTNAME!r}"
         raise _refusal(f"HDU 1 is {kind!r} named {extname!r}; expected {expected}")
-    dtype = _row_dtype(b"".join(card for card in cards if card.startswith(_LAYOUT_CARDS)))
+    layout_cards = b"".join(card for card in cards if card.startswith(_LAYOUT_CARDS))
+    dtype, nulls = _row_layout(layout_cards, needed)
     row_bytes = _integer(header, "NAXIS1", 1)
     if row_bytes != dtype.itemsize:
         raise _refusal(f"NAXIS1 says {row_bytes} bytes a row, its columns add up to {dtype.itemsize}")
-    return dtype, _integer(header, "NAXIS2")
+    return dtype, nulls, _integer(header, "NAXIS2")
 
 
 @lru_cache(maxsize=16)
-def _row_dtype(cards: bytes) -> np.dtype[np.void]:
-    """Return the dtype of a row, checked against the data model.
+def _row_layout(cards: bytes, needed: tuple[str, ...]) -> tuple[np.dtype[np.void], dict[str, int]]:
+    """Return the dtype of a row, checked against the data model, and the TNULL of needed columns.
 
     The result is cached by the text of the cards: the files of a run have the same ones, and parsing them
     takes as long as reading a hundred thousand rows.
     """
     header = _parse([cards])
     fields: list[tuple[str, np.dtype[Any]]] = []
+    nulls: dict[str, int] = {}
     width = 0
     for i in range(1, _integer(header, "TFIELDS", 1) + 1):
         name, tform = _value(header, f"TTYPE{i}"), _value(header, f"TFORM{i}")
@@ -192,27 +212,29 @@ def _row_dtype(cards: bytes) -> np.dtype[np.void]:
         if width > _MAX_ROW_BYTES:
             raise _refusal(f"{column}: TFORM {tform!r} makes a row of more than {_MAX_ROW_BYTES:,} bytes")
         scale, zero = _value(header, f"TSCAL{i}", 1), _value(header, f"TZERO{i}", 0)
-        if fields[-1][0] in NEEDED_COLUMNS and (scale, zero) != (1, 0):
+        if fields[-1][0] in needed and (scale, zero) != (1, 0):
             what = f"{column} is stored scaled (TSCAL{i} {scale}, TZERO{i} {zero})"
             raise _refusal(what, "expected plain values, as in the survey's own file: fetch that")
-    _check_names([name for name, _ in fields])
+        if fields[-1][0] in needed and fields[-1][1].kind == "i" and f"TNULL{i}" in header:
+            nulls[fields[-1][0]] = _integer(header, f"TNULL{i}", low=None)
+    _check_names([name for name, _ in fields], needed)
     dtype, model = np.dtype(fields), sweep_dtype()
-    for name in NEEDED_COLUMNS:
+    for name in needed:
         found, expected = dtype[name], model[name]
         # Releases differ in the width of integers and of padded text, but not in their kind.
         wide_enough = expected.kind in "iS" or found.itemsize == expected.itemsize
         if found.kind != expected.kind or found.shape or not wide_enough:
             raise _refusal(f"column {name} is of type {found}; expected {expected}")
-    return dtype
+    return dtype, nulls
 
 
-def _check_names(names: list[str]) -> None:
+def _check_names(names: list[str], needed: tuple[str, ...]) -> None:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise _refusal(f"columns named twice: {', '.join(doubled)}")
-    missing = [name for name in NEEDED_COLUMNS if name not in names]
+    missing = [name for name in needed if name not in names]
     if missing:
         older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
-        what = f"{len(missing)} of the {len(NEEDED_COLUMNS)} columns that are needed are missing: "
+        what = f"{len(missing)} of the {len(needed)} columns that are needed are missing: "
         what += f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files"
         raise _refusal(what, "fetch them from the survey's south/sweep/10.1 folder")

@@ -14,28 +14,32 @@ import numpy.typing as npt
 
 from lensneg import storage
 from lensneg.errors import SweepError
-from lensneg.survey.fits_layout import FITS_BLOCK, SweepFile, read_layout
+from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.survey.fits_layout import SweepFile, read_layout
 from lensneg.survey.names import is_gzipped
 from lensneg.survey.uncompressed import fill, open_uncompressed, read_up_to
 
 #: Bytes at the start of a file that hold both headers and the first row.
 _PROBE_BYTES: Final = 256 << 10
 
-#: Bytes behind the rows that are checked: their padding, and the start of another HDU if there is one.
-_REST_BYTES: Final = 2 * FITS_BLOCK
+#: Bytes behind the rows that are checked: their padding, and the start of another HDU if there is one. Behind
+#: them there may be zeros, as some programs fill a file up; but no more than these.
+_REST_BYTES: Final = 1 << 20
 
 #: Rows read at once: 2 MB, which stay in a processor's cache while they are copied, sieved and gathered. With
 #: 16 MB the read alone takes half as long again.
 CHUNK_ROWS: Final = 4_096
 
 
-def probe_sweep(info: storage.FileInfo) -> SweepFile:
+def probe_sweep(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS) -> SweepFile:
     """Read and check a sweep file's headers and first row, and the last row of a plain file.
 
     Parameters
     ----------
     info : FileInfo
         The stored file.
+    needed : tuple of str
+        The columns that the table must have, by upper-case name.
 
     Returns
     -------
@@ -51,9 +55,9 @@ def probe_sweep(info: storage.FileInfo) -> SweepFile:
         raise _broken(info.uri, "the file is empty")
     first_bytes = min(info.size, _PROBE_BYTES)
     with open_uncompressed(info.uri, first_bytes, 0, first_bytes) as stream:
-        file = read_layout(stream, info)
+        file = read_layout(stream, info, needed)
         if not is_gzipped(file.uri):
-            _check_end(file)
+            file = _check_end(file)
         if not file.n_rows:
             _check_rest(read_up_to(_REST_BYTES, stream), file)
             return file
@@ -87,8 +91,8 @@ def iter_rows(
     Raises
     ------
     SweepError
-        If the file ends before its last row, or is gzipped and fails its checksum, which is known only
-        after the last row.
+        If the file ends before its last row; if a row is of no release and no brick; or if the file is
+        gzipped and fails its checksum, which is known only after the last row.
     """
     width = file.row_bytes
     stop = file.n_rows if n_rows is None else first_row + n_rows
@@ -103,17 +107,17 @@ def iter_rows(
             if fill(chunk, stream) < len(chunk):
                 where = f"between rows {row:,} and {after:,} of {file.n_rows:,}"
                 raise _broken(file.uri, f"the file ends {where}: it is truncated")
-            yield row, np.frombuffer(chunk, file.dtype)
-        if stop == file.n_rows:
-            _check_last_row(bytes(chunk[-width:]), file)
-            if is_gzipped(file.uri):
-                rest = read_up_to(_REST_BYTES, stream)
-                while read_up_to(1 << 20, stream):
-                    pass  # gzip's checksum comes last, and only it tells damage from other values
-                _check_rest(rest, file)
+            rows = np.frombuffer(chunk, file.dtype)
+            check_rows(rows, row, file)
+            yield row, rows
+        if stop == file.n_rows and is_gzipped(file.uri):
+            rest = read_up_to(_REST_BYTES, stream)
+            while read_up_to(1 << 20, stream):
+                pass  # gzip's checksum comes last, and only it tells damage from other values
+            _check_rest(rest, file)
 
 
-def _check_end(file: SweepFile) -> None:
+def _check_end(file: SweepFile) -> SweepFile:
     """Refuse a plain file whose size or last row contradicts its header."""
     if file.size < file.data_stop:
         promised = f"{file.n_rows:,} rows, so at least {file.data_stop:,} bytes"
@@ -121,23 +125,57 @@ def _check_end(file: SweepFile) -> None:
     if file.n_rows:
         last_row = file.data_stop - file.row_bytes
         end = storage.read_bytes(file.uri, last_row, file.row_bytes + _REST_BYTES)
-        _check_last_row(end[: file.row_bytes], file)
-        _check_rest(end[file.row_bytes :], file)
+        check_rows(np.frombuffer(end[: file.row_bytes], file.dtype), file.n_rows - 1, file)
+        if _check_rest(end[file.row_bytes :], file):
+            return replace(file, oddities=(*file.oddities, "there are zeros behind the table"))
+    return file
 
 
-def _check_last_row(row: bytes, file: SweepFile) -> None:
-    """Refuse a file whose header gives too high a number of rows, so that its padding looks like a row."""
-    if not any(row):
-        what = f"the last of the {file.n_rows:,} rows that its header (NAXIS2) promises is empty"
-        raise _broken(file.uri, what)
+def check_rows(rows: npt.NDArray[np.void], first_row: int, file: SweepFile) -> None:
+    """Refuse rows that are no sources.
+
+    A hole in a file, as a download leaves it that was cut off or never filled, reads as zeros. So does the
+    padding behind the rows, if the header gives too high a number of rows. Every source has a release and a
+    brick, and both are above zero.
+
+    Parameters
+    ----------
+    rows : structured ndarray, shape (n,)
+        Rows of the file.
+    first_row : int
+        The place in the file of the first one.
+    file : SweepFile
+        The file.
+
+    Raises
+    ------
+    SweepError
+        If RELEASE and BRICKID of a row are both zero or below.
+    """
+    without = rows["RELEASE"] <= 0
+    if without.any():
+        empty = np.flatnonzero(without & (rows["BRICKID"] <= 0))
+        if len(empty):
+            first = int(empty[0])
+            ids = f"RELEASE {rows['RELEASE'][first]} and BRICKID {rows['BRICKID'][first]}"
+            what = f"row {first_row + first:,} of {file.n_rows:,} is no source: {ids}; the file has a hole, "
+            raise _broken(file.uri, f"{what}or its header (NAXIS2) promises too many rows")
 
 
-def _check_rest(rest: bytes, file: SweepFile) -> None:
-    """Refuse a file whose header gives too low a number of rows, so that rows would be lost."""
+def _check_rest(rest: bytes, file: SweepFile) -> bool:
+    """Refuse a file whose header gives too low a number of rows, so that rows would be lost.
+
+    Returns
+    -------
+    bool
+        Whether there are zeros behind the table, where nothing or another HDU should be.
+    """
     beyond = rest[file.padding :]
-    if any(rest[: file.padding]) or (beyond and not beyond.startswith(b"XTENSION=")):
+    is_filling = bool(beyond) and not beyond.strip(b"\0") and len(rest) < _REST_BYTES
+    if any(rest[: file.padding]) or (beyond and not is_filling and not beyond.startswith(b"XTENSION=")):
         what = f"there are more data than the {file.n_rows:,} rows that its header (NAXIS2) promises"
         raise _broken(file.uri, what)
+    return is_filling
 
 
 def _broken(uri: str, what: str) -> SweepError:

@@ -8,10 +8,27 @@ from lensneg.schema.run import SweepInput
 from lensneg.survey.names import is_gzipped
 
 
+def item_count(sweep: SweepInput, execution: ExecutionConfig) -> int:
+    """Return the number of items that a sweep file is cut into.
+
+    Parameters
+    ----------
+    sweep : SweepInput
+        The file.
+    execution : ExecutionConfig
+        The config's section with the size of an item in bytes.
+
+    Returns
+    -------
+    int
+        The number. It is 1 for a gzipped file, which can only be read from its start.
+    """
+    table_bytes = sweep.rows * sweep.row_bytes
+    return 1 if is_gzipped(sweep.uri) else max(1, round(table_bytes / execution.target_item_bytes))
+
+
 def slices(sweep: SweepInput, execution: ExecutionConfig) -> list[Item]:
     """Cut a sweep file into items of about the configured size.
-
-    A gzipped file can only be read from its start, so it is one item.
 
     Parameters
     ----------
@@ -26,8 +43,7 @@ def slices(sweep: SweepInput, execution: ExecutionConfig) -> list[Item]:
         Consecutive slices that hold all rows; one empty item for a file without rows.
     """
     name, compressed = sweep.name.removesuffix(".gz").removesuffix(".fits"), is_gzipped(sweep.uri)
-    table_bytes = sweep.rows * sweep.row_bytes
-    count = 1 if compressed else max(1, round(table_bytes / execution.target_item_bytes))
+    count = item_count(sweep, execution)
     edges = [sweep.rows * i // count for i in range(count + 1)]
     return [
         Item(

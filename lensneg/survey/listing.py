@@ -1,8 +1,89 @@
-"""What a folder of sweep files holds: the files, and the list of their checksums."""
+"""What a folder of sweep files holds: the files, what is named almost like them, and their checksums."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
 
 from lensneg import storage
 from lensneg.errors import InputError
-from lensneg.survey.names import sweep_cell
+from lensneg.schema.check import brief
+from lensneg.survey.names import looks_like_a_sweep, sweep_cell
+
+#: What to do about files that look like sweep files and are not read.
+NOT_READ_REMEDY: Final = (
+    "unpack them (funpack, bunzip2), give them the survey's names, or grant access; or leave them out with "
+    "--leave-out NAME"
+)
+
+
+class SweepFolder(NamedTuple):
+    """What is below a folder of sweep files.
+
+    Attributes
+    ----------
+    sweeps : list of FileInfo
+        The sweep files, ordered by URI.
+    not_read : list of str
+        Files and folders that may hold sources and are not read, by their place in the folder: those that are
+        named almost like a sweep file, and those that may not be looked at.
+    not_files : list of str
+        Folders and broken links with the name of a sweep file.
+    left_out : int
+        Number of files that the user left out.
+    others : int
+        Number of other files.
+    """
+
+    sweeps: list[storage.FileInfo]
+    not_read: list[str]
+    not_files: list[str]
+    left_out: int
+    others: int
+
+
+def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
+    """Look for sweep files below a folder, and for what may be some and cannot be read.
+
+    Parameters
+    ----------
+    folder : str
+        A folder or an ``s3://`` prefix.
+    leave_out : sequence of str
+        Names of files or folders, or patterns of them (``*.fz``), that are left out with all below them. A
+        name with a slash is a place in the folder.
+
+    Returns
+    -------
+    SweepFolder
+
+    Raises
+    ------
+    FileNotFoundError
+        If a local folder does not exist.
+    """
+    root, unreadable = storage.normalize(folder), list[str]()
+
+    def _place(uri: str) -> str:
+        return uri.removeprefix(f"{root}/")
+
+    def _is_taken(uri: str) -> bool:
+        parts = _place(uri).split("/")
+        places = [*parts, *("/".join(parts[:i]) for i in range(2, len(parts) + 1))]
+        return not any(fnmatchcase(name, pattern.rstrip("/")) for name in places for pattern in leave_out)
+
+    listed = storage.list_files(root, unreadable=unreadable)
+    taken = [info for info in listed if _is_taken(info.uri)]
+    not_files = [uri for uri in storage.list_non_files(root) if _is_taken(uri)]
+    sweeps = [info for info in taken if sweep_cell(storage.basename(info.uri))]
+    almost = [info.uri for info in taken if looks_like_a_sweep(storage.basename(info.uri))]
+    refused = [f"{_place(uri)} (no permission)" for uri in unreadable if _is_taken(uri)]
+    return SweepFolder(
+        sweeps,
+        [*map(_place, almost), *refused],
+        [uri for uri in not_files if sweep_cell(name := storage.basename(uri)) or looks_like_a_sweep(name)],
+        len(listed) - len(taken),
+        len(taken) - len(sweeps),
+    )
 
 
 def list_sweep_folder(folder: str, option: str = "") -> list[storage.FileInfo]:
@@ -28,32 +109,41 @@ def list_sweep_folder(folder: str, option: str = "") -> list[storage.FileInfo]:
     try:
         return storage.list_files(storage.normalize(folder))
     except FileNotFoundError as error:
-        named, remedy = f"{option} {folder}".strip(), "name the one that holds the sweep files"
-        raise InputError("no such folder", where=named, remedy=remedy) from error
+        raise _no_folder(f"{option} {folder}".strip()) from error
 
 
-def find_sweeps(folder: str) -> list[storage.FileInfo]:
-    """Return the sweep files below a folder.
+def _no_folder(named: str) -> InputError:
+    return InputError("no such folder", where=named, remedy="name the one that holds the sweep files")
+
+
+def find_sweeps(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
+    """Return what a folder holds that must hold sweep files.
 
     Parameters
     ----------
     folder : str
         A folder or an ``s3://`` prefix.
+    leave_out : sequence of str
+        As for :func:`look_into`.
 
     Returns
     -------
-    list of FileInfo
-        At least one file, ordered by URI.
+    SweepFolder
+        With at least one sweep file.
 
     Raises
     ------
     InputError
         If there is no such folder, or no sweep file in it.
     """
-    listed = list_sweep_folder(folder)
-    found = [info for info in listed if sweep_cell(storage.basename(info.uri))]
-    if not found:
-        what = f"no sweep file among {len(listed):,} files"
+    try:
+        found = look_into(folder, leave_out)
+    except FileNotFoundError as error:
+        raise _no_folder(folder) from error
+    if not found.sweeps:
+        what = f"no sweep file among {found.others:,} files"
+        if found.not_read:
+            what += f"; not read: {brief(found.not_read, 3)}"
         raise InputError(what, where=folder, remedy="give the folder that holds them")
     return found
 
@@ -76,7 +166,8 @@ def find_checksums(folder: str) -> str:
     InputError
         If there are several.
     """
-    lists = [i.uri for i in storage.list_files(storage.normalize(folder)) if i.uri.endswith(".sha256sum")]
+    listed = storage.list_files(storage.normalize(folder), unreadable=[])
+    lists = [info.uri for info in listed if info.uri.endswith(".sha256sum")]
     if len(lists) > 1:
         remedy = "name one of them with --checksums"
         raise InputError(f"{len(lists)} lists of checksums", where=folder, remedy=remedy)

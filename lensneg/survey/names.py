@@ -1,8 +1,10 @@
 """Names of sweep files, and the cells of the sky that they cover."""
 
-import os
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from lensneg import storage
 from lensneg.errors import SweepError
@@ -10,6 +12,14 @@ from lensneg.schema.arrays import BoolArray, FloatArray
 
 #: A sweep file's name: the lower and the upper corner of its cell, RA then Dec, in whole degrees.
 _SWEEP_NAME: Final = re.compile(r"sweep-(\d{3})([pm]\d{3})-(\d{3})([pm]\d{3})\.fits(?:\.gz)?", re.ASCII)
+
+#: What begins as a sweep file's name or holds a cell, and has the extension of a FITS file. Another extension
+#: may follow, of compression or of a copy, but not of a checksum or a note.
+_ALMOST: Final = re.compile(
+    r"(?:sweep|.*\d{3}[pm]\d{3}-\d{3}[pm]\d{3})(?!.*-(?:lc|ex|pz)\.).*\.(?:fits?|fts)"
+    r"(?!.*\.(?:sha\w*|md5\w*|asc|sig|txt|log|json|csv|html?|png|jpe?g)$)(?:\W.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
 
 #: The letters of a name that are signs of a declination.
 _SIGNS: Final = str.maketrans("pm", "+-")
@@ -78,6 +88,30 @@ def sweep_cell(name: str) -> Cell | None:
     if not (0 <= ra_min < ra_max <= 360 and -90 <= dec_min < dec_max <= 90):
         return None
     return Cell(ra_min, ra_max, dec_min, dec_max)
+
+
+def overlapping(cells: Sequence[Cell]) -> list[bool]:
+    """Return which cells have some of the sky in common with another one.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        Cells of any sizes.
+
+    Returns
+    -------
+    list of bool
+        True for the cells that overlap; common borders do not count.
+
+    Examples
+    --------
+    >>> overlapping([Cell(0, 10, 0, 5), Cell(5, 10, 0, 5), Cell(10, 15, 0, 5)])
+    [True, True, False]
+    """
+    ra_min, ra_max, dec_min, dec_max = np.array(cells, dtype=np.float64).reshape(-1, 4).T
+    shared = (ra_min[:, None] < ra_max) & (ra_min < ra_max[:, None])
+    shared &= (dec_min[:, None] < dec_max) & (dec_min < dec_max[:, None])
+    return [bool(others > 1) for others in shared.sum(axis=1)]
 
 
 def cell_of(uri: str) -> Cell:
@@ -158,9 +192,9 @@ def looks_like_a_sweep(name: str) -> bool:
 
     Examples
     --------
-    >>> looks_like_a_sweep("sweep-175m005-180p000 (1).fits")
-    True
+    >>> looks_like_a_sweep("sweep-175m005-180p000 (1).fits"), looks_like_a_sweep("sweep.FITS.bz2")
+    (True, True)
+    >>> looks_like_a_sweep("sweep-175m005-180p000-pz.fits"), looks_like_a_sweep("sweep.fits.sha256sum")
+    (False, False)
     """
-    stem, extension = os.path.splitext(name.lower().removesuffix(".gz"))
-    companion = stem.endswith(("-lc", "-ex", "-pz"))
-    return extension == ".fits" and stem.startswith("sweep") and not companion and sweep_cell(name) is None
+    return _ALMOST.fullmatch(name) is not None and sweep_cell(name) is None

@@ -1,5 +1,7 @@
 """Rows of many chunks gathered into one table."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -19,18 +21,28 @@ _ROOM: Final = 1 << 18
 class RowGatherer:
     """Copies of some rows of many chunks, whose memory is reused.
 
-    Only :data:`NEEDED_COLUMNS` are kept, so a row takes a third of the memory that it takes in the file.
+    Only the needed columns are kept, so a row takes a third of the memory that it takes in the file.
 
     Parameters
     ----------
     dtype : numpy.dtype
         One row of the file.
+    needed : tuple of str
+        The columns to keep.
+    nulls : mapping of str to int
+        As for :class:`lensneg.rules.rows.Rows`.
     """
 
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
-        self._dtype, self._size, self._settled = dtype, 0, 0
+    def __init__(
+        self,
+        dtype: np.dtype[np.void],
+        needed: tuple[str, ...] = NEEDED_COLUMNS,
+        nulls: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self._dtype, self._needed, self._nulls = dtype, needed, nulls
+        self._size, self._settled = 0, 0
         self._waiting: list[npt.NDArray[np.void]] = []
-        self._columns = {name: np.empty(_ROOM, dtype[name].newbyteorder("=")) for name in NEEDED_COLUMNS}
+        self._columns = {name: np.empty(_ROOM, dtype[name].newbyteorder("=")) for name in needed}
         self._columns[ROW_INDEX] = np.empty(_ROOM, np.int64)
 
     def __len__(self) -> int:
@@ -65,7 +77,7 @@ class RowGatherer:
         """Move the waiting rows into the columns."""
         if self._waiting:
             rows = np.concatenate(self._waiting).view(self._dtype)
-            for name in NEEDED_COLUMNS:
+            for name in self._needed:
                 self._columns[name][self._settled : self._size] = rows[name]
             self._waiting.clear()
             self._settled = self._size
@@ -79,4 +91,5 @@ class RowGatherer:
             Views of the columns, with each row's place in the file.
         """
         self._settle()
-        return Rows({name: column[: self._size] for name, column in self._columns.items()})
+        columns = {name: column[: self._size] for name, column in self._columns.items()}
+        return Rows(columns, nulls=self._nulls)

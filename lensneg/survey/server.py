@@ -4,23 +4,26 @@ urllib3 retries requests, but does not resume a body that breaks off. This modul
 """
 
 import hashlib
+import os
 import random
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Final
+from io import BufferedRandom
+from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
-from urllib3.util import Retry
 
 from lensneg import storage
 from lensneg.errors import InputError, TransientError
 from lensneg.survey.checksums import ChecksumList
+from lensneg.survey.pauses import LONGEST_PAUSE, Interrupted, InterruptibleRetry
 from lensneg.survey.releases import CHECKSUM_FILE
 from lensneg.version import __version__
 
@@ -33,9 +36,8 @@ _CHUNK: Final = 1 << 20
 #: Status codes of a server that may answer a moment later.
 _BUSY: Final = (429, 500, 502, 503, 504)
 
-
-class Interrupted(Exception):  # noqa: N818 (no error: what was asked for)
-    """The user stopped the work. What is on the disk is used the next time."""
+#: Status codes of a server that does not answer requests of this method.
+_METHOD_REFUSED: Final = (405, 501)
 
 
 class Server:
@@ -53,6 +55,11 @@ class Server:
     connections : int
         Number of connections that are kept open.
 
+    Attributes
+    ----------
+    stop : threading.Event
+        Ends downloads and pauses in all threads when it is set.
+
     Raises
     ------
     InputError
@@ -66,22 +73,46 @@ class Server:
             what = "expected the http:// or https:// address of a folder"
             raise InputError(what, where=f"--from {base_url}")
         self.base_url = base_url.rstrip("/") + "/"
+        self.stop = threading.Event()
         self._attempts, self._backoff = attempts, backoff
         self._sizes: dict[str, int | None] = {}
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"lensneg/{__version__}"
         # The bytes as they are stored: a checksum is of them, and a range counts them.
         self._session.headers["Accept-Encoding"] = "identity"
-        retry = Retry(
+        retry = InterruptibleRetry(
+            stop=self.stop,
+            where=self.base_url,
             total=attempts,
             backoff_factor=backoff,
-            backoff_max=60,
+            backoff_max=LONGEST_PAUSE,
             backoff_jitter=backoff,
             status_forcelist=_BUSY,
             raise_on_status=False,
         )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=connections))
+
+    @contextmanager
+    def threads(self, count: int) -> Iterator[ThreadPoolExecutor]:
+        """Start threads that use the server. Their work ends if an error or the user interrupts the block.
+
+        Parameters
+        ----------
+        count : int
+            Number of threads.
+
+        Yields
+        ------
+        ThreadPoolExecutor
+            The threads.
+        """
+        with ThreadPoolExecutor(count, thread_name_prefix="server") as threads:
+            try:
+                yield threads
+            except BaseException:
+                self.stop.set()
+                raise
 
     def url(self, name: str) -> str:
         """Return the address of a file in the folder.
@@ -119,7 +150,8 @@ class Server:
             If the server cannot be reached or is at fault.
         """
         if name not in self._sizes:
-            self._sizes[name] = _content_length(self._ask("HEAD", self.url(name)))
+            response = self._ask("HEAD", self.url(name), refused_ok=True)
+            self._sizes[name] = _content_length(response) if response.ok else None
         return self._sizes[name]
 
     def text(self, url: str) -> str:
@@ -184,65 +216,75 @@ class Server:
         links = (unquote(link).rpartition("/")[2] for link in re.findall(r'href="([^"?#]+)"', page))
         return sorted({link for link in links if link.endswith(suffix)})
 
-    def _ask(self, method: str, url: str) -> requests.Response:
+    def _ask(self, method: str, url: str, *, refused_ok: bool = False) -> requests.Response:
         try:
             response = self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=True)
         except requests.RequestException as error:
             remedy = "is the server up? Try again later"
             raise TransientError(_reason(error), where=url, remedy=remedy) from error
-        _check_status(response, url)
+        if not (refused_ok and response.status_code in _METHOD_REFUSED):
+            _check_status(response, url)
         return response
 
-    def download(self, name: str, path: Path, stop: threading.Event, on_bytes: Callable[[int], None]) -> str:
+    def download(
+        self,
+        name: str,
+        file: BufferedRandom,
+        on_bytes: Callable[[int], None],
+        *,
+        checked: bool,
+    ) -> str:
         """Download a file, or the rest of it.
 
         Parameters
         ----------
         name : str
             File name.
-        path : Path
-            The destination. Bytes that are there already are kept.
-        stop : threading.Event
-            Ends the work when it is set.
+        file : BufferedRandom
+            The destination, open for appending and reading. Bytes that are there already are kept. Nobody
+            else may write to it.
         on_bytes : callable
             Called with the number of bytes that came; negative for bytes that were discarded.
+        checked : bool
+            Whether the caller compares the SHA-256. If so, the server need not say where the file ends.
 
         Returns
         -------
         str
-            SHA-256 of the whole file.
+            SHA-256 of the whole file, as it is on the disk.
 
         Raises
         ------
         InputError
-            If there is no such file.
+            If there is no such file, or nothing would show that it is cut short.
         TransientError
             If several consecutive attempts bring no further byte.
         Interrupted
-            If ``stop`` was set.
+            If :attr:`stop` was set.
         """
-        with open(path, "a+b") as file:
-            on_bytes(file.tell())
-            transfer = _Transfer(self._session, self.url(name), file, stop, on_bytes)
-            idle = 0
-            while True:
-                before = file.tell()
-                try:
-                    if transfer.take_more():
-                        break
-                    reason = "the connection broke off"
-                except (requests.RequestException, HTTPError) as error:
-                    reason = _reason(error)
-                idle = 0 if file.tell() > before else idle + 1
-                if idle >= self._attempts:
-                    what = f"{reason}, {idle} times in a row after {file.tell():,} bytes"
-                    remedy = "the same command goes on from there"
-                    raise TransientError(what, where=transfer.url, remedy=remedy)
-                pause = min(60.0, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
-                if stop.wait(pause):
-                    raise Interrupted
-            file.seek(0)
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        on_bytes(file.tell())
+        transfer = _Transfer(self._session, self.url(name), file, self.stop, on_bytes, checked)
+        idle = 0
+        while True:
+            before = file.tell()
+            try:
+                if transfer.take_more():
+                    break
+                reason = "the connection broke off"
+            except (requests.RequestException, HTTPError) as error:
+                reason = _reason(error)
+            idle = 0 if file.tell() > before else idle + 1
+            if idle >= self._attempts:
+                what = f"{reason}, {idle} times in a row after {file.tell():,} bytes"
+                remedy = "the same command goes on from there"
+                raise TransientError(what, where=transfer.url, remedy=remedy)
+            pause = min(LONGEST_PAUSE, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
+            if self.stop.wait(pause):
+                raise Interrupted
+        file.flush()
+        os.fsync(file.fileno())
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
@@ -251,9 +293,10 @@ class _Transfer:
 
     session: requests.Session
     url: str
-    file: BinaryIO
+    file: BufferedRandom
     stop: threading.Event
     on_bytes: Callable[[int], None]
+    checked: bool
     etag: str = ""
 
     def _start_again(self) -> None:
@@ -280,6 +323,10 @@ class _Transfer:
             if start and not sent.startswith(f"bytes {start}-"):
                 self._start_again()  # the server sends the whole file
             length, begin = _content_length(response), self.file.tell()
+            if length is None and not (response.raw.chunked or self.checked):
+                what = "the server does not say how long the file is, and there is no checksum of it"
+                remedy = "name a list with --checksums, or another server with --from"
+                raise InputError(what, where=self.url, remedy=remedy)
             # read1 returns what has come. read and iter_content wait for a full chunk, and lose its bytes
             # where the connection breaks within it.
             while chunk := response.raw.read1(_CHUNK):
@@ -287,7 +334,8 @@ class _Transfer:
                 self.on_bytes(len(chunk))
                 if self.stop.is_set():
                     raise Interrupted
-        return length is not None and self.file.tell() == begin + length
+        # Without a length, a chunked body shows its end itself; of another body, the checksum decides.
+        return length is None or self.file.tell() == begin + length
 
 
 def read_checksums(source: str) -> ChecksumList:
@@ -326,7 +374,7 @@ def _check_status(response: requests.Response, url: str) -> None:
     if response.ok:
         return
     what = f"the server answers {response.status_code} {response.reason}"
-    if response.status_code in _BUSY:
+    if response.status_code == requests.codes.too_many_requests or response.status_code >= 500:
         raise TransientError(what, where=url, remedy="try again later")
     raise InputError(what, where=url, remedy="check the address")
 

@@ -1,6 +1,7 @@
 """The bytes of a stored file, uncompressed where it is gzipped."""
 
 import gzip
+import hashlib
 import io
 import zlib
 from collections.abc import Callable, Iterator
@@ -54,6 +55,37 @@ def open_uncompressed(
         except (EOFError, OSError, zlib.error) as error:
             what = f"the gzip stream is damaged or cut short ({error})"
             raise SweepError(what, where=uri, remedy="fetch the file again") from error
+
+
+def content_sha256(info: storage.FileInfo, on_bytes: Callable[[int], None] | None = None) -> tuple[str, int]:
+    """Return the SHA-256 and the bytes of a file, uncompressed where it is gzipped.
+
+    Parameters
+    ----------
+    info : FileInfo
+        The file.
+    on_bytes : callable, optional
+        Called with the number of stored bytes after each read of them.
+
+    Returns
+    -------
+    sha256 : str
+        The digest in hexadecimal.
+    size : int
+        Uncompressed bytes.
+
+    Raises
+    ------
+    SweepError
+        If the gzip stream is damaged or cut short.
+    """
+    digest, size = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(1 << 20))
+    with open_uncompressed(info.uri, info.size, 0, info.size, on_bytes) as stream:
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+            size += count
+    return digest.hexdigest(), size
 
 
 class _Stored(io.RawIOBase):

@@ -1,14 +1,19 @@
-"""Checks of stored sweep files: checksums, headers and row counts."""
+"""Checks of stored sweep files: checksums, headers and rows."""
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
+from astropy.io import fits
+
 from lensneg import storage
 from lensneg.errors import LensnegError, SweepError
-from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.uncompressed import open_uncompressed
+from lensneg.survey.fits_layout import SweepFile
+from lensneg.survey.fits_rows import CHUNK_ROWS, check_rows, probe_sweep
+from lensneg.survey.uncompressed import fill, open_uncompressed, read_up_to
 
 
 class Verified(NamedTuple):
@@ -23,7 +28,7 @@ class Verified(NamedTuple):
     rows, release : int
         As the header and the first row say; 0 where they cannot be read.
     checked : bool
-        Whether there was a checksum to compare with.
+        Whether there was a checksum to compare with: in the list, or in the file's own headers.
     fault : str
         What is wrong; empty where the file is sound.
     """
@@ -93,26 +98,72 @@ def _verify(
         rows, release = file.n_rows, file.release
         if not headers_only:
             expected = checksums.get(name.removesuffix(".gz"))
-            found, size = _content_sha256(info, on_bytes)
-            checked = expected is not None
-            promised = file.data_stop + file.padding
-            if size != promised:
-                what = f"its header promises {rows:,} rows, so {promised:,} bytes, and it has {size:,}"
-                raise SweepError(what, where=info.uri, remedy="fetch it again")
-            if checked and found != expected:
-                what = f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…"
-                raise SweepError(what, where=info.uri, remedy="fetch it again")
+            found, sums = _read_through(file, on_bytes)
+            checked = expected is not None or bool(sums)
+            wrong = [f"the {key} says other bytes were written" for key, right in sums.items() if not right]
+            if expected not in (None, found):
+                wrong = [f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…"]
+            if wrong:
+                raise SweepError(wrong[0], where=info.uri, remedy="fetch it again")
     except (LensnegError, OSError) as error:
         fault = str(error)
     return Verified(name, info.uri, info.size, rows, release, checked, fault)
 
 
-def _content_sha256(info: storage.FileInfo, on_bytes: Callable[[int], None]) -> tuple[str, int]:
-    """Return the SHA-256 and the bytes of a file, uncompressed where it is gzipped."""
-    digest, size = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(1 << 20))
-    with open_uncompressed(info.uri, info.size, 0, info.size, on_bytes) as stream:
-        while count := stream.readinto(buffer):
-            digest.update(buffer[:count])
-            size += count
-    return digest.hexdigest(), size
+def _read_through(file: SweepFile, on_bytes: Callable[[int], None]) -> tuple[str, dict[str, bool]]:
+    """Read a whole file, uncompressed where it is gzipped, and check every row.
+
+    Returns
+    -------
+    sha256 : str
+        Of the uncompressed file.
+    sums : dict of str to bool
+        Whether each sum that its headers hold is right.
+    """
+    digest, row, size = hashlib.sha256(), 0, file.data_start
+    buffer = memoryview(bytearray(CHUNK_ROWS * file.row_bytes))
+    with open_uncompressed(file.uri, file.size, 0, file.size, on_bytes) as stream:
+        head, data = read_up_to(file.data_start, stream), 0
+        digest.update(head)
+        while size < file.data_stop + file.padding:
+            piece = buffer[: min(len(buffer), file.data_stop + file.padding - size)]
+            piece = piece[: fill(piece, stream)]
+            if not piece:
+                break
+            digest.update(piece)
+            data = _sum32(piece, data)
+            chunk = np.frombuffer(piece, file.dtype, min(len(piece) // file.row_bytes, file.n_rows - row))
+            check_rows(chunk, row, file)
+            row, size = row + len(chunk), size + len(piece)
+        filled = True
+        while rest := stream.readinto(buffer):
+            digest.update(buffer[:rest])
+            filled &= not np.frombuffer(buffer[:rest], np.uint8).any()
+            size += rest
+    promised = file.data_stop + file.padding
+    if size < promised or not filled:
+        what = f"its header promises {file.n_rows:,} rows, so {promised:,} bytes, and it has {size:,}"
+        raise SweepError(what, where=file.uri, remedy="fetch it again")
+    return digest.hexdigest(), _header_sums(head, data)
+
+
+def _header_sums(head: bytes, data: int) -> dict[str, bool]:
+    """Return which of the sums that both headers hold are right (FITS standard 4.0, section 4.4.2.7)."""
+    stream, sums = io.BytesIO(head), {}
+    for hdu in range(2):
+        start = stream.tell()
+        header = fits.Header.fromfile(stream)
+        content = data if hdu else 0
+        if text := str(header.get("DATASUM", "")).strip():
+            sums[f"DATASUM of HDU {hdu}"] = text == str(content)
+        if str(header.get("CHECKSUM", "")).strip():
+            sums[f"CHECKSUM of HDU {hdu}"] = _sum32(head[start : stream.tell()], content) == 0xFFFFFFFF
+    return sums
+
+
+def _sum32(data: bytes | memoryview, total: int) -> int:
+    """Add 32-bit numbers to a sum, in ones' complement."""
+    total += int(np.frombuffer(bytes(data) + bytes(-len(data) % 4), ">u4").sum(dtype=np.uint64))
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total

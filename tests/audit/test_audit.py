@@ -16,12 +16,16 @@ from lensneg.schema.config import Config
 from lensneg.schema.quotas import PoolQuota, StratumQuota
 
 CHECKS = [
-    "files_readable", "schema", "row_count", "no_nulls", "coordinates", "unique_targetids", "keys",
+    "files_readable", "files_listed", "schema", "row_count", "no_nulls", "coordinates", "unique_targetids",
+    "keys",
     "provenance", "magnitudes", "selection_rule", "stratum_rule", "pool_rule", "priority_rule", "split_rule",
     "split_fractions", "split_fractions_close", "n1_n2_ratio", "strata_counts", "strata_represented",
     "targets", "weights", "clear_of_lenses", "sweeps_at_hand",
 ]  # fmt: skip
-NEGATIVES = [row(i, sampling_weight=2.5) for i in range(4)]
+NEGATIVES = sorted(
+    (row(i, sampling_weight=2.5) for i in range(4)), key=lambda negative: negative["sampling_priority"]
+)
+DRAW_CHECKS = ["quota_rule", "lowest_priorities", "row_order"]
 POSITIVES = [positive(1000)]
 
 
@@ -36,8 +40,8 @@ def audited(
         pq.write_table(table(rows), path)
         files[part] = (str(path),)
     pools = [
-        PoolQuota(pool=name, available=available, target=quota, backfill=0, quota=quota, threshold=0)
-        for name, available, quota in (("N1", 10, 4), ("N2", 0, 0))
+        PoolQuota(pool="N1", available=10, target=3, backfill=1, quota=4, threshold=0),
+        PoolQuota(pool="N2", available=0, target=1, backfill=0, quota=0, threshold=0),
     ]
     stratum = StratumQuota(
         nobs_z_bin="3-5", type_bin="SER", positives=1, target=4, shortfall=0, reachable=True,
@@ -64,15 +68,15 @@ ALWAYS = {"sweeps_at_hand": "not there: sweep-165m010-170m005.fits"}
 
 def test_all_checks_are_made_in_order(config: Config, tmp_path: Path) -> None:
     found = audited(config, tmp_path)
-    assert [check.name for check in found.checks] == CHECKS
+    assert [check.name for check in found.checks] == CHECKS + DRAW_CHECKS
     assert failing(found) == ALWAYS
 
 
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"ra": 360.0}, "coordinates"),
-        ({"targetid": NEGATIVES[0]["targetid"], "objid": 0, "galaxy_id": "1512p025_0",
+        ({"ra": 360.1}, "coordinates"),
+        ({**{name: NEGATIVES[0][name] for name in ("targetid", "objid", "galaxy_id")},
           "sampling_priority": NEGATIVES[0]["sampling_priority"]}, "unique_targetids"),
         ({"galaxy_id": "x"}, "keys"),
         ({"git_commit": "x"}, "provenance"),
@@ -103,6 +107,7 @@ def test_of_files_that_cannot_be_read_nothing_more_is_said(config: Config, tmp_p
     found = audit(subject(config, files=files))
     assert [(check.name, check.passed) for check in found.checks] == [
         ("files_readable", False),
+        ("files_listed", True),
         ("schema", True),
     ]
     assert (found.parts.negatives.rows, found.parts.positives.rows) == (4, 0)

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ from lensneg.audit.subject import Subject
 from lensneg.schema.check import Check
 from lensneg.schema.columns import ANNOTATED_SCHEMA, MANIFEST_SCHEMA, WRITTEN_SCHEMA
 from lensneg.schema.config import Config
-from lensneg.schema.manifest import PartFile
+from lensneg.schema.manifest import ManifestPart, PartFile, Parts
 
 
 def write(path: Path, rows: list[Row], schema: pa.Schema = ANNOTATED_SCHEMA) -> str:
@@ -78,11 +79,13 @@ def test_what_the_checks_say_of_files_that_are_as_they_should_be(
     found = judged(subject(plan, files=files))
     assert [(c.name, c.passed, c.actual) for c in found] == [
         ("files_readable", True, "3 files"),
+        ("files_listed", True, "0 files"),
         ("schema", True, f"{len(MANIFEST_SCHEMA)} columns"),
     ]
     found = judged(subject(plan, files=files, promised=promises(files)))
     assert [(c.name, c.passed, c.actual) for c in found] == [
         ("files_readable", True, "3 files"),
+        ("files_listed", True, "3 files"),
         ("files_intact", True, "3 files"),
         ("schema", True, f"{len(MANIFEST_SCHEMA)} columns"),
     ]
@@ -144,6 +147,38 @@ def test_a_file_that_is_not_what_was_promised_is_named(
         promised[second] = promised[second].model_copy(update=change)
     claim = subject(plan, files=files, promised=promised)
     assert failing(claim) == {"files_intact": "not so: part-00001.parquet"}
+
+
+def test_of_files_of_which_one_is_gone_it_is_not_said_that_they_are_intact(
+    plan: Config, files: dict[str, tuple[str, ...]]
+) -> None:
+    claim = subject(plan, files=files, promised=promises(files))
+    Path(files["negatives"][1]).unlink()
+    names = {check.name: check.passed for check in judged(claim)}
+    assert names == {"files_readable": False, "files_listed": True, "schema": True}
+
+
+def test_a_file_that_the_list_does_not_name_is_named_and_not_read(
+    plan: Config, files: dict[str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    left = write(tmp_path / "negatives" / "part-00000 (copy).parquet", [row(9)])
+    listed = {uri: entry(uri, n) for uri, n in zip(sum(files.values(), ()), (2, 1, 1), strict=True)}
+    parts = {
+        part: ManifestPart(
+            files=tuple(listed[u].model_copy(update={"name": f"{part}/{Path(u).name}"}) for u in uris),
+            content_sha256="x",
+        )
+        for part, uris in files.items()
+    }
+    claim = Subject.listed(
+        str(tmp_path), Parts(**parts), ("manifest.json",), config=plan, run_columns={}, strata=(),
+        ra=np.empty(0), dec=np.empty(0), sweeps={},
+    )  # fmt: skip
+    assert failing(claim) == {"files_listed": f"not of this manifest: {left}"}
+    assert claim.files == files
+    (tmp_path / "manifest.json").write_text("")
+    assert claim.contents == {"negatives": "x", "positives": "x"}
+    assert Files(claim).tables["negatives"].equals(table([row(5), row(3), row(4)]))
 
 
 def test_a_file_may_be_promised_by_its_path_below_the_manifest(

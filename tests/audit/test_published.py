@@ -1,15 +1,14 @@
 """What a published manifest is compared with: its own claims, and inputs that are at hand, moved or gone."""
 
+import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from published import publish
 
-from lensneg.audit import published
-from lensneg.audit.published import audit_published
+from lensneg.audit.published import _positions, published_subject
 from lensneg.audit.subject import Subject
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
@@ -25,15 +24,8 @@ def files(tmp_path: Path) -> RunFiles:
     return publish(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _not_audited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(published, "audit", lambda subject: subject)
-
-
-def subject_of(files: RunFiles, **options: Any) -> Subject:
-    found: Any = audit_published(Manifest.open(files.manifest), **options)
-    assert isinstance(found, Subject)
-    return found
+def subject_of(files: RunFiles, sweeps: str | None = None, exclude: tuple[CatalogSpec, ...] = ()) -> Subject:
+    return published_subject(Manifest.open(files.manifest), sweeps, exclude)
 
 
 def catalog(path: Path, *positions: tuple[float, float]) -> CatalogSpec:
@@ -96,12 +88,34 @@ def test_inputs_that_are_gone(files: RunFiles) -> None:
 def test_a_copy_of_a_catalogue_that_is_gone_stands_for_it(files: RunFiles, tmp_path: Path) -> None:
     (Path(files.out).parent / "inputs" / "lenses.csv").unlink()
     (tmp_path / "copies").mkdir()
-    copy = catalog(tmp_path / "copies" / "lenses.csv", (1.0, 6.0))
+    path = tmp_path / "copies" / "under another name.csv"
+    path.write_text("name,ra,dec\na,1,6\n")
+    copy = CatalogSpec.parse(str(path))
     subject = subject_of(files, exclude=(copy,))
     assert (positions(subject), subject.missing_catalogs) == ([(1.0, 6.0)], ())
+    assert subject.is_positive is not None
+    assert subject.is_positive.tolist() == [True]
     other = catalog(tmp_path / "copies" / "others.csv", (2.0, 6.0))
     subject = subject_of(files, exclude=(other,))
     assert (positions(subject), subject.missing_catalogs) == ([(2.0, 6.0)], ("lenses.csv",))
+
+
+def test_a_catalogue_of_the_same_name_and_other_content_does_not_stand_for_it(
+    files: RunFiles, tmp_path: Path
+) -> None:
+    (tmp_path / "copies").mkdir()
+    other = catalog(tmp_path / "copies" / "lenses.csv", (2.0, 6.0))
+    catalog(Path(files.out).parent / "inputs" / "lenses.csv", (3.0, 6.0))
+    subject = subject_of(files, exclude=(other,))
+    assert subject.missing_catalogs == ("lenses.csv (with other content)",)
+    assert subject.is_positive is None
+    assert sorted(positions(subject)) == [(2.0, 6.0), (3.0, 6.0)]
+
+
+def test_sweep_files_of_another_size_are_not_those_of_the_run(files: RunFiles, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / SWEEP).write_bytes(b"other rows")
+    assert subject_of(files, sweeps=str(tmp_path / "others")).sweeps == {}
 
 
 def test_one_look_tells_whether_the_runs_folder_is_there(
@@ -113,7 +127,7 @@ def test_one_look_tells_whether_the_runs_folder_is_there(
     gone = first.model_copy(update={"uri": "/gone/sweep-005p005-010p010.fits"})
     run = manifest.record.run.model_copy(update={"sweeps": (first, gone)})
     monkeypatch.setattr(manifest, "record", manifest.record.model_copy(update={"run": run}))
-    found: Any = audit_published(manifest)
+    found = published_subject(manifest, None, ())
     assert list(found.sweeps) == [SWEEP, "sweep-005p005-010p010.fits"]
 
 
@@ -130,3 +144,21 @@ def test_a_folder_or_catalogue_that_was_named_must_be_there(files: RunFiles, tmp
         subject_of(files, sweeps=str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="nowhere"):
         subject_of(files, exclude=(CatalogSpec.parse(str(tmp_path / "nowhere.csv")),))
+
+
+def test_rows_that_are_not_selected_are_lenses_too(files: RunFiles, tmp_path: Path) -> None:
+    record = Manifest.open(files.manifest).record.run
+    path = tmp_path / "graded.csv"
+    path.write_text("name,ra,dec,grade\na,1,6,A\nb,2,7,B\n")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    for options, role, expected in (
+        ("", "positives", [(1.0, 6.0), (2.0, 7.0)]),
+        ("&others=ignore", "positives", [(1.0, 6.0)]),
+        ("", "exclude", [(1.0, 6.0)]),
+    ):
+        spec = CatalogSpec.parse(f"{path}?where.grade=A{options}")
+        [catalog] = record.catalogs
+        graded = catalog.model_copy(update={"spec": spec, "role": role, "sha256": sha256})
+        ra, dec, _, missing = _positions(record.model_copy(update={"catalogs": (graded,)}), ())
+        assert list(zip(ra.tolist(), dec.tolist(), strict=True)) == expected
+        assert missing == ()

@@ -17,6 +17,7 @@ from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.config import config_sha256
+from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 
@@ -86,6 +87,23 @@ def test_a_catalogue_of_other_bytes_is_told_by_its_sha256(files: RunFiles) -> No
     assert found.catalogs == both
 
 
+def test_a_file_that_the_run_did_not_read_is_left_out(files: RunFiles) -> None:
+    """Whatever became of it."""
+    record = Manifest.open(files.run).record.run
+    os.unlink(inputs_of(files) / "sweeps" / SWEEP)
+    parts = [NotRead(sweep=SWEEP, first_row=at, rows=617, reason="broken") for at in (0, 617)]
+    assert look_at_inputs(record, None, (), parts) == Inputs((), record.catalogs, ())
+
+
+def test_a_file_that_the_run_read_in_part_is_a_difference(files: RunFiles) -> None:
+    record = Manifest.open(files.run).record.run
+    part = NotRead(sweep=SWEEP, first_row=617, rows=617, reason="broken")
+    found = look_at_inputs(record, None, (), [part])
+    assert found.sweeps == (record.sweeps[0].uri,)
+    what = f"the run did not read {SWEEP}, rows 617 to 1,233: broken; a second run reads them"
+    assert found.differences == (Difference("sweep", SWEEP, what),)
+
+
 def test_a_touched_sweep_file_may_have_the_same_bytes(files: RunFiles) -> None:
     os.utime(inputs_of(files) / "sweeps" / SWEEP, (1, 1))
     record = Manifest.open(files.run).record.run
@@ -143,6 +161,8 @@ def test_moved_inputs_are_found_where_they_are_said_to_be(files: RunFiles, tmp_p
     assert found.differences == ()
     assert found.sweeps == (str(moved / "sweeps" / SWEEP),)
     assert [catalog.spec.uri for catalog in found.catalogs] == [str(moved / "lenses.csv")]
+    deeper = look_at_inputs(record, str(moved), [str(moved / "lenses.csv")])
+    assert (deeper.differences, deeper.sweeps) == ((), found.sweeps)
     with pytest.raises(InputError, match=r"no catalogue of this name; it had lenses\.csv"):
         look_at_inputs(record, None, [str(moved / "other.csv")])
 
@@ -218,7 +238,7 @@ def test_catalogues_keep_their_roles_and_a_second_attempt_finds_the_first(
     ],
 )
 def test_sweep_files_in_s3_are_below_one_prefix(
-    files: RunFiles, tmp_path: Path, uris: tuple[str, ...], prefix: str | None
+    files: RunFiles, tmp_path: Path, s3: str, uris: tuple[str, ...], prefix: str | None
 ) -> None:
     record = Manifest.open(files.run).record.run
     inputs = Inputs(uris, record.catalogs, ())
@@ -226,6 +246,20 @@ def test_sweep_files_in_s3_are_below_one_prefix(
         assert request_again(record, inputs, str(tmp_path)).sweeps == prefix
         return
     with pytest.raises(InputError, match=r"below 2 prefixes of S3; .*--sweeps"):
+        request_again(record, inputs, str(tmp_path))
+
+
+def test_what_lies_beside_the_recorded_files_in_s3_is_no_input(
+    files: RunFiles, tmp_path: Path, s3: str
+) -> None:
+    """A prefix may have got more sweep files since, below it as well. Other files do not matter."""
+    record = Manifest.open(files.run).record.run
+    for name in (SWEEP, "region.sha256sum"):
+        storage.write_bytes(f"{s3}/dr10/{name}", b"rows")
+    inputs = Inputs((f"{s3}/dr10/{SWEEP}",), record.catalogs, ())
+    assert request_again(record, inputs, str(tmp_path)).sweeps == f"{s3}/dr10"
+    storage.write_bytes(f"{s3}/dr10/new/sweep-355p005-360p010.fits", b"rows")
+    with pytest.raises(InputError, match=r"1 sweep files there .* sweep-355p005-360p010.fits.*--sweeps"):
         request_again(record, inputs, str(tmp_path))
 
 

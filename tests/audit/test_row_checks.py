@@ -18,6 +18,8 @@ from lensneg.schema.quotas import PoolQuota, StratumQuota
 #: The float32 numbers just below and just above a flux of 10, whose magnitude is 20 exactly.
 BELOW_10, ABOVE_10 = below(10.0), above(10.0)
 
+INF = float("inf")
+
 
 def wrong(check: Any, config: Config, *rows: Row, positives: tuple[Row, ...] = ()) -> int:
     """How many of some rows are wrong; the check's words say the same."""
@@ -68,14 +70,14 @@ def test_a_right_row_is_right_and_no_row_is_none_wrong(check: Any, plan: Config,
 
 
 def test_the_rows_that_are_wrong_are_counted_and_the_first_is_named(plan: Config) -> None:
-    rows = [row(i, ra=ra) for i, ra in enumerate([1.0, 360.0, 2.0, -1.0])]
+    rows = [row(i, ra=ra) for i, ra in enumerate([1.0, 361.0, 2.0, -1.0])]
     found = only(row_checks.coordinates, content(plan, rows, [positive(ra=400.0)]))
     assert (found.name, found.passed, found.actual) == (
         "coordinates",
         False,
         "not in 3 of 5 rows, the first in row 1",
     )
-    assert "[0, 360)" in found.expected
+    assert "[0, 360]" in found.expected
     assert "a sweep file" in found.remedy
 
 
@@ -121,13 +123,19 @@ def test_only_some_columns_may_hold_nulls(plan: Config, name: str) -> None:
         assert found.actual == ("none" if name in MAY_BE_NULL else f"nulls in {name}")
 
 
+@pytest.mark.parametrize("name", ["flux_g", "mag_r", "sersic", "galdepth_z"])
+def test_a_value_that_is_lacking_is_null_and_not_nan(plan: Config, name: str) -> None:
+    found = only(row_checks.no_nulls, content(plan, [row(1), row(2, **{name: float("nan")})], [positive()]))
+    assert (found.passed, found.actual) == (False, f"NaN in {name}")
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"ra": 0.0}, False),
         ({"ra": -1e-9}, True),
-        ({"ra": np.nextafter(360, 0)}, False),
-        ({"ra": 360.0}, True),
+        ({"ra": 360.0}, False),
+        ({"ra": np.nextafter(360, 361)}, True),
         ({"ra": NAN}, True),
         ({"dec": 90.0}, False),
         ({"dec": np.nextafter(90, 91)}, True),
@@ -267,6 +275,23 @@ def test_the_magnitude_limit_is_strict(plan: Config, flux: Any, expected: bool) 
     assert is_wrong(row_checks.selection_rule, plan, flux_z=flux) == expected
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("flux_g", NAN, False),
+        ("flux_g", INF, True),
+        ("flux_w1", -INF, True),
+        ("shape_r", NAN, True),
+        ("shape_e1", INF, True),
+        ("sersic", NAN, True),
+        ("ebv", NAN, False),
+        ("psfsize_z", INF, True),
+    ],
+)
+def test_values_must_be_usable(plan: Config, column: str, value: float, expected: bool) -> None:
+    assert is_wrong(row_checks.selection_rule, plan, **{column: value}) == expected
+
+
 def test_the_magnitude_limit_is_the_configs(plan_with: Any) -> None:
     limits = {17.5: True, 17.6: False}
     for limit, expected in limits.items():
@@ -396,7 +421,7 @@ PLAIN = {
     "TYPE": "SER", "SERSIC": 1.0, "FLUX_G": 20.0, "FLUX_R": 50.0, "SHAPE_R": 1.0, "SHAPE_E1": 0.1,
     "SHAPE_E2": 0.0,
 }  # fmt: skip
-POOLS = [("N1", None), *(("N2", category) for category in CONFUSER_CATEGORIES)]
+POOLS = [(pool, category) for pool in ("N1", "N2") for category in (None, *CONFUSER_CATEGORIES)]
 
 
 def of_sweep(changes: Row) -> Row:

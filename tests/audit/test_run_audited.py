@@ -76,7 +76,7 @@ TABLES: dict[str, tuple[str, Change]] = {
     "two columns swapped": ("schema", lambda t: t.select([*t.column_names[1::-1], *t.column_names[2:]])),
     "a row lost": ("row_count", lambda t: t.slice(1)),
     "a null": ("no_nulls", one("brickname", lambda _: None)),
-    "an RA of 360": ("coordinates", one("ra", lambda _: 360.0)),
+    "an RA of 361": ("coordinates", one("ra", lambda _: 361.0)),
     "a Dec of NaN": ("coordinates", one("dec", lambda _: float("nan"))),
     "a row twice": ("unique_targetids", a_row_twice),
     "another name": ("keys", one("galaxy_id", lambda name: name + "0")),

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from auditcase import as_full_run, audited_run
-from plainrun import failing
+from plainrun import edit_json, failing
 
 from lensneg import storage
 from lensneg.audit.published import audit_published
@@ -47,6 +47,39 @@ def test_a_file_changed_after_publication_is_found_out(downloaded: Path) -> None
     path = next((downloaded / "negatives").iterdir())
     pq.write_table(pq.ParquetFile(path).read(), path, compression="gzip")
     assert failing(audited(downloaded)) == {"files_intact"}
+
+
+def test_a_file_that_a_backup_left_is_named(downloaded: Path) -> None:
+    path = next((downloaded / "negatives").iterdir())
+    shutil.copy(path, path.with_name("part-00000.bak.parquet"))
+    record = audited(downloaded)
+    assert failing(record) == {"files_listed"}
+    assert "part-00000.bak.parquet" in str(record)
+
+
+def test_a_file_that_is_gone_is_named_and_the_others_are_not_called_intact(downloaded: Path) -> None:
+    next((downloaded / "negatives").iterdir()).unlink()
+    record = audited(downloaded)
+    assert failing(record) == {"files_readable"}
+    assert "files_intact" not in {check["name"] for check in record["checks"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        (lambda m: m["negatives"].update(content_sha256="0" * 64), "content_sha256"),
+        (lambda m: m["positives"].update(content_sha256="0" * 64), "content_sha256"),
+        (lambda m: m["rows"].update(negatives=m["rows"]["negatives"] + 1), "manifest_consistent"),
+        (lambda m: m["columns"][0].update(unit="mag"), "manifest_consistent"),
+        (lambda m: m.update(content_excludes=["ra"]), "manifest_consistent"),
+        (lambda m: m.update(run_id="two"), "manifest_consistent"),
+        (lambda m: m["run"]["config"].update(sha256="0" * 64), "manifest_consistent"),
+        (lambda m: m["negatives"]["files"][0].update(bytes=1), "files_intact"),
+    ],
+)
+def test_what_manifest_json_states_falsely_is_found(downloaded: Path, change: Any, check: str) -> None:
+    edit_json(downloaded / "manifest.json", change)
+    assert failing(audited(downloaded)) == {check}
 
 
 def test_what_is_not_at_hand_is_a_warning(downloaded: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_split_begins_with_the_fraction_at_which_the_one_before_it_ends(plan_w
 
 
 def test_where_a_position_is_impossible_no_split_is_judged(plan: Config) -> None:
-    assert list(split_checks(content(plan, [row(1), row(2, ra=360.0)]))) == []
+    assert list(split_checks(content(plan, [row(1), row(2, ra=361.0)]))) == []
     assert list(split_checks(content(plan, [row(1)], [positive(dec=np.nan)]))) == []
 
 

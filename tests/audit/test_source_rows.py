@@ -1,16 +1,18 @@
 """Single rows of sweep files, looked up again: plain, gzipped and in S3, with few and small requests."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from sweepfile import GALAXY, NAME, ROW_BYTES, probe, write_sweep
+from sweepfile import GALAXY, NAME, ROW_BYTES, probe, put, write_sweep
 
 from lensneg import storage
 from lensneg.audit import source_rows
 from lensneg.audit.source_rows import unlike_sweep
 from lensneg.schema.columns import COLUMNS
+from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 
 N_ROWS = 2000
 
@@ -59,9 +61,16 @@ NAN = float("nan")
 
 @pytest.mark.parametrize(
     ("in_file", "written", "differs"),
-    [(NAN, NAN, False), (NAN, 1.5, True), (1.5, NAN, True), (1.5, None, True), (1.5, 1.5, False)],
+    [
+        (NAN, None, False),
+        (NAN, NAN, True),
+        (NAN, 1.5, True),
+        (1.5, NAN, True),
+        (1.5, None, True),
+        (1.5, 1.5, False),
+    ],
 )
-def test_what_is_no_number_is_found_again_as_such(
+def test_what_is_no_number_is_found_again_as_null(
     tmp_path: Path, in_file: float, written: float | None, differs: bool
 ) -> None:
     path = tmp_path / NAME
@@ -70,6 +79,34 @@ def test_what_is_no_number_is_found_again_as_such(
     place = rows.schema.get_field_index("shape_r")
     rows = rows.set_column(place, "shape_r", pa.array([written], pa.float32()))
     assert unlike_sweep(storage.stat(str(path)), rows) == [f"{NAME} row 1: shape_r"] * differs
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_masked_value_is_no_value(tmp_path: Path, suffix: str) -> None:
+    """A column with a TNULL: the number that stands for a missing value is no number of exposures."""
+    path = tmp_path / NAME
+    write_sweep(path, [row(0), {**row(1), "NOBS_Z": 999}])
+    card = next(i for i in range(0, 90_000, 80) if path.read_bytes()[i : i + 6] == b"TUNIT6")
+    number = [column.name for column in SWEEP_COLUMNS].index("NOBS_Z") + 1
+    content = bytearray(path.read_bytes())
+    content[card : card + 80] = f"TNULL{number:<3}=                  999".encode().ljust(80)
+    (tmp_path / f"{NAME}{suffix}").write_bytes(gzip.compress(content) if suffix else content)
+    rows = manifest(1)
+    rows = rows.set_column(rows.schema.get_field_index("nobs_z"), "nobs_z", pa.array([999], pa.int16()))
+    info = storage.stat(str(tmp_path / f"{NAME}{suffix}"))
+    assert unlike_sweep(info, rows) == [f"{NAME}{suffix} row 1: nobs_z"]
+
+
+@pytest.mark.parametrize("spelling", ["SER", "ser", " SER", "Ser "])
+def test_a_type_is_the_same_in_any_spelling(tmp_path: Path, spelling: str) -> None:
+    columns = [c._replace(tform="4A") if c.name == "TYPE" else c for c in SWEEP_COLUMNS]
+    path = tmp_path / NAME
+    put(write_sweep(path, [row(0), row(1), row(2)], columns=columns), "TYPE", ["PSF", "REX", spelling])
+    rows = manifest(2)
+    place = rows.schema.get_field_index("type")
+    assert unlike_sweep(storage.stat(str(path)), rows.set_column(place, "type", pa.array(["SER"]))) == []
+    other = rows.set_column(place, "type", pa.array(["DEV"]))
+    assert unlike_sweep(storage.stat(str(path)), other) == [f"{NAME} row 2: type"]
 
 
 def test_bytes_that_are_no_text_differ_from_any_text(tmp_path: Path) -> None:

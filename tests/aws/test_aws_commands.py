@@ -114,6 +114,34 @@ def test_stop_ends_execution_and_job_and_resume_goes_on(cloud: Cloud, lenses: st
     assert "execution held-2" in aws("watch", "held", "--every", "0.1").stdout
 
 
+def test_a_run_is_resumed_beside_runs_with_names_like_its_own(cloud: Cloud, lenses: str) -> None:
+    cloud.functions.failing_gate = 2
+    for run_id in ("first", "first-2", "first-3-mini-test"):
+        start(lenses, run_id, "--mode", "test")
+        cloud.ended(run_id)
+    aws("resume", "first")
+    assert json.loads(cloud.execution("first-3")["input"])["run_id"] == "first"
+    cloud.ended("first-3")
+    # The execution first-3 is one of run first, and there is no run first-3.
+    for command in ("status", "watch", "stop"):
+        with pytest.raises(InputError, match="no execution of run first-3"):
+            aws(command, "first-3")
+    with pytest.raises(InputError, match="goes on if it is one of run first-3, and another --run-id"):
+        start(lenses, "first-3")
+
+
+def test_a_run_whose_name_ends_like_that_of_a_mini_test_is_listed(cloud: Cloud, lenses: str) -> None:
+    cloud.emr.go_on.set()
+    for run_id in ("a-mini-test", "b", "b-mini-test-mini-test"):
+        start(lenses, run_id, "--mode", "test-then-full" if run_id == "b" else "test")
+        cloud.ended(run_id)
+    cloud.ended("b-mini-test")
+    listed = {entry["name"] for entry in json.loads(aws("status", "--json").stdout)}
+    assert {"a-mini-test", "b", "b-mini-test-mini-test"} <= listed
+    assert "b-mini-test" not in listed, "the mini-test of b"
+    assert "run a-mini-test" in aws("status", "a-mini-test").stdout
+
+
 def test_a_run_that_step_functions_forgot_is_resumed_from_its_record(cloud: Cloud, tmp_path: Path) -> None:
     record = storage.read_json(publish(tmp_path, "old").run)
     record["out"], record["config"]["uri"] = "s3://sky/out", "s3://sky/configs/plan.yaml"

@@ -1,8 +1,14 @@
 """Calls of AWS: what each error says to do, and which of them are replaced by our own."""
 
+from typing import Any
+
+import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 from cloud import refusal
+from moto.core.botocore_stubber import MockRawResponse
 
 from lensneg.aws.calls import Aws, Call, in_place_of
 from lensneg.errors import InputError, TransientError
@@ -31,9 +37,40 @@ def test_errors_say_what_to_do(error: Exception, expected: str) -> None:
         raise error
 
 
-def test_throttling_may_be_tried_again() -> None:
+@pytest.mark.parametrize(
+    "code",
+    ["ThrottlingException", "TooManyRequestsException", "InternalFailure", "InternalServerException",
+     "ServiceException", "ServiceUnavailable"],
+)  # fmt: skip
+def test_what_is_not_the_users_fault_may_be_tried_again(code: str) -> None:
     with pytest.raises(TransientError, match="tries again"), aws_errors("lambda", "lambda:X"):
-        raise refusal("ThrottlingException", "slow")
+        raise refusal(code, "slow")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters"),
+    [
+        ("sts", "get_caller_identity", {}),
+        ("s3", "get_bucket_location", {"Bucket": "sky"}),
+        ("stepfunctions", "describe_execution", {"executionArn": "arn:x"}),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"message": "x"}'])
+def test_an_error_500_of_any_content_may_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch, service: str, operation: str, parameters: dict[str, str], body: bytes
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    config = Config(retries={"total_max_attempts": 1})
+
+    def answering(name: str) -> Any:
+        client = boto3.client(name, region_name="us-east-1", config=config)
+        answer = AWSResponse("https://x", 500, {"content-length": str(len(body))}, MockRawResponse(body))
+        client.meta.events.register_first("before-send.*", lambda **_: answer)
+        return client
+
+    with pytest.raises(TransientError):
+        Aws(make_client=answering).read(service, operation, **parameters)
 
 
 def test_one_answer_of_aws_is_replaced_and_others_are_not() -> None:

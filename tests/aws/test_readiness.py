@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -91,6 +92,53 @@ def test_without_credentials_preflight_stops_there() -> None:
     found = list(preflight(Aws(make_client=lambda _: NoOne()), "lensneg", 10))
     assert [check.name for check in found] == ["prices", "credentials"]
     assert "aws sso login" in found[1].remedy
+
+
+@pytest.mark.parametrize(
+    ("denied", "check", "ready"),
+    [
+        ("sts", "credentials", True),  # IAM cannot forbid it; whether the stack is in order is looked at
+        ("iam", "role local", True),
+        ("cloudformation", "stack", False),  # nothing is known of what it holds
+        ("stepfunctions", "state_machine", False),  # nothing is known of functions and roles
+    ],
+)
+def test_a_look_that_is_not_permitted(
+    cloud: Cloud, no_quotas: None, monkeypatch: pytest.MonkeyPatch, denied: str, check: str, ready: bool
+) -> None:
+    storage.write_bytes("s3://sky/sweeps/sweep-000p005-005p010.fits", b"x")
+    storage.write_bytes("s3://sky/code/job.py", b"x")
+
+    class Denied:
+        meta = SimpleNamespace(region_name="us-east-1")
+
+        def __getattr__(self, _operation: str) -> Any:
+            def refuse(**_: Any) -> None:
+                raise refusal("AccessDenied", "no")
+
+            return refuse
+
+    others: dict[str, Any] = {"lambda": InOrder(), "iam": InOrder()} | {denied: Denied()}
+    make = boto3.client
+    monkeypatch.setattr(boto3, "client", lambda *a, **k: others.get(a[0]) or make(*a, **k))
+    result = json.loads(aws("preflight", "--json", code=0 if ready else 1).stdout)
+    found = {entry["name"]: entry for entry in result["checks"]}
+    assert result["ready"] is ready
+    assert (found[check]["passed"], found[check]["critical"]) == (False, not ready)
+    assert ({"bucket", "state_machine", "function Report", "role local"} <= set(found)) is ready
+    monkeypatch.setitem(others, "lambda", None)  # moto has no function Report
+    assert json.loads(aws("preflight", "--json", code=1).stdout)["ready"] is False
+
+
+def test_a_service_at_fault_is_not_a_fault_of_the_stack(cloud: Cloud) -> None:
+    class Broken:
+        def get_caller_identity(self) -> None:
+            raise refusal("InternalFailure", "oops")
+
+    found = list(preflight(Aws(make_client=lambda _: Broken()), "lensneg", 10))
+    assert [check.name for check in found] == ["prices", "credentials"]
+    assert (found[1].actual, found[1].critical) == ("not known", True)
+    assert "the same command tries again" in found[1].remedy
 
 
 def test_without_the_stack_preflight_stops_there(cloud: Cloud) -> None:

@@ -106,6 +106,40 @@ def test_nothing_is_sent_if_one_file_is_wrong(outputs: dict[str, str], s3: str, 
     assert storage.list_files(s3) == []
 
 
+@pytest.mark.parametrize("place", ["another folder", "the bucket"])
+def test_two_catalogues_of_one_file_name_are_refused(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "others").mkdir()
+    others = tmp_path / "others" / "lenses.csv"
+    others.write_text("name,ra,dec\nb,11.0,-21.0\n")
+    second = str(others) if place == "another folder" else f"{s3}/catalogs/lenses.csv"
+    if place == "the bucket":
+        storage.put_file(str(others), second)
+    before = storage.list_files(s3)
+    with pytest.raises(InputError) as refused:
+        upload("--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--exclude", second)
+    assert refused.value.where == second
+    assert refused.value.what == f"{lenses} would be uploaded to the same place, {s3}/catalogs/lenses.csv"
+    assert storage.list_files(s3) == before, "nothing was sent"
+    # One file in two roles, with two selections of its rows, is one object.
+    both = ("--positives", f"{others}?where.name=b", "--exclude", f"{tmp_path}/others/../others/lenses.csv")
+    _, execution = upload(*both)
+    assert execution["positives"] == [f"{s3}/catalogs/lenses.csv?where.name=b"]
+    assert execution["exclude"] == [f"{s3}/catalogs/lenses.csv"]
+
+
+def test_two_sweep_files_of_one_name_are_refused(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / "sweeps" / folder).mkdir(parents=True)
+        (tmp_path / "sweeps" / folder / "sweep-000m005-005p000.fits").write_bytes(folder.encode())
+    with pytest.raises(InputError, match="would be uploaded to the same place"):
+        upload("--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--sweeps", str(tmp_path / "sweeps"))
+    assert storage.list_files(s3) == []
+
+
 def test_sweeps_are_sent_and_nothing_else_of_their_folder(
     outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
 ) -> None:
@@ -114,6 +148,23 @@ def test_sweeps_are_sent_and_nothing_else_of_their_folder(
     for name in ("sweep-000m005-005p000.fits", "sweep-000m005-005p000-pz.fits", "notes.txt"):
         (folder / name).write_bytes(b"x")
     upload("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--sweeps", str(folder))
+    sent = [storage.basename(info.uri) for info in storage.list_files(f"{s3}/sweeps")]
+    assert sent == ["sweep-000m005-005p000.fits"]
+
+
+def test_sweeps_that_would_be_left_behind_are_named(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    for name in ("sweep-000m005-005p000.fits", "sweep-005m005-010p000.fits.fz"):
+        (folder / name).write_bytes(b"x")
+    catalog = f"{lenses}?ra=ALPHA&dec=DELTA"
+    arguments = ("--config", str(CONFIG), "--positives", catalog, "--sweeps", str(folder))
+    with pytest.raises(InputError, match=r"not read: sweep-005m005-010p000\.fits\.fz; unpack"):
+        upload(*arguments)
+    assert storage.list_files(s3) == []
+    upload(*arguments, "--leave-out", "*.fz")
     sent = [storage.basename(info.uri) for info in storage.list_files(f"{s3}/sweeps")]
     assert sent == ["sweep-000m005-005p000.fits"]
 

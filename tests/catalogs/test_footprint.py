@@ -12,6 +12,9 @@ AROUND = [Cell(ra, ra + 5, dec, dec + 5) for ra in range(0, 360, 5) for dec in r
 HOURS_AWAY = [cell for cell in AROUND if cell.ra_min >= 25]
 RADIANS_AWAY = [cell for cell in AROUND if cell.ra_min >= 10]
 
+#: Cells around the ten lenses only, and what lies in them.
+AT_LENSES = [Cell(5 * (ra // 5), 5 * (ra // 5) + 5, -15, 15) for ra in RA.tolist()]
+
 
 def test_a_position_is_inside_one_of_the_cells_half_open() -> None:
     cells = [Cell(0, 5, 0, 5), Cell(0, 5, 0, 5), Cell(355, 360, -5, 0)]
@@ -27,16 +30,34 @@ def test_degrees_are_not_mistaken() -> None:
 @pytest.mark.parametrize(
     ("ra", "dec", "cells", "expected"),
     [
-        (RA / 15, DEC, HOURS_AWAY, ("hours of RA", 9)),
-        (np.radians(RA), np.radians(DEC), RADIANS_AWAY, ("radians", 10)),
-        # In the cells as degrees just as well: at least as many are inside as hours.
-        (RA / 15, DEC, AROUND, ("hours of RA", 10)),
+        # Cells at a tenth of all RA hold all ten lenses: not by chance.
+        (RA / 15, DEC, AT_LENSES, ("hours of RA", "hour", 10, True)),
+        (np.radians(RA), np.radians(DEC), AT_LENSES, ("radians", "rad", 10, True)),
+        # Nearly everything is inside nearly the whole circle, whatever it is.
+        (RA / 15, DEC, HOURS_AWAY, ("hours of RA", "hour", 9, False)),
+        (np.radians(RA), np.radians(DEC), RADIANS_AWAY, ("radians", "rad", 10, False)),
+        (RA / 15, DEC, AROUND, ("hours of RA", "hour", 10, False)),
     ],
 )
 def test_another_unit_is_named(
-    ra: np.ndarray, dec: np.ndarray, cells: list[Cell], expected: tuple[str, int]
+    ra: np.ndarray, dec: np.ndarray, cells: list[Cell], expected: tuple[str, str, int, bool]
 ) -> None:
-    assert mistaken_unit(ra, dec, cells) == expected
+    other = mistaken_unit(ra, dec, cells)
+    assert other is not None
+    assert (other.name, other.option, other.inside, other.is_evident) == expected
+    assert other.as_degrees == inside_cells(ra, dec, cells).sum()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_degrees_from_0_to_24_are_not_hours_by_chance(seed: int) -> None:
+    """Three hundred lenses in sweeps that lie elsewhere: as hours, some are inside, as anything would be."""
+    rng = np.random.default_rng(seed)
+    ra, dec = rng.uniform(0, 24, 300), rng.uniform(-15, 15, 300)
+    for first, last in ((100, 200), (30, 350), (180, 185)):
+        other = mistaken_unit(
+            ra, dec, [Cell(r, r + 5, d, d + 5) for r in range(first, last, 5) for d in range(-15, 15, 5)]
+        )
+        assert other is None or not other.is_evident
 
 
 def test_too_little_says_nothing_of_the_unit() -> None:

@@ -173,3 +173,19 @@ def test_mock_sky_refuses_a_folder_with_another_sky(door: Door, sky: Path) -> No
     code, _, err = door("mock-sky", sky)
     assert code == 2
     assert str(sky) in err.replace("\n", "")
+
+
+def test_the_gate_at_which_a_mini_test_failed_is_named(sky: Path, tmp_path: Path) -> None:
+    """Gate 1 of the run fails because of it, and is not at fault."""
+    limits = "ulimit -n 64; exec"  # too few files for Java
+    command = [sys.executable, "-m", "lensneg", "run", "--config", PLAN, "--sweeps", sky / "sweeps"]
+    command += ["--positives", sky / "positives.csv", "--out", tmp_path / "out", "--workers", "1"]
+    done = subprocess.run(
+        ["bash", "-c", f'{limits} "$@"', "bash", *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "FAILED: Gate3SampleComplete of the mini-test" in done.stdout
+    assert "ulimit -n 1024" in done.stdout

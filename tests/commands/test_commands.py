@@ -18,7 +18,10 @@ from usage import parses
 from lensneg import cli as module
 from lensneg.cli import cli, main
 from lensneg.commands.common import EXIT_CODES
+from lensneg.commands.run import end_as
 from lensneg.errors import InputError, RunStateError
+from lensneg.local.watcher import Outcome
+from lensneg.schema.layout import RunFiles
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -54,6 +57,20 @@ def run(
         main()
     out, err = capsys.readouterr()
     return int(ended.value.code or 0), out, err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [("TransientError", 3, "do this again\n"), ("Gate2FanOutComplete", 1, "")],
+)
+def test_a_run_that_broke_says_how_it_goes_on(
+    error: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = Outcome("FAILED", error, "a cause", RunFiles(str(tmp_path), "one"))
+    with pytest.raises(SystemExit) as ended:
+        end_as(outcome, "do this again")
+    assert (ended.value.code, capsys.readouterr().err) == (code, said)
+    end_as(Outcome("SUCCEEDED", "", "", outcome.files), "do this again")
 
 
 def test_the_commands_are_there() -> None:

@@ -56,25 +56,43 @@ def is_a_screen(out: str) -> bool:
     return len(lines) <= 24 and max(map(len, lines)) <= 80
 
 
+def usd_text(usd: float) -> str:
+    return f"{usd:.3f}" if usd >= 0.0005 else "<0.001"
+
+
 def test_the_whole_release_is_one_screen(run: Run) -> None:
     code, out, _ = run()
     assert code == 0
     assert is_a_screen(out)
-    assert out.startswith("1,436 sweep files (sizes of 1,436 modelled): DR10.1\n1.428 TB in 5,747 items, ")
-    rows = re.findall(r"^(\S.*?)  +(<?[\d.]+) +(\d+)% +([\d.]*) *$", out, re.MULTILINE)
-    assert tuple(name for name, *_ in rows) == PARTS
+    assert out.startswith(
+        "1,436 sweep files (sizes of 1,436 modelled): DR10.1\nabout 1.428 TB, 5,747 items, "
+    )
     _, json_text, _ = run("--json")
     report = json.loads(json_text)
+    rows = re.findall(r"^(\w+)( +█+ +)([\d]+) +([\d.]+) +(<?[\d.]+)$", out, re.MULTILINE)
+    assert [name for name, *_ in rows] == [state["state"] for state in report["states"]]
+    for (name, bar, *numbers), state in zip(rows, report["states"], strict=True):
+        assert numbers == [f"{state['begin']:.0f}", f"{state['seconds']:.1f}", usd_text(state["usd"])]
+        begin, end = (at / report["seconds"] * 32 for at in (state["begin"], state["end"]))
+        assert len(name) + bar.index("█") - 18 == pytest.approx(begin, abs=1)
+        assert bar.count("█") == pytest.approx(end - begin, abs=1)
+    of_all = usd_text(report["usd_of_all_states"])
+    assert re.search(rf"^all states +transitions, S3 +{of_all}$", out, re.MULTILINE)
+    _, details, _ = run("--details")
+    assert details.startswith(out)
+    rows = re.findall(r"^(\S.*?)  +(<?[\d.]+) +(\d+)% +([\d.]*) *$", details, re.MULTILINE)
+    assert tuple(name for name, *_ in rows) == PARTS
+    assert "Map: invocations" not in out
     for (_, usd, share, seconds), part in zip(rows, report["parts"], strict=True):
-        assert usd == (f"{part['usd']:.3f}" if part["usd"] >= 0.0005 else "<0.001")
+        assert usd == usd_text(part["usd"])
         assert int(share) == round(100 * part["usd"] / report["usd"])
         assert float(seconds or 0) == pytest.approx(part["seconds"], abs=0.051)
-    assert re.search(rf"^total +{report['usd']:.2f} +{report['seconds']:.0f}$", out, re.MULTILINE)
+    assert re.search(rf"^total, estimated +{report['seconds']:.0f} +{report['usd']:.2f}$", out, re.MULTILINE)
     text = " ".join(out.split())
     assert (
-        f"wall time {report['seconds'] / 60:.1f} of 10 min: target met; longest: Draw: EMR vCPU, 27%" in text
+        f"time about {report['seconds'] / 60:.1f} of 10 min: target met; longest: Draw: EMR vCPU, 27%" in text
     )
-    assert f"cost {report['usd']:.2f} of 2.00 USD: target met; costliest part: Map: Lambda, 51%" in text
+    assert f"cost about {report['usd']:.2f} of 2.00 USD: target met; costliest: Map: Lambda, 51%" in text
     for extra in report["not_included"]:
         assert f"{extra['name']} {extra['usd']:.2f} USD" in text or not extra["usd"]
         assert extra["name"] in text
@@ -108,8 +126,8 @@ def test_a_missed_target_is_said_and_is_no_failure(run: Run, names: Path, tmp_pa
     code, out, _ = run("--listing", names, "--rates", rates, "--prices", prices)
     assert code == 0
     assert is_a_screen(out)
-    assert re.search(r"wall time [\d.]+ of 10 min: target MISSED; longest: Draw: EMR vCPU, ", out)
-    assert re.search(r"cost [\d.]+ of 2.00 USD: target MISSED; costliest part: Map: S3 PUT, ", out)
+    assert re.search(r"time about [\d.]+ of 10 min: target MISSED; longest: Draw: EMR vCPU, ", out)
+    assert re.search(r"cost about [\d.]+ of 2.00 USD: target MISSED; costliest: Map: S3 PUT, ", out)
     assert "Lambda stops Preflight after 900 s" in out
 
 
@@ -141,13 +159,15 @@ def test_json_says_the_same(run: Run, names: Path) -> None:
     report = json.loads(out)
     assert set(report) == {
         "prices", "listing", "options", "usd", "seconds", "verdict", "items", "waves", "state_transitions",
-        "map_billed_seconds", "parts", "not_included",
+        "map_billed_seconds", "states", "usd_of_all_states", "parts", "not_included",
     }  # fmt: skip
     assert report["options"] == {
         "concurrency": 7, "memory_mb": 1024, "item_bytes": 64 * MIB, "positives": 20, "negatives": 2000
     }  # fmt: skip
     assert report["usd"] == pytest.approx(sum(part["usd"] for part in report["parts"]))
     assert report["seconds"] == pytest.approx(sum(part["seconds"] for part in report["parts"]))
+    of_states = sum(state["usd"] for state in report["states"])
+    assert report["usd"] == pytest.approx(of_states + report["usd_of_all_states"], abs=2e-5)
     for part in report["parts"]:
         assert part["usd"] == pytest.approx(part["quantity"] * part["unit_usd"])
     # 10 files of 1,967,025 rows of 505 bytes: 15 items of about 64 MiB each.
@@ -170,7 +190,7 @@ def test_free_prices_are_no_error(run: Run, names: Path, tmp_path: Path) -> None
     path.write_text(changed(PRICES, free))
     code, out, _ = run("--listing", names, "--prices", path)
     assert code == 0
-    assert "cost 0.00 of 2.00 USD: target met" in out
+    assert "cost about 0.00 of 2.00 USD: target met" in out
 
 
 def test_the_command_takes_a_folder(run: Run, tmp_path: Path) -> None:
@@ -178,7 +198,7 @@ def test_the_command_takes_a_folder(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("--sweeps", tmp_path)
     assert code == 0
     assert out.startswith("1 sweep files: ")
-    assert "\n0.000 TB in 1 items" in out
+    assert "\n0.000 TB, 1 items" in out
 
 
 def test_the_default_memory_is_that_of_the_function(run: Run, names: Path) -> None:
@@ -200,6 +220,12 @@ def test_the_default_memory_is_that_of_the_function(run: Run, names: Path) -> No
         (("--listing", "names", "--memory", "64"), "64 is not in the range"),
         (("--listing", "names", "--item-bytes", "1000"), "1000 is not in the range"),
         (("--listing", "names", "--positives", "0"), "0 is not in the range"),
+        (("--listing", "names", "--positives", "1" + "0" * 400), "is not in the range"),
+        # 10^18 bytes in items of 2^28 bytes, without the headers' 46,080.
+        (
+            ("--listing", "absurd"),
+            "absurd: the files would be 3,725,290,298 map items; expected at most 2,000",
+        ),
     ],
 )
 def test_bad_usage_and_input_end_with_2(
@@ -207,6 +233,7 @@ def test_bad_usage_and_input_end_with_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names").write_text("sweep-000m005-005p000.fits")
+    (tmp_path / "absurd").write_text("sweep-000m005-005p000.fits 999999999999999999")
     code, out, err = run(*arguments)
     assert code == 2
     assert message in " ".join(err.split())

@@ -211,6 +211,7 @@ NOT_RUN = {
     "make run": Instead("takes a minute or two; its commands run here, on a smaller sky", make_knows),
     "make test": Instead("would run this test", make_knows),
     "make faults": Instead("takes half an hour; tests/faults has a short form", make_knows),
+    "make mutants": Instead("takes half an hour", make_knows),
     "make check": Instead("asks the network; CI runs it", make_knows),
     "make format": Instead("rewrites the sources", make_knows),
     "make .venv": Instead("this test runs in what it makes", make_knows),

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pipeline import make_request
-from sweepfile import NAME, table, write_sweep
+from sweepfile import NAME, put, table, write_sweep
 
 from lensneg import storage
 from lensneg.catalogs.catalog import read_catalog
@@ -310,11 +310,6 @@ BAD_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"RELEASE": 9011}, "RELEASE 9011"),
     ({"RELEASE": 10000}, "RELEASE 10000"),
     ({"RELEASE": -1}, "RELEASE -1"),
-    ({"BRICKID": -5}, "BRICKID -5"),
-    ({"BRICKID": 1 << 20}, "BRICKID 1048576"),
-    ({"OBJID": -1}, "OBJID -1"),
-    ({"OBJID": 1 << 22}, "OBJID 4194304"),
-    ({"BRICKNAME": "\u00e9\u00e9".encode("latin-1")}, "not text"),
 ]
 
 
@@ -328,13 +323,25 @@ def test_one_bad_row_is_refused_and_named(
 
 
 IGNORED_ROWS: list[dict[str, Any]] = [
-    {"RA": np.nan},  # counted as outside the footprint
+    {"RA": np.nan},
     {"DEC": np.nan},
     {"RA": np.inf},
     {"DEC": -np.inf},
     {"FLUX_Z": np.nan},
     {"FLUX_Z": -np.inf},
     {"FLUX_Z": 0.0},
+    {"FLUX_Z": np.inf},
+    {"FLUX_W1": -np.inf},
+    {"SHAPE_R": np.nan},
+    {"SERSIC": np.inf},
+    {"EBV": np.inf},
+    {"BRICKID": 0, "OBJID": 0, "RA": 0.0, "DEC": 0.0},
+    {"BRICKID": -5},
+    {"BRICKID": 1 << 20},
+    {"OBJID": -1},
+    {"OBJID": 1 << 22},
+    {"BRICKNAME": ""},
+    {"BRICKNAME": "\u00e9\u00e9".encode("latin-1")},
     {"TYPE": "PSF"},
     {"TYPE": "DUP"},
     {"TYPE": ""},
@@ -353,6 +360,43 @@ def test_a_row_that_fails_a_cut_takes_no_other_with_it(
 ) -> None:
     rows = [*ROWS, {**ROWS[0], "OBJID": 99, **changes}]
     assert refused(run, Path(write_sweep(tmp_path / NAME, rows))) == ""
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("count", [1, 2880, 5000, 1 << 19])
+def test_zeros_behind_the_rows_do_not_matter(
+    run: Run, whole: bytes, tmp_path: Path, suffix: str, count: int
+) -> None:
+    path = tmp_path / f"{NAME}{suffix}"
+    content = whole + bytes(count)
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    assert refused(run, path) == ""
+    content += b"x"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    assert "more data than the 7 rows" in refused(run, path)
+
+
+@pytest.mark.parametrize(
+    "card", [b"COMMENT r\xe9gion", b"RAMIN   =                150.0 / \xb0", b"\xff\xfe"]
+)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_foreign_letter_does_not_matter(
+    run: Run, whole: bytes, tmp_path: Path, card: bytes, suffix: str
+) -> None:
+    at = whole.index(b"END" + b" " * 77, BLOCK)
+    content = whole[:at] + card.ljust(CARD) + b"END".ljust(CARD) + whole[at + 2 * CARD :]
+    path = tmp_path / f"{NAME}{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    assert refused(run, path) == ""
+    assert probe_sweep(storage.stat(str(path))).oddities == ("a header has characters that are not ASCII",)
+
+
+def test_a_type_with_blanks_and_in_lower_case_is_known(run: Run, tmp_path: Path) -> None:
+    columns = [c._replace(tform="5A") if c.name == "TYPE" else c for c in SWEEP_COLUMNS]
+    kinds = [" SER", "  SER", "ser ", "Dev", "DEV", " rex", "REX "]
+    uri = write_sweep(tmp_path / NAME, ROWS, columns=columns)
+    put(uri, "TYPE", kinds)
+    assert refused(run, Path(uri)) == ""
 
 
 def test_a_file_without_rows_holds_nothing(run: Run, tmp_path: Path) -> None:
@@ -479,11 +523,15 @@ GOOD_CSV = b"name,ra,dec\nA,151.2,2.5\nB,0.5,-30\n"
 CATALOGS: dict[str, bytes] = {
     "nothing": b"",
     "header only": b"name,ra,dec\n",
-    "hours as text": b"name,ra,dec\nA,10:04:48,+02:30:00\n",
-    "hours with letters": b"name,ra,dec\nA,10h04m48s,2d30m\n",
+    "hours among degrees": b"name,ra,dec\nA,10:04:48,+02:30:00\nB,0.5,-30\n",
+    "sixty-one minutes": b"name,ra,dec\nA,10h61m48s,2d30m\n",
     "swapped": b"name,ra,dec\nA,2.5,151.2\n",
     "out of range": b"name,ra,dec\nA,361,0\n",
-    "negative": b"name,ra,dec\nA,-0.1,0\n",
+    "negative and above 180": b"name,ra,dec\nA,-0.1,0\nB,181,0\n",
+    "minus 99": b"name,ra,dec\nA,-99,0\nB,1,0\n",
+    "rows elsewhere": b"<?xml version='1.0'?><VOTABLE version='1.3'><RESOURCE><TABLE>"
+    b"<FIELD name='ra' datatype='double'/><FIELD name='dec' datatype='double'/>"
+    b"<DATA><BINARY><STREAM href='file:///etc/passwd'/></BINARY></DATA></TABLE></RESOURCE></VOTABLE>",
     "decimal commas": b"name;ra;dec\nA;151,2;2,5\n",
     "a unit": b"name,ra,dec\nA,151.2 deg,2.5\n",
     "utf-16": "name,ra,dec\nA,1,2\n".encode("utf-16"),
@@ -542,6 +590,11 @@ READABLE: dict[str, bytes] = {
     "gz": gzip.compress(GOOD_CSV),
     "missing ones": GOOD_CSV + b"C,,\nD,-,-\nE,nan,nan\n",
     "spaces": b"name, ra ,dec\nA, 151.2 , 2.5\nB,0.5 ,-30\n",
+    "blanks between": b'name  ra     dec\nA     151.2  2.5\n"B"   0.5    -30\n',
+    "hours": b"name,ra,dec\nA,10:04:48,+02:30:00\nB,00:02:00,-30:00:00\n",
+    "hours with letters": b"name,ra,dec\nA,10h04m48s,2d30m\nB,0h2m0s,-30d0m\n",
+    "old Mac": GOOD_CSV.replace(b"\n", b"\r"),
+    "comments": b"# a paper\n\n#\n" + GOOD_CSV + b"# the end\n",
 }
 
 
@@ -550,14 +603,13 @@ def test_a_catalogue_in_another_dress_is_read(tmp_path: Path, kind: str) -> None
     path = tmp_path / "lenses.csv"
     path.write_bytes(READABLE[kind])
     catalog = read_catalog(CatalogSpec(uri=str(path)))
-    assert list(zip(catalog.names, catalog.ra.tolist(), catalog.dec.tolist(), strict=True)) == [
-        ("A", 151.2, 2.5),
-        ("B", 0.5, -30.0),
-    ]
+    assert catalog.names == ["A", "B"]
+    assert catalog.ra.tolist() == pytest.approx([151.2, 0.5], abs=1e-12)
+    assert catalog.dec.tolist() == [2.5, -30.0]
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lensneg.catalogs.formats.LARGEST_BYTES", 1 << 20)
+    monkeypatch.setattr("lensneg.catalogs.table.LARGEST_BYTES", 1 << 20)
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"name,ra,dec\n" + b"A,1,2\n" * (1 << 20)))
     with pytest.raises(CatalogError, match=r"bomb\.csv\.gz.*unpacks to more than 1,048,576 bytes.*keep its"):

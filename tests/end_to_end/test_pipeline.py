@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from reference import ROW_COLUMNS, Reference, reference
 
 from lensneg.local.runner import machine
 from lensneg.mocksky import write_mock_sky
+from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.manifest import content_sha256
 from lensneg.schema.request import RunRequest
 
 #: Logarithms of two libraries may differ in their last bit.
@@ -186,6 +187,22 @@ def test_the_graph_is_walked_in_order(plan_run: Executed) -> None:
         "PublishManifest",
         "Report",
     ]
+
+
+def test_every_state_has_its_time(plan_run: Executed) -> None:
+    """Each begins when the one before it has ended; a mini-test comes first, with a time line of its own."""
+    line = json.loads(Path(plan_run.files.cost).read_text())["time_line"]
+    work = [state for state in plan_run.states if not state.startswith(("Gate", "MiniTestFirst"))]
+    assert [state["state"] for state in line["states"]] == work
+    assert line["on_aws"] is False
+    spans = [state["actual"] for state in line["states"]]
+    assert all(before["end"] <= after["begin"] for before, after in pairwise(spans))
+    assert all(span["begin"] <= span["end"] for span in spans)
+    assert [span["begin"] for span in spans[1:2]] == [0]
+    assert {span["usd"] for span in spans} == {0}
+    test = json.loads(Path(plan_run.files.root + "-test", "cost.json").read_text())["time_line"]
+    assert [state["state"] for state in test["states"]] == work[1:]
+    assert test["states"][-1]["actual"]["end"] < spans[0]["seconds"]
 
 
 def test_what_is_published_is_what_was_audited(plan_run: Executed) -> None:

@@ -114,6 +114,26 @@ def test_missing_inputs_and_other_files_end_with_2(command: Command, files: RunF
     assert "mini-test" in command(files.run)[2]
 
 
+def test_a_manifest_whose_files_are_damaged_is_compared_with_nothing(
+    command: Command, files: RunFiles, tmp_path: Path
+) -> None:
+    path = Path(files.manifest_folder, "negatives", "part-00000.parquet")
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + b"?")
+    code, out, err = command(files.run, "--out", tmp_path / "again")
+    assert (code, out) == (2, "")
+    assert "part-00000.parquet: its SHA-256 is not the manifest's" in err
+    path.unlink()
+    assert command(files.run, "--out", tmp_path / "again")[0] == 2
+    assert command.requests == []
+    # With its manifest.json alone, it is compared by that, and the command says so.
+    alone = tmp_path / "manifest.json"
+    shutil.copy(files.manifest, alone)
+    code, _, err = command(alone, "--out", tmp_path / "a" / "again")
+    assert code == 0
+    assert "compared with its manifest.json alone" in err
+
+
 @pytest.mark.parametrize(("error", "code"), [("Gate2FanOutComplete", 1), ("States.TaskFailed", 3)])
 def test_a_run_that_fails_ends_as_a_run_does(
     command: Command, files: RunFiles, tmp_path: Path, error: str, code: int

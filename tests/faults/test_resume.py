@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from faults import call, in_child, reset, tell
+from faults import call, in_child, published, reset, tell
 from world import World, make_world
 
 from lensneg import storage
@@ -74,6 +75,25 @@ def test_an_item_whose_tables_are_not_whole_is_not_done(root: str, part: str, ho
     assert finished(run, items[i]) is None
 
 
+def test_a_byte_that_another_wrote_into_a_table_is_not_published(world: World, made: Path) -> None:
+    """A run that was killed after its map is continued, and has its rows from the sweep files again."""
+    reset(made, world.out)
+    run = load_run(str(world.out / "runs" / "one"))
+    table = sorted(Path(run.files.pool_folder).iterdir())[0]
+    data = bytearray(table.read_bytes())
+    value = pq.read_table(table)["galdepth_r"].to_numpy()[:1].tobytes()
+    place = data.index(value)
+    data[place] ^= 1
+    assert pq.read_table(pa.BufferReader(bytes(data)))["galdepth_r"].to_numpy()[:1].tobytes() != value
+    for folder in ("manifests", "latest.json"):
+        path = world.out / folder
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    table.write_bytes(data)
+    in_child(world.make)
+    assert published(world.out, "one") == world.expected
+    tell("a byte of a pool file", "another one before the run goes on", "the item is done again; identical")
+
+
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"item": {}}'])
 def test_stats_that_are_none_are_not_trusted(root: str, text: str) -> None:
     run = load_run(root)
@@ -99,7 +119,7 @@ def test_s3_that_is_busy_is_no_fault_of_a_file(world: World, monkeypatch: pytest
     """Gate 1 must not say "fetch it again": the state machine tries once more instead."""
     reset(world.template, world.out)
 
-    def busy(*_: Any) -> Any:
+    def busy(*_: Any, **_options: Any) -> Any:
         raise TransientError("s3://sky/a: SlowDown")
 
     for name in ("probe_sweep", "read_catalog"):
@@ -187,4 +207,5 @@ def test_an_item_for_which_memory_is_short_leaves_word(
     assert word.startswith(f"{item['sweep']}: out of memory; give the function more (MemorySize")
     monkeypatch.undo()
     assert in_child(lambda: call("FilterSweep", {"root": root, "item": item}))["item"] == item["id"]
+    assert not Path(f"{root}/errors/{item['id']}.json").exists()  # the error of an earlier attempt
     tell("a function out of memory", f"RLIMIT_AS, asked for by {by}", "leaves word; then done")

@@ -4,8 +4,10 @@ import importlib
 import io
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from lensneg.local.worker import LocalContext
 from lensneg.schema.item import Item
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.run import load_run
+from lensneg.schema.state_times import StateTimes
 from lensneg.stages.filter_sweep import filter_item
 
 Call = Callable[[str, dict[str, Any]], list[dict[str, Any]]]
@@ -30,7 +33,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Call:
     def invoke(module: str, event: dict[str, Any]) -> list[dict[str, Any]]:
         log = io.StringIO()
         monkeypatch.setattr(logger.registered_handler, "stream", log)
-        with suppress(LensnegError):
+        with suppress(LensnegError, ZeroDivisionError):
             importlib.import_module(f"functions.{module}").handler(event, LocalContext(module))
         return [json.loads(line) for line in log.getvalue().splitlines()]
 
@@ -75,6 +78,36 @@ def test_a_failure_is_logged_with_its_kind(
     assert "the file changed after the run was planned" in failed["message"]
 
 
+def test_an_item_that_dies_of_any_exception_says_which(
+    mapped: RunFiles, item: dict[str, Any], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the log with its traceback, and in gate 2's words."""
+
+    def die(*args: Any) -> None:
+        raise KeyError("SERSIC")
+
+    monkeypatch.setattr("functions.filter_sweep.filter_item", die)
+    with suppress(KeyError):
+        call("filter_sweep", {"root": mapped.root, "item": {**item, "id": "odd"}})
+    reason = json.loads(Path(mapped.error("odd")).read_text())["message"]
+    assert reason.startswith(f"{item['sweep']}: KeyError: 'SERSIC'; this is a fault of lensneg")
+
+
+def test_an_unknown_failure_is_logged_with_its_traceback(
+    mapped: RunFiles, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any state."""
+
+    def die(*args: Any) -> None:
+        raise ZeroDivisionError("none")
+
+    monkeypatch.setattr("functions.summarize_fan_out.summarize_fan_out", die)
+    told = call("summarize_fan_out", {"root": mapped.root})
+    [failed] = [entry for entry in told if entry.get("level") == "ERROR"]
+    assert failed["message"] == "SummarizeFanOut died of ZeroDivisionError: none"
+    assert "in die" in failed["exception"]
+
+
 def test_what_is_logged_of_an_item_is_what_was_done(
     mapped: RunFiles, item: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -87,5 +120,55 @@ def test_what_is_logged_of_an_item_is_what_was_done(
     assert line.startswith(
         f"{item['id']}: {item['n_rows']} rows in, {kept['rows_kept']} kept, {item['n_bytes']} bytes read, "
     )
-    edit_json(str(stats), lambda now: now.update(seconds=kept["seconds"]))
+    edit_json(str(stats), lambda now: now.update(seconds=kept["seconds"], ended=kept["ended"]))
     assert json.loads(stats.read_text()) == kept
+
+
+def test_a_state_leaves_its_times(mapped: RunFiles, call: Call) -> None:
+    before = datetime.now(UTC)
+    call("summarize_fan_out", {"root": mapped.root, "entered": "2026-01-02T03:04:05.678Z"})
+    times = StateTimes.read(mapped.state_times("SummarizeFanOut"))
+    assert times.entered == datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    assert before <= times.ended <= datetime.now(UTC)
+    assert times.on_aws is False
+
+
+@pytest.mark.parametrize(
+    ("test", "left"),
+    [
+        ({"entered": "2026-01-02T03:00:00Z"}, {"Preflight", "MiniTest"}),
+        ({"Error": "States.TaskFailed", "Cause": ""}, {"Preflight"}),  # it failed, so there is no report
+        (None, {"Preflight"}),
+    ],
+)
+def test_preflight_leaves_the_times_of_a_mini_test(
+    tmp_path: Path, call: Call, test: dict[str, str] | None, left: set[str]
+) -> None:
+    files = RunFiles(str(tmp_path), "two")
+    data = {
+        "run_id": "two",
+        "mode": "full",
+        "config": "c.yaml",
+        "sweeps": str(tmp_path),
+        "positives": ["p.csv"],
+    }
+    data |= {"out": str(tmp_path)} | ({"mini_test": test} if test else {})
+    call("preflight", {"input": data, "entered": "2026-01-02T03:04:05Z"})
+    assert {path.stem for path in Path(files.states_folder).iterdir()} == left
+    if "MiniTest" in left:
+        times = StateTimes.read(files.state_times("MiniTest"))
+        assert (times.entered.minute, times.ended) == (0, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+
+def test_times_that_cannot_be_written_fail_nothing(mapped: RunFiles, call: Call) -> None:
+    in_the_way = Path(mapped.states_folder)
+    shutil.rmtree(in_the_way, ignore_errors=True)
+    in_the_way.write_text("")
+    told = call("summarize_fan_out", {"root": mapped.root, "entered": "2026-01-02T03:04:05Z"})
+    in_the_way.unlink()
+    messages = [entry["message"] for entry in told]
+    assert "Gate2FanOutComplete passed" in messages
+    assert any(
+        message.startswith("the report will lack the times of SummarizeFanOut: ") for message in messages
+    )
+    assert messages[-1].startswith("SummarizeFanOut ended after ")

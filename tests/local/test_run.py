@@ -101,6 +101,30 @@ def test_bad_arguments_are_refused_before_anything_starts(gate_sky: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_an_output_folder_that_cannot_be_written_to_is_refused(gate_sky: Path, tmp_path: Path) -> None:
+    """A read-only disk and a lack of permission take the same way, which root cannot try."""
+    (tmp_path / "file").touch()
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "runs").touch()
+    (tmp_path / "logs" / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "logs" / "runs" / "one" / "logs").touch()
+    outs = {
+        "a" * 300: "File name too long; the name is too long: check the path",
+        "file/below": "Not a directory; something on the way there is not a folder",
+        "used": "Not a directory; something on the way there is not a folder",
+        "logs": "logs is in the way; remove it, or give another folder",
+    }
+    for out, message in outs.items():
+        with pytest.raises(InputError, match=f"--out .*{message}"):
+            lensneg.run(
+                config=gate_sky / "config.yaml",
+                sweeps=gate_sky / "sweeps",
+                positives=gate_sky / "positives.csv",
+                out=tmp_path / out,
+                run_id="one",
+            )
+
+
 def test_import_is_quick_and_loads_nothing_heavy() -> None:
     script = "import sys, lensneg; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

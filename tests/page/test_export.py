@@ -213,7 +213,7 @@ def test_the_card_says_what_is_there(files: RunFiles) -> None:
     assert front["size_categories"] == ["n<1K"]
     assert [c["config_name"] for c in front["configs"]] == ["negatives", "positives"]
     for config in front["configs"]:
-        assert list(Path(files.manifest_folder).glob(config["data_files"]))
+        assert config["data_files"] == [f["name"] for f in manifest[config["config_name"]]["files"]]
     # Row i is in split i % 3; N1 has rows 0 to 8, N2 9 to 11, positives 100 to 102.
     assert "| N1 | what a finder meets when deployed | 3 | 3 | 3 | 9 |" in text
     assert "| N2 | hard confusers | 1 | 1 | 1 | 3 |" in text

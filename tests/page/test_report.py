@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from lensneg.page import comparison, figures
 from lensneg.schema import validation as results
 from lensneg.schema.code_version import ROOT
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.state_times import StateTimes
 from lensneg.stages.check_sample.gate3 import check_sample
 from lensneg.stages.publish_manifest import publish_manifest
 from lensneg.stages.quarantine import quarantine
@@ -44,6 +46,12 @@ DARK = "--blink-settings=preferredColorScheme=0"
 NASTY = '<img src=x onerror="document.title=1">.csv'
 
 
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+#: When the states of the report's run began and ended. It was published before, so others were skipped.
+STATE_SECONDS = {"Preflight": (0, 1.5), "PublishManifest": (2, 2.25), "Report": (3, 5)}
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     """A mini-test with its report."""
@@ -58,6 +66,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     assert check_sample(made.root).gate.passed
     assert validate_manifest(made.root).gate.passed
     publish_manifest(made.root)
+    for state, (entered, ended) in STATE_SECONDS.items():
+        times = {"state": state, "entered": NOON + timedelta(seconds=entered), "on_aws": False}
+        StateTimes(**times, ended=NOON + timedelta(seconds=ended)).write(made.state_times(state))
     write_report(made.root)
     return made
 
@@ -288,6 +299,34 @@ def test_the_page_has_all_its_sections(page: Element) -> None:
     assert page.all("header")[0].all("span", "good")[0].text == "passed all gates"
 
 
+def test_the_page_shows_the_time_line(page: Element, files: RunFiles) -> None:
+    """Planned against actual: in the table, and in the figure above it."""
+    found = section(page, "Throughput and cost")
+    cost = json.loads(Path(files.cost).read_text())
+    table = found.all("table")[0]
+    cells = [[td.text for td in tr.all("td")] for tr in table.all("tr")[1:]]
+    shown = {state: entries for state, *entries in cells}
+    for state in cost["time_line"]["states"]:
+        plan = state["planned"]
+        assert shown[state["state"]][:3] == [
+            f"{plan['begin']:.1f} – {plan['end']:.1f}", f"{plan['seconds']:.1f}", f"{plan['usd']:.4f}"
+        ]  # fmt: skip
+    assert shown["Preflight"][3:] == ["0.0 – 1.5", "1.5", "0.0000", ""]
+    assert shown["Report"][3:] == ["3.0 – 5.0", "2.0", "0.0000", ""]
+    for state in ("PlanFanOut", "FilterSweeps", "SampleNegatives"):
+        assert shown[state][3:] == ["–", "–", "–", "skipped, as it was done"]
+    estimate = cost["estimate"]
+    whole = ["", f"{estimate['seconds']:.1f}", f"{estimate['usd']:.4f}", "", "5.0", "0.0000", ""]
+    assert shown["whole run"] == whole
+    assert "On this machine: no cost" in found.text
+    [figure] = [f for f in found.all("figure") if f.attributes["aria-label"].startswith("time line")]
+    assert "begun 2026-11-28 12:00:00 UTC" in figure.all("figcaption")[0].text
+    drawn = figure.all("svg")[0].text
+    for text in (*shown, "planned on AWS", "this run, on this machine: no cost", "1.5 s", "0.25 s", "2.0 s"):
+        assert text in drawn or text in ("whole run", "all states: transitions, S3"), text
+    assert drawn.count("skipped, as it was done") == 6
+
+
 def test_the_page_begins_with_how_much_there_is(page: Element, rows: list[dict[str, Any]]) -> None:
     tiles = {t.all("span")[0].text: t.all("b")[0].text for t in section(page, "").all("div", "tile")}
     positives = sum(row["pool"] == "positive" for row in rows)
@@ -342,8 +381,9 @@ def test_the_page_shows_the_rows_of_every_stratum(page: Element, rows: list[dict
 def test_the_page_has_every_figure_and_each_is_drawn(page: Element) -> None:
     maps = ["map of pool density", "map of sample density", "map of splits", "splits in one field"]
     quantities = [f"distributions of {quantity.label}" for quantity in comparison.QUANTITIES]
+    times = "time line of the states, planned and actual"
     figures = page.all("figure")
-    assert [figure.attributes["aria-label"] for figure in figures] == maps + quantities
+    assert [figure.attributes["aria-label"] for figure in figures] == [*maps, *quantities, times]
     for figure in figures:
         [svg] = figure.all("svg")
         assert sum(e.tag in ("path", "use", "image") for e in svg.elements) > 3
@@ -364,7 +404,7 @@ def test_the_page_shows_what_each_cut_took(
     labels = [e.text for e in cuts.content if isinstance(e, Element) and e.tag in ("span", "b")]
     assert labels[:3] == ["all rows", "", "16,000"]
     assert labels[-3:] == ["pool", "", f"{sum(item['rows_kept'] for item in stats):,}"]
-    reasons = ("faint", "type", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
+    reasons = ("faint", "type", "unusable", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
     assert labels[3:-3] == [text for reason in reasons for text in (reason, "", f"−{cut[reason]:,}")]
     assert len(cuts.all("span", "bar")) == 1 + len(reasons)
     assert cut["faint"] > 10_000
@@ -467,7 +507,7 @@ def test_a_browser_draws_every_figure_and_complains_of_nothing(
     assert "CONSOLE" not in log
     assert [url for url in probe["fetched"] if not url.startswith("data:")] == []
     boxes = probe["boxes"]
-    assert len(boxes) == 4 + len(comparison.QUANTITIES)
+    assert len(boxes) == 5 + len(comparison.QUANTITIES)
     for box in boxes:
         assert box["parts"] > 3
         assert box["width"] > 0
@@ -504,7 +544,7 @@ def test_lensneg_report_draws_a_run_again(
     files: RunFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = Path(files.report).read_text()
-    assert before.count("<figure") == 4 + len(comparison.QUANTITIES)
+    assert before.count("<figure") == 5 + len(comparison.QUANTITIES)
     Path(files.report).unlink()
     assert door(monkeypatch, "report", "one", "--out", files.out) == 0
     assert capsys.readouterr().out.strip() == files.report

@@ -296,7 +296,7 @@ def test_a_lens_at_a_pole_and_sources_without_position_are_no_cause_for_warnings
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         index = PositionIndex(np.array([0.0, 10.0]), np.array([90.0, -90.0]), 11.0)
-        ra, dec = np.array([5.0, np.nan, 7.0]), np.array([-90.0, np.nan, np.nan])
+        ra, dec = np.array([5.0, np.nan, 7.0, np.nan]), np.array([-90.0, np.nan, np.nan, 90.0])
         assert index.pairs(ra, dec).source.tolist() == [0]
         assert 0 in index.near(ra, dec).tolist()
 

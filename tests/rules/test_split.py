@@ -1,6 +1,7 @@
 """The split: the facts' vectors, the rule once more, and what it may not depend on."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,3 +81,17 @@ def test_a_split_begins_with_the_fraction_at_which_the_one_before_it_ends(plan_w
 
 def test_split_of_no_pixels(plan: Config) -> None:
     assert split_of_pixel(np.array([], dtype=np.int64), plan.spatial_splits).tolist() == []
+
+
+def test_the_documented_share_of_cutouts_that_cross_an_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pixel is a diamond 1,649" wide: a square of side a crosses it in 2 a sqrt(2) / 1649 of cases."""
+    docs = Path(__file__).parents[2] / "docs"
+    monkeypatch.syspath_prepend(str(docs))
+    from split_edges import crossings
+
+    pixel, split = crossings(20_000)
+    assert pixel == pytest.approx(2 * 26.5 * 2**0.5 / 1649, abs=0.006)
+    assert split == pytest.approx(0.021, abs=0.004)
+    text = (docs / "science.md").read_text()
+    assert "into another pixel in 4.5 % of cases" in text
+    assert "into another split in 2.1 %" in text

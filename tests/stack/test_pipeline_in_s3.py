@@ -23,8 +23,8 @@ from lensneg.local.emr import local_submit_parameters
 from lensneg.local.engine import local_machine
 from lensneg.local.runner import machine
 from lensneg.mocksky import write_mock_sky
+from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.manifest import content_sha256
 from lensneg.schema.request import RunRequest
 
 RUN_ID = "example"
@@ -90,7 +90,7 @@ def in_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InS3]:
 def test_it_is_published(in_s3: InS3) -> None:
     assert in_s3.execution["status"] == "SUCCEEDED", in_s3.execution
     latest = json.loads((in_s3.copy / "latest.json").read_text())
-    assert latest["manifest"] == f"s3://{BUCKET}/out/manifests/{RUN_ID}/manifest.json"
+    assert latest["manifest"] == f"manifests/{RUN_ID}/manifest.json"
 
 
 def test_what_a_publication_that_was_cut_short_left_is_removed(in_s3: InS3) -> None:

@@ -5,12 +5,14 @@ so what each of its parts needs is written down here from the Step Functions dev
 for integrated services", "IAM policies for Distributed Map", "Logging", "X-Ray") and compared with its role.
 """
 
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
 from deployed import ACCOUNT, BUCKET, REGION, STACK, deployed
 from test_graph import all_states
 
+from lensneg import storage
 from lensneg.schema.layout import RunFiles
 from lensneg.stages.preflight.account import (
     APPLICATION_VARIABLE,
@@ -123,6 +125,22 @@ def test_the_job_can_change_nothing_else(key: str) -> None:
         assert not deployed().allowing("EmrJobRole", action, f"{DATA}/{key}")
 
 
+WITHDRAWN = (
+    "preflight.txt", "gates/gate*.json", "quarantine.json", "validation.json", "cost.json", "report.html",
+    "audited.json", "job.json", "quotas.json", "fan_out.json", "sample/*.json", "errors/*.json",
+)  # fmt: skip
+
+
+def test_preflight_may_remove_what_a_start_withdraws(monkeypatch: pytest.MonkeyPatch) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(storage, "delete", removed.append)
+    monkeypatch.setattr(storage, "list_files", lambda uri, **_: [storage.FileInfo(f"{uri}/a.json", 1, "")])
+    RunFiles("/out", "one").withdraw()
+    granted = [f"/out/runs/*/{name}" for name in WITHDRAWN]
+    assert all(any(fnmatch(uri, pattern) for pattern in granted) for uri in removed)
+    assert {p for p in granted if not any(fnmatch(u, p) for u in removed)} == {"/out/runs/*/preflight.txt"}
+
+
 def test_no_function_can_delete_or_publish_but_those_that_must() -> None:
     may_delete, may_publish = set(), set()
     for name in deployed().functions():
@@ -134,7 +152,8 @@ def test_no_function_can_delete_or_publish_but_those_that_must() -> None:
                 may_publish.add(name)
     # A manifest.json is never deleted; parts without one are what a publication that was cut short left.
     assert may_delete == {
-        ("Preflight", f"{DATA}/out/runs/*/preflight.txt"),
+        *(("Preflight", f"{DATA}/out/runs/*/{name}") for name in WITHDRAWN),
+        ("FilterSweep", f"{DATA}/out/runs/*/errors/*.json"),
         ("CheckSample", f"{DATA}/out/runs/*/sample/*/part-*.parquet"),
         ("PublishManifest", f"{DATA}/out/manifests/*/part-*.parquet"),
     }

@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipeline import rewrite
+from pipeline import rewrite, set_column
 from plainrun import draw_plainly, edit_json, failing
 
+from lensneg.errors import RunStateError
 from lensneg.schema.columns import POOL_SCHEMA
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.pool import Footer
 from lensneg.schema.run import _load_run
 from lensneg.schema.sample_summary import JobRun
 from lensneg.schema.states import StateError
@@ -96,9 +98,15 @@ def change_pool(files: RunFiles, column: str, change: Callable[[list[int]], list
     with pq.ParquetWriter(path, POOL_SCHEMA) as writer:
         for rows in groups:
             writer.write_table(pa.Table.from_pylist(rows, POOL_SCHEMA))
+    footer = Footer.of(Path(path).read_bytes()).as_json()
+    edit_json(files.quotas, lambda quotas: quotas["footers"].update({Path(path).name: footer}))
 
 
 GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
+    "code that was deployed since": (
+        lambda f: edit_json(f.run, lambda run: run["code"].update(code_version="0.0.9-abc")),
+        {"one_code"},
+    ),
     "no summary": (lambda f: os.unlink(f.sample_summary), {"summary_written"}),
     "half a summary": (lambda f: os.truncate(f.sample_summary, 40), {"summary_written"}),
     "another run's summary": (
@@ -112,10 +120,6 @@ GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
         {"drawn_equals_quota", "files_as_summarized"},
     ),
     "a positive that is not written": (one_positive_more, {"positives_written"}),
-    "a source twice in the pool": (
-        lambda f: edit_json(f.sample_summary, lambda s: s.update(duplicate_targetids=3)),
-        {"pool_unique"},
-    ),
     "a drawn row that the pool lacks": (
         lambda f: change_pool(f, "sampling_priority", lambda drawn: [2**63 - 1] * len(drawn)),
         {"files_as_summarized"},
@@ -140,7 +144,7 @@ def test_gate_3_names_an_empty_pool_file_and_what_to_do(draw: RunFiles) -> None:
     cause = check_sample(draw.root).gate.cause
     name = Path(pool_files(draw)[0]).name
     assert f"{name}: not the pool file that was counted" in cause
-    assert f"remove {draw.stats(name.removesuffix('.parquet'))} and start again with the same run id" in cause
+    assert "start again with the same run id: that item is then done again" in cause
 
 
 def test_gate_3_passes(draw: RunFiles) -> None:
@@ -154,8 +158,8 @@ def test_what_gate_3_refuses_fails_its_check(draw: RunFiles, how: str) -> None:
     spoil(draw)
     verdict = check_sample(draw.root).gate
     assert failing(draw.gate(3)) == expected
-    assert verdict.passed == (expected == {"pool_unique"})
-    assert bool(draw.sample_parts("negatives")) == verdict.passed
+    assert not verdict.passed
+    assert not draw.sample_parts("negatives")
 
 
 @pytest.mark.parametrize(
@@ -170,6 +174,27 @@ def test_a_job_that_did_not_succeed(draw: RunFiles, ended: dict[str, Any]) -> No
     assert failing(draw.gate(3)) == {"job_succeeded"}
 
 
+def test_a_sample_that_is_not_the_one_that_was_written_fails_gate_4(draw: RunFiles) -> None:
+    """Also where its rows obey every rule: a depth is compared with nothing else."""
+    from lensneg.stages.validate_manifest import validate_manifest
+
+    _load_run.cache_clear()
+    assert check_sample(draw.root).gate.passed
+    folder = Path(draw.sample_folder) / "negatives"
+    [path] = folder.iterdir()
+    data = path.read_bytes()
+    rewrite(folder, lambda t: set_column(t, "galdepth_r", [1.0, *t["galdepth_r"].to_pylist()[1:]]))
+    assert "files_intact" in validate_manifest(draw.root).gate.cause
+    path.write_bytes(data)
+    shutil.copy(path, folder / "part-00001.parquet")
+    assert "files_listed" in validate_manifest(draw.root).gate.cause
+    (folder / "part-00001.parquet").unlink()
+    assert "files_" not in validate_manifest(draw.root).gate.cause
+    Path(draw.sample_written).unlink()
+    with pytest.raises(RunStateError, match=r"written\.json: missing"):
+        validate_manifest(draw.root)
+
+
 def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles) -> None:
     from lensneg.stages.validate_manifest import validate_manifest
 
@@ -179,5 +204,5 @@ def test_a_quarantined_run_names_what_failed_and_keeps_its_files(draw: RunFiles)
     assert not validate_manifest(draw.root).gate.passed
     quarantine(draw.root)
     mark = json.loads(Path(draw.quarantine).read_text())
-    assert [check["name"] for check in mark["failed"]] == ["row_count"]
-    assert Path(mark["sample"], "negatives").is_dir()
+    assert [check["name"] for check in mark["failed"]] == ["files_intact"]
+    assert Path(draw.root, mark["sample"], "negatives").is_dir()

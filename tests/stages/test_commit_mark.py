@@ -1,5 +1,6 @@
 """An item is done if its stats say so, of the same file, config and code, and its tables are whole."""
 
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 
 from lensneg.schema.item import Item, ItemStats
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.pool import Footer
 from lensneg.schema.run import Run
-from lensneg.stages.commit_mark import finished
+from lensneg.stages.commit_mark import finished, tables_are_those_written
 
 ITEM = Item(
     id="0007", sweep="/sky/sweep-150p000-155p005.fits", size=9_000, etag="one", first_row=10, n_rows=5,
@@ -35,7 +37,8 @@ def done(tmp_path: Path) -> ItemStats:
     stats = ItemStats(
         item=ITEM, config_sha256="c0ffee", code_version="1.0.0-abc", rows_in=5, rows_kept=0, cut={},
         counts=(), confusers={}, candidate_matches=1, row_groups=(), bytes_read=2_525, pool_bytes=4,
-        positives_bytes=9, seconds=0.5,
+        pool_sha256=hashlib.sha256(b"pool").hexdigest(), pool_footer=Footer(size=1, sha256=""),
+        positives_bytes=9, positives_sha256=hashlib.sha256(b"positives").hexdigest(), seconds=0.5,
     )  # fmt: skip
     stats.write(files.stats("0007"))
     return stats
@@ -61,6 +64,11 @@ def test_an_item_of_another_file_or_of_other_rows_is_not_done(tmp_path: Path, ch
     assert finished(run_in(tmp_path), ITEM.model_copy(update=change)) is None
 
 
+def test_an_item_of_a_file_that_was_moved_is_done(tmp_path: Path, done: ItemStats) -> None:
+    moved = ITEM.model_copy(update={"sweep": "/other/disk/sweep-150p000-155p005.fits"})
+    assert finished(run_in(tmp_path), moved) == done.model_copy(update={"item": moved})
+
+
 @pytest.mark.usefixtures("done")
 def test_work_of_another_config_is_not_done(tmp_path: Path) -> None:
     assert finished(run_in(tmp_path, config_sha256="decaf"), ITEM) is None
@@ -83,6 +91,16 @@ def test_an_item_without_its_whole_tables_is_not_done(
     else:
         path.write_bytes(content)
     assert finished(run_in(tmp_path), ITEM) is None
+
+
+@pytest.mark.parametrize("part", ["pool", "positives"])
+def test_a_byte_of_a_table_that_is_another_one_is_found(tmp_path: Path, part: str, done: ItemStats) -> None:
+    run = run_in(tmp_path)
+    assert tables_are_those_written(run, done)
+    path = Path(getattr(run.files, part)("0007"))
+    path.write_bytes(b"q" + path.read_bytes()[1:])
+    assert finished(run, ITEM) == done
+    assert not tables_are_those_written(run, done)
 
 
 def test_an_item_without_matches_needs_no_table_of_them(tmp_path: Path, done: ItemStats) -> None:

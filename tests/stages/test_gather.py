@@ -1,6 +1,7 @@
 """The sample: gathered from pool files by the draw's last priorities, against plain Python over all rows."""
 
 import hashlib
+import os
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from lensneg import storage
 from lensneg.errors import RunStateError
+from lensneg.schema import pool as poolfile
 from lensneg.schema.columns import ANNOTATED_SCHEMA, POOL_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.pool import Footer
 from lensneg.schema.quotas import DrawKey, Quotas
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_table, write_table
@@ -58,16 +61,20 @@ def run_in(root: str, plan_dict: dict[str, Any], rows_per_file: int = 1000) -> R
 
 def write_pool(run: Run, files: dict[str, list[Row]], rows_per_group: int, **options: Any) -> Any:
     """Write pool files, each row group sorted by nothing; return quotas.json's part on them."""
-    row_groups = {}
+    row_groups, footers = {}, {}
     for name, rows in files.items():
         sink = pa.BufferOutputStream()
         pq.write_table(
-            pa.Table.from_pylist(rows, POOL_SCHEMA), sink, row_group_size=rows_per_group, **options
-        )
+            pa.Table.from_pylist(rows, POOL_SCHEMA), sink, row_group_size=rows_per_group,
+            write_page_checksum=True, **options,
+        )  # fmt: skip
+        footers[name] = Footer.of(sink.getvalue().to_pybytes())
         storage.write_bytes(storage.join(run.files.pool_folder, name), sink.getvalue())
         groups = [rows[i : i + rows_per_group] for i in range(0, len(rows), rows_per_group)]
         row_groups[name] = [[len(g), min(row["sampling_priority"] for row in g)] for g in groups]
-    return Quotas(run_id="one", pool_files=tuple(sorted(files)), row_groups=row_groups, strata=())
+    return Quotas(
+        run_id="one", pool_files=tuple(sorted(files)), row_groups=row_groups, footers=footers, strata=()
+    )
 
 
 def made_up(seed: int, copies: int = 0) -> dict[str, list[Row]]:
@@ -244,8 +251,38 @@ def test_a_pool_file_that_is_not_the_one_that_was_counted(
     files = made_up(4)
     quotas = write_pool(run, files, 50)
     damage(Path(run.files.pool("0")))
-    with pytest.raises(RunStateError, match=r"pool/0\.parquet: .*remove .*stats/0\.json"):
+    with pytest.raises(RunStateError, match=r"pool/0\.parquet: .*that item is then done again"):
         sample.gather_negatives(run, quotas, draws_of(files, 4))
+
+
+def test_no_byte_of_a_pool_file_that_is_read_can_be_another_one(
+    tmp_path: Path, plan_dict: dict[str, Any]
+) -> None:
+    """Each bit in turn: the rows are the same, or the file is named. `make test` flips some of them."""
+    run = run_in(str(tmp_path), plan_dict)
+    rows = [source(i, BINS[0] + ("N1",), i, ("s", i)) for i in range(1, 4)]
+    path = Path(run.files.pool("0"))
+    written = poolfile.write_pool(str(path), pa.Table.from_pylist(rows, POOL_SCHEMA))
+    groups = tuple((group.rows, group.priority_min) for group in written.row_groups)
+    quotas = Quotas(
+        run_id="one", pool_files=("0.parquet",), row_groups={"0.parquet": groups},
+        footers={"0.parquet": written.footer}, strata=(),
+    )  # fmt: skip
+    draws = [sample.Draw(DrawKey(*BINS[0], "N1"), 3, 3, 3)]
+    wanted, data = sample.gather_negatives(run, quotas, draws), path.read_bytes()
+    assert len(wanted) == 3
+    said = []
+    flips = range(0, 8 * len(data), 1 if os.environ.get("LENSNEG_FAULTS") == "long" else 185)
+    for flip in flips:
+        spoiled = bytearray(data)
+        spoiled[flip // 8] ^= 1 << flip % 8
+        path.write_bytes(spoiled)
+        try:
+            assert sample.gather_negatives(run, quotas, draws).equals(wanted), flip
+        except RunStateError as error:
+            said.append(str(error))
+    assert all("0.parquet: not the pool file that was counted" in text for text in said)
+    assert len(said) > 0.8 * len(flips)
 
 
 def test_files_hold_at_most_so_many_rows_and_no_older_one_is_left(

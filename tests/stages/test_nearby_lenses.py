@@ -71,10 +71,39 @@ def test_every_lens_of_a_source_in_the_file_is_near(plan: Config, cell: Cell) ->
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_every_lens_within_the_widest_radius_is_near(plan: Config, cell: Cell) -> None:
+    """A degree is the most that a config may ask for."""
+    widest = plan.model_copy(
+        update={"exclusion": plan.exclusion.model_copy(update={"known_lens_radius_arcsec": 3600.0})}
+    )
+    sources = around(cell, 400)
+    lenses = [offset(*source, 0.9 * i, 3599) for i, source in enumerate(sources)]
+    found = near(widest, cell, lenses).lenses.pairs(*np.array(sources).T)
+    assert {(i, i) for i in range(400)} <= set(
+        zip(found.source.tolist(), found.position.tolist(), strict=True)
+    )
+
+
+def test_sources_of_another_cell_at_the_same_pole_are_refused(plan: Config) -> None:
+    """They would be compared with the lenses on the other side of it."""
+    assert "RA 20.0000, Dec -86.0000" in refusal(plan, Cell(200, 205, -90, -85), (20.0, -86.0))
+    assert not refusal(plan, Cell(200, 205, -90, -85), (20.0, -89.99), (205.2, -85.1), (209.0, -89.0))
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_lenses_of_other_cells_are_left_out(plan: Config, cell: Cell) -> None:
     """Five degrees from the farthest corner, which is 3.54 degrees from the middle."""
     far = [offset(*cell.centre, angle, 8.54 * 3600) for angle in range(0, 360, 10)]
     assert near(plan, cell, [*far, cell.centre]).lenses.size == 1
+
+
+@pytest.mark.parametrize("cell", [Cell(355, 360, 0, 5), Cell(0, 5, 0, 5)])
+def test_a_right_ascension_of_360_is_one_of_0(plan: Config, cell: Cell) -> None:
+    assert refusal(plan, cell, (360.0, 2.0), (0.0, 2.0)) == ""
+    found = near(plan, cell, [(0.0, 2.0), (360.0, 3.0)]).lenses.pairs(
+        np.array([360.0, 0.0]), np.array([2.001, 3.001])
+    )
+    assert list(zip(found.source.tolist(), found.position.tolist(), strict=True)) == [(0, 0), (1, 1)]
 
 
 @pytest.mark.parametrize("positive", [True, False])
@@ -122,7 +151,7 @@ def test_the_margin_in_declination_by_hand(plan: Config, cell: Cell) -> None:
 
 @pytest.mark.parametrize(
     "position",
-    [(-0.001, 2.0), (360.0, 2.0), (np.nan, 2.0), (2.0, np.nan), (2.0, 90.1), (2.0, -90.1)],
+    [(-0.001, 2.0), (360.001, 2.0), (np.nan, 2.0), (2.0, np.nan), (2.0, 90.1), (2.0, -90.1)],
     ids=str,
 )
 def test_what_is_no_position_is_refused_also_at_a_pole(plan: Config, position: Position) -> None:

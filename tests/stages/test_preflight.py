@@ -1,8 +1,10 @@
 """Gate 1: each check fails by itself when, and only when, what it guards is spoiled."""
 
 import csv
+import io
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +18,25 @@ from botocore.stub import Stubber
 from conftest import edited
 from pipeline import as_input, files_of, make_request
 from plainrun import failing
+from rich.console import Console
+from sweepfile import probe
 
+from lensneg.commands.run_screen import show_outcome
+from lensneg.local.watcher import Outcome
+from lensneg.schema.check import Check
 from lensneg.schema.code_version import CodeVersion
+from lensneg.schema.columns import PARTS
 from lensneg.schema.config import config_sha256
-from lensneg.schema.gate import Verdict
+from lensneg.schema.gate import Gate, Verdict
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import ManifestPart, ManifestRecord, Parts
 from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
+from lensneg.schema.run import RunRecord
+from lensneg.stages.plan_fan_out import plan_fan_out
 from lensneg.stages.preflight import account, input_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
+from lensneg.survey.names import cell_of, sweep_name
 
 CLEAN = CodeVersion("0.1.0", "a" * 64, "b" * 40)
 
@@ -68,6 +80,9 @@ class Desk:
     def look(self) -> tuple[set[str], Verdict]:
         """The checks that fail, and the verdict."""
         result = preflight.preflight(as_input(self.request))
+        if Path(self.files.manifest).exists():  # of a published run gate 1 is not written again
+            assert not Path(self.files.gate(1)).exists()
+            return {check.split(":")[0] for check in result.gate.cause.split("; ")[:1]}, result.gate
         return failing(self.files.gate(1)), result.gate
 
 
@@ -105,6 +120,11 @@ def a_typo_in_a_name(desk: Desk) -> None:
     (desk.folder / "sweeps" / "sweep-010m005-15p000.fits").write_text("")
 
 
+def a_copy_of_a_wider_cell(desk: Desk) -> None:
+    cell = cell_of(desk.sweeps[0].name)
+    shutil.copy(desk.sweeps[0], desk.sweeps[0].with_name(sweep_name(cell._replace(ra_max=cell.ra_max + 5))))
+
+
 def a_gzipped_copy(desk: Desk) -> None:
     import gzip
 
@@ -126,7 +146,19 @@ def padding_lost(desk: Desk) -> None:
 
 def bytes_behind_the_end(desk: Desk) -> None:
     with desk.copy_of_a_sweep().open("ab") as file:
-        file.write(b"\0" * 17)
+        file.write(b"\1" * 17)
+
+
+def zeros_behind_the_end(desk: Desk) -> None:
+    with desk.copy_of_a_sweep().open("ab") as file:
+        file.write(bytes(2880))
+
+
+def a_foreign_letter_in_a_comment(desk: Desk) -> None:
+    path = desk.copy_of_a_sweep()
+    data = path.read_bytes()
+    at = data.index(b"END" + b" " * 77, 2880)
+    path.write_bytes(data[:at] + b"COMMENT r\xe9gion".ljust(80) + b"END".ljust(80) + data[at + 160 :])
 
 
 def another_release(desk: Desk) -> None:
@@ -189,14 +221,41 @@ def mini_test_of_another_code(desk: Desk) -> None:
     path.write_text(json.dumps({"config_sha256": sha256, "code_version": "0.0.1-other"}))
 
 
+def note_a_mini_test(desk: Desk) -> None:
+    """The record of a mini-test that passed with what the desk holds."""
+    from lensneg.schema.publication import MiniTestRecord
+    from lensneg.schema.run import RunRecord
+
+    assert desk.look()[1].passed
+    record = RunRecord.read(desk.files.inventory)
+    shutil.rmtree(desk.files.root)
+    sha256, code = record.config.sha256, CLEAN.code_version
+    MiniTestRecord(
+        run_id="older",
+        config_sha256=sha256,
+        code_version=code,
+        inputs_sha256=record.inputs_sha256,
+        passed_at="2025-01-01T00:00:00Z",
+    ).write(desk.files.mini_test(sha256, code))
+    desk.mode = "full"
+
+
+def mini_test_of_other_inputs(desk: Desk) -> None:
+    note_a_mini_test(desk)
+    rewrite_positions(desk.folder / "others.csv", lambda ra, dec: (ra, dec + 1e-5))
+
+
 GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a key is misspelt": (break_config, {"config_valid"}),
     "no sweep files": (no_sweeps, {"sweeps_listed"}),
     "a sweep's name has a typo": (a_typo_in_a_name, {"sweep_names"}),
     "a file and its gzipped copy": (a_gzipped_copy, {"sweeps_disjoint"}),
+    "files of cells that overlap": (a_copy_of_a_wider_cell, {"sweeps_disjoint"}),
     "a truncated file": (a_truncated_sweep, {"sweeps_readable"}),
     "bytes behind the end of a file": (bytes_behind_the_end, {"sweeps_readable"}),
     "a file without all of its padding": (padding_lost, {"sweep_sizes"}),
+    "zeros behind the end of a file": (zeros_behind_the_end, {"sweeps_standard"}),
+    "a foreign letter in a comment": (a_foreign_letter_in_a_comment, {"sweeps_standard"}),
     "a release that the config does not take": (another_release, {"one_release"}),
     "a catalogue without positions": (an_unreadable_catalogue, {"catalog_readable:others.csv"}),
     "lenses in another part of the sky": (lenses_elsewhere, {"catalog_in_footprint:others.csv"}),
@@ -205,9 +264,10 @@ GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a version that stands for other content": (version_used_otherwise, {"config_version_immutable"}),
     "inputs changed since the run began": (inputs_changed_since, {"run_inputs_unchanged"}),
     "no mini-test": (no_mini_test, {"mini_test_passed"}),
+    "a mini-test of other inputs": (mini_test_of_other_inputs, {"mini_test_passed"}),
     "a mini-test of another code": (mini_test_of_another_code, {"mini_test_passed"}),
 }
-WARNINGS = {"sweep_names", "sweep_sizes", "catalog_in_footprint:others.csv", "code_version_known"}
+WARNINGS = {"sweep_sizes", "sweeps_standard", "catalog_in_footprint:others.csv", "code_version_known"}
 
 
 def test_gate_1_passes(desk: Desk) -> None:
@@ -225,11 +285,114 @@ def test_what_gate_1_refuses_fails_one_check(desk: Desk, how: str) -> None:
         assert next(iter(expected)) in verdict.cause
 
 
+def test_a_mini_test_of_these_inputs_counts(desk: Desk) -> None:
+    note_a_mini_test(desk)
+    assert desk.look()[1].passed
+
+
+def test_an_earlier_mini_test_does_not_stand_in_for_one_that_failed(desk: Desk) -> None:
+    note_a_mini_test(desk)
+    event = {**as_input(desk.request), "mini_test": {"Error": "States.TaskFailed", "Cause": "gate 3"}}
+    verdict = preflight.preflight(event).gate
+    assert not verdict.passed
+    assert "is of an earlier one" in verdict.cause
+    assert "gate 3" in verdict.cause
+
+
+def test_what_the_user_leaves_out_fails_nothing(desk: Desk) -> None:
+    a_typo_in_a_name(desk)
+    leave_out = ["sweep-010m005-15p000.fits"]
+    assert preflight.preflight(as_input(desk.request) | {"leave_out": leave_out}).gate.passed
+    assert failing(desk.files.gate(1)) == set()
+    assert "1 left out as asked" in Path(desk.files.gate(1)).read_text()
+
+
+def releases(desk: Desk, *allowed: int) -> Check:
+    """The check of releases, where the first file is of RELEASE 9010 and the others of 10002."""
+    path = desk.sweeps[0]
+    file, data = probe(str(path)), bytearray(path.read_bytes())
+    offset = (file.dtype.fields or {})["RELEASE"][1]
+    for row in range(file.n_rows):
+        at = file.data_start + row * file.row_bytes + offset
+        data[at : at + 2] = (9010).to_bytes(2, "big")
+    path.unlink()
+    path.write_bytes(data)
+    config = desk.folder / "config.yaml"
+    config.write_text(edited(yaml.safe_load(config.read_text()), {"sweeps.releases": list(allowed)}))
+    desk.look()
+    [check] = [c for c in Gate.read(desk.files.gate(1)).checks if c.name == "one_release"]
+    assert check.actual == "9010, 10002"
+    return check
+
+
+def test_releases_may_be_mixed_if_the_config_lists_them(desk: Desk) -> None:
+    assert releases(desk, 9010, 10002).passed
+
+
+def test_a_release_that_the_config_does_not_list_is_refused(desk: Desk) -> None:
+    check = releases(desk, 10002)
+    assert not check.passed
+    assert check.expected == "RELEASE 10002 (sweeps.releases of the config)"
+
+
 def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_checks, "code_version", lambda: CLEAN.__class__("0.1.0", "a" * 64, "b-dirty"))
     failed, verdict = desk.look()
     assert failed == {"code_version_known"}
     assert verdict.passed
+
+
+def test_a_start_withdraws_what_it_is_about_to_redo(desk: Desk) -> None:
+    """And a start that is refused withdraws nothing."""
+    assert desk.look()[1].passed
+    files = desk.files
+    stale = [files.gate(2), files.gate(3), files.gate(4), files.audited, files.quarantine, files.validation]
+    stale += [files.cost, files.report, files.error("a"), files.quotas, files.sample_summary]
+    kept = [files.stats("a"), files.pool("a"), files.inventory, files.gate(1)]
+    for path in map(Path, stale + kept[:2]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("stale")
+    config = desk.folder / "config.yaml"
+    text = config.read_text()
+    config.write_text(text + "# another\n")
+    assert not desk.look()[1].passed
+    assert all(map(os.path.exists, stale + kept))
+    config.write_text(text)
+    assert desk.look()[1].passed
+    assert not any(map(os.path.exists, stale))
+    assert all(map(os.path.exists, kept))
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_no_start_writes_into_the_folder_of_a_published_run(desk: Desk, refused: bool) -> None:
+    files = desk.files
+    assert desk.look()[1].passed
+    record = RunRecord.read(files.inventory)
+    parts = Parts(**{part: ManifestPart(files=(), content_sha256="") for part in PARTS})
+    ManifestRecord.of(record, parts, ()).write(files.manifest)
+    for path in map(Path, (files.gate(4), files.report, files.validation)):
+        path.write_text("published")
+    if refused:
+        with (desk.folder / "config.yaml").open("a") as config:
+            config.write("# another\n")
+    before = {path: path.stat().st_mtime_ns for path in Path(files.out).rglob("*")}
+    result = preflight.preflight(as_input(desk.request))
+    assert (result.gate.passed, result.published) == (not refused, not refused)
+    assert {path: path.stat().st_mtime_ns for path in Path(files.out).rglob("*")} == before
+
+
+def test_sweep_files_that_were_moved_are_looked_for_where_they_are(desk: Desk) -> None:
+    assert desk.look()[1].passed
+    first = RunRecord.read(desk.files.inventory)
+    moved = desk.folder / "moved"
+    shutil.move(desk.folder / "sweeps", moved)
+    data = {**as_input(desk.request), "sweeps": str(moved)}
+    assert preflight.preflight(data).gate.passed
+    plan_fan_out(desk.files.root)
+    planned = RunRecord.read(desk.files.run)
+    assert [Path(s.uri).parent for s in planned.sweeps] == [moved] * len(planned.sweeps)
+    assert all(Path(item["sweep"]).exists() for item in json.loads(Path(desk.files.items).read_text()))
+    assert planned.started_at == first.started_at
 
 
 def test_an_output_that_cannot_be_written_to(desk: Desk) -> None:
@@ -279,10 +442,26 @@ def test_a_catalogue_in_another_unit_than_degrees(desk: Desk, unit: str) -> None
     failed, verdict = desk.look()
     if unit == "degrees":
         assert failed == set()
-    else:
-        assert "catalog_in_degrees:others.csv" in failed
-        assert failed <= {"catalog_in_degrees:others.csv", "catalog_in_footprint:others.csv"}
-        assert f"they look like {unit}" in verdict.cause
+        return
+    assert "catalog_in_degrees:others.csv" in failed
+    assert failed <= {"catalog_in_degrees:others.csv", "catalog_in_footprint:others.csv"}
+    assert f"they look like {unit}" in verdict.cause
+    assert "?unit=deg" in verdict.cause
+    # What the user states is not doubted.
+    for stated in ("hour" if unit == "hours of RA" else "rad", "deg"):
+        spec = f"{desk.folder / 'others.csv'}?unit={stated}"
+        data = desk.request.as_input() | {"exclude": [spec], "run_id": stated}
+        preflight.preflight(data)
+        failed = failing(RunFiles(str(desk.folder / "out"), stated).gate(1))
+        assert failed <= ({"catalog_in_footprint:others.csv"} if stated == "deg" else set())
+
+
+def test_how_a_catalogue_was_read_is_said(desk: Desk) -> None:
+    assert desk.look()[0] == set()
+    screen = Console(record=True, width=200, file=io.StringIO())
+    show_outcome(screen, desk.request, Outcome("SUCCEEDED", "", "", desk.files))
+    assert "others.csv: " in screen.export_text(clear=False)
+    assert "rows without a position: 1" in screen.export_text()
 
 
 # On AWS.

@@ -1,5 +1,6 @@
 """Gate 2: each check fails by itself when, and only when, what it guards is spoiled."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -11,24 +12,31 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import edited
-from plainrun import edit_json, failing
+from plainrun import draw_plainly, edit_json, failing
 
 from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.strata import Stratum
+from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.gate import Verdict
+from lensneg.schema.item import read_items
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run, _load_run, load_run
+from lensneg.stages.check_sample.gate3 import check_sample
+from lensneg.stages.filter_sweep import item
+from lensneg.stages.publish_manifest import publish_manifest
+from lensneg.stages.report import write_report
 from lensneg.stages.summarize_fan_out.checks import Findings, _strata
 from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
+from lensneg.stages.validate_manifest import validate_manifest
 
 
 @pytest.fixture
 def spread(mapped: RunFiles, tmp_path: Path) -> RunFiles:
-    """A copy of that run, to be spoiled."""
+    """A copy of that run, as if it were a full one, to be spoiled."""
     shutil.copytree(mapped.out, tmp_path / "out")
     files = RunFiles(str(tmp_path / "out"), "one")
-    edit_json(files.run, lambda record: record.update(out=files.out))
+    edit_json(files.run, lambda record: record.update(out=files.out, mode="full"))
     return files
 
 
@@ -103,9 +111,9 @@ def lose_the_matches(files: RunFiles) -> None:
 def positives_of_another_type(files: RunFiles) -> None:
     for path in Path(files.positives_folder).iterdir():
         rewrite_column(path, "type_bin", "PSF")
-        edit_json(
-            files.stats(path.stem), lambda stats, p=path: stats.update(positives_bytes=p.stat().st_size)
-        )
+        data = path.read_bytes()
+        found = {"positives_bytes": len(data), "positives_sha256": hashlib.sha256(data).hexdigest()}
+        edit_json(files.stats(path.stem), lambda stats, found=found: stats.update(found))
 
 
 def rewrite_column(path: Path, name: str, value: Any) -> None:
@@ -157,9 +165,83 @@ def test_what_gate_2_refuses_fails_one_check(spread: RunFiles, how: str) -> None
     assert next(iter(expected)) in verdict.cause
 
 
+#: The checks that a few files may fail by chance.
+OF_CHANCE = {"positives_matched", "positives_in_strata", "n2_fraction", "strata_available"}
+
+
+@pytest.mark.parametrize("how", GATE_2)
+def test_what_chance_breaks_is_a_warning_in_a_mini_test(spread: RunFiles, how: str) -> None:
+    spoil, expected = GATE_2[how]
+    spoil(spread)
+    edit_json(spread.run, lambda record: record.update(mode="test"))
+    failed, verdict = gate_2(spread)
+    assert (failed, verdict.passed) == (expected, expected <= OF_CHANCE)
+
+
+def test_a_mini_test_whose_positives_have_no_source_goes_through(spread: RunFiles) -> None:
+    """There is nothing to draw, and each later step still does its work."""
+    for path in Path(spread.positives_folder).iterdir():
+        path.unlink()
+    for path in Path(spread.stats_folder).iterdir():
+        edit_json(path, lambda stats: stats.update(positives_bytes=0, candidate_matches=0))
+    edit_json(spread.run, lambda record: record.update(mode="test"))
+    failed, verdict = gate_2(spread)
+    assert (failed, verdict.passed) == ({"positives_in_strata"}, True)
+    draw_plainly(Path(spread.root))
+    for judged in (check_sample(spread.root), validate_manifest(spread.root)):
+        assert judged.gate.passed, judged.gate.cause
+    assert publish_manifest(spread.root).kind == "mini_test"
+    write_report(spread.root)
+
+
+def test_an_item_that_may_fail_is_a_warning(spread: RunFiles) -> None:
+    configure({"execution.tolerated_failures": 1})(spread)
+    lose_an_item(spread)
+    failed, verdict = gate_2(spread)
+    assert (failed, verdict.passed) == ({"items_done"}, True)
+
+
+def test_items_of_two_codes_are_refused(spread: RunFiles) -> None:
+    """Also where the config tolerates the loss of the item."""
+    configure({"execution.tolerated_failures": 1})(spread)
+    edit_json(a_stats_file(spread), lambda stats: stats.update(code_version="0.0.9-abc"))
+    failed, verdict = gate_2(spread)
+    assert failed == {"items_done", "one_code"}
+    assert not verdict.passed
+    assert "also 0.0.9-abc" in verdict.cause
+    assert "lensneg 0.0.9-abc filtered it" in Path(spread.gate(2)).read_text()
+
+
+def test_an_item_says_which_code_ran(spread: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that is not what the plan saw, if the code was deployed anew in between."""
+    [first, *_] = read_items(spread.items)
+    Path(spread.stats(first.id)).unlink()
+    newer = CodeVersion("0.0.9", "a" * 64, "b" * 40)
+    monkeypatch.setattr(item, "code_version", lambda: newer)
+    _load_run.cache_clear()
+    assert item.filter_item(load_run(spread.root), first).code_version == newer.code_version
+    assert "one_code" in gate_2(spread)[0]
+
+
+def test_columns_with_unusable_values_are_a_warning(spread: RunFiles) -> None:
+    def change(stats: dict[str, Any]) -> None:
+        stats["cut"]["faint"] -= 5
+        stats["cut"]["unusable"] += 5
+        stats["unusable"] = {"SERSIC": 2, "NOBS_Z": 3}
+
+    edit_json(a_stats_file(spread), change)
+    failed, verdict = gate_2(spread)
+    assert failed == {"values_usable"}
+    assert verdict.passed
+    text = json.loads(Path(spread.gate(2)).read_text())
+    [check] = [check for check in text["checks"] if check["name"] == "values_usable"]
+    assert check["critical"] is False
+    assert check["actual"] == "cut, with no usable value: NOBS_Z in 3 rows, SERSIC in 2 rows"
+
+
 def found(run: Run, quotas: list[StratumQuota]) -> Findings:
     """Findings of which only the run and its quotas matter."""
-    return Findings(run, [], [], None, tuple(quotas), None)  # type: ignore[arg-type]
+    return Findings(run, [], [], None, tuple(quotas), None, None, set())  # type: ignore[arg-type]
 
 
 def test_a_mini_test_does_not_fail_by_chance_and_a_full_run_is_not_excused(spread: RunFiles) -> None:

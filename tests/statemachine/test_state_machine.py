@@ -117,6 +117,8 @@ def test_a_failed_mini_test_stops_the_full_run_and_is_named(
     assert execution["error"] == "Gate1PreSubmission"
     assert "failed Gate3SampleComplete" in execution["cause"]
     assert "the draw broke" in execution["cause"]
+    assert "run with mode test first" not in execution["cause"]
+    assert "then start again with the same run id" in execution["cause"]
     assert states == ["MiniTestFirst", "MiniTest", "Preflight", "Gate1PreSubmission", "GateFailed"]
     assert_nothing_published(files)
 
@@ -167,6 +169,7 @@ def test_gate_2_names_the_file_that_cannot_be_read(
 
 
 def test_gate_2_refuses_a_stratum_that_is_short(bench: Bench, sky: Path, tmp_path: Path) -> None:
+    """In the full run. In its mini-test this is a warning."""
     config = tmp_path / "config.yaml"
     config.write_text(
         edited(
@@ -174,7 +177,7 @@ def test_gate_2_refuses_a_stratum_that_is_short(bench: Bench, sky: Path, tmp_pat
             {"negative_pools.neg_pos_ratio": 9_999, "gates.chance_sigmas": 0.0},
         )
     )
-    execution, states, files = bench.run(sky, config, tmp_path / "out", "test")
+    execution, states, files = bench.run(sky, config, tmp_path / "out", "test-then-full")
     assert execution["error"] == "Gate2FanOutComplete"
     assert "short in" in execution["cause"]
     assert failed_checks(files, 2) == ["strata_available"]
@@ -215,8 +218,8 @@ def swap_a_split(table: pa.Table) -> pa.Table:
 
 #: One that spoils a rule, one that spoils the files; every check is tried in tests/audit.
 SPOILED: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
-    "a split swapped": (swap_a_split, ["split_rule"]),
-    "a column lost": (lambda table: table.drop_columns(["sersic"]), ["schema"]),
+    "a split swapped": (swap_a_split, ["files_intact"]),
+    "a column lost": (lambda table: table.drop_columns(["sersic"]), ["files_intact", "schema"]),
 }
 
 
@@ -254,7 +257,7 @@ def test_a_report_that_fails_does_not_hide_the_verdict(
     bench.functions.function, bench.functions.error, bench.functions.left = "Quarantine", "MemoryError", 1
     execution, states, files = bench.run(sky, config, tmp_path, "test")
     assert execution["error"] == "Gate4OutputValid"
-    assert "split_rule" in execution["cause"]
+    assert "files_intact" in execution["cause"]
     assert states[-2:] == ["Quarantine", "GateFailed"]
     assert_nothing_published(files)
 

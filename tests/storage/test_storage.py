@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import stat as stat_module
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -172,7 +173,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(StorageError, match=f"{uri}: no space left.*free some space"):
+    with pytest.raises(StorageError, match=f"{uri}: no space left.*free some space there, and start again$"):
         storage.write_bytes(uri, b"new, and longer")
     assert files_in(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
@@ -219,9 +220,18 @@ def test_one_of_many_writers_wins(tmp_path: Path) -> None:
     assert storage.read_bytes(uri) == b"%d" % won.index(True)
 
 
-def test_files_can_be_read_by_others(tmp_path: Path) -> None:
-    storage.write_bytes(str(tmp_path / "a"), b"x")
-    assert stat_module.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+@pytest.mark.parametrize("if_absent", [False, True])
+def test_a_file_has_the_permissions_that_the_umask_allows(
+    tmp_path: Path, umask: int, mode: int, if_absent: bool
+) -> None:
+    before = os.umask(umask)
+    try:
+        storage.write_bytes(str(tmp_path / "new" / "a"), b"x", if_absent=if_absent)
+    finally:
+        os.umask(before)
+    assert stat_module.S_IMODE((tmp_path / "new" / "a").stat().st_mode) == mode
+    assert stat_module.S_IMODE((tmp_path / "new").stat().st_mode) == 0o777 & ~umask
 
 
 def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
@@ -300,11 +310,38 @@ def test_a_prefix_without_files_lists_nothing(s3: str) -> None:
     assert storage.list_files(f"{s3}/nothing") == []
 
 
-def test_a_bucket_that_is_not_there(s3: str) -> None:
-    with pytest.raises(FileNotFoundError, match="s3://nowhere"):
-        storage.read_bytes("s3://nowhere/a")
-    with pytest.raises(FileNotFoundError, match="s3://nowhere"):
-        storage.list_files("s3://nowhere")
+def test_a_bucket_that_is_not_there(s3: str, tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"x")
+    for act in (
+        storage.read_bytes,
+        storage.list_files,
+        lambda uri: storage.write_bytes(uri, b"x"),
+        lambda uri: storage.put_file(str(tmp_path / "b"), uri),
+        lambda uri: storage.upload(tmp_path / "b", uri, {}),
+    ):
+        with pytest.raises(InputError) as refused:
+            act("s3://nowhere/a")
+        assert (refused.value.what, refused.value.where) == ("no bucket nowhere", "s3://nowhere/a")
+        assert "check its name" in refused.value.remedy
+
+
+def test_the_message_of_a_missing_object_is_more_than_its_name(s3: str) -> None:
+    with pytest.raises(FileNotFoundError, match=f"no such file: '{s3}/a'"):
+        storage.stat(f"{s3}/a")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [("AccessDenied", 403, InputError), ("SlowDown", 503, TransientError), ("Strange", 400, StorageError)],
+)
+def test_an_upload_says_why_it_fails(
+    s3: str, tmp_path: Path, code: str, status: int, expected: type[Exception]
+) -> None:
+    (tmp_path / "b").write_bytes(b"x")
+    with Stubber(storage.s3_client()) as stub:
+        stub.add_client_error("put_object", code, "told by S3", http_status_code=status)
+        with pytest.raises(expected, match=f"{s3}/a"):
+            storage.upload(tmp_path / "b", f"{s3}/a", {})
 
 
 def test_access_denied_by_a_bucket_policy(s3: str) -> None:
@@ -345,7 +382,8 @@ OPERATIONS: dict[str, Callable[[str], Any]] = {
         ("InternalError", 500, TransientError),
         ("RequestTimeout", 400, TransientError),
         ("AccessDenied", 403, InputError),
-        ("NoSuchBucket", 404, FileNotFoundError),
+        ("NoSuchBucket", 404, InputError),
+        ("NoSuchKey", 404, FileNotFoundError),
     ],
 )
 def test_what_s3_answers(s3: str, operation: str, code: str, status: int, expected: type[Exception]) -> None:
@@ -494,3 +532,14 @@ def test_a_range_beyond_the_end_of_an_object_is_empty(s3: str) -> None:
     storage.write_bytes(f"{s3}/short", bytes(100))
     assert storage.read_bytes(f"{s3}/short", 100, 50) == b""
     assert storage.read_bytes(f"{s3}/short", 90, 50) == bytes(10)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such names")
+@pytest.mark.parametrize("name", [b"sweep-\xe9.fits", b"fold\xe9r/sweep.fits", b"fold\xe9r/.hidden"])
+def test_a_name_that_is_not_text_is_named(tmp_path: Path, name: bytes) -> None:
+    path = os.fsencode(tmp_path) + b"/" + name
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, "wb").close()
+    shown = rf"{tmp_path}/.*\\udce9.*: its name is not UTF-8; rename it"
+    with pytest.raises(InputError, match=shown):
+        _ = [storage.list_files(str(tmp_path)), storage.list_non_files(str(tmp_path))]

@@ -1,13 +1,20 @@
 """Fetching sweep files from a real HTTP server that drops connections, is busy and serves wrong bytes."""
 
+import errno
+import fcntl
 import gzip
 import hashlib
 import http.server
+import os
 import re
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from surveyserver import A, B, C, Survey, serving, three_sweeps
@@ -65,6 +72,63 @@ def test_files_arrive_whole_and_several_at_a_time(
     assert survey.most_at_once <= 2
 
 
+def test_two_fetches_into_one_folder_write_no_file_together(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    others: list[Fetched] = []
+
+    class Beside(Silent):
+        """Runs another fetch into the same folder while the bytes of the first come."""
+
+        def advanced(self, name: str, n_bytes: int) -> None:
+            super().advanced(name, n_bytes)
+            if not others and self.came[name]:
+                others.extend(fetch(survey, tmp_path, A, B))
+
+    survey.faults[A] = [("drop", 100_000)]
+    (first,) = fetch(survey, tmp_path, watcher=Beside())
+    assert [other.outcome for other in others] == ["failed", "fetched"]
+    part = tmp_path / f".{A}.part"
+    assert others[0].reason == f"{part}: another process fetches it; wait for its end, or name another folder"
+    assert first.outcome == "fetched"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {n: sky[n] for n in (A, B)}
+    assert fetch(survey, tmp_path, A, B)[0].outcome == "there already"
+
+
+def test_a_file_that_another_process_has_just_finished_is_left_alone(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def just_before(file: BinaryIO, how: int) -> None:
+        monkeypatch.undo()
+        os.replace(tmp_path / f".{A}.part", tmp_path / A)  # by the holder of the lock, who then ends
+        lock(file, how)
+
+    (tmp_path / f".{A}.part").write_bytes(sky[A])
+    monkeypatch.setattr(fcntl, "flock", just_before)
+    assert fetch(survey, tmp_path)[0].outcome == "there already"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(A, sky[A])]
+    assert survey.gets(A) == []
+
+
+def test_the_lock_of_a_fetch_that_was_killed_is_free(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    script = "import sys, time, pathlib; from lensneg.survey.part_file import sole_writer\n"
+    script += "with sole_writer(pathlib.Path(sys.argv[1])) as file:\n"
+    script += "    file.write(bytes(50_000)); file.flush(); print('locked', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", script, str(tmp_path / f".{A}.part")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        assert "another process fetches it" in fetch(survey, tmp_path)[0].reason
+        other.kill()
+        other.wait()
+    assert fetch(survey, tmp_path)[0].outcome == "fetched"
+    assert (tmp_path / A).read_bytes() == sky[A], "none of the zeros that the other left"
+
+
 def test_a_dropped_connection_goes_on_from_where_it_broke(
     survey: Survey, sky: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -101,6 +165,36 @@ def test_a_server_without_ranges_starts_again(survey: Survey, sky: dict[str, byt
     assert watcher.came[A] == len(sky[A]), "thrown away bytes count back"
 
 
+@pytest.mark.parametrize("head", [True, False])
+@pytest.mark.parametrize("length", ["chunks", "close"])
+def test_a_server_that_gives_no_length(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path, length: str, head: bool
+) -> None:
+    survey.length, survey.head = length, head
+    (result,) = fetch(survey, tmp_path)
+    assert result.outcome == "fetched"
+    assert (tmp_path / A).read_bytes() == sky[A]
+    assert survey.gets(A) == [""], "fetched once"
+    survey.faults[B] = [("drop", 100_000)]
+    (result,) = fetch(survey, tmp_path, B)
+    assert result.outcome == "fetched"
+    assert (tmp_path / B).read_bytes() == sky[B]
+
+
+def test_without_length_and_checksum_a_file_could_be_cut_short(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    survey.length = "close"
+    plan = FetchPlan(Server(survey.url, backoff=0.001), [A], str(tmp_path), tmp_path, False, None, 1)
+    (result,) = fetch_sweeps(plan, Silent())
+    assert result.outcome == "failed"
+    assert "does not say how long the file is, and there is no checksum of it; name a list" in result.reason
+    survey.length = "chunks"
+    survey.faults[A] = [("drop", 100_000)]
+    assert fetch_sweeps(plan, Silent())[0].outcome == "fetched"
+    assert (tmp_path / A).read_bytes() == sky[A]
+
+
 @pytest.mark.parametrize("left", ["all", "more"])
 def test_a_part_that_is_whole_or_too_long(
     survey: Survey, sky: dict[str, bytes], tmp_path: Path, left: str
@@ -128,6 +222,37 @@ def test_a_busy_server_is_asked_again(survey: Survey, sky: dict[str, bytes], tmp
     assert (tmp_path / A).read_bytes() == sky[A]
 
 
+def test_a_full_disk_is_named(survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Server, "download", download)
+    part = tmp_path / f".{A}.part"
+    expected = f"{part}: No space left on device; free some space there, and start again"
+    assert fetch(survey, tmp_path)[0].reason == expected
+
+
+def test_a_server_at_fault_is_not_a_wrong_address(survey: Survey, tmp_path: Path) -> None:
+    survey.faults[A] = [("busy", 520)]
+    assert fetch(survey, tmp_path)[0].reason.endswith("the server answers 520 ???; try again later")
+    survey.faults[A] = [("busy", 403)]
+    assert fetch(survey, tmp_path)[0].reason.endswith("the server answers 403 Forbidden; check the address")
+
+
+def test_a_pause_that_the_server_asks_for_is_kept_if_it_is_short(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    survey.faults[A] = [("later", 1)]
+    survey.faults[B] = [("later", 3600)]
+    began = time.monotonic()
+    kept, given_up = fetch(survey, tmp_path, A, B, jobs=2)
+    assert 1 <= time.monotonic() - began < 30
+    assert (kept.outcome, given_up.outcome) == ("fetched", "failed")
+    assert (tmp_path / A).read_bytes() == sky[A]
+    remedy = "the same command goes on after it"
+    assert given_up.reason == f"{survey.url}: the server asks for a pause of 3,600 s (503); {remedy}"
+
+
 def test_wrong_bytes_once_are_fetched_again(survey: Survey, sky: dict[str, bytes], tmp_path: Path) -> None:
     survey.faults[A] = [("wrong", 1234)]
     assert fetch(survey, tmp_path)[0].outcome == "fetched"
@@ -152,6 +277,19 @@ def test_a_part_of_another_version_is_replaced(survey: Survey, sky: dict[str, by
     (tmp_path / f".{A}.part").write_bytes(b"of another version" * 1000)
     assert fetch(survey, tmp_path)[0].outcome == "fetched"
     assert (tmp_path / A).read_bytes() == sky[A]
+
+
+def test_without_a_checksum_no_bytes_of_an_earlier_command_are_used(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / f".{A}.part").write_bytes(b"of another version" * 1000)
+    survey.faults[A] = [("drop", 100_000)]
+    watcher = Silent()
+    plan = FetchPlan(Server(survey.url, backoff=0.001), [A], str(tmp_path), tmp_path, False, None, 1)
+    assert fetch_sweeps(plan, watcher)[0].outcome == "fetched"
+    assert (tmp_path / A).read_bytes() == sky[A]
+    assert survey.gets(A) == ["", "bytes=100000-"], "its own bytes are"
+    assert watcher.came[A] == len(sky[A])
 
 
 def test_what_is_there_is_left_alone(survey: Survey, sky: dict[str, bytes], tmp_path: Path) -> None:
@@ -218,6 +356,40 @@ def test_to_s3_in_parts_with_its_checksum(
     assert fetch(survey, target, compress=compress, scratch=tmp_path)[0].outcome == "there already"
     survey.files[CHECKSUM_FILE] = f"{'0' * 64}  {A}\n".encode()
     assert fetch(survey, target, compress=compress, scratch=tmp_path)[0].outcome == "failed"
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("compress", [False, True])
+def test_what_another_tool_put_in_s3_is_left_alone(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path, s3: str, compress: bool, checked: bool
+) -> None:
+    """aws s3 cp stores no checksum with the object."""
+    uri = f"{s3}/dr10/{A}{'.gz' if compress else ''}"
+    whole = gzip.compress(sky[A]) if compress else sky[A]
+    sums = {A: hashlib.sha256(sky[A]).hexdigest()} if checked else None
+    plan = FetchPlan(Server(survey.url), [A], f"{s3}/dr10", tmp_path, compress, sums, 1)
+    storage.write_bytes(uri, whole[:-9])
+    assert fetch_sweeps(plan, Silent())[0].outcome == "fetched", "it was cut short"
+    storage.write_bytes(uri, whole)
+    assert fetch_sweeps(plan, Silent())[0].outcome == "there already"
+    assert storage.read_bytes(uri) == whole
+
+
+@pytest.mark.parametrize("place", ["disk", "s3"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_without_a_size_the_content_shows_what_is_there(
+    survey: Survey, sky: dict[str, bytes], tmp_path: Path, s3: str, compress: bool, place: str
+) -> None:
+    survey.length = "chunks"
+    to = str(tmp_path) if place == "disk" else f"{s3}/dr10"
+    uri = f"{to}/{A}{'.gz' if compress else ''}"
+    whole = gzip.compress(sky[A]) if compress else sky[A]
+    for cut in (b"", whole[:-9]):
+        storage.write_bytes(uri, cut)
+        assert fetch(survey, to, compress=compress, scratch=tmp_path)[0].outcome == "fetched"
+    storage.write_bytes(uri, whole)
+    assert fetch(survey, to, compress=compress, scratch=tmp_path)[0].outcome == "there already"
+    assert len(survey.gets(A)) == 2
 
 
 def test_a_file_that_is_not_there_or_has_no_checksum(survey: Survey, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def change_card(uri: str, key: str, card: str) -> None:
         ("TFORM7", "TFORM7  = 'D", "TFORM7 is not readable"),
         ("TUNIT7", "TZERO7  =                 32.0", "column 7 .DEC. is stored scaled"),
         ("TUNIT7", "TSCAL7  =                  0.5", "column 7 .DEC. is stored scaled"),
+        ("TUNIT7", "TNULL2  = 'none    '", "TNULL2 is 'none'; expected a whole number"),
         ("EXTNAME", "EXTNAME = 'TRACTOR '", "named 'TRACTOR'; expected a plain BINTABLE named 'SWEEP'"),
         ("XTENSION", "XTENSION= 'IMAGE   '", "HDU 1 is 'IMAGE'"),
         ("TUNIT7", "ZTABLE  =                    T", "expected a plain BINTABLE"),
@@ -84,6 +85,15 @@ def test_a_header_that_contradicts_is_refused(tmp_path: Path, key: str, card: st
     change_card(uri, key, card)
     with pytest.raises(SweepError, match=rf"{NAME}: .*{told}"):
         probe(uri)
+
+
+def test_the_nulls_of_needed_columns_of_integers(tmp_path: Path) -> None:
+    uri = write_sweep(tmp_path / NAME, [{}])
+    assert probe(uri).nulls == {}
+    change_card(uri, "TUNIT6", "TNULL2  =                   -1")
+    change_card(uri, "TUNIT7", "TNULL7  =                    0")  # DEC, which has NaN instead
+    change_card(uri, "TUNIT8", "TNULL20 =                    9")  # NOBS_I, which is not needed
+    assert probe(uri).nulls == {"BRICKID": -1}
 
 
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")

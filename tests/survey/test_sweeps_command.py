@@ -4,7 +4,10 @@ import gzip
 import json
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +102,26 @@ def test_a_disk_with_too_little_room_is_refused_before_the_first_byte(
     assert door(*arguments)[0] == 3, "room enough: now it is fetched, and the checksums are found wrong"
 
 
+@pytest.mark.parametrize("command", ["fetch", "list"])
+def test_ctrl_c_ends_a_pause_that_the_server_asked_for(survey: Survey, tmp_path: Path, command: str) -> None:
+    survey.faults[A] = [("later", 50)]
+    survey.faulty_head = command == "list"
+    options = ["--to", str(tmp_path / "sweeps")] if command == "fetch" else ["--ask"]
+    words = [sys.executable, "-m", "lensneg", "sweeps", command, A, "--from", survey.url, *options]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 40
+        while survey.faults[A] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == b"interrupted", "there is no run to continue"
+
+
 def test_failures_are_listed_and_end_with_3(door: Door, survey: Survey, tmp_path: Path) -> None:
     survey.always_wrong = {B}
     code, out, err = door("fetch", A, B, "--from", survey.url, "--to", tmp_path, "--quiet")
@@ -134,12 +157,24 @@ def test_verify_names_what_is_wrong(door: Door, sky: dict[str, bytes], tmp_path:
     assert "damaged or cut short" in err
 
 
+def test_verify_names_what_it_does_not_read(door: Door, sky: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / A).write_bytes(sky[A])
+    (tmp_path / f"{B}.fz").write_bytes(b"x")
+    (tmp_path / C).mkdir()
+    code, out, err = door("verify", tmp_path)
+    assert code == 1
+    assert "1 sound (0 by checksum), 0 not" in out
+    assert f"not read: {tmp_path}/{B}.fz; unpack" in err.replace("\n", "")
+    assert f"{tmp_path}/{C}: a folder or a broken link" in err.replace("\n", "")
+    assert door("verify", tmp_path, "--leave-out", "*.fz", "--leave-out", C)[0] == 0
+
+
 def test_verify_without_checksums_says_so(door: Door, sky: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / A).write_bytes(sky[A])
     code, out, err = door("verify", tmp_path)
     assert code == 0
     assert "1 sound (0 by checksum)" in out
-    assert "checksums are not" in err
+    assert "SHA-256 is not" in err
     assert door("verify", tmp_path / "nowhere")[0] == 2
 
 
@@ -168,6 +203,11 @@ def test_list_takes_the_cells_of_a_catalogue(door: Door, tmp_path: Path) -> None
     path.write_text("name,ra,dec\na,0.0,5.0\nb,359.9,9.99\nc,200,80\n")
     assert door("list", "--near", path)[1] == f"{A}\n{B}\n"
     assert door("list", "--near", path, "--box", 180, 360, -90, 90)[1] == f"{B}\n"
+    path.write_text("name,ra,dec\na,-0:0:24,5:0:0\nb,-,-\n")
+    code, out, err = door("list", "--near", path)
+    assert (code, out) == (0, f"{B}\n")
+    assert "ra read as sexagesimal hours" in err
+    assert "rows without a position: 1" in err
     code, _, err = door("list", "--near", tmp_path / "nowhere.csv")
     assert (code, "nowhere.csv: no such file" in err) == (2, True)
 

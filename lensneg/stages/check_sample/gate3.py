@@ -11,6 +11,7 @@ from lensneg.errors import RunStateError
 from lensneg.schema.check import Check
 from lensneg.schema.gate import Gate, Judged, all_passed
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Parts
 from lensneg.schema.quotas import DrawKey, Quotas, draws_of
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.sample_summary import JobRun, SampleSummary, read_sample_summary
@@ -23,6 +24,7 @@ from lensneg.stages.check_sample.gather import (
     settled_draws,
     write_part,
 )
+from lensneg.stages.one_code import one_code
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +51,10 @@ def check_sample(root: str, job_error: StateError | None = None, job: JobRun | N
         job.write(files.job)
     checks = [_job_succeeded(job_error, job)]
     if checks[0].passed:
-        checks += _draw_checks(load_run(root))
+        run = load_run(root)
+        checks.append(one_code(run))
+    if all_passed(checks):
+        checks += _draw_checks(run)
     return Gate.of(3, checks).judged(files.gate(3))
 
 
@@ -94,8 +99,10 @@ def _draw_checks(run: Run) -> list[Check]:
     positives = read_positives(run)
     checks += _sample_checks(quotas, draws, negatives, positives)
     if all_passed(checks):
-        write_part(run, "negatives", negatives)
-        write_part(run, "positives", positives)
+        parts = {"negatives": negatives, "positives": positives}
+        Parts(**{part: write_part(run, part, rows) for part, rows in parts.items()}).write(
+            run.files.sample_written
+        )
         _log.info("%d negatives and %d positives", len(negatives), len(positives))
     return checks
 
@@ -116,16 +123,7 @@ def _summary_checks(quotas: Quotas, summary: SampleSummary) -> Iterator[Check]:
         [f"{key}: {drawn[key]:,} of {asked[key]:,}" for key in keys],
         expected="the quota of every stratum and pool",
         found=f"{summary.negatives:,} rows, as asked",
-        remedy="pool files changed after they were counted, or hold a TARGETID twice; start again "
-        "with another run id",
-    )
-    yield Check(
-        name="pool_unique",
-        passed=summary.duplicate_targetids == 0,
-        expected="no TARGETID in two rows of the pool",
-        actual=f"{summary.duplicate_targetids:,} among {summary.candidates:,} candidates",
-        remedy="the sweep files hold sources twice; the first by file and row was kept",
-        critical=False,
+        remedy="pool files changed after they were counted; start again with another run id",
     )
 
 

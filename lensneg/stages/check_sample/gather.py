@@ -4,6 +4,7 @@ The draw gives the priority of the last row of each stratum and pool. A row grou
 above all of these holds no drawn row, and is not read.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,9 @@ from lensneg.rules.priority import PRIORITY_MIN
 from lensneg.rules.split import split_of_pixel
 from lensneg.schema.arrays import IntArray
 from lensneg.schema.columns import ANNOTATED_SCHEMA, POOL_SCHEMA, REPETITIVE
+from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import ManifestPart, PartFile
 from lensneg.schema.quotas import DrawKey, Quotas, draws_of
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import SampleSummary
@@ -160,19 +163,27 @@ def _pool_file(
     try:
         if name not in sizes:
             raise FileNotFoundError(uri)
+        footer = storage.read_bytes(uri, max(0, sizes[name] - quotas.footers[name].size))
+        if hashlib.sha256(footer).hexdigest() != quotas.footers[name].sha256:
+            raise pa.ArrowInvalid("its footer is another one")
         with storage.open_file(uri, sizes[name]) as stream:
-            file = pq.ParquetFile(stream, read_dictionary=_DICTIONARIES, pre_buffer=storage.is_s3(uri))
+            file = pq.ParquetFile(
+                stream,
+                metadata=pq.read_metadata(pa.BufferReader(b"PAR1" + footer)),
+                read_dictionary=_DICTIONARIES,
+                pre_buffer=storage.is_s3(uri),
+                page_checksum_verification=True,
+            )
             counted = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
             if counted != [rows for rows, _ in quotas.row_groups[name]]:
                 raise pa.ArrowInvalid("its row groups are not those that were counted")
             yield file
     except (pa.ArrowException, OSError, KeyError) as error:  # Arrow raises OSError for damaged pages
         reason = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-        stats = files.stats(name.removesuffix(".parquet"))
         raise RunStateError(
             f"not the pool file that was counted: {reason}",
             where=uri,
-            remedy=f"remove {stats} and start again with the same run id: that item is then done again",
+            remedy="start again with the same run id: that item is then done again",
         ) from error
 
 
@@ -267,16 +278,21 @@ def _annotate(rows: pa.Table, weight: npt.NDArray[np.float64], run: Run) -> pa.T
     return pa.table(arrays, schema=ANNOTATED_SCHEMA)
 
 
-def write_part(run: Run, part: str, rows: pa.Table) -> None:
+def write_part(run: Run, part: str, rows: pa.Table) -> ManifestPart:
     """Write the sample's ``negatives`` or ``positives``; the config sets the most rows of a file.
 
-    Files that an earlier attempt left are removed.
+    Files that an earlier attempt left are removed. The audit compares the files with what is returned.
     """
     files, most = run.files, run.config.execution.rows_per_manifest_file
     starts = range(0, max(1, len(rows)), most)
     uris = [files.sample_part(part, number) for number in range(len(starts))]
+    written = []
     for uri, start in zip(uris, starts, strict=True):
-        write_table(uri, rows.slice(start, most), dictionary=REPETITIVE)
+        some = rows.slice(start, most)
+        size, sha256 = write_table(uri, some, dictionary=REPETITIVE)
+        name = f"{part}/{storage.basename(uri)}"
+        written.append(PartFile(name=name, rows=len(some), bytes=size, sha256=sha256))
     for uri in files.sample_parts(part):
         if uri not in uris:
             storage.delete(uri)
+    return ManifestPart(files=tuple(written), content_sha256=content_sha256(rows))

@@ -7,6 +7,7 @@ commit mark of an item, and is written last.
 import logging
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Final
 
 import pyarrow as pa
@@ -15,14 +16,17 @@ from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.rules.matching import best_matches
 from lensneg.rules.rows import Rows
-from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, select
+from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, needed_columns, select
+from lensneg.rules.sources import brick_ranges
+from lensneg.rules.usable import count_unusable
+from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.pool import write_pool
 from lensneg.schema.run import Run
-from lensneg.schema.tables import write_table
-from lensneg.stages.commit_mark import finished
+from lensneg.schema.tables import WrittenFile, write_table
+from lensneg.stages.commit_mark import finished, tables_are_those_written
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, check_releases, pool_table
 from lensneg.survey.fits_layout import SweepFile
@@ -54,35 +58,41 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         If the sweep file is broken, of another release, or not the one that was planned.
     """
     done = finished(run, item)
-    if done is not None:
+    if done is not None and tables_are_those_written(run, done):
         _log.info("%s: skipped, as it is done", item.id)
         return done
     started = time.perf_counter()
-    file = _planned_file(item)
+    file = _planned_file(run, item)
     near = NearbyLenses(run, file.cell)
-    gathered, matches, cut = _read_rows(run, item, file, near)
+    gathered, matches, cut, unusable = _read_rows(run, item, file, near)
     pool = pool_table(run, item, gathered, near, cut)
     del gathered
     written = write_pool(run.files.pool(item.id), pool)
     best = best_matches(matches)
-    positives_bytes = 0
+    positives = WrittenFile(0, "")
     if len(best):  # too few rows for a codec to save anything
-        positives_bytes = write_table(run.files.positives(item.id), best, durable=False, codec="none")
+        positives = write_table(run.files.positives(item.id), best, durable=False, codec="none")
     stats = ItemStats(
         item=item,
         config_sha256=run.record.config.sha256,
-        code_version=run.record.code.code_version,
+        code_version=code_version().code_version,
         rows_in=item.n_rows,
         rows_kept=len(pool),
         cut=cut,
+        unusable=unusable,
         counts=_count(pool),
         confusers=_count_categories(pool["confuser_category"]),
         candidate_matches=len(best),
+        brick_ranges=tuple(brick_ranges(pool["targetid"].to_numpy())),
         row_groups=written.row_groups,
         bytes_read=item.n_bytes,
         pool_bytes=written.bytes,
-        positives_bytes=positives_bytes,
+        pool_sha256=written.sha256,
+        pool_footer=written.footer,
+        positives_bytes=positives.bytes,
+        positives_sha256=positives.sha256,
         seconds=round(time.perf_counter() - started, 3),
+        ended=datetime.now(UTC),
     )
     # Not durable: after a loss of power the file is not valid JSON, and the item is done again.
     stats.write(run.files.stats(item.id), durable=False)
@@ -94,7 +104,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     return stats
 
 
-def _planned_file(item: Item) -> SweepFile:
+def _planned_file(run: Run, item: Item) -> SweepFile:
     """Return the item's sweep file, if it is still the one that was planned."""
     info = storage.stat(item.sweep)
     if (info.size, info.etag) != (item.size, item.etag):
@@ -103,7 +113,7 @@ def _planned_file(item: Item) -> SweepFile:
             where=item.sweep,
             remedy="start a new run",
         )
-    file = probe_sweep(info)
+    file = probe_sweep(info, needed_columns(run.config))
     if item.first_row + item.n_rows > file.n_rows:
         raise SweepError(
             f"planned with more than its {file.n_rows:,} rows", where=item.sweep, remedy="start a new run"
@@ -113,7 +123,7 @@ def _planned_file(item: Item) -> SweepFile:
 
 def _read_rows(
     run: Run, item: Item, file: SweepFile, near: NearbyLenses
-) -> tuple[Rows, pa.Table, dict[str, int]]:
+) -> tuple[Rows, pa.Table, dict[str, int], dict[str, int]]:
     """Read an item's rows once.
 
     Returns
@@ -124,10 +134,13 @@ def _read_rows(
         Candidate matches of positives.
     cut : dict of str to int
         Rows cut, by rule. The pool and the lenses cut further rows.
+    unusable : dict of str to int
+        Of the rows cut as unusable, those of each column.
     """
     config = run.config
     cut = Counter(dict.fromkeys(CUT_REASONS, 0))
-    sieved, near_positives = RowGatherer(file.dtype), RowGatherer(file.dtype)
+    needed = needed_columns(config)
+    sieved, near_positives = (RowGatherer(file.dtype, needed, file.nulls) for _ in range(2))
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
         for start, chunk in iter_rows(file, item.first_row, item.n_rows):
@@ -138,11 +151,12 @@ def _read_rows(
             near_positives.append(chunk, start, near.positives.near(chunk["RA"], rows["DEC"]))
             if len(near_positives) > _MATCHED_AT_ONCE:
                 matches.append(candidate_matches(near_positives.gathered(), near, run, item))
-                near_positives = RowGatherer(file.dtype)
+                near_positives = RowGatherer(file.dtype, needed, file.nulls)
         matches.append(candidate_matches(near_positives.gathered(), near, run, item))
         gathered = sieved.gathered()
         kept, cut_here = select(gathered, config, RULES[len(SIEVE) :])
         cut.update(cut_here)
+        unusable = count_unusable(gathered, config) if cut["unusable"] else {}
     except ValueError as error:
         raise SweepError(str(error), where=item.sweep, remedy="fetch the file again") from error
     gathered = gathered.take(kept)
@@ -150,7 +164,7 @@ def _read_rows(
     check_releases(gathered, run, item)
     if storage.stat(item.sweep).etag != item.etag:
         raise SweepError("the file changed while it was read", where=item.sweep, remedy="start a new run")
-    return gathered, pa.concat_tables(matches), dict(cut)
+    return gathered, pa.concat_tables(matches), dict(cut), unusable
 
 
 def _count(pool: pa.Table) -> tuple[StratumCount, ...]:

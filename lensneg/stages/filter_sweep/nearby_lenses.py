@@ -24,9 +24,11 @@ class NearbyLenses:
         self.cell = cell
         corners = unit_vectors(*(np.array(x) for x in zip(*cell.corners, strict=True)))
         centre = unit_vectors(*(np.array([x]) for x in cell.centre))[0]
-        # A box of 5 by 5 degrees reaches farthest in its corners; a degree more holds its margin.
-        radius = np.arccos((corners @ centre).min()) + np.radians(1.0)
         config, lenses = run.config, run.lenses
+        # A box of 5 by 5 degrees reaches farthest in its corners. A source may lie outside one on two sides.
+        widest = max(config.exclusion.known_lens_radius_arcsec, config.positives.match_radius_arcsec)
+        beyond = 2 * _CELL_MARGIN_DEG + widest / 3600
+        radius = np.arccos((corners @ centre).min()) + np.radians(beyond)
         near = unit_vectors(lenses.ra, lenses.dec) @ centre >= np.cos(radius)
         self.positive_rows = np.flatnonzero(near & lenses.is_positive)
         self.lenses = PositionIndex(
@@ -42,12 +44,15 @@ class NearbyLenses:
         """Refuse rows outside the cell: they would be compared with the lenses of another part of the sky."""
         cell, ra, dec = self.cell, rows["RA"], rows["DEC"]
         # NaN compares as false, so this form counts it as outside.
-        outside = ~((ra >= 0) & (ra < 360) & (np.abs(dec) <= 90))
+        outside = ~((ra >= 0) & (ra <= 360) & (np.abs(dec) <= 90))
         outside |= (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
+        beyond = np.abs((ra - cell.centre[0] + 180) % 360 - 180) - (cell.ra_max - cell.ra_min) / 2
         farthest = max(abs(cell.dec_min), abs(cell.dec_max)) + _CELL_MARGIN_DEG
-        if farthest < 89:  # near a pole, any right ascension may be close to the cell
-            half = (cell.ra_max - cell.ra_min) / 2 + _CELL_MARGIN_DEG / np.cos(np.radians(farthest))
-            outside |= np.abs((ra - cell.centre[0] + 180) % 360 - 180) > half
+        if farthest < 89:
+            outside |= beyond > _CELL_MARGIN_DEG / np.cos(np.radians(farthest))
+        else:  # a brick at the pole goes around it
+            around = np.abs(dec) < 90 - _CELL_MARGIN_DEG
+            outside |= around & (beyond * np.cos(np.radians(dec)) > 2 * _CELL_MARGIN_DEG)
         if outside.any():
             i = int(np.flatnonzero(outside)[0])
             raise SweepError(

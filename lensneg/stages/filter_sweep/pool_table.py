@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,7 +15,8 @@ from lensneg.rules.rows import Rows
 from lensneg.rules.selection import first_failed_rule, is_one_of
 from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
-from lensneg.schema.columns import COLUMNS, NULL_FOR_NAN, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
+from lensneg.rules.usable import all_usable
+from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item
 from lensneg.schema.pool import pool_order
@@ -39,7 +39,7 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
     near_lens[near.lenses.pairs(gathered["RA"], gathered["DEC"]).source] = True
     cut["no_pool"] += int((pool < 0).sum())
     cut["near_lens"] += int(((pool >= 0) & near_lens).sum())
-    identity = _identity(gathered, run, item)
+    identity = _identity(gathered, run)
     type_rank = np.array([type_order(config.strata).index(name) for name in SOURCE_TYPES])
     segment = nobs_z_bin(gathered["NOBS_Z"], config.strata) * len(SOURCE_TYPES)
     segment = (segment + type_rank[gathered.source_type()]) * len(POOLS) + pool
@@ -57,12 +57,17 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
 
 
 def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
-    """Return the sources within the match radius of a positive, with the positive's catalogue row."""
+    """Return the sources within the match radius of a positive, with the positive's catalogue row.
+
+    DUP sources, those of unknown type, and those with a value that cannot be used match nothing.
+    """
     pairs = near.positives.pairs(rows["RA"], rows["DEC"])
-    real = np.flatnonzero(~is_one_of(rows.take(pairs.source), ["DUP"]))
+    near_by = rows.take(pairs.source)
+    is_real = is_one_of(near_by, SOURCE_TYPES) & ~is_one_of(near_by, ["DUP"])
+    real = np.flatnonzero(is_real & all_usable(near_by, run.config))
     matched = rows.take(pairs.source[real])
     check_releases(matched, run, item)
-    known = _identity(matched, run, item) | {
+    known = _identity(matched, run) | {
         "pool": pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE]),
         "confuser_category": pa.nulls(len(real), pa.string()),
     }
@@ -91,13 +96,9 @@ def check_releases(rows: Rows, run: Run, item: Item) -> None:
         )
 
 
-def _identity(rows: Rows, run: Run, item: Item) -> dict[str, Any]:
+def _identity(rows: Rows, run: Run) -> dict[str, Any]:
     """Return the columns ``targetid`` and ``sampling_priority``."""
-    try:
-        ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
-    except ValueError as error:
-        remedy = "the file is damaged, fetch it again"
-        raise SweepError(str(error), where=item.sweep, remedy=remedy) from error
+    ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     return {"targetid": ids, "sampling_priority": sampling_priority(ids, run.config.negative_pools.seed)}
 
 
@@ -118,7 +119,7 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
     pixel = healpix_pixel(128, rows["RA"], rows["DEC"])
     kind = pa.DictionaryArray.from_arrays(rows.source_type(), list(SOURCE_TYPES))
     computed = known | {
-        "brickname": _text(rows["BRICKNAME"], item),
+        "brickname": pc.ascii_trim_whitespace(pa.array(rows["BRICKNAME"], pa.binary()).cast(pa.string())),
         "nobs_z_bin": pa.DictionaryArray.from_arrays(
             np.where(bins < 0, len(strata.nobs_z_bins), bins), [*strata.nobs_z_bins, ""]
         ),
@@ -140,18 +141,13 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
         values = computed[field.name] if field.name in computed else rows[_SWEEP_COLUMN[field.name]]
         if isinstance(values, pa.Array):
             return values
-        if field.name in NULL_FOR_NAN:
-            return pa.array(values, field.type, mask=np.isnan(values))
-        return pa.array(values.astype(field.type.to_pandas_dtype(), copy=False), field.type)
+        lacking = np.isnan(values) if field.nullable and pa.types.is_floating(field.type) else None
+        try:
+            return pa.array(values, mask=lacking).cast(field.type)
+        except pa.ArrowInvalid as error:  # a whole number that needs a wider column than the manifest's
+            remedy = "the file is damaged, or not of DR10: fetch it again"
+            raise SweepError(f"{field.name}: {error}", where=item.sweep, remedy=remedy) from error
 
     columns = [column(field) for field in POOL_SCHEMA]
     fields = [field.with_type(values.type) for field, values in zip(POOL_SCHEMA, columns, strict=True)]
     return pa.table(columns, schema=pa.schema(fields))
-
-
-def _text(values: npt.NDArray[np.bytes_], item: Item) -> pa.Array:
-    try:
-        return pc.ascii_trim_whitespace(pa.array(values, pa.binary()).cast(pa.string()))
-    except pa.ArrowInvalid as error:
-        what, remedy = "a brick's name is not text", "fetch the file again"
-        raise SweepError(what, where=item.sweep, remedy=remedy) from error

@@ -71,12 +71,17 @@ def preflight(data: object) -> PreflightResult:
     if all_passed(checks):
         found.record = run_checks.make_record(found)
         checks += _all(RUN_CHECKS, found)
-        if all_passed(checks) and not found.record.write(files.inventory, if_absent=True):
+        fresh = all_passed(checks) and not found.published
+        if fresh and not found.record.write(files.inventory, if_absent=True):
             # Another execution of this run id may have written it in the meantime.
             checks = [check for check in checks if check.name != "run_inputs_unchanged"]
             checks += run_checks.run_inputs_unchanged(found)
+            if all_passed(checks):
+                run_checks.keep_places(found)
     gate = Gate.of(1, checks)
     if found.writable:
+        if gate.passed:
+            files.withdraw()
         gate.write(files.gate(1))
     return PreflightResult(
         root=files.root,

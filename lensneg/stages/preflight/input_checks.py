@@ -1,6 +1,5 @@
 """Gate 1's checks of what the user gave: config, code, sweep files, catalogues, output."""
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -9,15 +8,18 @@ from lensneg import storage
 from lensneg.catalogs.catalog import Catalog, read_catalog
 from lensneg.catalogs.footprint import inside_cells, mistaken_unit
 from lensneg.errors import InputError, RunStateError, StorageError
+from lensneg.rules.selection import needed_columns
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import Check, brief
 from lensneg.schema.code_version import code_version
+from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.run import CatalogInput, Role, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.names import is_gzipped, looks_like_a_sweep, sweep_cell
+from lensneg.survey.listing import NOT_READ_REMEDY, SweepFolder, look_into
+from lensneg.survey.names import cell_of, is_gzipped, overlapping
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
 _FAILURES: Final = (InputError, RunStateError, StorageError)
@@ -55,56 +57,58 @@ def code_version_known(found: Inspection) -> Iterator[Check]:
 
 def sweeps(found: Inspection) -> Iterator[Check]:
     """List the sweep files, and read their headers."""
-    uri = found.request.sweeps
-    listed, not_files, why = [], [], ""
+    uri, leave_out, why = found.request.sweeps, found.request.leave_out, ""
+    folder = SweepFolder([], [], [], 0, 0)
     try:
-        listed, not_files = storage.list_files(uri), storage.list_non_files(uri)
+        folder = look_into(uri, leave_out)
     except FileNotFoundError:
         why = "; there is no such folder"
     except _FAILURES as error:
         why = f"; {error}"
-    named = [(info, cell) for info in listed if (cell := sweep_cell(storage.basename(info.uri)))]
-    found.ignored_files = len(listed) - len(named)
+    named, found.ignored_files = folder.sweeps, folder.others + folder.left_out
+    counts = f"{len(named):,} sweep files, {folder.others:,} other files (ignored)"
+    if leave_out:
+        counts += f", {folder.left_out:,} left out as asked"
     yield Check(
         name="sweeps_listed",
         passed=bool(named),
         expected="sweep-AAAcBBB-DDDcEEE.fits or .fits.gz files",
-        actual=f"{len(named):,} sweep files, {found.ignored_files:,} other files (ignored) below {uri}{why}",
+        actual=f"{counts} below {uri}{why}",
         remedy="give the folder or prefix that holds the sweep files",
+    )
+    yield Check.of_faults(
+        "sweep_names",
+        folder.not_read,
+        expected="nothing that is named almost like a sweep file, or may not be looked at",
+        found=f"{len(named):,} names",
+        saying="not read: ",
+        remedy=NOT_READ_REMEDY,
     )
     if not named:
         return
-    yield Check.of_faults(
-        "sweep_names",
-        [name for info in listed if looks_like_a_sweep(name := storage.basename(info.uri))],
-        expected="no file that is named almost like a sweep file",
-        found=f"{len(named):,} names",
-        saying="left out: ",
-        remedy="if they are inputs, give them back the names that the survey gave them",
-        critical=False,
-    )
-    cells = Counter(cell for _, cell in named)
+    overlap = overlapping([cell_of(info.uri) for info in named])
     yield Check.of_faults(
         "sweeps_disjoint",
-        [storage.basename(info.uri) for info, cell in named if cells[cell] > 1],
-        expected="each cell of the sky in one file",
-        found=f"{len(cells):,} cells",
-        saying="in more than one: ",
+        [storage.basename(info.uri) for info, other in zip(named, overlap, strict=True) if other],
+        expected="each part of the sky in one file",
+        found=f"{len(named):,} cells",
+        saying="their cells overlap: ",
         remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object",
     )
-    yield from _headers(found, [info for info, _ in named], not_files)
+    yield from _headers(found, named, folder.not_files)
 
 
 def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[str]) -> Iterator[Check]:
+    needed = needed_columns(found.config) if found.config else NEEDED_COLUMNS
     with ThreadPoolExecutor(_PROBE_THREADS) as threads:
-        probed = list(threads.map(_probe, infos))
+        probed = list(threads.map(lambda info: _probe(info, needed), infos))
     broken = [result for result in probed if isinstance(result, str)]
     broken += [
         f"{entry}: a folder or a broken link, under the name of a sweep file; remove or rename it"
         for entry in not_files
-        if sweep_cell(storage.basename(entry))
     ]
-    found.sweeps = inputs = [result for result in probed if not isinstance(result, str)]
+    sound = [result for result in probed if not isinstance(result, str)]
+    found.sweeps = inputs = [sweep for sweep, _ in sound]
     yield Check.of_faults(
         "sweeps_readable",
         broken,
@@ -128,24 +132,34 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
         remedy="compare with the survey's .sha256sum file, and fetch again what differs",
         critical=False,
     )
+    yield Check.of_faults(
+        "sweeps_standard",
+        [f"{sweep.name}: {oddity}" for sweep, oddities in sound for oddity in oddities],
+        expected="files that keep to the FITS standard",
+        found=f"{len(inputs):,} files",
+        remedy="their rows are read; if they should be the survey's own files, compare their checksums",
+        shown=3,
+        critical=False,
+    )
     releases = sorted({info.release for info in inputs if info.rows})
     allowed = set(found.config.sweeps.releases) if found.config else set(releases)
     yield Check(
         name="one_release",
-        passed=len(releases) == 1 and set(releases) <= allowed,
-        expected=f"one RELEASE out of {', '.join(map(str, sorted(allowed)))}",
+        passed=bool(releases) and set(releases) <= allowed,
+        expected=f"RELEASE {' or '.join(map(str, sorted(allowed)))} (sweeps.releases of the config)",
         actual=", ".join(map(str, releases)) or "no rows at all",
-        remedy="use files of one release, or allow it in the config (sweeps.releases)",
+        remedy="use files of a release that the config lists, or list this one in a new config",
     )
 
 
-def _probe(info: storage.FileInfo) -> SweepInput | str:
-    """Read the headers of a sweep file. If they are not in order, return what is wrong."""
+def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> tuple[SweepInput, tuple[str, ...]] | str:
+    """Read the headers of a sweep file; return it with its oddities, or what is wrong with it."""
     try:
-        file = probe_sweep(info)
+        file = probe_sweep(info, needed)
     except (*_FAILURES, OSError) as error:
         return str(error)
-    return SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    sweep = SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    return sweep, file.oddities
 
 
 def catalogs(found: Inspection) -> Iterator[Check]:
@@ -157,7 +171,7 @@ def catalogs(found: Inspection) -> Iterator[Check]:
         name, expected = f"catalog_readable:{storage.basename(spec.uri)}", "positions in degrees"
         remedy = "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees"
         try:
-            catalog, info = read_catalog(spec), storage.stat(spec.uri)
+            catalog, info = read_catalog(spec, with_others=role == "positives"), storage.stat(spec.uri)
         except _FAILURES as error:
             yield Check.of_error(name, expected, error, remedy=remedy)
             continue
@@ -169,13 +183,14 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             sha256=catalog.sha256,
             rows=catalog.rows,
             positions=len(catalog.ra),
+            others=len(catalog.others.ra),
         )
         found.catalogs.append((source, catalog))
         yield Check(
             name=name,
             passed=len(catalog.ra) > 0,
             expected=expected,
-            actual=f"{len(catalog.ra):,} positions in {catalog.rows:,} rows",
+            actual="; ".join((f"{len(catalog.ra):,} positions in {catalog.rows:,} rows", *catalog.remarks)),
             where=spec.uri,
             remedy=remedy,
         )
@@ -197,22 +212,23 @@ def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]
     """Check that a catalogue's coordinates are degrees, and that some lie in the sweeps."""
     name, ra, dec = storage.basename(catalog.spec.uri), catalog.ra, catalog.dec
     inside = int(inside_cells(ra, dec, found.cells).sum())
-    other = mistaken_unit(ra, dec, found.cells)
+    # A unit that the file or the user states is not doubted.
+    other = None if catalog.unit_stated else mistaken_unit(ra, dec, found.cells)
     actual = f"RA {ra.min():.3f} to {ra.max():.3f}, Dec {dec.min():.3f} to {dec.max():.3f}"
+    remedy = ""
     if other:
-        unit, read_so = other
         actual = (
-            f"they look like {unit}: read so, {read_so:,} positions lie inside the sweep files, as "
-            f"degrees {inside:,}"
+            f"they look like {other.name}: read so, {other.inside:,} positions lie inside the sweep files, "
+            f"as degrees {other.as_degrees:,}, by chance {other.by_chance:.1f}"
         )
+        remedy = f"say which unit it is: {catalog.spec.uri}?unit={other.option}, or ?unit=deg"
     yield Check(
         name=f"catalog_in_degrees:{name}",
         passed=other is None,
-        expected="RA and Dec in degrees",
+        expected="RA and Dec in degrees, or a stated unit",
         actual=actual,
-        remedy="convert the catalogue to degrees, or name the columns that hold them",
-        # In sweeps of the whole sky, positions in hours lie inside them as well. Then this is a warning.
-        critical=other is not None and other[1] > inside,
+        remedy=remedy,
+        critical=other is not None and other.is_evident,
     )
     if role == "exclude":
         yield Check(
@@ -226,10 +242,12 @@ def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]
 
 
 def output_writable(found: Inspection) -> Iterator[Check]:
-    """Write a file into the run's folder, and remove it."""
+    """Write a file into the run's folder, and remove it. The folder of a published run is left as it is."""
     probe = storage.join(found.files.root, "preflight.txt")
     expected = "an output prefix that can be written to"
     try:
+        if storage.exists(found.files.manifest):
+            return
         storage.write_bytes(probe, b"gate 1 can write here\n")
         storage.delete(probe)
     except _FAILURES as error:

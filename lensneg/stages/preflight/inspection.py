@@ -31,7 +31,7 @@ class Inspection:
     catalogs : list of (CatalogInput, Catalog)
         The catalogues that can be read.
     writable : bool
-        Whether the output can be written to.
+        Whether the output can be written to. False for a published run, whose gates stay as they are.
     published : bool
         Whether the run is published already, from the same inputs.
     record : RunRecord

@@ -73,6 +73,14 @@ def run_inputs_unchanged(found: Inspection) -> Iterator[Check]:
     )
 
 
+def keep_places(found: Inspection) -> None:
+    """Write into the inventory where the same sweep files, and the output folder, are now."""
+    before = RunRecord.read(found.files.inventory)
+    now = before.model_copy(update={"out": found.record.out, "sweeps": found.record.sweeps})
+    if now != before:
+        now.write(found.files.inventory)
+
+
 def run_not_published(found: Inspection) -> Iterator[Check]:
     """Check that the run is not published, except from the same inputs: then it changes nothing."""
     files, faults, state = found.files, [], "not published"
@@ -100,36 +108,43 @@ def run_not_published(found: Inspection) -> Iterator[Check]:
 
 
 def mini_test_passed(found: Inspection) -> Iterator[Check]:
-    """Check that a full run's config and code passed a mini-test."""
+    """Check that a mini-test of a full run's config, code and inputs passed, and that its own did."""
     if found.request.mode == "test":
         return
-    config, code = found.record.config.sha256, found.record.code.code_version
-    uri = found.files.mini_test(config, code)
+    wanted = (found.record.config.sha256, found.record.code.code_version, found.record.inputs_sha256)
+    uri = found.files.mini_test(*wanted[:2])
     noted = None
     with suppress(RunStateError):
         noted = MiniTestRecord.read_if_there(uri)
-    what = f"{uri} is of another config or code" if noted else f"{uri} is missing or damaged"
-    passed = noted is not None and (noted.config_sha256, noted.code_version) == (config, code)
+    what = f"{uri} is of another config, code or input" if noted else f"{uri} is missing or damaged"
+    same = noted is not None and (noted.config_sha256, noted.code_version, noted.inputs_sha256) == wanted
+    own_failed = found.mini_test is not None and found.mini_test.Error != ""
+    if same and own_failed:
+        what = f"{uri} is of an earlier one"
+    passed = same and not own_failed
+    why, remedy = _why_the_mini_test_failed(found)
     yield Check(
         name="mini_test_passed",
         passed=passed,
-        expected="a passed mini-test of this config and this code",
-        actual=uri if passed else f"none ({what}){_why_the_mini_test_failed(found)}",
-        remedy=f"run with mode test first, or with test-then-full: {found.request.command('test')}",
+        expected="a passed mini-test of this config, this code and these inputs",
+        actual=uri if passed else f"none ({what}){why}",
+        remedy=remedy or f"run with mode test first, or with test-then-full: {found.request.command('test')}",
     )
 
 
-def _why_the_mini_test_failed(found: Inspection) -> str:
+def _why_the_mini_test_failed(found: Inspection) -> tuple[str, str]:
+    """Return what the mini-test of a ``test-then-full`` run failed, and what to do. Empty if it made none."""
     files = RunFiles(found.request.out, mini_test_id(found.request.run_id))
     for gate in read_gates(files):
         for check in gate.failed:
-            return f"; mini-test {files.run_id} failed {gate.gate}: " + check.sentence.rpartition(" (")[0]
+            why = f"; mini-test {files.run_id} failed {gate.gate}: {check.sentence.rpartition(' (')[0]}"
+            return why, f"{check.remedy}; then start again with the same run id"
     ended = found.mini_test
     if ended is None or not ended.Error:
-        return ""
+        return "", ""
     with suppress(ValueError):  # the cause is a description of the nested execution, with its own cause
         ended = StateError.model_validate_json(ended.Cause)
-    return f"; mini-test {files.run_id} ended with {ended}"
+    return f"; mini-test {files.run_id} ended with {ended}", ""
 
 
 def differences_of(before: RunRecord, now: RunRecord) -> list[str]:

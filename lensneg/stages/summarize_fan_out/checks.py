@@ -13,6 +13,8 @@ from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run
 from lensneg.schema.states import StateError
 from lensneg.schema.tolerance import binomial
+from lensneg.stages.one_code import one_code
+from lensneg.stages.summarize_fan_out.repeats import Repeats
 from lensneg.stages.summarize_fan_out.results import each
 
 #: The strata that a check names.
@@ -29,6 +31,8 @@ class Findings:
     summary: FanOutSummary
     quotas: tuple[StratumQuota, ...]
     map_error: StateError | None
+    repeats: Repeats
+    other_code: set[str]
 
 
 def _items_done(found: Findings) -> Iterator[Check]:
@@ -37,15 +41,21 @@ def _items_done(found: Findings) -> Iterator[Check]:
     reasons = [f"{item}: {why}" for item, why in missing.items()]
     if map_error and not reasons:
         reasons = [f"the Map ended with {map_error}"]
+    enough = len(missing) <= tolerated and not (map_error and not found.stats)
     yield Check(
         name="items_done",
-        passed=len(missing) <= tolerated and not (map_error and not found.stats),
+        passed=enough and not missing,
+        critical=not enough,
         expected=f"stats of all {len(found.items):,} items"
         + (f" but {tolerated} (execution.tolerated_failures)" if tolerated else ""),
         actual=f"{len(found.stats):,}" + (f"; {brief(reasons, 3)}" if reasons else ""),
         remedy="mend what the named items say, and start again with the same run id: "
         "finished items are not done again",
     )
+
+
+def _one_code(found: Findings) -> Iterator[Check]:
+    yield one_code(found.run, found.other_code)
 
 
 def _items_cover_sweeps(found: Findings) -> Iterator[Check]:
@@ -81,6 +91,36 @@ def _rows_accounted(found: Findings) -> Iterator[Check]:
         found=f"{summary.rows_in:,} = {summary.rows_kept:,} + {sum(summary.cut.values()):,}",
         saying="not in ",
         remedy="this is a fault of lensneg, not of the input: please report it",
+    )
+
+
+def _pool_unique(found: Findings) -> Iterator[Check]:
+    """Check that each source is in one row of the pool. Repeats are not counted, unless they disagree."""
+    rows, disagreeing = found.repeats.rows.total(), found.repeats.disagreeing
+    repeated = f"{rows:,} rows repeat a TARGETID of their stratum and pool: the first by file and row counts"
+    differing = f"{disagreeing:,} TARGETIDs are in two strata or pools"
+    yield Check(
+        name="pool_unique",
+        passed=not rows and not disagreeing,
+        expected="each TARGETID in one row of the pool",
+        actual="; ".join([differing] * bool(disagreeing) + [repeated] * bool(rows)) or "each in one row",
+        remedy="some sweep files hold the same sources: remove the copies, and start a new run",
+        critical=disagreeing > 0,
+    )
+
+
+def _values_usable(found: Findings) -> Iterator[Check]:
+    """Say which columns hold values that cannot be used."""
+    summary = found.summary
+    yield Check.of_faults(
+        "values_usable",
+        [f"{name} in {rows:,} rows" for name, rows in summary.unusable.items()],
+        expected="a usable value of every needed column in all rows that are bright and of a galaxy's type",
+        found="all",
+        saying="cut, with no usable value: ",
+        remedy="docs/science.md says which values are usable; were they lost when the files were copied?",
+        shown=_STRATA_SHOWN,
+        critical=False,
     )
 
 
@@ -191,8 +231,11 @@ def _strata(found: Findings) -> Iterator[Check]:
 #: Gate 2, in order.
 CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _items_done,
+    _one_code,
     _items_cover_sweeps,
     _rows_accounted,
+    _pool_unique,
+    _values_usable,
     _inputs_unchanged,
     _positives_matched,
     _n2_fraction,

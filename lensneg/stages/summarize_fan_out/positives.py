@@ -30,8 +30,11 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
     counts : PositiveCounts
     """
     lenses, strata = run.lenses, run.config.strata
-    candidates = [s.item.id for s in stats if s.candidate_matches]
-    tables = each(lambda id_: read_table(run.files.positives(id_), POSITIVES_SCHEMA), candidates)
+
+    def candidates(s: ItemStats) -> pa.Table:
+        return read_table(run.files.positives(s.item.id), POSITIVES_SCHEMA, s.positives_sha256)
+
+    tables = each(candidates, [s for s in stats if s.candidate_matches])
     best = best_matches(pa.concat_tables([POSITIVES_SCHEMA.empty_table(), *tables]))
     entry = best["catalog_row"].to_numpy()
     bin_rank = pc.index_in(best["nobs_z_bin"], pa.array(strata.nobs_z_bins))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from lensneg.errors import RunStateError
@@ -22,7 +23,7 @@ def each(function: Callable[[T], U], values: Iterable[T]) -> list[U]:
         return list(threads.map(function, values))
 
 
-def read_results(run: Run, items: list[Item]) -> tuple[list[ItemStats], dict[str, str]]:
+def read_results(run: Run, items: list[Item]) -> tuple[list[ItemStats], dict[str, str], set[str]]:
     """Read the stats of all items.
 
     Returns
@@ -31,9 +32,17 @@ def read_results(run: Run, items: list[Item]) -> tuple[list[ItemStats], dict[str
         The stats of the items that are done.
     missing : dict of str to str
         For each other item the reason why it is not done.
+    other_code : set of str
+        The code versions, other than the planned one, that filtered some of them.
     """
+    planned, other_code = run.record.code.code_version, set[str]()
 
     def reason(item_id: str) -> str:
+        with suppress(FileNotFoundError, RunStateError):
+            version = ItemStats.read(run.files.stats(item_id)).code_version
+            if version != planned:
+                other_code.add(version)
+                return f"lensneg {version} filtered it, and the run was planned with {planned}"
         try:
             return ItemError.read(run.files.error(item_id)).message
         except (FileNotFoundError, RunStateError):
@@ -42,4 +51,4 @@ def read_results(run: Run, items: list[Item]) -> tuple[list[ItemStats], dict[str
     found = each(lambda item: finished(run, item), items)
     missing = [item.id for item, stats in zip(items, found, strict=True) if stats is None]
     reasons = dict(zip(missing, each(reason, missing), strict=True))
-    return [stats for stats in found if stats is not None], reasons
+    return [stats for stats in found if stats is not None], reasons, other_code

@@ -1,0 +1,129 @@
+"""The table of a Parquet file."""
+
+import io
+from functools import partial
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lensneg.catalogs.table import CatalogTable, Column, check_size, text_of
+
+#: Bytes and rows that are read at a time.
+_BATCH_BYTES: Final = 16 << 20
+_BATCH_ROWS: Final = 1 << 16
+
+
+def read_parquet(data: bytes, uri: str) -> CatalogTable:
+    """Return the table of a Parquet file.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    uri : str
+        The file, for error messages.
+
+    Returns
+    -------
+    CatalogTable
+        Its units are those of the fields' metadata, or those that astropy or VOParquet wrote into the file.
+
+    Raises
+    ------
+    CatalogError
+        If a column is larger in memory than a catalogue can be. Parquet may hold a value once for many rows.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data))
+    check_size(8 * file.metadata.num_rows, uri, f"{file.metadata.num_rows:,} rows")
+    units = _units(file.schema_arrow)
+    columns = [
+        Column(field.name, partial(_values, data, field, uri), units.get(field.name, ""), _holds(field.type))
+        for field in file.schema_arrow
+    ]
+    return CatalogTable(file.metadata.num_rows, tuple(columns))
+
+
+def _units(schema: pa.Schema) -> dict[str, str]:
+    metadata = schema.metadata or {}
+    units: dict[str, str] = {}
+    if b"table_meta_yaml" in metadata:
+        from astropy.table.meta import get_header_from_yaml
+
+        header = get_header_from_yaml(metadata[b"table_meta_yaml"].decode().split("\n"))
+        units |= {column["name"]: str(column.get("unit") or "") for column in header["datatype"]}
+    if b"IVOA.VOTable-Parquet.content" in metadata:
+        from astropy.io.votable import parse
+
+        votable = parse(io.BytesIO(metadata[b"IVOA.VOTable-Parquet.content"]), verify="ignore")
+        units |= {f.name: str(f.unit or "") for table in votable.iter_tables() for f in table.fields}
+    for field in schema:
+        for key in (b"unit", b"units"):
+            if field.metadata and key in field.metadata:
+                units[field.name] = field.metadata[key].decode()
+    return units
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    t = pa.types
+    checks = [t.is_string, t.is_large_string, t.is_string_view, t.is_fixed_size_binary]
+    return any(check(kind) for check in [*checks, t.is_binary, t.is_large_binary, t.is_binary_view])
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind))
+
+
+def _holds(kind: pa.DataType) -> str:
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return "" if _is_text(inner) or _is_plain(inner) else str(inner)
+
+
+def _values(data: bytes, field: pa.Field, uri: str) -> pa.Array:
+    # Text stays a dictionary until its size is known.
+    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=[field.name])
+    mask = f"{field.name}.mask"  # where astropy says which values are missing
+    read, size = [], 0
+    for batch in file.iter_batches(_batch_rows(file), columns=[field.name, mask]):
+        values = batch.column(field.name)
+        size += _decoded_bytes(values)
+        check_size(size, uri, f"column {field.name!r} unpacks to too many bytes")
+        plain = _plain(values)
+        if mask in file.schema_arrow.names:
+            plain = pc.if_else(batch.column(mask), None, plain)
+        read.append(plain)
+    return pa.concat_arrays(read) if read else pa.array([], pa.string())
+
+
+def _batch_rows(file: pq.ParquetFile) -> int:
+    # Arrow ends the process where it is asked for a damaged column's metadata, and not for a row group's.
+    groups = [file.metadata.row_group(g) for g in range(file.metadata.num_row_groups)]
+    row_bytes = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    return min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(1, int(row_bytes))))
+
+
+def _decoded_bytes(values: Any) -> int:
+    if not pa.types.is_dictionary(values.type):
+        return int(values.nbytes)
+    lengths = (
+        pc.binary_length(values.dictionary.cast(pa.large_binary()))
+        if _is_text(values.type.value_type)
+        else None
+    )
+    return int(pc.sum(lengths.take(values.indices)).as_py() or 0) if lengths is not None else 8 * len(values)
+
+
+def _plain(values: Any) -> pa.Array:
+    """Return values as text, numbers or booleans."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    kind = values.type
+    if _is_text(kind):
+        raw = values.cast(pa.large_binary()).to_pylist()
+        return pa.array([None if value is None else text_of(value) for value in raw], pa.string())
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+        return values.cast(pa.float64())
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return values
+    return values.cast(pa.string())

@@ -1,0 +1,112 @@
+"""What the map makes of rows with values that cannot be used, far from a positive and at one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.table import MaskedColumn, Table
+from sweepfile import NAME, Row, probe, write_sweep
+
+from lensneg import storage
+from lensneg.schema.columns import POSITIVES_SCHEMA
+from lensneg.schema.config import Config
+from lensneg.schema.item import ItemStats
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.lenses import Lenses
+from lensneg.schema.run import CodeInput, ConfigInput, Run, RunRecord, SweepInput
+from lensneg.schema.tables import read_table
+from lensneg.stages.filter_sweep.item import filter_item
+from lensneg.survey.items import slices
+
+#: Seven galaxies that are kept, far from the positive, and one at the positive.
+FAR: list[Row] = [{"OBJID": i, "RA": 151.0 + 0.1 * i} for i in range(7)]
+AT_POSITIVE: Row = {"OBJID": 100, "RA": 152.0, "DEC": 3.0}
+
+
+@pytest.fixture
+def run(plan: Config, plan_text: str, tmp_path: Path) -> Run:
+    """A run with one positive."""
+    record = RunRecord(
+        run_id="one",
+        mode="full",
+        started_at="2025-01-01T00:00:00Z",
+        out=str(tmp_path),
+        config=ConfigInput(uri="config", sha256="0" * 64, text=plan_text),
+        code=CodeInput(pipeline_version="1", git_commit="0", code_version="1"),
+        sweeps=(),
+        ignored_files=0,
+        catalogs=(),
+    )
+    lenses = Lenses(np.array([152.0]), np.array([3.0]), np.array([True]), ["L"], np.zeros(1, np.int32))
+    return Run(record, plan, RunFiles(str(tmp_path), "one"), lenses)
+
+
+def filtered(run: Run, path: str) -> tuple[ItemStats, set[int], list[int]]:
+    """The stats of a file, and the OBJIDs that are kept and that match the positive."""
+    info, file = storage.stat(path), probe(path)
+    sweep = SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    [item] = slices(sweep, run.config.execution)
+    stats = filter_item(run, item)
+    assert stats.rows_in == stats.rows_kept + sum(stats.cut.values())
+    assert sum(stats.unusable.values()) == stats.cut["unusable"]
+    kept = pq.read_table(run.files.pool(item.id))["objid"].to_pylist()
+    assert len(kept) == len(set(kept)) == stats.rows_kept
+    matched: list[int] = []
+    if stats.candidate_matches:
+        matched = read_table(run.files.positives(item.id), POSITIVES_SCHEMA)["objid"].to_pylist()
+    return stats, set(kept), matched
+
+
+def test_a_masked_value_is_a_missing_value(run: Run, tmp_path: Path) -> None:
+    """As astropy writes a masked column: with a TNULL in the header, and a large number in the rows."""
+    plain = write_sweep(tmp_path / f"plain-{NAME}", [*FAR, AT_POSITIVE])
+    table = Table(np.array(fits.getdata(plain, 1)))
+    masked = np.isin(np.arange(8), [1, 4, 7])
+    table["NOBS_Z"] = MaskedColumn(table["NOBS_Z"], mask=masked, fill_value=16_959)
+    table["FITBITS"] = MaskedColumn(table["FITBITS"], mask=np.arange(8) == 5, fill_value=-1)
+    table["NOBS_G"] = MaskedColumn(table["NOBS_G"], mask=True, fill_value=99)  # the plan does not need it
+    table.write(tmp_path / NAME, format="fits")
+    with fits.open(tmp_path / NAME, mode="update") as hdus:
+        hdus[1].name = "SWEEP"
+        assert {hdus[1].columns[name].null for name in ("NOBS_Z", "FITBITS", "NOBS_G")} == {16_959, -1, 99}
+    stats, kept, matched = filtered(run, str(tmp_path / NAME))
+    assert kept == {0, 2, 3, 6}
+    assert stats.unusable == {"NOBS_Z": 3, "FITBITS": 1}
+    assert stats.cut == dict.fromkeys(stats.cut, 0) | {"unusable": 4}
+    assert matched == []
+
+
+UNUSABLE: list[tuple[Row, str, str]] = [
+    ({"FLUX_Z": np.inf}, "unusable", "FLUX_Z"),
+    ({"FLUX_G": -np.inf}, "unusable", "FLUX_G"),
+    ({"SHAPE_R": np.nan, "SERSIC": np.nan}, "unusable", "SHAPE_R"),
+    ({"SERSIC": np.inf}, "unusable", "SERSIC"),
+    ({"BRICKID": 0}, "unusable", "BRICKID"),
+    ({"OBJID": 1 << 22}, "unusable", "OBJID"),
+    ({"BRICKNAME": b"\xe9"}, "unusable", "BRICKNAME"),
+    ({"NOBS_Z": -1}, "unusable", "NOBS_Z"),
+    ({"TYPE": "GGA"}, "type", ""),
+    ({"TYPE": b"\xff"}, "type", ""),
+    ({"TYPE": ""}, "type", ""),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason", "column"), UNUSABLE, ids=[str(case[0]) for case in UNUSABLE])
+def test_such_a_source_is_cut_and_matches_nothing(
+    run: Run, tmp_path: Path, changes: dict[str, Any], reason: str, column: str
+) -> None:
+    """Neither in the pool nor a positive's match: the next source within the radius is that."""
+    odd = {**AT_POSITIVE, **changes}
+    stats, kept, matched = filtered(run, write_sweep(tmp_path / NAME, [*FAR, {**FAR[0], **changes}, odd]))
+    assert kept == set(range(7))
+    assert stats.cut == dict.fromkeys(stats.cut, 0) | {reason: 2}
+    assert stats.unusable == ({column: 2} if column else {})
+    assert matched == []
+    next_to_it = {**AT_POSITIVE, "OBJID": 101, "DEC": 3.0 + 1 / 3600}
+    storage.delete(run.files.stats(NAME.removesuffix(".fits")))
+    _, kept, matched = filtered(run, write_sweep(tmp_path / NAME, [*FAR, odd, next_to_it]))
+    assert kept == set(range(7))
+    assert matched == [101]
