@@ -50,7 +50,7 @@ def main() -> NoReturn:
         complain(message.getvalue().rstrip())
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        interrupted("the same command begins again")
+        interrupted()
     except (LensnegError, OSError) as error:
         if is_verbose():
             complain("".join(traceback.format_exception(error)))

@@ -116,10 +116,10 @@ def complain(text: str) -> None:
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def interrupted(remedy: str, number: int = signal.SIGINT) -> NoReturn:
+def interrupted(remedy: str = "", number: int = signal.SIGINT) -> NoReturn:
     """End after Ctrl-C or another signal. A second Ctrl-C changes nothing."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    complain(f"interrupted; {remedy}")
+    complain(f"interrupted; {remedy}" if remedy else "interrupted")
     sys.exit(128 + number)
 
 

@@ -103,7 +103,13 @@ class RunRecord(Record):
 
     @property
     def inputs_sha256(self) -> str:
-        """A hash of the sweep files and catalogues, wherever they are."""
+        """A hash of the sweep files and catalogues, wherever they are.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+        """
         sweeps = [f"{s.name} {s.size} {s.etag}" for s in self.sweeps]
         catalogs = [
             f"{c.role} {c.sha256} {c.spec.model_copy(update={'uri': c.name}).text}" for c in self.catalogs

@@ -159,7 +159,7 @@ def test_a_run_that_step_functions_forgot_is_resumed_from_its_record(cloud: Clou
         "mode": "full",
         "config": "s3://sky/configs/plan.yaml",
         "sweeps": "s3://sky/sweeps",
-        "positives": ["s3://sky/catalogs/l.csv?ra=A+B&where.g=A%2CB"],
+        "positives": ["s3://sky/catalogs/l.csv?ra=A B&where.g=A,B"],
         "exclude": [],
         "out": "s3://sky/out",
     }

@@ -219,7 +219,7 @@ def test_what_is_published_is_what_was_audited(plan_run: Executed) -> None:
         assert [entry["sha256"] for entry in manifest[part]["files"]] == hashes
     latest = json.loads(Path(plan_run.files.latest).read_text())
     assert latest["run_id"] == "one"
-    assert latest["manifest"] == plan_run.files.manifest
+    assert Path(plan_run.files.out, latest["manifest"]) == Path(plan_run.files.manifest)
 
 
 def test_rows_carry_the_start_of_the_run_and_not_a_clock(plan_run: Executed) -> None:

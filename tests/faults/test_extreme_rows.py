@@ -106,7 +106,8 @@ def source_of(row: npt.NDArray[np.void]) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    return one == other or (one != one and other != other)
+    """Whether a value is that of the file, whose NaN is null in a manifest."""
+    return one == other or (one is None and other != other)
 
 
 #: One column at a time; then several at once, from each of these seeds.

@@ -199,7 +199,7 @@ def test_rows_that_were_gathered_are_counted_from_0(parity: Config) -> None:
     rows = Rows(table([FAILING["faint"], FAILING["nobs"], {}, {"TYPE": "REX"}, {}]))
     kept, cut = select(rows.take(np.array([4, 1, 0, 2])), parity)
     assert kept.tolist() == [0, 3]
-    assert cut == {"faint": 1, "type": 0, "nobs": 1, "footprint": 0, "maskbits": 0}
+    assert cut == {"faint": 1, "type": 0, "unusable": 0, "nobs": 1, "footprint": 0, "maskbits": 0}
 
 
 def test_a_table_without_rows(plan: Config) -> None:

@@ -25,7 +25,9 @@ from lensneg.local.runner import machine
 from lensneg.mocksky import write_mock_sky
 from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.request import RunRequest
+from lensneg.schema.publication import MiniTestRecord
+from lensneg.schema.request import RunRequest, mini_test_id
+from lensneg.schema.run import RunRecord
 
 RUN_ID = "example"
 ROOT_URI = f"s3://{BUCKET}/out/runs/{RUN_ID}"
@@ -44,7 +46,6 @@ class InS3:
         changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 5, "execution.target_item_bytes": 2**21}
         self.config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
         self.disk = self._run_on_disk(folder / "disk")
-        put_folder(url, folder / "disk" / "out" / "minitests", "out/minitests")
         put_folder(url, self.sky / "sweeps", "sweeps")
         s3_of(url).upload_file(str(self.sky / "positives.csv"), BUCKET, "catalogs/positives.csv")
         s3_of(url).upload_file(str(self.config), BUCKET, "configs/config.yaml")
@@ -58,6 +59,7 @@ class InS3:
         )
         self.request = request.model_copy(update={"mode": "full"})
         try:
+            self._note_the_mini_test(functions)
             with local_machine(functions, self.emr, local_submit_parameters(2)) as state_machine:
                 self.execution = state_machine.execute(RUN_ID, as_input(self.request))
             self.sent = list(functions.events)
@@ -72,6 +74,19 @@ class InS3:
         self.calls = functions.calls
         get_folder(url, "out/", folder / "copy")
         self.copy = folder / "copy"
+
+    def _note_the_mini_test(self, functions: RecordingLambda) -> None:
+        """Take the mini-test on disk for one of the inputs in S3: gate 1 tells them apart by their ETags."""
+        mini_test = {**as_input(self.request), "mode": "test", "run_id": mini_test_id(RUN_ID)}
+        functions.invoke("Preflight", json.dumps({"input": mini_test}))
+        s3 = s3_of(self.url)
+        key = f"out/runs/{mini_test_id(RUN_ID)}/inventory.json"
+        inventory = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        [note] = (Path(self.disk.out) / "minitests").iterdir()
+        record = MiniTestRecord.read(str(note))
+        inputs = RunRecord.of_json(inventory, key).inputs_sha256
+        body = record.model_copy(update={"inputs_sha256": inputs}).model_dump_json().encode()
+        s3.put_object(Bucket=BUCKET, Key=f"out/minitests/{note.name}", Body=body)
 
     def _run_on_disk(self, folder: Path) -> RunFiles:
         request = make_request(self.sky, self.config, folder / "out", "disk", "test")
@@ -192,6 +207,7 @@ UNUSED = {
         "s3:DeleteObject",
         "out/runs/*/sample/*/part-*.parquet",
     ): "an earlier draw left more",
+    ("Preflight", "s3:DeleteObject", "out/runs/*/errors/*.json"): "an item failed in an earlier execution",
     **{
         (name, "s3:ListBucket", ""): "a file that is missing is called missing, not forbidden"
         for name in ("PlanFanOut", "SummarizeFanOut")

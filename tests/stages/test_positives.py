@@ -66,10 +66,13 @@ def match(config: Config, folder: Path) -> tuple[list[Row], list[int], dict[str,
     record: Any = SimpleNamespace(sweeps=[SimpleNamespace(name=n, uri=n, rows=9) for n in (READ, HALF_READ)])
     stats: Any = []
     for (name, rows), sweep, read in zip(CANDIDATES.items(), (READ, READ, HALF_READ), (5, 4, 8), strict=True):
+        sha256 = ""
         if rows:
-            write_table(files.positives(name), pa.Table.from_pylist(rows, POSITIVES_SCHEMA))
+            sha256 = write_table(files.positives(name), pa.Table.from_pylist(rows, POSITIVES_SCHEMA)).sha256
         item = SimpleNamespace(id=name, sweep=sweep)
-        stats.append(SimpleNamespace(item=item, candidate_matches=len(rows), rows_in=read))
+        stats.append(
+            SimpleNamespace(item=item, candidate_matches=len(rows), rows_in=read, positives_sha256=sha256)
+        )
     matches, positives, counts = match_positives(Run(record, config, files, lenses), stats)
     return matches.to_pylist(), positives["targetid"].to_pylist(), dict(counts)
 
