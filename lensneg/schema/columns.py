@@ -157,5 +157,39 @@ NEEDED_COLUMNS: Final[tuple[str, ...]] = tuple(
     dict.fromkeys(["RELEASE", "BRICKID", "NOBS_G", "NOBS_R", *(c.sweep for c in COLUMNS if c.sweep)])
 )
 
+#: What columns are needed for, besides the manifest's columns of the same name.
+_NEEDED_FOR: Final = {
+    **dict.fromkeys(("RELEASE", "BRICKID", "OBJID", "BRICKNAME"), "the source's unique key"),
+    **dict.fromkeys(("RA", "DEC"), "positions: splits, distance from lenses, positives"),
+    "TYPE": "types and strata",
+    "NOBS_Z": "strata by exposures",
+    "FLUX_Z": "the limit of z magnitude",
+    "MASKBITS": "masks",
+    **dict.fromkeys(("FLUX_G", "FLUX_R", "SHAPE_R", "SHAPE_E1", "SHAPE_E2", "SERSIC"), "criteria of N2"),
+}
+
+
+def needed_for(column: str) -> str:
+    """Return what a needed column of a sweep is needed for.
+
+    Parameters
+    ----------
+    column : str
+        Its upper-case name.
+
+    Returns
+    -------
+    str
+        In a few words.
+
+    Examples
+    --------
+    >>> needed_for("SERSIC"), needed_for("NOBS_I"), needed_for("EBV")
+    ('criteria of N2', 'least exposures', 'columns of the manifest')
+    """
+    others = "least exposures" if column.startswith("NOBS_") else "columns of the manifest"
+    return _NEEDED_FOR.get(column, others)
+
+
 #: The value of the column ``pool`` in the rows of positives.
 POSITIVE: Final = "positive"

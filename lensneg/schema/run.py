@@ -17,7 +17,10 @@ from lensneg.schema.request import RunRequest
 
 
 class SweepInput(Record):
-    """A sweep file as it was when the run was planned."""
+    """A sweep file, or a table in its place, as it was when the run was planned.
+
+    ``box`` is that of a table's positions: lower and upper RA, lower and upper Dec. A sweep file has none.
+    """
 
     uri: str
     size: int
@@ -25,6 +28,7 @@ class SweepInput(Record):
     rows: int
     release: int
     row_bytes: int
+    box: tuple[float, float, float, float] | None = None
 
     @property
     def name(self) -> str:

@@ -54,6 +54,8 @@ class SweepFile:
         integers that have one.
     oddities : tuple of str
         How the file breaks the FITS standard without harm to its rows.
+    box : Cell, optional
+        That of the positions of a table; see :mod:`lensneg.survey.table_rows`.
     """
 
     uri: str
@@ -64,11 +66,12 @@ class SweepFile:
     release: int = 0
     nulls: Mapping[str, int] = field(default_factory=dict)
     oddities: tuple[str, ...] = ()
+    box: Cell | None = None
 
     @property
     def cell(self) -> Cell:
-        """The cell of the sky that the file covers, by its name."""
-        return cell_of(self.uri)
+        """The cell of the sky that the file covers: a table's box, or that of a sweep file's name."""
+        return self.box or cell_of(self.uri)
 
     @property
     def row_bytes(self) -> int:

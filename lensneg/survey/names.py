@@ -9,6 +9,7 @@ import numpy as np
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.schema.arrays import BoolArray, FloatArray
+from lensneg.schema.run import SweepInput
 
 #: A sweep file's name: the lower and the upper corner of its cell, RA then Dec, in whole degrees.
 _SWEEP_NAME: Final = re.compile(r"sweep-(\d{3})([pm]\d{3})-(\d{3})([pm]\d{3})\.fits(?:\.gz)?", re.ASCII)
@@ -20,6 +21,9 @@ _ALMOST: Final = re.compile(
     r"(?!.*\.(?:sha\w*|md5\w*|asc|sig|txt|log|json|csv|html?|png|jpe?g)$)(?:\W.*)?",
     re.IGNORECASE | re.DOTALL,
 )
+
+#: The name of a table that takes the place of sweep files. The map's items are named after it.
+_TABLE_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*\.(?:csv|parquet)", re.ASCII | re.IGNORECASE)
 
 #: The letters of a name that are signs of a declination.
 _SIGNS: Final = str.maketrans("pm", "+-")
@@ -175,6 +179,60 @@ def is_gzipped(uri: str) -> bool:
         Whether the name ends in ``.gz``.
     """
     return uri.endswith(".gz")
+
+
+def is_table(uri: str) -> bool:
+    """Return whether a file is a CSV or Parquet table, which can take the place of sweep files.
+
+    Parameters
+    ----------
+    uri : str
+        Name or URI of the file.
+
+    Returns
+    -------
+    bool
+        Whether the name ends in ``.csv`` or ``.parquet``, in any case.
+    """
+    return uri.lower().endswith((".csv", ".parquet"))
+
+
+def is_table_name(name: str) -> bool:
+    """Return whether a table's name can be part of the names of a run's files.
+
+    Parameters
+    ----------
+    name : str
+        A file name, without folder.
+
+    Returns
+    -------
+    bool
+        False if it has other characters than ASCII letters, digits, dots, hyphens and underscores, or
+        begins with another than a letter or digit. Spark passes over files that begin with an underscore.
+
+    Examples
+    --------
+    >>> is_table_name("field.parquet"), is_table_name("_field.csv"), is_table_name("my field.csv")
+    (True, False, False)
+    """
+    return _TABLE_NAME.fullmatch(name) is not None
+
+
+def cell_of_input(sweep: SweepInput) -> Cell:
+    """Return the cell of an input of a run.
+
+    Parameters
+    ----------
+    sweep : SweepInput
+        A sweep file, or a table in the place of sweep files.
+
+    Returns
+    -------
+    Cell
+        Of a sweep file that of its name; of a table the box of its positions.
+    """
+    return Cell(*sweep.box) if sweep.box else cell_of(sweep.uri)
 
 
 def looks_like_a_sweep(name: str) -> bool:
