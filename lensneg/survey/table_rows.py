@@ -4,6 +4,7 @@ A table has the columns of a sweep that are needed, under their names in any cas
 come as those of a sweep file do: chunks of a structured array, in the types of the data model.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
@@ -27,6 +28,9 @@ LARGEST_TABLE: Final = 10**9
 
 #: Rows of a Parquet file that are read at once: about 10 MB of the needed columns.
 _BATCH_ROWS: Final = 1 << 16
+
+#: Bytes that hold the line of names of a CSV file.
+_HEAD_BYTES: Final = 1 << 20
 
 #: The lowest and the highest position, in degrees.
 _LIMITS: Final = {"RA": (0.0, 360.0), "DEC": (-90.0, 90.0)}
@@ -128,15 +132,18 @@ def _batches(file: SweepFile, needed: tuple[str, ...]) -> Iterator[pa.RecordBatc
     """Yield the needed columns, in their order; of a CSV file as text."""
     with closing(storage.open_file(file.uri, file.size)) as stream:
         if _is_csv(file.uri):
-            with pa.csv.open_csv(stream) as reader:
-                names = _find_columns(reader.schema.names, needed, file.uri)
+            # From memory: a reader reads ahead, and would move the stream under the next one.
+            head = stream.read(_HEAD_BYTES)
+            lines = io.BytesIO(head[: head.rfind(b"\n") + 1] or head)
+            names = _find_columns(pa.csv.open_csv(lines).schema.names, needed, file.uri)
             stream.seek(0)
             convert = pa.csv.ConvertOptions(
                 include_columns=names,
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=True,
             )
-            yield from pa.csv.open_csv(stream, convert_options=convert)
+            with pa.csv.open_csv(stream, convert_options=convert) as reader:
+                yield from reader
         else:
             table = pq.ParquetFile(stream)
             names = _find_columns(table.schema_arrow.names, needed, file.uri)
