@@ -26,7 +26,7 @@ from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, Role, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder
-from lensneg.survey.names import sweep_cell
+from lensneg.survey.names import is_table, sweep_cell
 
 Kind = Literal["catalogue", "sweep", "code"]
 
@@ -203,8 +203,14 @@ def _gather(uris: Sequence[str], folder: Path) -> str:
                 f"the sweep files are below {len(prefixes)} prefixes of S3",
                 remedy="put them below one, and give it with --sweeps",
             )
-        prefix = prefixes.pop()
-        listed = {i.uri for i in list_sweep_folder(prefix) if sweep_cell(storage.basename(i.uri))}
+        prefix, tables = prefixes.pop(), is_table(uris[0])
+        if tables and len(uris) == 1:
+            return uris[0]
+        listed = {
+            i.uri
+            for i in list_sweep_folder(prefix)
+            if sweep_cell(storage.basename(i.uri)) or (tables and is_table(i.uri))
+        }
         if others := sorted(map(storage.basename, listed - set(uris))):
             raise InputError(
                 f"{len(others)} sweep files there are not of the run: {brief(others, 3)}",

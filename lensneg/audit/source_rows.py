@@ -1,4 +1,4 @@
-"""Single rows of a sweep file, looked up again: what a manifest's rows are compared with.
+"""Single rows of a sweep file, or of a table in its place, looked up again for a comparison with a manifest.
 
 astropy tells how a row is laid out. The reader of the map (``lensneg.survey``) is not used, so that a fault
 of it shows.
@@ -16,8 +16,10 @@ import pyarrow as pa
 from astropy.io import fits
 
 from lensneg import storage
+from lensneg.audit.table_rows import read_table_rows
 from lensneg.schema.check import brief
 from lensneg.schema.columns import COLUMNS
+from lensneg.survey.names import is_table
 
 #: Both headers of a sweep file are within this many bytes.
 _HEADER_BYTES: Final = 256 << 10
@@ -46,7 +48,7 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
     """
     index = rows["row_index"].to_pylist()
     try:
-        source, nulls = _read_rows(info, index)
+        source, nulls = (read_table_rows(info, index), {}) if is_table(info.uri) else _read_rows(info, index)
     except (OSError, EOFError, ValueError, KeyError, fits.VerifyError, zlib.error) as error:
         return [f"{storage.basename(info.uri)} row {i:,}: cannot be read ({error})" for i in index]
     compared = [

@@ -232,6 +232,8 @@ def test_catalogues_keep_their_roles_and_a_second_attempt_finds_the_first(
     ("uris", "prefix"),
     [
         (("s3://sky/dr10/a.fits",), "s3://sky/dr10"),
+        (("s3://sky/dr10/a.csv",), "s3://sky/dr10/a.csv"),
+        (("s3://sky/dr10/a.csv", "s3://sky/dr10/b.csv"), "s3://sky/dr10"),
         (("s3://sky/dr10/a.fits", "s3://sky/dr10/b.fits"), "s3://sky/dr10"),
         (("s3://sky/dr10/a.fits", "s3://sky/dr10/more/b.fits"), None),
         (("s3://sky/dr10/a.fits", "s3://heaven/dr10/b.fits"), None),

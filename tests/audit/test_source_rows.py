@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from sweepfile import GALAXY, NAME, ROW_BYTES, probe, put, write_sweep
+from prototype import write_table
+from sweepfile import GALAXY, NAME, ROW_BYTES, probe, put, table, write_sweep
 
 from lensneg import storage
 from lensneg.audit import source_rows
@@ -172,3 +173,28 @@ def test_few_and_small_requests_to_s3(s3: str, path: Path, monkeypatch: pytest.M
         assert len(asked) <= 2 * -(-info.size // source_rows._GZIP_BYTES)
     else:
         assert asked == [(0, 256 << 10), *((start + i * ROW_BYTES, ROW_BYTES) for i in (40, 1800))]
+
+
+@pytest.mark.parametrize("name", ["field.csv", "field.parquet"])
+def test_rows_of_a_table_are_found_again(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write_table(path, table(row(i) for i in range(N_ROWS)))
+    info = storage.stat(str(path))
+    assert unlike_sweep(info, manifest(1500, 3, 700, 3, 1999, 0)) == []
+    moved = manifest(7, 5)
+    moved = moved.set_column(moved.schema.get_field_index("row_index"), "row_index", pa.array([7, 6]))
+    assert unlike_sweep(info, moved) == [f"{name} row 6: objid, ra, type"]
+    (beyond,) = unlike_sweep(info, manifest(N_ROWS))
+    assert beyond == f"{name} row 2,000: cannot be read (it has no row 2,000)"
+
+
+def test_missing_values_of_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "field.csv"
+    write_table(path, table([{**row(0), "EBV": NAN}, {**row(1), "MASKBITS": 77}]))
+    path.write_text(path.read_text().replace(",77,", ",,"))
+    info = storage.stat(str(path))
+    rows = manifest(0)
+    ebv = rows.schema.get_field_index("ebv")
+    assert unlike_sweep(info, rows) == ["field.csv row 0: ebv"]
+    assert unlike_sweep(info, rows.set_column(ebv, "ebv", pa.array([None], pa.float32()))) == []
+    assert unlike_sweep(info, manifest(1)) == ["field.csv row 1: cannot be read (a whole number is missing)"]

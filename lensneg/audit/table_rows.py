@@ -1,0 +1,88 @@
+"""Single rows of a CSV or Parquet table that a run had in the place of sweep files.
+
+The reader of the map is not used, so that a fault of it shows: Python's csv module reads CSV.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from lensneg import storage
+from lensneg.schema.columns import COLUMNS
+from lensneg.schema.sweep_columns import sweep_dtype
+
+#: A file is read in pieces of so many bytes; from S3 each is a request.
+_BUFFER_BYTES: Final = 4 << 20
+
+_NULLS: Final = frozenset(pyarrow.csv.ConvertOptions().null_values)
+
+_COMPARED: Final = ("BRICKID", *(column.sweep for column in COLUMNS if column.sweep is not None))
+
+
+def read_table_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.void]:
+    """Read single rows of a table.
+
+    Parameters
+    ----------
+    info : FileInfo
+        The table.
+    index : list of int
+        Places of the rows, from 0.
+
+    Returns
+    -------
+    structured ndarray, shape (n,)
+        The columns that a manifest has, in the types of the data model; a missing float is NaN.
+
+    Raises
+    ------
+    ValueError
+        If the table has fewer rows, or a value is missing or is of another type.
+    """
+    with storage.open_file(info.uri, info.size) as stream:
+        table = _csv_rows(stream) if info.uri.lower().endswith(".csv") else _parquet_rows(stream)
+        places = {name.strip().upper(): i for i, name in enumerate(next(table))}
+        wanted = set(index)
+        found = {i: row for i, row in enumerate(table) if i in wanted}
+    if wanted - found.keys():
+        raise ValueError(f"it has no row {min(wanted - found.keys()):,}")
+    model = sweep_dtype()
+    rows = np.empty(len(index), [(name, model[name]) for name in _COMPARED])
+    for name in _COMPARED:
+        rows[name] = [_value(found[i][places[name]], model[name].kind) for i in index]
+    return rows
+
+
+def _csv_rows(stream: Any) -> Iterator[list[Any]]:
+    """Yield the names and the rows of a CSV file; lines without text are no rows."""
+    buffered = io.BufferedReader(stream, _BUFFER_BYTES)
+    yield from filter(None, csv.reader(io.TextIOWrapper(buffered, "utf-8-sig", newline="")))
+
+
+def _parquet_rows(stream: Any) -> Iterator[tuple[Any, ...] | list[str]]:
+    file = pq.ParquetFile(stream)
+    names = [name for name in file.schema_arrow.names if name.strip().upper() in _COMPARED]
+    yield names
+    for batch in file.iter_batches(columns=names):
+        columns = [batch.column(name).to_pylist() for name in names]
+        yield from zip(*columns, strict=True)
+
+
+def _value(value: Any, kind: str) -> Any:
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, str) and value.strip() in _NULLS:
+        value = None
+    if kind == "S":
+        return (value or "").strip()
+    if kind == "f":
+        return np.nan if value is None else float(value)
+    if value is None:
+        raise ValueError("a whole number is missing")
+    return int(float(value))
