@@ -21,6 +21,7 @@ from lensneg.schema.request import RunRequest
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.storage.errors import error_code
+from lensneg.survey.names import is_table
 
 #: The state machine adds this to an execution's name for that of its mini-test.
 _MINI_TEST_SUFFIX: Final = "-mini-test"
@@ -54,7 +55,7 @@ def gather_inputs(
     positives, exclude : sequence of str
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
     sweeps : str, optional
-        A local folder of sweep files that are not in S3 yet.
+        A local folder of sweep files that are not in S3 yet; or a table, local or in the bucket.
     leave_out : sequence of str
         Files or folders in it, or in the bucket's, that are no inputs.
     mode : str
@@ -82,7 +83,7 @@ def gather_inputs(
         "run_id": run_id,
         "mode": mode,
         "config": config_file.option,
-        "sweeps": stack.sweeps_uri,
+        "sweeps": next((f.target for f in sweep_files if is_table(f.target)), stack.sweeps_uri),
         "positives": [entry.option for entry in positive_files],
         "exclude": [entry.option for entry in exclude_files],
         "out": stack.out_uri,

@@ -14,7 +14,7 @@ from lensneg.errors import InputError, LensnegError, TransientError
 from lensneg.schema.check import Check
 from lensneg.stages.preflight import account
 from lensneg.storage.errors import is_denied
-from lensneg.survey.names import sweep_cell
+from lensneg.survey.listing import look_into
 
 #: Days after which a table of prices should be compared with AWS's pages again.
 _PRICES_GOOD_FOR: Final = 180
@@ -137,9 +137,9 @@ def _spark_code(aws: Aws, stack: Stack) -> _Finding:
 def _sweeps(aws: Aws, stack: Stack) -> _Finding:
     uri = stack.sweeps_uri
     aws.note(f"aws s3 ls --recursive {uri}/")
-    found = [info for info in storage.list_files(uri) if sweep_cell(storage.basename(info.uri))]
+    found = look_into(uri).sweeps
     if not found:
-        remedy = f"lensneg sweeps fetch --to {uri}, or lensneg aws upload --sweeps DIR"
+        remedy = f"lensneg sweeps fetch --to {uri}, or lensneg aws upload --sweeps URI"
         raise InputError("no sweep files", where=uri, remedy=remedy)
     return True, f"{len(found):,} files, {sum(i.size for i in found) / 1e9:,.1f} GB below {uri}"
 

@@ -15,6 +15,7 @@ from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import brief
 from lensneg.schema.config import Config
 from lensneg.survey.listing import NOT_READ_REMEDY, find_sweeps
+from lensneg.survey.names import is_table
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,14 @@ def _upload_below(folder: str, source: str, options: str = "", fixed: bool = Fal
 
 
 def sweep_uploads(stack: Stack, folder: str, leave_out: Sequence[str] = ()) -> list[Upload]:
-    """Return the uploads of the sweep files of a local folder.
+    """Return the uploads of the sweep files of a local folder, or of a table.
 
     Parameters
     ----------
     stack : Stack
         The stack.
     folder : str
-        The folder.
+        The folder; or a local table, or one in the stack's folder of sweep files.
     leave_out : sequence of str
         Files or folders in it that are no inputs.
 
@@ -116,12 +117,17 @@ def sweep_uploads(stack: Stack, folder: str, leave_out: Sequence[str] = ()) -> l
     Raises
     ------
     InputError
-        If there is no sweep file, or something that may be one and is not read.
+        If there is no sweep file, or something that may be one and is not read; or if there are several
+        tables.
     """
     found = find_sweeps(folder, leave_out)
     if found.not_read or found.not_files:
         what = f"not read: {brief([*found.not_read, *found.not_files], 3)}"
         raise InputError(what, where=folder, remedy=NOT_READ_REMEDY)
+    if is_table(found.sweeps[0].uri) and len(found.sweeps) > 1:
+        # In the bucket they would lie among sweep files, which a run prefers.
+        what = f"{len(found.sweeps)} tables"
+        raise InputError(what, where=folder, remedy="name one of them, or join them")
     return [_upload_below(stack.sweeps_uri, info.uri) for info in found.sweeps]
 
 

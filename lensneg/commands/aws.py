@@ -91,7 +91,9 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
     )
     @click.option("--exclude", multiple=True, metavar="FILE", help="Further lens catalogue; repeatable.")
     @click.option(
-        "--sweeps", metavar="DIR", help="Folder of sweep files; not needed where they are in S3 already."
+        "--sweeps",
+        metavar="URI",
+        help="Folder of sweep files, or a table; not needed where they are in S3 already.",
     )
     @leave_out_option
     @mode_option

@@ -39,7 +39,12 @@ workers_option = click.option(
     help="The science's config: a file, or a shipped one by its name, negative_sampling_v1 or "
     "paper_iv_parity.",
 )
-@click.option("--sweeps", required=True, metavar="URI", help="Folder or s3:// prefix of the sweep files.")
+@click.option(
+    "--sweeps",
+    required=True,
+    metavar="URI",
+    help="Folder or s3:// prefix of the sweep files; or a .csv or .parquet table.",
+)
 @click.option(
     "--positives",
     required=True,

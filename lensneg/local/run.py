@@ -15,6 +15,7 @@ from lensneg.schema.request import Mode, RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.publish_manifest import sample_record
+from lensneg.survey.names import is_table
 
 #: One path or several.
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -43,7 +44,7 @@ def run(
     config : str or path-like
         The science's config: a file, or a shipped one by its name, ``negative_sampling_v1`` for example.
     sweeps : str or path-like
-        The folder or ``s3://`` prefix of the sweep files.
+        The folder or ``s3://`` prefix of the sweep files; or a ``.csv`` or ``.parquet`` table.
     positives : str or path-like, or a sequence of them
         Catalogues of known lenses to draw negatives for, each as ``FILE?option=value``.
     out : str or path-like
@@ -185,9 +186,12 @@ def _check(request: RunRequest) -> None:
     if os.path.exists(request.out) and not os.path.isdir(request.out):
         remedy = "name a folder, which need not exist yet"
         raise InputError("a file", where=f"--out {request.out}", remedy=remedy)
-    if not storage.is_s3(request.sweeps) and not Path(request.sweeps).is_dir():
-        remedy = "lensneg mock-sky can make one to try"
-        raise InputError("no such folder", where=f"--sweeps {request.sweeps}", remedy=remedy)
+    is_found = Path(request.sweeps).is_dir() or (is_table(request.sweeps) and storage.is_file(request.sweeps))
+    if not (storage.is_s3(request.sweeps) or is_found):
+        remedy = "lensneg mock-sky can make one to try; or name a .csv or .parquet table"
+        raise InputError(
+            "no such folder, and no such table", where=f"--sweeps {request.sweeps}", remedy=remedy
+        )
     for option, specs in (("--positives", request.positives), ("--exclude", request.exclude)):
         for spec in specs:
             if not storage.exists(spec.uri):

@@ -6,6 +6,7 @@ report of a run that failed leaves out the states that the run did not reach.
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from lensneg.schema.run import Run, load_run
 from lensneg.schema.run_cost import RunCost
 from lensneg.schema.state_times import StateTimes
 from lensneg.schema.states import Written
-from lensneg.survey.names import Cell, cell_of
+from lensneg.survey.names import Cell, cell_of_input
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
     validation = summarize(run, rows, samples)
     validation.write(run.files.validation)
     stats = _item_stats(run)
-    maps, histograms = _figures(stats, rows, samples)
+    maps, histograms = _figures(_pool_by_cell(run, stats), rows, samples)
     if own is not None:
         own = StateTimes.until_now(own.state, own.entered, root)
     cost = run_cost(run, stats, own) if validation.fan_out else None
@@ -82,13 +83,13 @@ def _time_line(cost: RunCost | None) -> str:
 
 
 def _figures(
-    stats: list[ItemStats], rows: pa.Table | None, samples: comparison.Samples
+    pool: Mapping[Cell, int], rows: pa.Table | None, samples: comparison.Samples
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Draw the maps of the sky for which the run has data, and the histograms of the samples."""
     from lensneg.page import figures  # imports matplotlib, which is slow, and which no other task needs
 
     maps: dict[str, str] = {}
-    if pool := _pool_by_cell(stats):
+    if pool:
         image = figures.cells_image(pool)
         maps["pool"] = figures.density_map("pool", image, "pool: sources per square degree")
     if rows is not None:
@@ -108,9 +109,10 @@ def _item_stats(run: Run) -> list[ItemStats]:
     return [ItemStats.read(info.uri) for info in listed]
 
 
-def _pool_by_cell(stats: list[ItemStats]) -> Counter[Cell]:
+def _pool_by_cell(run: Run, stats: list[ItemStats]) -> Counter[Cell]:
     """Return the number of pool rows in each cell of the sweeps."""
+    cells = {sweep.name: cell_of_input(sweep) for sweep in run.record.sweeps}
     found: Counter[Cell] = Counter()
     for item in stats:
-        found[cell_of(storage.basename(item.item.sweep))] += item.rows_kept
+        found[cells[storage.basename(item.item.sweep)]] += item.rows_kept
     return found

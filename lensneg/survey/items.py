@@ -5,7 +5,7 @@ from itertools import pairwise
 from lensneg.schema.config import ExecutionConfig
 from lensneg.schema.item import Item
 from lensneg.schema.run import SweepInput
-from lensneg.survey.names import is_gzipped
+from lensneg.survey.names import is_gzipped, is_table
 
 
 def item_count(sweep: SweepInput, execution: ExecutionConfig) -> int:
@@ -21,10 +21,14 @@ def item_count(sweep: SweepInput, execution: ExecutionConfig) -> int:
     Returns
     -------
     int
-        The number. It is 1 for a gzipped file, which can only be read from its start.
+        The number. It is 1 for a gzipped file and a table, which can only be read from their start.
     """
     table_bytes = sweep.rows * sweep.row_bytes
-    return 1 if is_gzipped(sweep.uri) else max(1, round(table_bytes / execution.target_item_bytes))
+    return 1 if _is_whole(sweep.uri) else max(1, round(table_bytes / execution.target_item_bytes))
+
+
+def _is_whole(uri: str) -> bool:
+    return is_gzipped(uri) or is_table(uri)
 
 
 def slices(sweep: SweepInput, execution: ExecutionConfig) -> list[Item]:
@@ -42,7 +46,7 @@ def slices(sweep: SweepInput, execution: ExecutionConfig) -> list[Item]:
     list of Item
         Consecutive slices that hold all rows; one empty item for a file without rows.
     """
-    name, compressed = sweep.name.removesuffix(".gz").removesuffix(".fits"), is_gzipped(sweep.uri)
+    name = sweep.name.removesuffix(".gz").removesuffix(".fits")
     count = item_count(sweep, execution)
     edges = [sweep.rows * i // count for i in range(count + 1)]
     return [
@@ -53,7 +57,7 @@ def slices(sweep: SweepInput, execution: ExecutionConfig) -> list[Item]:
             etag=sweep.etag,
             first_row=first,
             n_rows=last - first,
-            n_bytes=sweep.size if compressed else (last - first) * sweep.row_bytes,
+            n_bytes=sweep.size if _is_whole(sweep.uri) else (last - first) * sweep.row_bytes,
         )
         for i, (first, last) in enumerate(pairwise(edges))
     ]

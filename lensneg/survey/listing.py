@@ -1,4 +1,8 @@
-"""What a folder of sweep files holds: the files, what is named almost like them, and their checksums."""
+"""What a folder of sweep files holds: the files, what is named almost like them, and their checksums.
+
+A table, CSV or Parquet, takes the place of sweep files where it is named itself, or where its folder holds no
+sweep file and nothing that looks like one.
+"""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -7,12 +11,18 @@ from typing import Final, NamedTuple
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.check import brief
-from lensneg.survey.names import looks_like_a_sweep, sweep_cell
+from lensneg.survey.names import is_table, looks_like_a_sweep, sweep_cell
 
 #: What to do about files that look like sweep files and are not read.
 NOT_READ_REMEDY: Final = (
     "unpack them (funpack, bunzip2), give them the survey's names, or grant access; or leave them out with "
     "--leave-out NAME"
+)
+
+
+#: What to do where sweep files are not found.
+FOLDER_REMEDY: Final = (
+    "name the folder that holds the sweep files, or a .csv or .parquet table in their place"
 )
 
 
@@ -22,7 +32,7 @@ class SweepFolder(NamedTuple):
     Attributes
     ----------
     sweeps : list of FileInfo
-        The sweep files, ordered by URI.
+        The sweep files, or the tables in their place, ordered by URI.
     not_read : list of str
         Files and folders that may hold sources and are not read, by their place in the folder: those that are
         named almost like a sweep file, and those that may not be looked at.
@@ -47,7 +57,7 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
     Parameters
     ----------
     folder : str
-        A folder or an ``s3://`` prefix.
+        A folder or an ``s3://`` prefix, or a table.
     leave_out : sequence of str
         Names of files or folders, or patterns of them (``*.fz``), that are left out with all below them. A
         name with a slash is a place in the folder.
@@ -62,6 +72,8 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
         If a local folder does not exist.
     """
     root, unreadable = storage.normalize(folder), list[str]()
+    if (table := _named_table(root)) is not None:
+        return SweepFolder([table], [], [], 0, 0)
 
     def _place(uri: str) -> str:
         return uri.removeprefix(f"{root}/")
@@ -77,13 +89,17 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
     sweeps = [info for info in taken if sweep_cell(storage.basename(info.uri))]
     almost = [info.uri for info in taken if looks_like_a_sweep(storage.basename(info.uri))]
     refused = [f"{_place(uri)} (no permission)" for uri in unreadable if _is_taken(uri)]
-    return SweepFolder(
-        sweeps,
-        [*map(_place, almost), *refused],
-        [uri for uri in not_files if sweep_cell(name := storage.basename(uri)) or looks_like_a_sweep(name)],
-        len(listed) - len(taken),
-        len(taken) - len(sweeps),
-    )
+    not_files = [uri for uri in not_files if sweep_cell(n := storage.basename(uri)) or looks_like_a_sweep(n)]
+    if not (sweeps or almost or not_files):
+        sweeps = [info for info in taken if is_table(info.uri)]
+    not_read, left_out = [*map(_place, almost), *refused], len(listed) - len(taken)
+    return SweepFolder(sweeps, not_read, not_files, left_out, len(taken) - len(sweeps))
+
+
+def _named_table(uri: str) -> storage.FileInfo | None:
+    """Return the table at a URI. None where it is no table, or a folder with a table's name."""
+    is_there = storage.exists if storage.is_s3(uri) else storage.is_file
+    return storage.stat(uri) if is_table(uri) and is_there(uri) else None
 
 
 def list_sweep_folder(folder: str, option: str = "") -> list[storage.FileInfo]:
@@ -92,7 +108,7 @@ def list_sweep_folder(folder: str, option: str = "") -> list[storage.FileInfo]:
     Parameters
     ----------
     folder : str
-        A folder or an ``s3://`` prefix.
+        A folder or an ``s3://`` prefix, or a table.
     option : str
         The option in which it was given; errors name it.
 
@@ -106,14 +122,17 @@ def list_sweep_folder(folder: str, option: str = "") -> list[storage.FileInfo]:
     InputError
         If a local folder does not exist.
     """
+    uri = storage.normalize(folder)
+    if (table := _named_table(uri)) is not None:
+        return [table]
     try:
-        return storage.list_files(storage.normalize(folder))
+        return storage.list_files(uri)
     except FileNotFoundError as error:
         raise _no_folder(f"{option} {folder}".strip()) from error
 
 
 def _no_folder(named: str) -> InputError:
-    return InputError("no such folder", where=named, remedy="name the one that holds the sweep files")
+    return InputError("no such folder, and no such table", where=named, remedy=FOLDER_REMEDY)
 
 
 def find_sweeps(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
@@ -144,7 +163,7 @@ def find_sweeps(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
         what = f"no sweep file among {found.others:,} files"
         if found.not_read:
             what += f"; not read: {brief(found.not_read, 3)}"
-        raise InputError(what, where=folder, remedy="give the folder that holds them")
+        raise InputError(what, where=folder, remedy=FOLDER_REMEDY)
     return found
 
 
@@ -154,7 +173,7 @@ def find_checksums(folder: str) -> str:
     Parameters
     ----------
     folder : str
-        A folder or an ``s3://`` prefix that exists.
+        A folder or an ``s3://`` prefix that exists. A table has no list of checksums beside it.
 
     Returns
     -------
@@ -166,7 +185,9 @@ def find_checksums(folder: str) -> str:
     InputError
         If there are several.
     """
-    listed = storage.list_files(storage.normalize(folder), unreadable=[])
+    if _named_table(uri := storage.normalize(folder)) is not None:
+        return ""
+    listed = storage.list_files(uri, unreadable=[])
     lists = [info.uri for info in listed if info.uri.endswith(".sha256sum")]
     if len(lists) > 1:
         remedy = "name one of them with --checksums"

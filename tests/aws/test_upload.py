@@ -169,6 +169,22 @@ def test_sweeps_that_would_be_left_behind_are_named(
     assert sent == ["sweep-000m005-005p000.fits"]
 
 
+def test_a_table_is_sent_and_named_in_the_input(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    for name in ("a.csv", "b.parquet"):
+        (folder / name).write_bytes(b"x")
+    arguments = ("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--sweeps")
+    with pytest.raises(InputError, match="2 tables; name one"):
+        upload(*arguments, str(folder))
+    target = f"{s3}/sweeps/a.csv"
+    for given in (str(folder / "a.csv"), target):
+        assert upload(*arguments, given)[1]["sweeps"] == target
+    assert [info.uri for info in storage.list_files(f"{s3}/sweeps")] == [target]
+
+
 def test_a_stack_that_is_not_finished_is_named(outputs: dict[str, str]) -> None:
     assert isinstance(read_stack("lensneg"), Stack)
     del outputs["OutUri"]

@@ -26,6 +26,9 @@ CELLS = [
     Cell(200, 205, -90, -85),
 ]
 
+#: Boxes of tables, which may be wider than half of the sky.
+BOXES = [Cell(0, 360, -90, 90), Cell(10, 300, -60, 80), Cell(0.1, 359.9, -1, 1), Cell(10, 10.25, 1, 1.25)]
+
 
 def near(config: Config, cell: Cell, lenses: list[Position], positive: bool = True) -> NearbyLenses:
     ra, dec = np.array(lenses).T if lenses else np.empty((2, 0))
@@ -59,7 +62,7 @@ def around(cell: Cell, count: int) -> list[Position]:
     return found
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", [*CELLS, *BOXES], ids=str)
 def test_every_lens_of_a_source_in_the_file_is_near(plan: Config, cell: Cell) -> None:
     sources = around(cell, 400)
     lenses = [offset(*source, 0.9 * i, 10.9) for i, source in enumerate(sources)]

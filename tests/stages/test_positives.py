@@ -63,7 +63,9 @@ def match(config: Config, folder: Path) -> tuple[list[Row], list[int], dict[str,
     lenses = Lenses(
         np.array(ra), np.array(dec), np.array(is_positive), list(names), np.zeros(len(names), np.int32)
     )
-    record: Any = SimpleNamespace(sweeps=[SimpleNamespace(name=n, uri=n, rows=9) for n in (READ, HALF_READ)])
+    record: Any = SimpleNamespace(
+        sweeps=[SimpleNamespace(name=n, uri=n, rows=9, box=None) for n in (READ, HALF_READ)]
+    )
     stats: Any = []
     for (name, rows), sweep, read in zip(CANDIDATES.items(), (READ, READ, HALF_READ), (5, 4, 8), strict=True):
         sha256 = ""

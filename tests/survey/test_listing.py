@@ -8,7 +8,7 @@ import pytest
 
 from lensneg import storage
 from lensneg.errors import InputError, StorageError
-from lensneg.survey.listing import find_sweeps, look_into
+from lensneg.survey.listing import find_checksums, find_sweeps, list_sweep_folder, look_into
 
 A, B = "sweep-000m005-005p000.fits", "sweep-005m005-010p000.fits"
 
@@ -128,3 +128,33 @@ def test_folders_and_broken_links_are_named(tmp_path: Path) -> None:
     (tmp_path / "other").symlink_to(tmp_path / "nowhere")
     assert look_into(folder).not_files == [str(tmp_path / f"{A}.fz"), str(tmp_path / B)]
     assert look_into(folder, [B, "*.fz"]).not_files == []
+
+
+def test_a_table_is_taken_where_it_is_named(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path, A, "field.csv")
+    found = look_into(f"{folder}/field.csv")
+    assert names(found.sweeps) == ["field.csv"]
+    assert found[1:] == ([], [], 0, 0)
+    assert list_sweep_folder(f"{folder}/field.csv") == found.sweeps
+    assert find_checksums(f"{folder}/field.csv") == ""
+
+
+def test_tables_are_taken_where_there_is_no_sweep_file(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "x.parquet", "a.csv", "b/c.PARQUET", "README")
+    found = look_into(folder)
+    assert (names(found.sweeps), found.others) == (["a.csv", "c.PARQUET"], 1)
+    assert names(look_into(folder, ["b"]).sweeps) == ["a.csv"]
+
+
+@pytest.mark.parametrize("name", [A, f"{A}.fz"])
+def test_tables_beside_what_is_or_may_be_a_sweep_file_are_other_files(tmp_path: Path, name: str) -> None:
+    found = look_into(lay_out(tmp_path, name, "lenses.csv"))
+    assert "lenses.csv" not in names(found.sweeps)
+    assert found.not_read == [name][: name != A]
+
+
+def test_a_table_in_s3(s3: str) -> None:
+    storage.write_bytes(f"{s3}/sweeps/{A}", b"x")
+    storage.write_bytes(f"{s3}/sweeps/field.csv", b"x")
+    assert names(look_into(f"{s3}/sweeps/field.csv").sweeps) == ["field.csv"]
+    assert names(look_into(f"{s3}/sweeps").sweeps) == [A]

@@ -1,6 +1,7 @@
 """lensneg sweeps: list, fetch and verify, as a person calls them."""
 
 import gzip
+import hashlib
 import json
 import re
 import shutil
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prototype import write_table
 from surveyserver import A, B, C, Survey, serving, three_sweeps
+from sweepfile import table
 
 from lensneg.cli import main
 from lensneg.survey.releases import CHECKSUM_FILE
@@ -223,3 +226,18 @@ def test_list_is_what_cost_reads(door: Door, survey: Survey, sky: dict[str, byte
     assert len(listing["files"]) == 1436
     assert listing["bytes"] == pytest.approx(1.43e12, rel=0.01)
     assert door("list", "nonsense.fits")[0] == 2
+
+
+def test_verify_a_table(door: Door, tmp_path: Path) -> None:
+    path = tmp_path / "field.csv"
+    write_table(path, table([{"OBJID": 1}, {"OBJID": 2}]))
+    code, out, _ = door("verify", path)
+    assert code == 0
+    assert "1 sweep files, 2 rows" in out
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "list").write_text(f"{digest}  field.csv\n")
+    assert "1 sound (1 by checksum)" in door("verify", path, "--checksums", tmp_path / "list")[1]
+    path.write_text(path.read_text().replace("SER", "SERSIC", 1))
+    code, _, err = door("verify", path)
+    assert code == 1
+    assert "row 0, column TYPE: 'SERSIC' does not fit" in err

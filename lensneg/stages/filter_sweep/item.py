@@ -30,7 +30,7 @@ from lensneg.stages.commit_mark import finished, tables_are_those_written
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, check_releases, pool_table
 from lensneg.survey.fits_layout import SweepFile
-from lensneg.survey.fits_rows import iter_rows, probe_sweep
+from lensneg.survey.inputs import iter_input, probe_input
 from lensneg.survey.row_gatherer import RowGatherer
 
 _log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def _planned_file(run: Run, item: Item) -> SweepFile:
             where=item.sweep,
             remedy="start a new run",
         )
-    file = probe_sweep(info, needed_columns(run.config))
+    file = probe_input(info, needed_columns(run.config))
     if item.first_row + item.n_rows > file.n_rows:
         raise SweepError(
             f"planned with more than its {file.n_rows:,} rows", where=item.sweep, remedy="start a new run"
@@ -143,7 +143,7 @@ def _read_rows(
     sieved, near_positives = (RowGatherer(file.dtype, needed, file.nulls) for _ in range(2))
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
-        for start, chunk in iter_rows(file, item.first_row, item.n_rows):
+        for start, chunk in iter_input(file, item.first_row, item.n_rows):
             rows = Rows(chunk)
             kept, cut_here = select(rows, config, SIEVE)
             cut.update(cut_here)

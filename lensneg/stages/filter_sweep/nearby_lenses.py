@@ -30,6 +30,8 @@ class NearbyLenses:
         beyond = 2 * _CELL_MARGIN_DEG + widest / 3600
         radius = np.arccos((corners @ centre).min()) + np.radians(beyond)
         near = unit_vectors(lenses.ra, lenses.dec) @ centre >= np.cos(radius)
+        # The box of a table may be wide. Its corners are then not what is farthest from its centre.
+        near |= cell.ra_max - cell.ra_min > 180
         self.positive_rows = np.flatnonzero(near & lenses.is_positive)
         self.lenses = PositionIndex(
             lenses.ra[near], lenses.dec[near], config.exclusion.known_lens_radius_arcsec

@@ -17,9 +17,9 @@ from lensneg.schema.config import Config
 from lensneg.schema.run import CatalogInput, Role, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
-from lensneg.survey.fits_rows import probe_sweep
-from lensneg.survey.listing import NOT_READ_REMEDY, SweepFolder, look_into
-from lensneg.survey.names import cell_of, is_gzipped, overlapping
+from lensneg.survey.inputs import probe_input
+from lensneg.survey.listing import FOLDER_REMEDY, NOT_READ_REMEDY, SweepFolder, look_into
+from lensneg.survey.names import Cell, cell_of, cell_of_input, is_gzipped, is_table, overlapping
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
 _FAILURES: Final = (InputError, RunStateError, StorageError)
@@ -62,19 +62,20 @@ def sweeps(found: Inspection) -> Iterator[Check]:
     try:
         folder = look_into(uri, leave_out)
     except FileNotFoundError:
-        why = "; there is no such folder"
+        why = "; there is no such folder, and no such table"
     except _FAILURES as error:
         why = f"; {error}"
     named, found.ignored_files = folder.sweeps, folder.others + folder.left_out
-    counts = f"{len(named):,} sweep files, {folder.others:,} other files (ignored)"
+    kind = "tables" if any(is_table(info.uri) for info in named) else "sweep files"
+    counts = f"{len(named):,} {kind}, {folder.others:,} other files (ignored)"
     if leave_out:
         counts += f", {folder.left_out:,} left out as asked"
     yield Check(
         name="sweeps_listed",
         passed=bool(named),
-        expected="sweep-AAAcBBB-DDDcEEE.fits or .fits.gz files",
+        expected="sweep-AAAcBBB-DDDcEEE.fits or .fits.gz files, or .csv or .parquet tables in their place",
         actual=f"{counts} below {uri}{why}",
-        remedy="give the folder or prefix that holds the sweep files",
+        remedy=FOLDER_REMEDY,
     )
     yield Check.of_faults(
         "sweep_names",
@@ -86,16 +87,24 @@ def sweeps(found: Inspection) -> Iterator[Check]:
     )
     if not named:
         return
-    overlap = overlapping([cell_of(info.uri) for info in named])
-    yield Check.of_faults(
-        "sweeps_disjoint",
-        [storage.basename(info.uri) for info, other in zip(named, overlap, strict=True) if other],
-        expected="each part of the sky in one file",
-        found=f"{len(named):,} cells",
-        saying="their cells overlap: ",
-        remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object",
-    )
+    if kind == "sweep files":
+        yield _disjoint({info.uri: cell_of(info.uri) for info in named})
     yield from _headers(found, named, folder.not_files)
+    if kind == "tables":  # their boxes are known only now
+        yield _disjoint({sweep.uri: cell_of_input(sweep) for sweep in found.sweeps})
+
+
+def _disjoint(cells: dict[str, Cell]) -> Check:
+    overlap = overlapping(list(cells.values()))
+    return Check.of_faults(
+        "sweeps_disjoint",
+        [storage.basename(uri) for uri, other in zip(cells, overlap, strict=True) if other],
+        expected="each part of the sky in one file",
+        found=f"{len(cells):,} cells",
+        saying="their cells overlap: ",
+        remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object; join "
+        "tables of one part of the sky",
+    )
 
 
 def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[str]) -> Iterator[Check]:
@@ -112,15 +121,16 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
     yield Check.of_faults(
         "sweeps_readable",
         broken,
-        expected="the headers and size of a DR10 sweep file in each",
+        expected="the headers and size of a DR10 sweep file in each, or its columns in a table",
         found=f"{len(inputs):,} files",
         saying=f"{len(broken)} unfit: ",
-        remedy="fetch the named files again, or remove what is not a sweep file of DR10",
+        remedy="fetch the named files again, or remove what is not a sweep file of DR10; correct tables",
         shown=3,
     )
     if not inputs:
         return
-    unpadded = [info.name for info in inputs if info.size % FITS_BLOCK and not is_gzipped(info.uri)]
+    plain = [info for info in inputs if not (is_gzipped(info.uri) or is_table(info.uri))]
+    unpadded = [info.name for info in plain if info.size % FITS_BLOCK]
     empty = [info.name for info in inputs if not info.rows]
     odd = [f"not whole: {brief(unpadded)}"] * bool(unpadded) + [f"no rows: {brief(empty)}"] * bool(empty)
     yield Check(
@@ -155,10 +165,11 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
 def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> tuple[SweepInput, tuple[str, ...]] | str:
     """Read the headers of a sweep file; return it with its oddities, or what is wrong with it."""
     try:
-        file = probe_sweep(info, needed)
+        file = probe_input(info, needed)
     except (*_FAILURES, OSError) as error:
         return str(error)
-    sweep = SweepInput(**info._asdict(), rows=file.n_rows, release=file.release, row_bytes=file.row_bytes)
+    rows = {"rows": file.n_rows, "release": file.release, "row_bytes": file.row_bytes}
+    sweep = SweepInput(**info._asdict(), **rows, box=file.box)
     return sweep, file.oddities
 
 

@@ -8,7 +8,7 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.schema.states import StateError
-from lensneg.survey.names import Cell, cell_of
+from lensneg.survey.names import Cell, cell_of_input
 
 
 @dataclass
@@ -53,4 +53,4 @@ class Inspection:
     @property
     def cells(self) -> list[Cell]:
         """The cells of the sweep files."""
-        return [cell_of(sweep.name) for sweep in self.sweeps]
+        return [cell_of_input(sweep) for sweep in self.sweeps]

@@ -1,0 +1,60 @@
+"""The rows of an input of a run, whichever kind it is: a sweep file, or a table in its place."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from lensneg import storage
+from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.survey.fits_layout import SweepFile
+from lensneg.survey.fits_rows import iter_rows, probe_sweep
+from lensneg.survey.names import is_table
+from lensneg.survey.table_rows import iter_table, probe_table
+
+
+def probe_input(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS) -> SweepFile:
+    """Check an input and return its layout.
+
+    Parameters
+    ----------
+    info : FileInfo
+        The stored file.
+    needed : tuple of str
+        The columns that it must have, by upper-case name.
+
+    Returns
+    -------
+    SweepFile
+
+    Raises
+    ------
+    SweepError
+        As for :func:`~lensneg.survey.fits_rows.probe_sweep` and
+        :func:`~lensneg.survey.table_rows.probe_table`.
+    """
+    return probe_table(info, needed) if is_table(info.uri) else probe_sweep(info, needed)
+
+
+def iter_input(file: SweepFile, first_row: int, n_rows: int) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
+    """Iterate over an input's rows in chunks.
+
+    Parameters
+    ----------
+    file : SweepFile
+        The input, as :func:`probe_input` returned it.
+    first_row, n_rows : int
+        The rows to read: of a table all of them.
+
+    Returns
+    -------
+    iterator of (int, structured ndarray)
+        The first row of each chunk, and the chunk.
+
+    Raises
+    ------
+    SweepError
+        As for :func:`~lensneg.survey.fits_rows.iter_rows` and
+        :func:`~lensneg.survey.table_rows.iter_table`.
+    """
+    return iter_table(file) if is_table(file.uri) else iter_rows(file, first_row, n_rows)
