@@ -29,8 +29,8 @@ LARGEST_TABLE: Final = 10**9
 #: Rows of a Parquet file that are read at once: about 10 MB of the needed columns.
 _BATCH_ROWS: Final = 1 << 16
 
-#: Bytes that hold the line of names of a CSV file.
-_HEAD_BYTES: Final = 1 << 20
+#: Bytes of a CSV file that are read at once; from S3 each is a request. The first hold the line of names.
+_BLOCK_BYTES: Final = 4 << 20
 
 #: The lowest and the highest position, in degrees.
 _LIMITS: Final = {"RA": (0.0, 360.0), "DEC": (-90.0, 90.0)}
@@ -133,7 +133,7 @@ def _batches(file: SweepFile, needed: tuple[str, ...]) -> Iterator[pa.RecordBatc
     with closing(storage.open_file(file.uri, file.size)) as stream:
         if _is_csv(file.uri):
             # From memory: a reader reads ahead, and would move the stream under the next one.
-            head = stream.read(_HEAD_BYTES)
+            head = stream.read(_BLOCK_BYTES)
             lines = io.BytesIO(head[: head.rfind(b"\n") + 1] or head)
             names = _find_columns(pa.csv.open_csv(lines).schema.names, needed, file.uri)
             stream.seek(0)
@@ -142,7 +142,9 @@ def _batches(file: SweepFile, needed: tuple[str, ...]) -> Iterator[pa.RecordBatc
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=True,
             )
-            with pa.csv.open_csv(stream, convert_options=convert) as reader:
+            with pa.csv.open_csv(
+                stream, pa.csv.ReadOptions(block_size=_BLOCK_BYTES), convert_options=convert
+            ) as reader:
                 yield from reader
         else:
             table = pq.ParquetFile(stream)

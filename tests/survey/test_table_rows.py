@@ -71,12 +71,14 @@ def test_the_cell_is_the_box_of_the_positions(path: Path) -> None:
 
 def test_chunks_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_rows, "_BATCH_ROWS", 700)
-    rows = np.repeat(table([{}]), 30_000)  # five blocks of CSV
+    monkeypatch.setattr(table_rows, "_BLOCK_BYTES", 1 << 20)
+    rows = np.repeat(table([{}]), 30_000)
     rows["OBJID"] = np.arange(30_000)
     for name in ("many.csv", "many.parquet"):
         file = probe(write_table(tmp_path / name, rows))
         starts = [(start, len(chunk)) for start, chunk in iter_table(file)]
         assert file.n_rows == 30_000
+        assert len(starts) > 4
         assert [start for start, _ in starts] == np.cumsum([0, *[n for _, n in starts[:-1]]]).tolist()
         assert read(file)["OBJID"].tolist() == list(range(30_000))
 
