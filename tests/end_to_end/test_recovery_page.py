@@ -203,6 +203,20 @@ def lacking_column(here: Here) -> str:
     return here.run("--mode", "test", code=1)
 
 
+def locked_folder(here: Here) -> str:
+    """Root may list all; so the system's answer is made up."""
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    Path("sweeps/locked").mkdir()
+    here.patch.setattr(os, "scandir", refuse)
+    return here.run("--mode", "test", code=1)
+
+
 def lacking_positions(here: Here) -> str:
     Path("positives.csv").write_text("name,alpha,beta\na,1,2\n")
     return here.run("--mode", "test", code=1)
@@ -290,6 +304,7 @@ HERE: dict[str, list[Callable[[Here], str]]] = {
     "The output is invalid 1": [damaged_sample],
     "The output is invalid 2": [damaged_manifest],
     "Emergency stop 1": [stopped],
+    "Access denied 2": [locked_folder],
     "Out of memory 1": [killed_workers, short_memory],
     "Timeout 1": [late_function, late_job],
     "Unexpected schema 1": [lacking_column, lacking_positions],
@@ -298,7 +313,7 @@ IN_ACCOUNT: dict[str, Callable[[Cloud], str]] = {
     "A step fails 3": failing_gate,
     "Emergency stop 2": stopped_execution,
     "Access denied 1": denied_object,
-    "Access denied 2": denied_credentials,
+    "Access denied 3": denied_credentials,
     "Timeout 2": late_state,
 }
 
