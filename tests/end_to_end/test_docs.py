@@ -109,3 +109,10 @@ def test_the_architecture_names_every_part_and_every_state_with_its_stage() -> N
         if state != "SampleNegatives":
             assert stage == re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
             assert (ROOT / "functions" / f"{stage}.py").exists()
+
+
+def test_the_readmes_table_of_the_plan_names_states_that_are_there() -> None:
+    table = (ROOT / "README.md").read_text().partition("## The plan")[2].partition("\n## ")[0]
+    states = json.loads((ROOT / "statemachine" / "negative_sampling.asl.json").read_text())["States"]
+    named = set(re.findall(r"`((?:[A-Z][a-z]+|\d){2,}|Preflight)`", table))
+    assert {"Preflight", "MiniTest", "Gate4OutputValid"} <= named <= states.keys()

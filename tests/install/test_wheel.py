@@ -140,7 +140,7 @@ def test_a_run_draws_what_the_checkout_draws(installed: Installed, tmp_path: Pat
     ours = run_to_sample(make_request(installed.place / "sky", CONFIG, tmp_path, "ours", "test"))
     assert validate_manifest(ours.root).gate.passed
     expected = Parts.read(ours.audited)
-    assert expected.negatives.rows == 600
+    assert expected.negatives.rows == 700
     for found in drawn:
         assert found.negatives.content_sha256 == expected.negatives.content_sha256
         assert found.positives.content_sha256 == expected.positives.content_sha256

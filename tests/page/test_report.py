@@ -26,6 +26,7 @@ from plainrun import run_to_sample
 from lensneg.cli import main
 from lensneg.mocksky import write_mock_sky
 from lensneg.page import comparison, figures
+from lensneg.rules.selection import CUT_REASONS
 from lensneg.schema import validation as results
 from lensneg.schema.code_version import ROOT
 from lensneg.schema.layout import RunFiles
@@ -359,7 +360,7 @@ def test_the_page_shows_every_check_of_every_gate(page: Element, files: RunFiles
 
 def test_the_page_shows_the_rows_of_every_stratum(page: Element, rows: list[dict[str, Any]]) -> None:
     """Counted in the manifest's files; five negatives were asked for each positive."""
-    bins, types = ("1-2", "3-5", "6-10", "11+"), ("SER", "DEV", "REX")
+    bins, types = ("1-2", "3-5", "6-10", "11+"), ("SER", "DEV", "REX", "EXP")
     tables = {t.all("h3")[0].text.split(":")[0]: t for t in section(page, "Strata").all("div", "card")}
     assert list(tables) == ["Positives", "Target", "Drawn", "Shortfall"]
     shown = {}
@@ -515,7 +516,8 @@ def test_a_browser_draws_every_figure_and_complains_of_nothing(
         assert box["height"] > 80
         assert all(image > 0 for image in box["images"])
     assert sum(bool(box["images"]) for box in boxes) == 4  # three maps and the field
-    assert len(probe["bars"]) == 1 + 7 + 2 * 4  # all rows, each cut, each confuser in the pool and drawn
+    cuts = 1 + len(CUT_REASONS)  # all rows, then each cut
+    assert len(probe["bars"]) == cuts + 2 * 4  # and each confuser in the pool and drawn
     assert all(bar >= 1 for bar in probe["bars"])
     assert probe["page"] <= probe["window"]  # nothing to scroll sideways
 

@@ -34,6 +34,10 @@ ENTRIES = [
 ]
 
 
+#: A type without strata.
+NO_EXP = {"strata.types": ["SER", "DEV", "REX"]}
+
+
 def candidate(entry: int, targetid: int, arcsec: float, where: str, **changes: Any) -> Row:
     """A source near an entry. In every file the row numbers begin anew."""
     row: Row = {f.name: "x" if f.type == pa.string() else targetid % 7 for f in POSITIVES_SCHEMA}
@@ -84,7 +88,7 @@ def found(matches: list[Row]) -> dict[str, tuple[Any, ...]]:
 
 
 def test_each_entry_has_its_own_source(plan_with: Any, tmp_path: Path) -> None:
-    matches, _, _ = match(plan_with({"positives.apply_cuts": True}), tmp_path)
+    matches, _, _ = match(plan_with({"positives.apply_cuts": True, **NO_EXP}), tmp_path)
     assert found(matches) == {
         "without a source": (12.0, 7.0, True, "no source", None, None, None, None, None),
         "first of two of one source": (13.0, 7.0, True, "positive", 0.4, 70, "3-5", "SER", None),
@@ -100,7 +104,7 @@ def test_a_source_is_one_positive(
     plan_with: Any, tmp_path: Path, apply_cuts: bool, targetids: list[int]
 ) -> None:
     """In the order of the strata; a config that does not ask for the cuts takes the masked one too."""
-    matches, positives, counts = match(plan_with({"positives.apply_cuts": apply_cuts}), tmp_path)
+    matches, positives, counts = match(plan_with({"positives.apply_cuts": apply_cuts, **NO_EXP}), tmp_path)
     assert positives == targetids
     assert (found(matches)["of a masked DEV"][3] == "positive") == (50 in targetids)
     assert counts == {
