@@ -13,6 +13,10 @@ from lensneg.schema.record import Record
 ColumnRole = Literal["ra", "dec", "name", "grade"]
 COLUMN_ROLES: Final[tuple[ColumnRole, ...]] = get_args(ColumnRole)
 
+#: What a run takes a catalogue for. The lenses of every role are kept clear of.
+Role = Literal["positives", "exclude", "spectroscopic"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
 #: The unit that a user states. Hours are those of right ascension: declination is then in degrees.
 Unit = Literal["deg", "hour", "rad"]
 

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from lensneg.schema.catalog_spec import Role
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import Gate
 from lensneg.schema.manifest import RowCounts, Sha256
 from lensneg.schema.record import Count, Record, Share, Timestamp
-from lensneg.schema.run import CodeInput, Role
+from lensneg.schema.run import CodeInput
 
 
 class PoolResult(Record):
