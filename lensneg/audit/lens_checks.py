@@ -13,6 +13,10 @@ from lensneg.schema.check import Check, brief
 #: Pairs of a row and a lens that are compared at once.
 _PAIRS_AT_ONCE: Final = 2_000_000
 
+_NEAR_REMEDY: Final = (
+    "a catalogue has grown since the run, a position was changed, or this is a fault of lensneg"
+)
+
 
 def near_any(
     ra: FloatArray, dec: FloatArray, lens_ra: FloatArray, lens_dec: FloatArray, radius_arcsec: float
@@ -58,7 +62,7 @@ def near_any(
 
 
 def clear_of_lenses(content: Content) -> Iterator[Check]:
-    """Look for negatives near a catalogue position or on a positive."""
+    """Look for negatives near a catalogue position or on a positive. Spectroscopic lenses count apart."""
     subject, drawn, positives = content.subject, content.negatives, content.positives
     if subject.missing_catalogs:
         yield Check(
@@ -70,7 +74,9 @@ def clear_of_lenses(content: Content) -> Iterator[Check]:
             critical=False,
         )
     radius = content.config.exclusion.known_lens_radius_arcsec
-    near = near_any(drawn["ra"], drawn["dec"], subject.ra, subject.dec, radius)
+    spectra = subject.is_spectroscopic
+    known = np.ones(len(subject.ra), dtype=bool) if spectra is None else ~spectra
+    near = near_any(drawn["ra"], drawn["dec"], subject.ra[known], subject.dec[known], radius)
     on_positive = np.isin(drawn["targetid"], positives["targetid"])
     if subject.missing_catalogs:
         # A source matched to a positive may lie that much nearer than its catalogue position.
@@ -79,9 +85,17 @@ def clear_of_lenses(content: Content) -> Iterator[Check]:
     yield none_wrong(
         "clear_of_lenses",
         near | on_positive,
-        f'no negative within {radius:g}" of any of {len(subject.ra):,} catalogue positions, or a positive',
-        "a catalogue has grown since the run, a position was changed, or this is a fault of lensneg",
+        f'no negative within {radius:g}" of any of {known.sum():,} catalogue positions, or a positive',
+        _NEAR_REMEDY,
     )
+    if spectra is not None and spectra.any():
+        ra, dec = subject.ra[spectra], subject.dec[spectra]
+        yield none_wrong(
+            "clear_of_spectroscopic",
+            near_any(drawn["ra"], drawn["dec"], ra, dec, radius),
+            f'no negative within {radius:g}" of any of {len(ra):,} positions of the spectroscopic catalogues',
+            _NEAR_REMEDY,
+        )
 
 
 def positives_at_lenses(content: Content) -> Iterator[Check]:

@@ -10,7 +10,7 @@ from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit, Subject
 from lensneg.catalogs.catalog import Positions, read_catalog
 from lensneg.schema.arrays import BoolArray, FloatArray
-from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
 from lensneg.schema.check import Check
 from lensneg.schema.config import config_sha256
 from lensneg.schema.layout import CARD_NAME
@@ -50,7 +50,7 @@ def audit_published(
 def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[CatalogSpec, ...]) -> Subject:
     """Return what a published manifest claims, and the inputs of its run that are at hand."""
     record = manifest.record.run
-    ra, dec, is_positive, missing = _positions(record, exclude)
+    ra, dec, roles, missing = _positions(record, exclude)
     return Subject.listed(
         manifest.folder,
         manifest.record,
@@ -60,7 +60,8 @@ def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[Cat
         strata=manifest.record.strata,
         ra=ra,
         dec=dec,
-        is_positive=is_positive,
+        is_positive=roles["positives"],
+        is_spectroscopic=roles["spectroscopic"],
         sweeps=_sweeps_at_hand(record, sweeps),
         all_at_hand=False,
         missing_catalogs=missing,
@@ -85,31 +86,32 @@ def _consistent(record: ManifestRecord) -> Check:
 
 def _positions(
     record: RunRecord, exclude: tuple[CatalogSpec, ...]
-) -> tuple[FloatArray, FloatArray, BoolArray | None, tuple[str, ...]]:
-    """Return all lens positions at hand, which are positives, and the run's catalogues that are not there.
+) -> tuple[FloatArray, FloatArray, dict[Role, BoolArray | None], tuple[str, ...]]:
+    """Return all lens positions at hand, those of each role, and the run's catalogues that are not there.
 
-    A file stands for a catalogue of the run if it has its SHA-256, whatever its name and place.
+    A file stands for a catalogue of the run if it has its SHA-256, whatever its name and place. The positions
+    of a role are not known if one of its catalogues is not there.
     """
-    of_positives = {source.sha256 for source in record.catalogs if source.role == "positives"}
     given, missing = [read_catalog(spec) for spec in exclude], []
-    lenses: list[tuple[Positions, bool]] = [(catalog, catalog.sha256 in of_positives) for catalog in given]
+    lenses: list[tuple[Positions, str]] = [(catalog, catalog.sha256) for catalog in given]
     at_hand = {catalog.sha256 for catalog in given}
     for source in record.catalogs:
         name = source.name
         if storage.exists(source.spec.uri):
             name += " (with other content)"
             catalog = read_catalog(source.spec, with_others=source.role == "positives")
-            lenses += [(catalog, catalog.sha256 in of_positives), (catalog.others, False)]
+            lenses += [(catalog, catalog.sha256), (catalog.others, "")]
             at_hand.add(catalog.sha256)
         if source.sha256 not in at_hand:
             missing.append((source, name))
     empty = np.empty(0)
     ra = np.concatenate([empty, *[part.ra for part, _ in lenses]])
     dec = np.concatenate([empty, *[part.dec for part, _ in lenses]])
-    is_positive = None
-    if not any(source.role == "positives" for source, _ in missing):
-        is_positive = np.repeat([chosen for _, chosen in lenses], [len(part.ra) for part, _ in lenses])
-    return ra, dec, is_positive, tuple(name for _, name in missing)
+    sha256 = np.repeat([of for _, of in lenses] or [""], [len(part.ra) for part, _ in lenses] or [0])
+    roles: dict[Role, BoolArray | None] = dict.fromkeys(ROLES)
+    for role in set(ROLES) - {source.role for source, _ in missing}:
+        roles[role] = np.isin(sha256, [source.sha256 for source in record.catalogs if source.role == role])
+    return ra, dec, roles, tuple(name for _, name in missing)
 
 
 def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, storage.FileInfo]:

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg import storage
 from lensneg.errors import InputError
+from lensneg.schema.catalog_spec import ROLES
 from lensneg.schema.check import brief
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
@@ -24,7 +25,7 @@ from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
-from lensneg.schema.run import CatalogInput, Role, RunRecord, SweepInput
+from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder
 from lensneg.survey.names import is_table, sweep_cell
 
@@ -181,7 +182,7 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
         )
     config = storage.join(files.out, "inputs", storage.basename(record.config.uri))
     storage.write_bytes(config, record.config.text.encode())
-    catalogs = {role: [c.spec for c in inputs.catalogs if c.role == role] for role in get_args(Role)}
+    catalogs = {role: [c.spec for c in inputs.catalogs if c.role == role] for role in ROLES}
     return RunRequest(
         run_id=record.run_id,
         mode="test-then-full",
@@ -189,6 +190,7 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
         sweeps=_gather(inputs.sweeps, Path(files.out) / "inputs" / "sweeps"),
         positives=tuple(catalogs["positives"]),
         exclude=tuple(catalogs["exclude"]),
+        spectroscopic=tuple(catalogs["spectroscopic"]),
         out=files.out,
         started_at=record.started_at,
     )

@@ -42,6 +42,8 @@ class Subject:
         Positions in degrees of all lenses to keep clear of.
     is_positive : ndarray of bool, shape (n,), or None
         Which of these are of a catalogue of positives; None where these catalogues are not all there.
+    is_spectroscopic : ndarray of bool, shape (n,), or None
+        Which of these are of a spectroscopic catalogue; None where these catalogues are not all there.
     sweeps : mapping of str to FileInfo
         The sweep files at hand, by name.
     all_at_hand : bool
@@ -61,6 +63,7 @@ class Subject:
     all_at_hand: bool = True
     missing_catalogs: tuple[str, ...] = ()
     is_positive: BoolArray | None = None
+    is_spectroscopic: BoolArray | None = None
     others: tuple[str, ...] = ()
     contents: Mapping[str, str] = field(default_factory=dict)
 

@@ -37,6 +37,7 @@ def gather_inputs(
     config: str,
     positives: Sequence[str],
     exclude: Sequence[str] = (),
+    spectroscopic: Sequence[str] = (),
     sweeps: str | None = None,
     leave_out: Sequence[str] = (),
     mode: str = "test-then-full",
@@ -52,7 +53,7 @@ def gather_inputs(
         Name of the run.
     config : str
         The config: a file, local or in the bucket, or the name of a shipped config.
-    positives, exclude : sequence of str
+    positives, exclude, spectroscopic : sequence of str
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
     sweeps : str, optional
         A local folder of sweep files that are not in S3 yet; or a table, local or in the bucket.
@@ -78,6 +79,7 @@ def gather_inputs(
     config_file = config_upload(stack, config_path(config))
     positive_files = [catalog_upload(stack, text, with_others=True) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
+    spectroscopic_files = [catalog_upload(stack, text) for text in spectroscopic]
     sweep_files = sweep_uploads(stack, sweeps, leave_out) if sweeps else []
     data: dict[str, object] = {
         "run_id": run_id,
@@ -88,11 +90,13 @@ def gather_inputs(
         "exclude": [entry.option for entry in exclude_files],
         "out": stack.out_uri,
     }
+    if spectroscopic:
+        data["spectroscopic"] = [entry.option for entry in spectroscopic_files]
     if leave_out:
         data["leave_out"] = list(leave_out)
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
-    uploads = [config_file, *positive_files, *exclude_files, *sweep_files]
+    uploads = [config_file, *positive_files, *exclude_files, *spectroscopic_files, *sweep_files]
     refuse_shared_targets(uploads)
     return RunRequest.of_input(data), uploads
 

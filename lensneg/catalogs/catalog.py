@@ -4,6 +4,7 @@ import hashlib
 import logging
 import re
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -22,8 +23,8 @@ from lensneg.schema.check import brief
 
 _log = logging.getLogger(__name__)
 
-#: The usual names of the columns of right ascension, declination and name, in lower case. The first one that
-#: a catalogue has is read. A unit in brackets may follow. A catalogue without any needs a mapping.
+#: The usual names of the columns of right ascension, declination, name and grade, in lower case. The first
+#: one that a catalogue has is read. A unit in brackets may follow. One without positions needs a mapping.
 COLUMN_ALIASES: Final[dict[ColumnRole, tuple[str, ...]]] = {
     "ra": (
         "ra", "target_ra", "ra_deg", "radeg", "raj2000", "ra_j2000", "_raj2000", "ra_icrs", "_ra_icrs", "_ra",
@@ -35,6 +36,7 @@ COLUMN_ALIASES: Final[dict[ColumnRole, tuple[str, ...]]] = {
         "deltawin_j2000", "declination", "decl", "s_dec",
     ),
     "name": ("name", "id", "targetid", "object", "lens_name"),
+    "grade": ("grade", "grading"),
 }  # fmt: skip
 
 #: A column's name with a unit in brackets.
@@ -45,7 +47,7 @@ _RANGES: Final[dict[Axis, tuple[float, float]]] = {"ra": (0.0, 360.0), "dec": (-
 
 @dataclass(frozen=True)
 class Positions:
-    """Positions and names of a catalogue's entries.
+    """Positions, names and grades of a catalogue's entries.
 
     Attributes
     ----------
@@ -53,11 +55,14 @@ class Positions:
         Degrees, ICRS.
     names : list of str, length n
         The names of the entries.
+    grades : list of str, length n
+        The grades of the entries. Empty where there is none.
     """
 
     ra: FloatArray
     dec: FloatArray
     names: list[str] = field(repr=False)
+    grades: list[str] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,11 @@ def read_catalog(spec: CatalogSpec, with_others: bool = False) -> Catalog:
         names = _texts(name_column, spec).take(pa.array(there)).to_pylist()
     else:
         names = [f"{storage.basename(spec.uri)}:{i}" for i in there.tolist()]
-    positions = Positions(np.where(ra[placed] == 360.0, 0.0, ra[placed]), dec[placed], names)
+    grade_column = _find(table, spec, "grade")
+    grades = (
+        _texts(grade_column, spec).take(pa.array(there)).to_pylist() if grade_column else [""] * len(there)
+    )
+    positions = Positions(np.where(ra[placed] == 360.0, 0.0, ra[placed]), dec[placed], names, grades)
     chosen, others = _some(positions, keep[there]), _some(positions, ~keep[there])
     without, lacking = int(keep.sum()) - len(chosen.ra), len(rows) - len(there)
     remarks = (
@@ -162,8 +171,8 @@ def read_catalog(spec: CatalogSpec, with_others: bool = False) -> Catalog:
 
 
 def _some(positions: Positions, mask: BoolArray) -> Positions:
-    names = [positions.names[i] for i in np.flatnonzero(mask).tolist()]
-    return Positions(positions.ra[mask], positions.dec[mask], names)
+    names, grades = (list(compress(texts, mask)) for texts in (positions.names, positions.grades))
+    return Positions(positions.ra[mask], positions.dec[mask], names, grades)
 
 
 def _table_with_positions(
@@ -183,7 +192,7 @@ def _table_with_positions(
 
 
 def _find(table: CatalogTable, spec: CatalogSpec, role: ColumnRole) -> Column | None:
-    """Return the column of a role. None where a catalogue has no names."""
+    """Return the column of a role. None where a catalogue has no names or no grades."""
     given = getattr(spec, role)
     if given:
         return _named(table, given, spec, role)
@@ -195,7 +204,7 @@ def _find(table: CatalogTable, spec: CatalogSpec, role: ColumnRole) -> Column | 
         if name in by_name:
             _check_single(table, by_name[name].name, spec)
             return by_name[name]
-    if role == "name":
+    if role in ("name", "grade"):
         return None
     wanted = " or ".join(repr(name) for name in COLUMN_ALIASES[role][:3])
     raise CatalogError(

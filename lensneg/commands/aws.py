@@ -91,6 +91,12 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
     )
     @click.option("--exclude", multiple=True, metavar="FILE", help="Further lens catalogue; repeatable.")
     @click.option(
+        "--spectroscopic",
+        multiple=True,
+        metavar="FILE",
+        help="Catalogue of spectroscopic lenses, as lensneg run takes it; repeatable.",
+    )
+    @click.option(
         "--sweeps",
         metavar="URI",
         help="Folder of sweep files, or a table; not needed where they are in S3 already.",

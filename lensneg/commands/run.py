@@ -57,6 +57,13 @@ workers_option = click.option(
 @click.option(
     "--exclude", multiple=True, metavar="FILE", help="Further lens catalogue to keep clear of; repeatable."
 )
+@click.option(
+    "--spectroscopic",
+    multiple=True,
+    metavar="FILE",
+    help="Catalogue of spectroscopic lenses, such as DESI DR1's (TARGET_RA, TARGET_DEC): kept clear of, and "
+    "compared with the positives in the report; repeatable.",
+)
 @leave_out_option
 @click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
 @mode_option

@@ -28,6 +28,7 @@ def run(
     positives: Paths,
     out: str | os.PathLike[str],
     exclude: Paths = (),
+    spectroscopic: Paths = (),
     leave_out: Sequence[str] = (),
     mode: Mode = "test-then-full",
     run_id: str | None = None,
@@ -51,6 +52,9 @@ def run(
         The output folder, shared by all runs.
     exclude : str or path-like, or a sequence of them
         Further catalogues: no negative is drawn near their positions.
+    spectroscopic : str or path-like, or a sequence of them
+        Catalogues of spectroscopic lenses, such as that of DESI DR1. No negative is drawn near their
+        positions, and the report compares them with the positives.
     leave_out : sequence of str
         Names of files or folders below ``sweeps``, or patterns of them, that are no inputs.
     mode : {"test-then-full", "full", "test"}
@@ -93,6 +97,7 @@ def run(
         sweeps=sweeps,
         positives=positives,
         exclude=exclude,
+        spectroscopic=spectroscopic,
         leave_out=leave_out,
         out=out,
         mode=mode,
@@ -118,6 +123,7 @@ def make_request(
     sweeps: str | os.PathLike[str],
     positives: Paths,
     exclude: Paths,
+    spectroscopic: Paths = (),
     leave_out: Sequence[str] = (),
     out: str | os.PathLike[str],
     mode: Mode,
@@ -129,7 +135,7 @@ def make_request(
     ----------
     config, sweeps : str or path-like
         As :func:`run` takes them.
-    positives, exclude : str or path-like, or a sequence of them
+    positives, exclude, spectroscopic : str or path-like, or a sequence of them
         As :func:`run` takes them.
     leave_out : sequence of str
         As :func:`run` takes it.
@@ -158,6 +164,7 @@ def make_request(
             "sweeps": os.fspath(sweeps),
             "positives": _texts(positives),
             "exclude": _texts(exclude),
+            **({"spectroscopic": texts} if (texts := _texts(spectroscopic)) else {}),
             **({"leave_out": list(leave_out)} if leave_out else {}),
             "out": os.fspath(out),
         }
@@ -192,10 +199,10 @@ def _check(request: RunRequest) -> None:
         raise InputError(
             "no such folder, and no such table", where=f"--sweeps {request.sweeps}", remedy=remedy
         )
-    for option, specs in (("--positives", request.positives), ("--exclude", request.exclude)):
+    for role, specs in request.catalogs.items():
         for spec in specs:
             if not storage.exists(spec.uri):
-                raise InputError("no such file", where=f"{option} {spec.uri}", remedy="check the path")
+                raise InputError("no such file", where=f"--{role} {spec.uri}", remedy="check the path")
 
 
 def execute(request: RunRequest, workers: int | None, watcher: Watcher) -> Outcome:

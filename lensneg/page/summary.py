@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.page import acceptance, comparison
+from lensneg.rules.systems import near_any
 from lensneg.schema import validation as results
 from lensneg.schema.columns import PARTS, POSITIVE
 from lensneg.schema.config import CONFUSER_CATEGORIES, SPLIT_ORDER
@@ -21,6 +22,7 @@ from lensneg.schema.manifest import Manifest, RowCounts
 from lensneg.schema.quotas import Quotas, draws_of
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import read_sample_summary
+from lensneg.schema.spectroscopy import SpectroscopicLenses
 from lensneg.schema.tables import read_table
 
 #: The columns that summary and figures need: a tenth of a manifest's bytes.
@@ -96,11 +98,25 @@ def summarize(run: Run, rows: pa.Table | None, samples: comparison.Samples) -> r
         confusers=_confusers(fan_out, rows) if fan_out else (),
         quantities=comparison.compare(samples) if rows is not None else (),
         fan_out=fan_out,
+        spectroscopic=_spectroscopic(run, rows),
         config=results.ConfigResult(name=config.name, version=config.version, sha256=record.config.sha256),
         code=record.code,
         inputs=_inputs(run),
         reproduce=reproduce(run),
     )
+
+
+def _spectroscopic(run: Run, rows: pa.Table | None) -> results.SpectroscopicResult | None:
+    lenses = SpectroscopicLenses.read_if_there(run.files.spectroscopic)
+    if lenses is None:
+        return None
+    near = None
+    if rows is not None:
+        negatives = rows.filter(pc.not_equal(rows["pool"], POSITIVE))
+        ra, dec = negatives["ra"].to_numpy(), negatives["dec"].to_numpy()
+        spectra, radius = run.is_spectroscopic, run.config.exclusion.known_lens_radius_arcsec
+        near = int(near_any(ra, dec, run.lenses.ra[spectra], run.lenses.dec[spectra], radius).sum())
+    return results.SpectroscopicResult(**dict(lenses), negatives_near=near)
 
 
 def _inputs(run: Run) -> results.InputsResult:

@@ -10,8 +10,12 @@ from lensneg.errors import InputError
 from lensneg.schema.record import Record
 
 #: The columns of a catalogue that lensneg reads.
-ColumnRole = Literal["ra", "dec", "name"]
+ColumnRole = Literal["ra", "dec", "name", "grade"]
 COLUMN_ROLES: Final[tuple[ColumnRole, ...]] = get_args(ColumnRole)
+
+#: What a run takes a catalogue for. The lenses of every role are kept clear of.
+Role = Literal["positives", "exclude", "spectroscopic"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 #: The unit that a user states. Hours are those of right ascension: declination is then in degrees.
 Unit = Literal["deg", "hour", "rad"]
@@ -22,8 +26,8 @@ Others = Literal["exclude", "ignore"]
 _CHOICES: Final = {"unit": get_args(Unit), "others": get_args(Others)}
 
 _OPTIONS: Final = (
-    "expected ra=, dec=, name= with a column's name, where.COLUMN=VALUE,VALUE, unit=deg, hour or rad, or "
-    "others=exclude or ignore"
+    "expected ra=, dec=, name= or grade= with a column's name, where.COLUMN=VALUE,VALUE, unit=deg, hour or "
+    "rad, or others=exclude or ignore"
 )
 
 
@@ -34,8 +38,8 @@ class CatalogSpec(Record):
     ----------
     uri : str
         The file.
-    ra, dec, name : str or None
-        The columns of right ascension, declination and name. None for a column with a usual name.
+    ra, dec, name, grade : str or None
+        The columns of right ascension, declination, name and grade. None for a column with a usual name.
     where : dict of str to tuple of str
         Only rows in which each of these columns has one of the given values are selected.
     unit : str or None
@@ -49,6 +53,7 @@ class CatalogSpec(Record):
     ra: str | None = None
     dec: str | None = None
     name: str | None = None
+    grade: str | None = None
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     unit: Unit | None = None
     others: Others = "exclude"

@@ -105,6 +105,12 @@ class PositivesConfig(_Section):
     apply_cuts: bool
 
 
+class SpectroscopicConfig(_Section):
+    """How spectra are merged to systems, and systems are compared with the positives."""
+
+    radius_arcsec: Annotated[float, Field(gt=0, le=60)]
+
+
 class PoolN1Config(_Section):
     """Pool N1: the galaxies that a deployed finder sees."""
 
@@ -273,7 +279,10 @@ class ExecutionConfig(_Section):
 
 
 class Config(_Section):
-    """A whole config file. The comments in ``configs/negative_sampling_v1.yaml`` describe every key."""
+    """A whole config file. The comments in ``configs/negative_sampling_v1.yaml`` describe every key.
+
+    The section ``spectroscopic`` may be missing. A run with a spectroscopic catalogue needs it.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     version: str = Field(pattern=r"^\d{1,4}\.\d{1,4}\.\d{1,4}$")
@@ -286,6 +295,7 @@ class Config(_Section):
     spatial_splits: SpatialSplitsConfig
     gates: GatesConfig
     execution: ExecutionConfig
+    spectroscopic: SpectroscopicConfig | None = None
 
     @classmethod
     def load(cls, uri: str) -> Self:

@@ -27,6 +27,7 @@ class RunFiles:
         self.inventory = storage.join(self.root, "inventory.json")
         self.items = storage.join(self.root, "items.json")
         self.lenses = storage.join(self.root, "lenses.parquet")
+        self.spectroscopic = storage.join(self.root, "spectroscopic.json")
         self.pool_folder = storage.join(self.root, "pool")
         self.positives_folder = storage.join(self.root, "positives")
         self.stats_folder = storage.join(self.root, "stats")

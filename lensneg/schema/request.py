@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lensneg import storage
 from lensneg.errors import InputError
-from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
 from lensneg.schema.record import Record, Timestamp, faults_of
 
 Mode = Literal["test", "full", "test-then-full"]
@@ -57,6 +57,7 @@ class RunRequest(Record):
     sweeps: Uri
     positives: Annotated[tuple[Catalog, ...], Field(min_length=1)]
     exclude: tuple[Catalog, ...] = ()
+    spectroscopic: tuple[Catalog, ...] = ()
     leave_out: tuple[str, ...] = ()
     out: Uri
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
@@ -96,14 +97,23 @@ class RunRequest(Record):
             raise InputError("the execution's input is wrong: " + "; ".join(faults_of(error))) from error
 
     @property
-    def _catalogs(self) -> dict[str, list[str]]:
-        """The catalogues of each role as text."""
-        roles = {"positives": self.positives, "exclude": self.exclude}
-        return {role: [spec.text for spec in specs] for role, specs in roles.items()}
+    def catalogs(self) -> dict[Role, tuple[CatalogSpec, ...]]:
+        """The catalogues of each role.
+
+        Returns
+        -------
+        dict of str to tuple of CatalogSpec
+            In the order in which they were given.
+        """
+        return {role: getattr(self, role) for role in ROLES}
 
     def as_input(self) -> dict[str, Any]:
         """Return the request as an execution's input, without what was not set."""
-        return self.model_dump(mode="json", exclude_unset=True) | self._catalogs
+        texts = {role: [spec.text for spec in specs] for role, specs in self.catalogs.items()}
+        data = self.model_dump(mode="json", exclude_unset=True) | texts
+        if not self.spectroscopic:
+            del data["spectroscopic"]
+        return data
 
     def command(self, mode: Mode) -> str:
         """Return the ``lensneg run`` that makes the same run in another mode.
@@ -126,9 +136,9 @@ class RunRequest(Record):
         'lensneg run --mode test --config /c.yaml --sweeps /sweeps --positives /lenses.csv --out /out'
         """
         words = ["lensneg", "run", "--mode", mode, "--config", self.config, "--sweeps", self.sweeps]
-        for role, catalogs in self._catalogs.items():
-            for catalog in catalogs:
-                words += [f"--{role}", catalog]
+        for role, specs in self.catalogs.items():
+            for spec in specs:
+                words += [f"--{role}", spec.text]
         for name in self.leave_out:
             words += ["--leave-out", name]
         return shlex.join([*words, "--out", self.out])

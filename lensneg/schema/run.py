@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
+
 from lensneg import storage
 from lensneg.errors import RunStateError
-from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.arrays import BoolArray
+from lensneg.schema.catalog_spec import CatalogSpec, Role
 from lensneg.schema.columns import RUN_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
@@ -39,9 +42,6 @@ class SweepInput(Record):
     def info(self) -> storage.FileInfo:
         """The file with its size and ETag, for a comparison with the file as it is now."""
         return storage.FileInfo(self.uri, self.size, self.etag)
-
-
-Role = Literal["positives", "exclude"]
 
 
 class CatalogInput(Record):
@@ -130,7 +130,7 @@ class RunRecord(Record):
         Parameters
         ----------
         role : str
-            ``positives`` or ``exclude``.
+            ``positives``, ``exclude`` or ``spectroscopic``.
 
         Returns
         -------
@@ -154,6 +154,7 @@ class RunRecord(Record):
             sweeps=storage.common_folder([sweep.uri for sweep in self.sweeps]),
             positives=tuple(self.specs("positives")),
             exclude=tuple(self.specs("exclude")),
+            spectroscopic=tuple(self.specs("spectroscopic")),
             out=out,
         )
 
@@ -166,6 +167,18 @@ class Run:
     config: Config
     files: RunFiles
     lenses: Lenses
+
+    @property
+    def is_spectroscopic(self) -> BoolArray:
+        """Which of the lenses are of a spectroscopic catalogue.
+
+        Returns
+        -------
+        ndarray of bool
+            One for each of the lenses.
+        """
+        catalogs = [i for i, c in enumerate(self.record.catalogs) if c.role == "spectroscopic"]
+        return np.isin(self.lenses.catalog, catalogs)
 
 
 def load_run(root: str) -> Run:

@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from lensneg.schema.catalog_spec import Role
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import Gate
 from lensneg.schema.manifest import RowCounts, Sha256
 from lensneg.schema.record import Count, Record, Share, Timestamp
-from lensneg.schema.run import CodeInput, Role
+from lensneg.schema.run import CodeInput
+from lensneg.schema.spectroscopy import SpectroscopicLenses
 
 
 class PoolResult(Record):
@@ -102,6 +104,14 @@ class InputsResult(Record):
     catalogs: tuple[CatalogResult, ...]
 
 
+class SpectroscopicResult(SpectroscopicLenses):
+    """The spectroscopic lenses of the run."""
+
+    negatives_near: Count | None = Field(
+        description="Negatives within the exclusion radius of a spectrum. Null where there are no rows."
+    )
+
+
 class ConfigResult(Record):
     """The config of the run."""
 
@@ -153,6 +163,9 @@ class ValidationRecord(SampleOverview):
     confusers: tuple[ConfuserResult, ...]
     quantities: tuple[QuantityResult, ...]
     fan_out: FanOutSummary | None
+    spectroscopic: SpectroscopicResult | None = Field(
+        None, description="Null where the run has no spectroscopic catalogue."
+    )
     config: ConfigResult
     code: CodeInput
     inputs: InputsResult

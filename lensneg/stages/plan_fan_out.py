@@ -13,6 +13,7 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.schema.states import Plan
+from lensneg.stages.spectroscopy import compare_with_positives
 from lensneg.survey.items import slices
 from lensneg.survey.names import cell_of_input
 
@@ -50,6 +51,8 @@ def plan_fan_out(root: str) -> Plan:
     items.sort(key=lambda item: (-item.n_bytes, item.id))
     lenses.write(files.lenses)
     write_items(files.items, items)
+    if spectroscopic := compare_with_positives(record, catalogs):
+        spectroscopic.write(files.spectroscopic)
     record.write(files.run)
     rows, size = sum(sweep.rows for sweep in record.sweeps), sum(item.n_bytes for item in items)
     _log.info("%d items of %d sweep files: %d rows, %d bytes", len(items), len(record.sweeps), rows, size)

@@ -33,6 +33,7 @@ def validate_manifest(root: str) -> Judged:
             ra=run.lenses.ra,
             dec=run.lenses.dec,
             is_positive=run.lenses.is_positive,
+            is_spectroscopic=run.is_spectroscopic,
             sweeps={sweep.name: sweep.info for sweep in run.record.sweeps},
         )
     )

@@ -132,3 +132,33 @@ def test_lenses_at_hand_count_also_where_catalogues_are_missing(plan: Config) ->
     claims = {"ra": np.array([PLACE[0]]), "dec": np.array([PLACE[1]]), "missing_catalogs": ("a.csv",)}
     _, check = judged(plan, [row(1), row(2, **at((20.0, 20.0)))], [positive(**at((20.0, 20.0)))], **claims)
     assert check.actual == "not in 2 of 2 rows, the first in row 0"
+
+
+@pytest.mark.parametrize(("arcsec", "passed"), [(10.9, False), (11.1, True)])
+def test_a_negative_beside_a_spectrum_fails_a_check_of_its_own(
+    plan: Config, arcsec: float, passed: bool
+) -> None:
+    lens = north(arcsec)
+    claims = {"ra": np.array([200.0, lens[0], 100.0]), "dec": np.array([0.0, lens[1], 0.0])}
+    claims["is_spectroscopic"] = np.array([False, True, True])
+    known, check = judged(plan, [row(1), row(2, **at((20.0, 20.0)))], [], **claims)
+    assert (known.name, known.passed) == ("clear_of_lenses", True)
+    assert known.expected == 'no negative within 11" of any of 1 catalogue positions, or a positive'
+    assert (check.name, check.passed, check.critical) == ("clear_of_spectroscopic", passed, True)
+    assert check.expected == 'no negative within 11" of any of 2 positions of the spectroscopic catalogues'
+    assert check.actual == ("all 2 rows" if passed else "not in 1 of 2 rows, the first in row 0")
+    assert "a catalogue has grown" in check.remedy
+
+
+def test_a_negative_beside_another_lens_does_not_fail_the_check_of_spectra(plan: Config) -> None:
+    claims = {"ra": np.array([PLACE[0], 100.0]), "dec": np.array([PLACE[1], 0.0])}
+    claims["is_spectroscopic"] = np.array([False, True])
+    known, check = judged(plan, [row(1)], [], **claims)
+    assert (known.passed, check.passed) == (False, True)
+
+
+@pytest.mark.parametrize("spectra", [None, np.array([False])])
+def test_without_spectra_all_positions_are_of_known_lenses(plan: Config, spectra: Any) -> None:
+    claims = {"ra": np.array([PLACE[0]]), "dec": np.array([PLACE[1]]), "is_spectroscopic": spectra}
+    [check] = judged(plan, [row(1)], [], **claims)
+    assert (check.name, check.passed) == ("clear_of_lenses", False)

@@ -162,3 +162,28 @@ def test_rows_that_are_not_selected_are_lenses_too(files: RunFiles, tmp_path: Pa
         ra, dec, _, missing = _positions(record.model_copy(update={"catalogs": (graded,)}), ())
         assert list(zip(ra.tolist(), dec.tolist(), strict=True)) == expected
         assert missing == ()
+
+
+def test_spectroscopic_catalogues_are_told_apart(files: RunFiles, tmp_path: Path) -> None:
+    manifest = Manifest.open(files.manifest)
+    [first] = manifest.record.run.catalogs
+    spec = catalog(tmp_path / "spectra.csv", (2.0, 6.0), (3.0, 7.0))
+    sha256 = hashlib.sha256((tmp_path / "spectra.csv").read_bytes()).hexdigest()
+    source = first.model_copy(update={"spec": spec, "role": "spectroscopic", "sha256": sha256})
+    run = manifest.record.run.model_copy(update={"catalogs": (first, source)})
+    ra, _, roles, _ = _positions(run, ())
+    assert ra.tolist() == [1.0, 2.0, 3.0]
+    assert {role: None if mask is None else mask.tolist() for role, mask in roles.items()} == {
+        "positives": [True, False, False],
+        "exclude": [False, False, False],
+        "spectroscopic": [False, True, True],
+    }
+    # A copy under another name stands for it; without one its positions are not known.
+    (tmp_path / "spectra.csv").rename(tmp_path / "moved.csv")
+    ra, _, roles, missing = _positions(run, (CatalogSpec.parse(str(tmp_path / "moved.csv")),))
+    assert (ra.tolist(), missing) == ([2.0, 3.0, 1.0], ())
+    assert roles["spectroscopic"] is not None
+    assert roles["spectroscopic"].tolist() == [True, True, False]
+    ra, _, roles, missing = _positions(run, ())
+    assert (roles["spectroscopic"], missing) == (None, ("spectra.csv",))
+    assert roles["positives"] is not None

@@ -215,12 +215,14 @@ def test_catalogues_keep_their_roles_and_a_second_attempt_finds_the_first(
     record = Manifest.open(files.run).record.run
     [first] = record.catalogs
     clear = first.model_copy(update={"role": "exclude", "spec": CatalogSpec(uri="/inputs/b.csv?")})
-    record = record.model_copy(update={"catalogs": (clear, first)})
+    spectra = first.model_copy(update={"role": "spectroscopic", "spec": CatalogSpec(uri="/inputs/c.fits")})
+    record = record.model_copy(update={"catalogs": (clear, first, spectra)})
     inputs = look_at_inputs(record, None, ())
     out = tmp_path / "deep" / "again"
     for _ in range(2):
         request = request_again(record, inputs, str(out))
         assert (request.positives, request.exclude) == ((first.spec,), (clear.spec,))
+        assert request.spectroscopic == (spectra.spec,)
         assert request.out == str(out)
         # What is laid out for the run lies in a folder of its own, beside what the run writes.
         assert request.config == str(out / "inputs" / "plan.yaml")

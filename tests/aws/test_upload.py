@@ -127,6 +127,17 @@ def test_two_catalogues_of_one_file_name_are_refused(
     _, execution = upload(*both)
     assert execution["positives"] == [f"{s3}/catalogs/lenses.csv?where.name=b"]
     assert execution["exclude"] == [f"{s3}/catalogs/lenses.csv"]
+    assert "spectroscopic" not in execution
+
+
+def test_a_spectroscopic_catalogue_is_uploaded_too(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    spectra = tmp_path / "desi.csv"
+    spectra.write_text("TARGETID,TARGET_RA,TARGET_DEC\n1,11.0,-21.0\n")
+    _, execution = upload("--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--spectroscopic", str(spectra))
+    assert execution["spectroscopic"] == [f"{s3}/catalogs/desi.csv"]
+    assert f"{s3}/catalogs/desi.csv" in [info.uri for info in storage.list_files(s3)]
 
 
 def test_two_sweep_files_of_one_name_are_refused(

@@ -384,3 +384,21 @@ def test_the_other_rows_are_read_if_they_are_lenses_too(tmp_path: Path) -> None:
     path.write_text("name,ra,dec,g\na,1,1,A\nb,somewhere,2,B\n")
     with pytest.raises(CatalogError, match="row 2: ra is 'somewhere'"):
         read_catalog(CatalogSpec.parse(f"{path}?where.g=A"), with_others=True)
+
+
+# ---------------------------------------------------------------- grades
+
+
+def test_grades_are_read_with_the_positions(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("name,ra,dec,Grading,q\na,1,1, A ,1\nb,2,2,,2\nc,-,-,B,3\nd,4,4,A+,4\n")
+    assert read_catalog(CatalogSpec.parse(str(path))).grades == ["A", "", "A+"]
+    assert read_catalog(CatalogSpec.parse(f"{path}?grade=q")).grades == ["1", "2", "4"]
+    catalog = read_catalog(CatalogSpec.parse(f"{path}?where.Grading=A"), with_others=True)
+    assert (catalog.grades, catalog.others.grades) == (["A"], ["", "A+"])
+    with pytest.raises(CatalogError, match="no column 'quality' among"):
+        read_catalog(CatalogSpec.parse(f"{path}?grade=quality"))
+
+
+def test_a_catalogue_without_grades(read: Save) -> None:
+    assert read(csv_text()).grades == ["", "", ""]

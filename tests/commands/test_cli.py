@@ -85,6 +85,7 @@ def test_help_names_the_commands_and_has_examples(door: Door) -> None:
         ({"--sweeps": "nowhere"}, "nowhere: no such folder"),
         ({"--positives": "nowhere.csv"}, "nowhere.csv: no such file"),
         ({"--exclude": "nowhere.csv"}, "nowhere.csv: no such file"),
+        ({"--spectroscopic": "nowhere.fits"}, "nowhere.fits: no such file"),
         ({"--positives": "x.csv?alpha=RA"}, "'alpha' is not an option of a catalogue"),
         ({"--run-id": "../../etc"}, "run_id"),
         ({"--mode": "half"}, "'half' is not one of"),

@@ -251,7 +251,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     sky = folder / "build" / "sky"
     write_mock_sky(sky, files=3, rows=6_000, seed=31)
     lenses = "name,ra,dec,grade\na,1.5,6.5,A\nb,359,7,B\n"
-    for name in ("lenses.csv", "others.csv", "more_lenses.csv"):
+    for name in ("lenses.csv", "others.csv", "more_lenses.csv", "desi_lenses.csv"):
         (folder / name).write_text(lenses)
     (folder / "sweeps.txt").write_text("sweep-000p005-005p010.fits 1000000\nsweep-355p005-360p010.fits\n")
     shutil.copytree(sky / "sweeps", folder / "other" / "disk" / "sweeps")

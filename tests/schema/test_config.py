@@ -136,6 +136,8 @@ FAULTS = [
     # lenses, positives, gates
     ("exclusion.known_lens_radius_arcsec", 0, "exclusion.known_lens_radius_arcsec", "0", "greater than 0"),
     ("positives.match_radius_arcsec", 61, "positives.match_radius_arcsec", "61", "equal to 60"),
+    ("spectroscopic.radius_arcsec", 0, "spectroscopic.radius_arcsec", "0", "greater than 0"),
+    ("spectroscopic.radius_arcsec", 61, "spectroscopic.radius_arcsec", "61", "equal to 60"),
     ("gates.matched_fraction_min", 1.5, "gates.matched_fraction_min", "1.5", "equal to 1"),
     # strata
     ("strata.nobs_z_bins", ["1-2", "4+"], "strata.nobs_z_bins", "4+", "without a gap"),
@@ -380,3 +382,12 @@ def test_text_that_is_not_yaml_is_refused(text: str) -> None:
 def test_a_file_that_is_no_mapping_is_refused(text: str, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"expected a mapping of sections .*got {kind}.*configs/"):
         Config.parse(text)
+
+
+def test_the_section_of_spectroscopic_catalogues_is_the_same_in_all_and_may_be_missing(
+    plan: Config, parity: Config, plan_with: Any
+) -> None:
+    assert plan.spectroscopic is not None
+    assert plan.spectroscopic.radius_arcsec == 3.0
+    assert parity.spectroscopic == plan.spectroscopic
+    assert plan_with({"spectroscopic": ...}).spectroscopic is None

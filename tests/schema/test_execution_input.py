@@ -19,12 +19,25 @@ SHORT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"max_concurrency": 7}, {"started_at": "2026-01-02T03:04:05Z"}], ids=json.dumps
+    "more",
+    [
+        {},
+        {"max_concurrency": 7},
+        {"started_at": "2026-01-02T03:04:05Z"},
+        {"spectroscopic": ["s3://b/catalogs/desi.fits?ra=TARGET_RA&grade=Q"]},
+    ],
+    ids=json.dumps,
 )
 def test_an_input_is_written_as_it_was_read(more: dict[str, Any]) -> None:
     request = RunRequest.of_input(SHORT | more)
     assert request.as_input() == SHORT | more
     assert RunRequest.of_input(request.as_input()) == request
+
+
+def test_the_command_names_the_catalogues_of_each_role() -> None:
+    request = RunRequest.of_input(SHORT | {"exclude": ["/e.csv"], "spectroscopic": ["/s.fits", "/t.csv"]})
+    catalogs = "--exclude /e.csv --spectroscopic /s.fits --spectroscopic /t.csv"
+    assert request.command("test").endswith(f" {catalogs} --out s3://b/out")
 
 
 def test_what_the_state_machine_adds_is_no_part_of_it() -> None:

@@ -228,6 +228,7 @@ def test_no_payload_comes_near_the_limit(planned: Plan) -> None:
         "sweeps": f"s3://{BUCKET}/{'s' * 1000}",
         "positives": [f"s3://{BUCKET}/{'p' * 1000}"] * 10,
         "exclude": [f"s3://{BUCKET}/{'x' * 1000}"] * 10,
+        "spectroscopic": [f"s3://{BUCKET}/{'y' * 1000}"] * 10,
         "out": f"s3://{BUCKET}/{'o' * 1000}",
     }
     verdict = worst_verdict(planned.items)

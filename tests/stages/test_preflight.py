@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from astropy.table import Table
 from botocore.session import get_session
 from botocore.stub import Stubber
 from conftest import edited
@@ -454,6 +455,46 @@ def test_a_catalogue_in_another_unit_than_degrees(desk: Desk, unit: str) -> None
         preflight.preflight(data)
         failed = failing(RunFiles(str(desk.folder / "out"), stated).gate(1))
         assert failed <= ({"catalog_in_footprint:others.csv"} if stated == "deg" else set())
+
+
+def spectroscopic(desk: Desk, table: dict[str, Any]) -> dict[str, Check]:
+    """Gate 1's checks of a run with a spectroscopic catalogue."""
+    Table(table).write(desk.folder / "desi.fits", overwrite=True)
+    data = desk.request.as_input() | {"spectroscopic": [str(desk.folder / "desi.fits")]}
+    preflight.preflight(data)
+    found = Gate.read(files_of(desk.request).gate(1))
+    return {check.name: check for check in found.checks}
+
+
+def test_a_spectroscopic_catalogue_is_checked_as_the_others_are(desk: Desk) -> None:
+    with (desk.folder / "positives.csv").open() as file:
+        lens = next(csv.DictReader(file))
+    places = {"TARGET_RA": [float(lens["ra"])] * 2, "TARGET_DEC": [float(lens["dec"])] * 2}
+    checks = spectroscopic(desk, places | {"TARGETID": [1, 2]})
+    assert checks["catalog_readable:desi.fits"].actual == "2 positions in 2 rows"
+    assert checks["catalog_in_footprint:desi.fits"].passed
+    assert checks["spectroscopic_in_config"].passed
+    record = RunRecord.read(files_of(desk.request).inventory)
+    assert [catalog.role for catalog in record.catalogs] == ["positives", "exclude", "spectroscopic"]
+
+
+def test_a_spectroscopic_catalogue_without_positions_names_the_columns_it_has(desk: Desk) -> None:
+    check = spectroscopic(desk, {"TARGETID": [1], "Z_LENS": [0.5], "MEAN_X": [1.0]})[
+        "catalog_readable:desi.fits"
+    ]
+    assert not check.passed
+    assert "no column 'ra' or 'target_ra'" in check.actual
+    assert all(name in check.actual for name in ("TARGETID", "Z_LENS", "MEAN_X"))
+
+
+def test_a_config_without_the_section_takes_no_spectroscopic_catalogue(desk: Desk) -> None:
+    path = desk.folder / "config.yaml"
+    path.write_text(edited(yaml.safe_load(path.read_text()), {"spectroscopic": ...}))
+    assert desk.look()[1].passed
+    checks = spectroscopic(desk, {"TARGET_RA": [1.0], "TARGET_DEC": [1.0]})
+    check = checks["spectroscopic_in_config"]
+    assert (check.passed, check.critical, check.where) == (False, True, str(path))
+    assert "copy the section" in check.remedy
 
 
 def test_how_a_catalogue_was_read_is_said(desk: Desk) -> None:

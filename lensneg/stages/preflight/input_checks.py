@@ -9,12 +9,12 @@ from lensneg.catalogs.catalog import Catalog, read_catalog
 from lensneg.catalogs.footprint import inside_cells, mistaken_unit
 from lensneg.errors import InputError, RunStateError, StorageError
 from lensneg.rules.selection import needed_columns
-from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.catalog_spec import Role
 from lensneg.schema.check import Check, brief
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
-from lensneg.schema.run import CatalogInput, Role, SweepInput
+from lensneg.schema.run import CatalogInput, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.inputs import probe_input
@@ -176,9 +176,7 @@ def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> tuple[SweepInput,
 def catalogs(found: Inspection) -> Iterator[Check]:
     """Read the catalogues, and check that they belong to the sweeps."""
     request, cells = found.request, found.cells
-    given: list[tuple[Role, CatalogSpec]] = [("positives", spec) for spec in request.positives]
-    given += [("exclude", spec) for spec in request.exclude]
-    for role, spec in given:
+    for role, spec in [(role, spec) for role, specs in request.catalogs.items() for spec in specs]:
         name, expected = f"catalog_readable:{storage.basename(spec.uri)}", "positions in degrees"
         remedy = "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees"
         try:
@@ -217,6 +215,16 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             actual=f"{inside:,} of {sum(len(catalog.ra) for catalog in positives):,}",
             remedy="give sweep files of the sky that the catalogue covers; are the coordinates degrees?",
         )
+    if request.spectroscopic and found.config:
+        section = found.config.spectroscopic
+        yield Check(
+            name="spectroscopic_in_config",
+            passed=section is not None,
+            expected="a section spectroscopic of the config, as there is a spectroscopic catalogue",
+            actual=f'a radius of {section.radius_arcsec:g}"' if section else "no such section",
+            where=request.config,
+            remedy="copy the section from configs/negative_sampling_v1.yaml into a new version of the config",
+        )
 
 
 def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]:
@@ -241,7 +249,7 @@ def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]
         remedy=remedy,
         critical=other is not None and other.is_evident,
     )
-    if role == "exclude":
+    if role != "positives":
         yield Check(
             name=f"catalog_in_footprint:{name}",
             passed=inside > 0,
