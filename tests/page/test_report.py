@@ -553,6 +553,16 @@ def test_lensneg_report_draws_a_run_again(
     assert "not the folder of a run that was planned" in capsys.readouterr().err.replace("\n", "")
 
 
+def test_a_damaged_file_of_the_run_is_what_lensneg_report_names_first(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(files.out, tmp_path / "out")
+    gate = Path(RunFiles(str(tmp_path / "out"), "one").gate(2))
+    gate.write_text("{")
+    assert door(monkeypatch, "report", "one", "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().err.startswith(f"lensneg: {gate}: damaged, or of another version of lensneg: ")
+
+
 def test_lensneg_validate_tells_by_its_exit_code(
     files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
