@@ -103,7 +103,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 def end_as(outcome: "Outcome", again: str) -> None:
     """End with the exit code of a run that did not succeed. Say how a run that broke is continued."""
     if outcome.status != "SUCCEEDED":
-        code = failure_code(outcome.error)
+        code = failure_code(outcome.error, outcome.cause)
         if code == EXIT_BROKEN:
             complain(again)
         sys.exit(code)

@@ -60,13 +60,19 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
-    [("TransientError", 3, "do this again\n"), ("Gate2FanOutComplete", 1, "")],
+    ("error", "cause", "code", "said"),
+    [
+        ("TransientError", "a cause", 3, "do this again\n"),
+        ("Gate2FanOutComplete", "a cause", 1, ""),
+        ("Gate2FanOutComplete", "a: /disk/pool/a.parquet: No space left on device", 3, "do this again\n"),
+        ("Gate3SampleComplete", "java.io.IOException: Disk quota exceeded", 3, "do this again\n"),
+    ],
 )
 def test_a_run_that_broke_says_how_it_goes_on(
-    error: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    error: str, cause: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = Outcome("FAILED", error, "a cause", RunFiles(str(tmp_path), "one"))
+    """A full disk breaks a run, whichever gate notices it."""
+    outcome = Outcome("FAILED", error, cause, RunFiles(str(tmp_path), "one"))
     with pytest.raises(SystemExit) as ended:
         end_as(outcome, "do this again")
     assert (ended.value.code, capsys.readouterr().err) == (code, said)
