@@ -73,7 +73,7 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     again = f"the same command with --run-id {request.run_id} continues the run"
     outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
     if as_json:
-        print_json(screen.outcome_json(outcome))
+        print_json(screen.outcome_json(request, outcome))
     else:
         screen.show_outcome(console, request, outcome)
     end_as(outcome, again)

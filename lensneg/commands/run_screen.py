@@ -118,13 +118,13 @@ def _failed_gate(request: RunRequest, error: str) -> str:
     return next((f"{gate.gate} of the mini-test" for gate in gates if not gate.passed), error)
 
 
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_json(request: RunRequest, outcome: Outcome) -> dict[str, Any]:
     """Return the end of a run for ``--json``."""
     files = outcome.files
     return {
         "run_id": files.run_id,
         "status": outcome.status,
-        "error": outcome.error,
+        "error": _failed_gate(request, outcome.error),
         "cause": outcome.cause,
         "gates": [gate.as_json() for gate in read_gates(files)],
         "manifest": files.manifest if storage.exists(files.manifest) else None,
