@@ -97,7 +97,7 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
     _show_gates(console, f"run {files.run_id}", files)
     _show_catalogs(console, files)
     _show_strata(console, strata_table(files))
-    places = {"run": files.root, "logs": storage.join(files.root, "logs")}
+    places = {"run": files.root, "logs": outcome.logs}
     for name, uri in ({"manifest": files.manifest, "report": files.report} | places).items():
         if name in places or storage.exists(uri):
             console.print(f"{name:<9} {uri}", markup=False, highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
 from lensneg.storage.errors import disk_errors
@@ -27,7 +28,9 @@ def locked(*runs: RunFiles) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for files in runs:
-            path = Path(files.root, _LOCK_NAME)
+            path, is_published = Path(files.root, _LOCK_NAME), storage.is_file(files.manifest)
+            if is_published and not path.exists():
+                continue  # a copy, on which nobody is at work; a published run's folder is left as it is
             with disk_errors(str(path)):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -41,6 +44,8 @@ def locked(*runs: RunFiles) -> Iterator[None]:
                     where=files.root,
                     remedy="wait for its end, or choose another run id",
                 ) from error
+            if is_published:
+                continue
             with disk_errors(str(path)):
                 os.ftruncate(handle, 0)
                 os.write(handle, b"%d\n" % os.getpid())

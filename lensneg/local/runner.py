@@ -11,6 +11,7 @@ from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
+from lensneg.local.logs import log_folder
 from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.schema.item import ItemError
 from lensneg.schema.layout import RunFiles
@@ -43,13 +44,14 @@ def run_locally(
     runs = [files]
     if request.mode == "test-then-full":
         runs.append(RunFiles(request.out, mini_test_id(request.run_id)))
+    logs = log_folder(files)
     with locked(*runs):
         for run in runs:
             storage.remove_temporary_files(run.root)
             storage.remove_temporary_files(run.manifest_folder)
-        with machine(workers, Path(files.root) / "logs", watcher, environment) as state_machine:
+        with machine(workers, logs, watcher, environment) as state_machine:
             ended = state_machine.execute(request.run_id, data)
-    return Outcome(ended["status"], ended.get("error", ""), ended.get("cause", ""), files)
+    return Outcome(ended["status"], ended.get("error", ""), ended.get("cause", ""), files, str(logs))
 
 
 @contextmanager
