@@ -100,6 +100,17 @@ def test_inputs_only_runs_nothing(command: Command, files: RunFiles) -> None:
     assert command.requests == []
 
 
+def test_sweep_files_beside_the_recorded_ones_are_left_out_and_named(
+    command: Command, files: RunFiles, tmp_path: Path
+) -> None:
+    other = "sweep-005p005-010p010.fits"
+    (inputs_of(files) / "sweeps" / other).write_bytes(b"a file that came later")
+    code, _, err = command(files.run, "--out", tmp_path / "a" / "again")
+    assert code == 0
+    assert f"left out, as they are not of the run: {other}" in err
+    assert [path.name for path in Path(command.requests[0].sweeps).iterdir()] == [SWEEP]
+
+
 def test_missing_inputs_and_other_files_end_with_2(command: Command, files: RunFiles, tmp_path: Path) -> None:
     (inputs_of(files) / "lenses.csv").unlink()
     code, _, err = command(files.run, "--out", tmp_path / "again")
