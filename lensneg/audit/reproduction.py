@@ -123,7 +123,7 @@ def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
     for sweep in sweeps:
         found = [info for info in listed if storage.basename(info.uri) == sweep.name]
         # Of several with its name, the recorded file is the one with its ETag, or else with its size.
-        found.sort(key=lambda info: (info.etag == sweep.etag, info.size == sweep.size))  # noqa: B023
+        found.sort(key=lambda info: (info.etag == sweep.etag, info.size == sweep.size))
         places[sweep.uri] = found[-1].uri if found else storage.join(folder, sweep.name)
     return places
 
