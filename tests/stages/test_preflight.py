@@ -17,7 +17,7 @@ from botocore.session import get_session
 from botocore.stub import Stubber
 from conftest import edited
 from pipeline import as_input, files_of, make_request
-from plainrun import failing
+from plainrun import edit_json, failing
 from rich.console import Console
 from sweepfile import probe
 
@@ -283,6 +283,16 @@ def test_what_gate_1_refuses_fails_one_check(desk: Desk, how: str) -> None:
     assert verdict.passed == (expected <= WARNINGS)
     if not verdict.passed:
         assert next(iter(expected)) in verdict.cause
+
+
+@pytest.mark.parametrize("entry", ["config_sha256", "code_version", "inputs_sha256"])
+def test_a_record_that_says_something_else_does_not_count(desk: Desk, entry: str) -> None:
+    """Whatever its name says."""
+    note_a_mini_test(desk)
+    [record] = Path(desk.files.out, "minitests").iterdir()
+    edit_json(record, lambda found: found.update({entry: "0" * 64}))
+    failed, _ = desk.look()
+    assert failed == {"mini_test_passed"}
 
 
 def test_a_mini_test_of_these_inputs_counts(desk: Desk) -> None:

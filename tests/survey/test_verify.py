@@ -79,6 +79,14 @@ def test_a_slice_is_refused_for_its_own_rows(tmp_path: Path) -> None:
         list(iter_rows(file, 5, 5))
 
 
+@pytest.mark.parametrize("row", [{"RELEASE": 0}, {"BRICKID": 0}])
+def test_a_row_with_a_release_or_a_brick_is_no_hole(path: Path, row: dict[str, int]) -> None:
+    """Other rules refuse it or cut it."""
+    file = probe(write_sweep(path, [{}, row, {}]))
+    assert [len(chunk) for _, chunk in iter_rows(file)] == [3]
+    assert verified(path).fault == ""
+
+
 def test_the_sums_of_the_headers_are_compared(path: Path, whole: bytes) -> None:
     found = verified(stored(path, whole))
     assert (found.fault, found.checked, found.rows, found.verdict) == ("", True, N_ROWS, "checksum right")
