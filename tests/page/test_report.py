@@ -169,6 +169,16 @@ def test_the_map_is_mollweides_projection() -> None:
         assert np.nanmax(image) == pytest.approx(1 / solid)
 
 
+def test_the_page_names_what_was_not_read(files: RunFiles, tmp_path: Path) -> None:
+    shutil.copytree(files.out, tmp_path / "out")
+    run = RunFiles(str(tmp_path / "out"), "one")
+    summary = json.loads(Path(run.summary).read_text())
+    Path(run.summary).write_text(json.dumps({**summary, "missing": {"sweep-x": "the file is broken"}}))
+    write_report(run.root)
+    page = Path(run.report).read_text()
+    assert '<td><b>not read</b></td><td class="wrap">sweep-x: the file is broken</td>' in page
+
+
 def test_a_quarantined_run_has_its_report_whatever_is_wrong_with_it(files: RunFiles, tmp_path: Path) -> None:
     shutil.copytree(files.out, tmp_path / "out")
     run = RunFiles(str(tmp_path / "out"), "one")

@@ -13,12 +13,14 @@ from sweepfile import NAME, Row, probe, write_sweep
 
 from lensneg import storage
 from lensneg.errors import SweepError
+from lensneg.rules.selection import needed_columns
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.run import CodeInput, ConfigInput, Run, RunRecord, SweepInput
+from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 from lensneg.schema.tables import read_table
 from lensneg.stages.filter_sweep.item import filter_item
 from lensneg.survey.items import slices
@@ -124,3 +126,15 @@ def test_rows_of_every_listed_release_are_kept(run: Run, tmp_path: Path) -> None
         config = run.config.model_copy(update={"sweeps": sweeps})
         mixed = replace(run, config=config, files=RunFiles(str(tmp_path / str(releases[0])), "one"))
         assert filtered(mixed, path)[1] == set(range(7))
+
+
+def test_the_columns_that_a_config_asks_for_are_read(run: Run, tmp_path: Path) -> None:
+    selection = run.config.selection.model_copy(update={"nobs_min": {"z": 1, "i": 2}})
+    assert set(needed_columns(selection)) - set(needed_columns(run.config.selection)) == {"NOBS_I"}
+    run = replace(run, config=run.config.model_copy(update={"selection": selection}))
+    path = write_sweep(tmp_path / NAME, [{**row, "NOBS_I": i} for i, row in enumerate(FAR)])
+    stats, kept, _ = filtered(run, path)
+    assert (kept, stats.cut["nobs"]) == ({2, 3, 4, 5, 6}, 2)
+    without = [column for column in SWEEP_COLUMNS if column.name != "NOBS_I"]
+    with pytest.raises(SweepError, match="are missing: NOBS_I"):
+        filtered(run, write_sweep(tmp_path / NAME, FAR, columns=without))

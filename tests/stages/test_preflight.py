@@ -161,6 +161,15 @@ def a_foreign_letter_in_a_comment(desk: Desk) -> None:
     path.write_bytes(data[:at] + b"COMMENT r\xe9gion".ljust(80) + b"END".ljust(80) + data[at + 160 :])
 
 
+def no_column_that_the_config_asks_for(desk: Desk) -> None:
+    path = desk.folder / "config.yaml"
+    path.write_text(edited(yaml.safe_load(path.read_text()), {"selection.nobs_min": {"z": 1, "i": 1}}))
+    assert desk.look()[0] == set()
+    shutil.rmtree(desk.files.root)
+    sweep = next((desk.folder / "sweeps").iterdir())
+    sweep.write_bytes(sweep.read_bytes().replace(b"'NOBS_I", b"'NOBS_X"))
+
+
 def another_release(desk: Desk) -> None:
     path = desk.folder / "config.yaml"
     path.write_text(edited(yaml.safe_load(path.read_text()), {"sweeps.releases": [10000]}))
@@ -248,6 +257,7 @@ def mini_test_of_other_inputs(desk: Desk) -> None:
 GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a key is misspelt": (break_config, {"config_valid"}),
     "no sweep files": (no_sweeps, {"sweeps_listed"}),
+    "a column that this config needs": (no_column_that_the_config_asks_for, {"sweeps_readable"}),
     "a sweep's name has a typo": (a_typo_in_a_name, {"sweep_names"}),
     "a file and its gzipped copy": (a_gzipped_copy, {"sweeps_disjoint"}),
     "files of cells that overlap": (a_copy_of_a_wider_cell, {"sweeps_disjoint"}),
