@@ -18,6 +18,7 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.schema.gate import Judged, Verdict
 from lensneg.schema.item import Item
@@ -110,7 +111,9 @@ def task(function: Callable[[TaskEvent], Record]) -> Handler:
             raise
         if isinstance(result, Judged):
             _log_verdict(result.gate)
-        _keep_times(state, parsed, parsed.root or getattr(result, "root", ""))
+        root = parsed.root or getattr(result, "root", "")
+        if not _is_refused_start(result, root):
+            _keep_times(state, parsed, root)
         log.info("%s ended after %.2f s", subject, time.perf_counter() - started)
         return result.as_json()
 
@@ -122,6 +125,12 @@ def _keys(event: TaskEvent) -> dict[str, str]:
     run_id = RunFiles.of_root(event.root).run_id if event.root else str((event.input or {}).get("run_id"))
     item = {"item": event.item.id} if event.item else {}
     return {"run_id": run_id, "execution_arn": event.execution_arn, **item}
+
+
+def _is_refused_start(result: Record, root: str) -> bool:
+    """Return whether a published run is not to be made again. Then nothing is written into its folder."""
+    refused = isinstance(result, Judged) and not result.gate.passed
+    return refused and bool(root) and storage.exists(RunFiles.of_root(root).manifest)
 
 
 def _keep_times(state: str, event: TaskEvent, root: str) -> None:

@@ -5,6 +5,7 @@ and ETag, and the code. Rows depend on these alone, so a second run of them must
 With the same code, which rows name, the files have the same bytes as well.
 """
 
+import glob
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ import pyarrow.compute as pc
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import ROLES
-from lensneg.schema.check import brief
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
 from lensneg.schema.item import NotRead
@@ -26,8 +26,8 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
-from lensneg.survey.listing import list_sweep_folder
-from lensneg.survey.names import is_table, sweep_cell
+from lensneg.survey.listing import list_sweep_folder, look_into
+from lensneg.survey.names import is_table
 
 Kind = Literal["catalogue", "sweep", "code"]
 
@@ -120,8 +120,14 @@ def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
     """Return where each sweep file is to be looked for, by where it was."""
     if folder is None:
         return {sweep.uri: sweep.uri for sweep in sweeps}
-    listed = {storage.basename(i.uri): i.uri for i in list_sweep_folder(folder, "--sweeps")}
-    return {sweep.uri: listed.get(sweep.name, storage.join(folder, sweep.name)) for sweep in sweeps}
+    listed = list_sweep_folder(folder, "--sweeps")
+    places = {}
+    for sweep in sweeps:
+        found = [info for info in listed if storage.basename(info.uri) == sweep.name]
+        # Of several with its name, the recorded file is the one with its ETag, or else with its size.
+        found.sort(key=lambda info: (info.etag == sweep.etag, info.size == sweep.size))
+        places[sweep.uri] = found[-1].uri if found else storage.join(folder, sweep.name)
+    return places
 
 
 def _look_at_sweep(sweep: SweepInput, uri: str) -> list[Difference]:
@@ -160,7 +166,7 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
     """Lay the inputs out for a second run, and return its request.
 
     The config is written from the record, whatever became of its file. Local sweep files are linked in a
-    folder of their own, so that others beside them do not come into the run.
+    folder of their own, so that others beside them do not come into the run. In S3 the others are left out.
 
     Parameters
     ----------
@@ -173,7 +179,7 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
     Raises
     ------
     InputError
-        If the run's id was published there already, or the sweep files are not alone in one place of S3.
+        If the run's id was published there already, or the sweep files are not in one place of S3.
     """
     files = RunFiles(storage.normalize(out), record.run_id)
     if storage.exists(files.manifest):
@@ -183,21 +189,44 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
     config = storage.join(files.out, "inputs", storage.basename(record.config.uri))
     storage.write_bytes(config, record.config.text.encode())
     catalogs = {role: [c.spec for c in inputs.catalogs if c.role == role] for role in ROLES}
+    folder, left_out = _gather(inputs.sweeps, Path(files.out) / "inputs" / "sweeps")
     return RunRequest(
         run_id=record.run_id,
         mode="test-then-full",
         config=config,
-        sweeps=_gather(inputs.sweeps, Path(files.out) / "inputs" / "sweeps"),
+        sweeps=folder,
         positives=tuple(catalogs["positives"]),
         exclude=tuple(catalogs["exclude"]),
         spectroscopic=tuple(catalogs["spectroscopic"]),
+        leave_out=left_out,
         out=files.out,
         started_at=record.started_at,
     )
 
 
-def _gather(uris: Sequence[str], folder: Path) -> str:
-    """Return a folder or prefix that holds these sweep files and no others."""
+def other_sweeps(uris: Sequence[str]) -> list[str]:
+    """Return what lies beside some sweep files and could be taken for one of the run's.
+
+    Parameters
+    ----------
+    uris : sequence of str
+        The sweep files of the run.
+
+    Returns
+    -------
+    list of str
+        Places below the folders of these files: of other sweep files, and of what is named almost like one.
+    """
+    known, others = set(uris), list[str]()
+    for folder in sorted({uri.rpartition("/")[0] for uri in uris}):
+        found = look_into(folder)
+        places = [info.uri.removeprefix(f"{folder}/") for info in found.sweeps if info.uri not in known]
+        others += [*places, *found.not_read]
+    return others
+
+
+def _gather(uris: Sequence[str], folder: Path) -> tuple[str, tuple[str, ...]]:
+    """Return a folder or prefix that holds these sweep files, and what in it is to be left out."""
     if storage.is_s3(uris[0]):
         prefixes = {uri.rpartition("/")[0] for uri in uris}
         if len(prefixes) > 1:
@@ -205,27 +234,16 @@ def _gather(uris: Sequence[str], folder: Path) -> str:
                 f"the sweep files are below {len(prefixes)} prefixes of S3",
                 remedy="put them below one, and give it with --sweeps",
             )
-        prefix, tables = prefixes.pop(), is_table(uris[0])
-        if tables and len(uris) == 1:
-            return uris[0]
-        listed = {
-            i.uri
-            for i in list_sweep_folder(prefix)
-            if sweep_cell(storage.basename(i.uri)) or (tables and is_table(i.uri))
-        }
-        if others := sorted(map(storage.basename, listed - set(uris))):
-            raise InputError(
-                f"{len(others)} sweep files there are not of the run: {brief(others, 3)}",
-                where=prefix,
-                remedy="copy those of the run below a prefix of their own, and give it with --sweeps",
-            )
-        return prefix
+        if len(uris) == 1 and is_table(uris[0]):
+            return uris[0], ()
+        # A place without a slash is not the name of a file of the run, as these all lie at the same level.
+        return prefixes.pop(), tuple(map(glob.escape, other_sweeps(uris)))
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
     for uri in uris:
         (folder / storage.basename(uri)).symlink_to(uri)
-    return str(folder)
+    return str(folder), ()
 
 
 class PartVerdict(NamedTuple):

@@ -26,6 +26,7 @@ from rich.table import Column, Table
 from lensneg.schema.check import Check
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.request import Mode
+from lensneg.storage.errors import FULL_DISK
 
 EXIT_GATE_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
@@ -96,9 +97,13 @@ def is_verbose() -> bool:
     return _verbose
 
 
-def failure_code(error: str) -> int:
-    """Return the exit code of a run that failed with an error of the state machine."""
-    return EXIT_GATE_FAILED if error in GATE_NAMES.values() else EXIT_BROKEN
+def failure_code(error: str, cause: str = "") -> int:
+    """Return the exit code of a run that failed with an error of the state machine.
+
+    A full disk breaks a run, though a gate may be the first to notice it.
+    """
+    is_gate = error in GATE_NAMES.values() and not FULL_DISK.search(cause)
+    return EXIT_GATE_FAILED if is_gate else EXIT_BROKEN
 
 
 def say(text: str) -> None:

@@ -19,8 +19,10 @@ def report(run: str, out: str | None) -> None:
     from lensneg.stages.report import write_report
 
     root = storage.normalize(run) if out is None else RunFiles(storage.normalize(out), run).root
+    remedy = "give OUT/runs/RUN_ID"
     try:
+        if not storage.exists(RunFiles.of_root(root).run):
+            raise InputError("not the folder of a run that was planned", where=root, remedy=remedy)
         click.echo(write_report(root).uri)
     except RunStateError as error:
-        what = f"not the folder of a run that was planned ({error})"
-        raise InputError(what, where=root, remedy="give OUT/runs/RUN_ID") from error
+        raise InputError(error.what, where=error.where, remedy=error.remedy or remedy) from error

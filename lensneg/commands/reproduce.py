@@ -50,7 +50,8 @@ def reproduce(
     Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json
     """
     from lensneg import storage
-    from lensneg.audit.reproduction import compare_manifests, look_at_inputs, request_again
+    from lensneg.audit.reproduction import compare_manifests, look_at_inputs, other_sweeps, request_again
+    from lensneg.schema.check import brief
     from lensneg.schema.manifest import Manifest
 
     original = Manifest.open(manifest)
@@ -77,6 +78,8 @@ def reproduce(
         missing = "; ".join(difference.text for difference in inputs.missing[:3])
         more = f"; and {len(inputs.missing) - 3} more" if len(inputs.missing) > 3 else ""
         raise InputError(f"inputs are missing: {missing}{more}", where=manifest)
+    if others := other_sweeps(inputs.sweeps):
+        say(f"left out, as they are not of the run: {brief(others, 3)}")
     request = request_again(record, inputs, out or f"build/reproduce/{record.run_id}")
 
     from lensneg.commands import run_screen as screen

@@ -85,7 +85,7 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     again = f"the same command with --run-id {request.run_id} continues the run"
     outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
     if as_json:
-        print_json(screen.outcome_json(outcome))
+        print_json(screen.outcome_json(request, outcome))
     else:
         screen.show_outcome(console, request, outcome)
     end_as(outcome, again)
@@ -115,7 +115,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 def end_as(outcome: "Outcome", again: str) -> None:
     """End with the exit code of a run that did not succeed. Say how a run that broke is continued."""
     if outcome.status != "SUCCEEDED":
-        code = failure_code(outcome.error)
+        code = failure_code(outcome.error, outcome.cause)
         if code == EXIT_BROKEN:
             complain(again)
         sys.exit(code)

@@ -97,7 +97,7 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
     _show_gates(console, f"run {files.run_id}", files)
     _show_catalogs(console, files)
     _show_strata(console, strata_table(files))
-    places = {"run": files.root, "logs": storage.join(files.root, "logs")}
+    places = {"run": files.root, "logs": outcome.logs}
     for name, uri in ({"manifest": files.manifest, "report": files.report} | places).items():
         if name in places or storage.exists(uri):
             console.print(f"{name:<9} {uri}", markup=False, highlight=False, soft_wrap=True)
@@ -118,13 +118,13 @@ def _failed_gate(request: RunRequest, error: str) -> str:
     return next((f"{gate.gate} of the mini-test" for gate in gates if not gate.passed), error)
 
 
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_json(request: RunRequest, outcome: Outcome) -> dict[str, Any]:
     """Return the end of a run for ``--json``."""
     files = outcome.files
     return {
         "run_id": files.run_id,
         "status": outcome.status,
-        "error": outcome.error,
+        "error": _failed_gate(request, outcome.error),
         "cause": outcome.cause,
         "gates": [gate.as_json() for gate in read_gates(files)],
         "manifest": files.manifest if storage.exists(files.manifest) else None,

@@ -25,6 +25,7 @@ from botocore.validate import validate_parameters
 
 from lensneg.local import end_with_parent
 from lensneg.local.environment import folder_of, job_environment
+from lensneg.storage.errors import FULL_DISK
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ _OF_SPARK: Final = re.compile(r"^\s|^\d\d/\d\d/\d\d ")
 #: Remedies, by a pattern of the cause.
 _REMEDIES: Final = (
     (
-        re.compile("No space left on device|Disk quota exceeded"),
+        FULL_DISK,
         "free some space there; Spark's own files are in /tmp, or where TMPDIR or SPARK_LOCAL_DIRS says",
     ),
     (

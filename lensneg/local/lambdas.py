@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,9 @@ _log = logging.getLogger(__name__)
 
 #: The time that the state machine waits for a task, and the longest time that a function may run on AWS.
 _TIMEOUT_SECONDS: Final = 900.0
+
+#: What to do about a process that the system killed.
+_MEMORY_REMEDY: Final = "out of memory? free some, or take fewer --workers"
 
 
 class Invocation(NamedTuple):
@@ -109,18 +113,24 @@ class Worker:
         WorkerLostError
             If the process ends, or the handler takes longer than ``seconds``.
         """
-        lost = f"the process that ran {function_name} was ended"
         try:
             self._send(function_name, body)
             answer = self._answers.get(timeout=seconds)
         except BrokenPipeError as error:
-            raise WorkerLostError("Runtime.ExitError", f"{lost} (it has ended)") from error
+            raise WorkerLostError("Runtime.ExitError", self._how_it_ended(function_name)) from error
         except queue.Empty:
             late = f"{function_name} took more than {seconds:g} s and was ended"
             raise WorkerLostError("Sandbox.Timedout", late) from None
         if answer is None:
-            raise WorkerLostError("Runtime.ExitError", f"{lost} (exit code {self.start().wait()})")
+            raise WorkerLostError("Runtime.ExitError", self._how_it_ended(function_name))
         return Invocation(**answer)
+
+    def _how_it_ended(self, function_name: str) -> str:
+        """Return how the process ended, and what to do."""
+        code = self.start().wait()
+        if code == -signal.SIGKILL:
+            return f"the system killed the process that ran {function_name} (SIGKILL): {_MEMORY_REMEDY}"
+        return f"the process that ran {function_name} ended with exit code {code}; its log is {self._log}"
 
     def end(self) -> None:
         """Kill the process, if it was started."""

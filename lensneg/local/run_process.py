@@ -25,6 +25,7 @@ from typing import IO, Any, Final
 from lensneg import errors
 from lensneg.errors import InputError, LensnegError, RunStateError, StorageError
 from lensneg.local.environment import engine_environment, worker_environment
+from lensneg.local.logs import log_folder
 from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.local.worker import LineHandler, write_line
 from lensneg.schema.layout import RunFiles
@@ -65,7 +66,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     """
     watcher = BestEffort(watcher)
     files = RunFiles(request.out, request.run_id)
-    log = Path(files.root) / "logs" / "run.log"
+    log = log_folder(files) / "run.log"
     _make_writable(log, f"--out {request.out}")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
     with (

@@ -1,16 +1,19 @@
 """A run in this process: the state machine with the local Lambda and the local EMR Serverless."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from lensneg import storage
+from lensneg.errors import LensnegError
 from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
+from lensneg.local.logs import log_folder
 from lensneg.local.watcher import BestEffort, Outcome, Watcher
+from lensneg.schema.item import ItemError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
 
@@ -41,13 +44,14 @@ def run_locally(
     runs = [files]
     if request.mode == "test-then-full":
         runs.append(RunFiles(request.out, mini_test_id(request.run_id)))
+    logs = log_folder(files)
     with locked(*runs):
         for run in runs:
             storage.remove_temporary_files(run.root)
             storage.remove_temporary_files(run.manifest_folder)
-        with machine(workers, Path(files.root) / "logs", watcher, environment) as state_machine:
+        with machine(workers, logs, watcher, environment) as state_machine:
             ended = state_machine.execute(request.run_id, data)
-    return Outcome(ended["status"], ended.get("error", ""), ended.get("cause", ""), files)
+    return Outcome(ended["status"], ended.get("error", ""), ended.get("cause", ""), files, str(logs))
 
 
 @contextmanager
@@ -60,6 +64,8 @@ def machine(
 
     def on_done(function_name: str, event: Any, invocation: Invocation) -> None:
         if function_name == "FilterSweep":
+            if invocation.error is not None:
+                _leave_word(event, invocation.error)
             watcher.filtered(event["root"], invocation.error is not None)
             return
         watcher.reached(function_name)
@@ -75,3 +81,10 @@ def machine(
         finally:  # before moto stops, or a late call would go to a real account
             emr.stop()
             functions.stop()
+
+
+def _leave_word(event: Any, error: Mapping[str, str]) -> None:
+    """Write why an item failed, for gate 2, if its function did not live to write it."""
+    files, item = RunFiles.of_root(event["root"]), event["item"]["id"]
+    with suppress(LensnegError):  # a full disk, for example, which other errors tell of
+        ItemError(item=item, message=error["errorMessage"]).write(files.error(item), if_absent=True)

@@ -58,9 +58,10 @@ class BestEffort:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a run: the execution's status, and its error and cause if it failed."""
+    """The outcome of a run: the execution's status, its error and cause if it failed, and its logs."""
 
     status: str
     error: str
     cause: str
     files: RunFiles
+    logs: str = ""

@@ -73,8 +73,14 @@ def handler_module(function_name: str) -> str:
 
 def invoke(function_name: str, body: str) -> dict[str, Any]:
     """Run a handler, and return Lambda's answer."""
+    module = handler_module(function_name)
     try:
-        handler = importlib.import_module(handler_module(function_name)).handler
+        handler = importlib.import_module(module).handler
+    except Exception as error:  # with Lambda's name of it
+        cause = f"{type(error).__name__}: {error}; install lensneg again, with what it depends on"
+        message = f"{module} cannot be imported: {cause}"
+        return {"error": {"errorType": "Runtime.ImportModuleError", "errorMessage": message}}
+    try:
         return {"result": handler(json.loads(body), LocalContext(function_name))}
     except Exception as error:  # as on AWS, any exception of a handler is its answer
         return {"error": {"errorType": type(error).__name__, "errorMessage": str(error)}}
@@ -117,7 +123,8 @@ def main() -> None:
         if function:
             write_line(answers, invoke(function, body))
         else:
-            warm_up()
+            with contextlib.suppress(Exception):  # the answer of an invocation says what is wrong
+                warm_up()
             write_line(answers, {"ready": True})
 
 

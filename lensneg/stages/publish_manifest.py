@@ -21,6 +21,7 @@ from lensneg.schema.publication import ConfigVersion, Latest, MiniTestRecord, ut
 from lensneg.schema.quotas import Quotas
 from lensneg.schema.run import Run, RunRecord, load_run
 from lensneg.schema.states import Published
+from lensneg.stages.one_code import one_code
 
 _log = logging.getLogger(__name__)
 
@@ -36,17 +37,21 @@ def publish_manifest(root: str) -> Published:
     Raises
     ------
     RunStateError
-        If gate 4 did not pass, the files changed after it, or the run is published with other content.
+        If gate 4 did not pass, the files changed after it, the run is published with other content, or it
+        is not published and this is other code than it was planned with.
     """
     run = load_run(root)
     files, record = run.files, run.record
+    sha256, code = record.config.sha256, record.code.code_version
+    made = files.manifest if record.mode == "full" else files.mini_test(sha256, code)
+    check = one_code(run)
+    if not check.passed and (record.mode == "test" or not storage.exists(made)):
+        raise RunStateError(check.actual, where=files.root, remedy=check.remedy)
     if not Gate.read(files.gate(4)).passed:
         raise RunStateError("gate 4 did not pass", where=files.gate(4), remedy="nothing is published")
     if record.mode == "full":
         _publish(run)
-        return Published(kind="manifest", uri=files.manifest)
-    sha256, code = record.config.sha256, record.code.code_version
-    uri = files.mini_test(sha256, code)
+        return Published(kind="manifest", uri=made)
     passed = MiniTestRecord(
         run_id=record.run_id,
         config_sha256=sha256,
@@ -54,8 +59,8 @@ def publish_manifest(root: str) -> Published:
         inputs_sha256=RunRecord.read(files.inventory).inputs_sha256,
         passed_at=utc_now(),
     )
-    passed.write(uri)
-    return Published(kind="mini_test", uri=uri)
+    passed.write(made)
+    return Published(kind="mini_test", uri=made)
 
 
 def sample_record(files: RunFiles, record: RunRecord) -> ManifestRecord:

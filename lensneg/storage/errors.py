@@ -75,6 +75,9 @@ _DISK_REMEDIES: Final = {
     errno.ENAMETOOLONG: "the name is too long: check the path",
 }
 
+#: How Python, Java and Spark name a full disk.
+FULL_DISK: Final = re.compile("No space left on device|Disk quota exceeded")
+
 
 def error_code(error: BaseException | None) -> str:
     """Return the code that AWS gave with an error, if it gave one."""

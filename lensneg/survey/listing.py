@@ -74,6 +74,9 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
     root, unreadable = storage.normalize(folder), list[str]()
     if (table := _named_table(root)) is not None:
         return SweepFolder([table], [], [], 0, 0)
+    patterns = [name.rstrip("/") for name in leave_out]
+    plain = {name for name in patterns if not any(letter in name for letter in "*?[")}
+    patterns = [name for name in patterns if name not in plain]  # there may be a thousand plain names
 
     def _place(uri: str) -> str:
         return uri.removeprefix(f"{root}/")
@@ -81,7 +84,8 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
     def _is_taken(uri: str) -> bool:
         parts = _place(uri).split("/")
         places = [*parts, *("/".join(parts[:i]) for i in range(2, len(parts) + 1))]
-        return not any(fnmatchcase(name, pattern.rstrip("/")) for name in places for pattern in leave_out)
+        matched = any(fnmatchcase(name, pattern) for name in places for pattern in patterns)
+        return not matched and plain.isdisjoint(places)
 
     listed = storage.list_files(root, unreadable=unreadable)
     taken = [info for info in listed if _is_taken(info.uri)]

@@ -12,7 +12,14 @@ from published import publish, row
 
 from lensneg import storage
 from lensneg.audit import reproduction
-from lensneg.audit.reproduction import Difference, Inputs, compare_manifests, look_at_inputs, request_again
+from lensneg.audit.reproduction import (
+    Difference,
+    Inputs,
+    compare_manifests,
+    look_at_inputs,
+    other_sweeps,
+    request_again,
+)
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.code_version import CodeVersion
@@ -20,6 +27,7 @@ from lensneg.schema.config import config_sha256
 from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
+from lensneg.survey.listing import look_into
 
 Rows = dict[str, list[dict[str, Any]]]
 SWEEP = "sweep-000p005-005p010.fits"
@@ -262,9 +270,37 @@ def test_what_lies_beside_the_recorded_files_in_s3_is_no_input(
         storage.write_bytes(f"{s3}/dr10/{name}", b"rows")
     inputs = Inputs((f"{s3}/dr10/{SWEEP}",), record.catalogs, ())
     assert request_again(record, inputs, str(tmp_path)).sweeps == f"{s3}/dr10"
-    storage.write_bytes(f"{s3}/dr10/new/sweep-355p005-360p010.fits", b"rows")
-    with pytest.raises(InputError, match=r"1 sweep files there .* sweep-355p005-360p010.fits.*--sweeps"):
-        request_again(record, inputs, str(tmp_path))
+    new, odd = "new/sweep-355p005-360p010.fits", "[a]/sweep-355p005-360p010.fits.fz"
+    for name in (new, odd):
+        storage.write_bytes(f"{s3}/dr10/{name}", b"rows")
+    assert sorted(other_sweeps(inputs.sweeps)) == [odd, new]
+    request = request_again(record, inputs, str(tmp_path))
+    found = look_into(request.sweeps, request.leave_out)
+    assert ([info.uri for info in found.sweeps], found.not_read) == ([f"{s3}/dr10/{SWEEP}"], [])
+
+
+def test_of_two_files_with_a_recorded_name_the_recorded_one_is_taken(
+    files: RunFiles, tmp_path: Path, s3: str
+) -> None:
+    record = Manifest.open(files.run).record.run
+    for place, data in {"a": b"others", "b": b"rows", "c": b"more rows"}.items():
+        storage.write_bytes(f"{s3}/dr10/{place}/{SWEEP}", data)
+    found = look_at_inputs(record, f"{s3}/dr10", ())
+    assert found.sweeps == (f"{s3}/dr10/b/{SWEEP}",)  # by its size: 4 bytes
+    etag = storage.stat(f"{s3}/dr10/a/{SWEEP}").etag
+    recorded = record.sweeps[0].model_copy(update={"etag": etag})
+    found = look_at_inputs(record.model_copy(update={"sweeps": (recorded,)}), f"{s3}/dr10", ())
+    assert found.sweeps == (f"{s3}/dr10/a/{SWEEP}",)
+
+
+def test_a_copy_below_the_recorded_file_in_s3_is_left_out(files: RunFiles, tmp_path: Path, s3: str) -> None:
+    record = Manifest.open(files.run).record.run
+    other = "sweep-355p005-360p010.fits"
+    for place in (SWEEP, f"old/{SWEEP}", f"b/{other}", other):
+        storage.write_bytes(f"{s3}/dr10/{place}", b"rows")
+    request = request_again(record, Inputs((f"{s3}/dr10/{SWEEP}",), record.catalogs, ()), str(tmp_path))
+    taken = look_into(request.sweeps, request.leave_out).sweeps
+    assert [info.uri for info in taken] == [f"{s3}/dr10/{SWEEP}"]
 
 
 # Manifests.

@@ -5,6 +5,8 @@ One small run is made; every test spoils one thing of its manifest, or of what t
 
 import dataclasses
 import gzip
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -18,14 +20,18 @@ import pytest
 from auditcase import Change, audited_run, failed, spoil, subject_of
 from conftest import edited
 from pipeline import rewrite, set_column
+from plainrun import edit_json
 
 from lensneg import storage
 from lensneg.audit.audit import audit
-from lensneg.audit.subject import Subject
+from lensneg.audit.subject import Audit, Subject
+from lensneg.schema.check import Check
+from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import load_run
+from lensneg.stages.validate_manifest import validate_manifest
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +297,34 @@ def test_a_sweep_file_that_is_gone_is_critical_in_the_run_and_a_warning_elsewher
         gone = dataclasses.replace(subject, sweeps={}, all_at_hand=all_at_hand)
         [check] = [c for c in audit(gone).checks if not c.passed]
         assert (check.name, check.critical) == ("sweeps_at_hand", all_at_hand)
+
+
+@pytest.mark.parametrize(("name", "passes_in"), [("n1_n2_ratio", {"test"}), ("split_rule", set())])
+def test_what_chance_breaks_is_a_warning_in_a_mini_test_alone(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, passes_in: set[str]
+) -> None:
+    broken = Check(name=name, passed=False, expected="1", actual="2", remedy="mend it")
+
+    def audit_and_find(subject: Subject) -> Audit:
+        found = audit(subject)
+        return dataclasses.replace(found, checks=(*found.checks, broken))
+
+    for mode in ("test", "full"):
+        run = RunFiles(str(tmp_path / mode), files.run_id)
+        shutil.copytree(files.out, run.out)
+        edit_json(run.run, lambda record, mode=mode: record.update(mode=mode))
+        assert validate_manifest(run.root).gate.passed
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules[validate_manifest.__module__], "audit", audit_and_find)
+            assert validate_manifest(run.root).gate.passed == (mode in passes_in)
+
+
+def test_gate_4_refuses_other_code_than_the_runs(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFiles(str(tmp_path / "out"), files.run_id)
+    shutil.copytree(files.out, run.out)
+    monkeypatch.setattr("lensneg.stages.one_code.code_version", lambda: CodeVersion("1.0.0", "0" * 64, "abc"))
+    verdict = validate_manifest(run.root).gate
+    assert not verdict.passed
+    assert verdict.cause.startswith("one_code: ")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plainrun import edit_json
 from published import publish, row
 
 from lensneg import storage
@@ -98,6 +99,25 @@ def test_inputs_only_runs_nothing(command: Command, files: RunFiles) -> None:
     os.utime(inputs_of(files) / "sweeps" / SWEEP, (1, 1))
     assert command(files.run, "--inputs-only")[0] == 1
     assert command.requests == []
+
+
+def test_sweep_files_beside_the_recorded_ones_are_left_out_and_named(
+    command: Command, files: RunFiles, tmp_path: Path
+) -> None:
+    other = "sweep-005p005-010p010.fits"
+    (inputs_of(files) / "sweeps" / other).write_bytes(b"a file that came later")
+    code, _, err = command(files.run, "--out", tmp_path / "a" / "again")
+    assert code == 0
+    assert f"left out, as they are not of the run: {other}" in err
+    assert [path.name for path in Path(command.requests[0].sweeps).iterdir()] == [SWEEP]
+
+
+def test_what_the_run_did_not_read_is_named(command: Command, files: RunFiles) -> None:
+    part = {"sweep": SWEEP, "first_row": 0, "rows": 1234, "reason": "the file is broken"}
+    edit_json(files.manifest, lambda record: record.update(not_read=[part]))
+    code, _, err = command(files.run, "--inputs-only")
+    assert code == 0
+    assert f"left out, as in the run: {SWEEP}, rows 0 to 1,233: the file is broken" in err.replace("\n", " ")
 
 
 def test_missing_inputs_and_other_files_end_with_2(command: Command, files: RunFiles, tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def test_a_failure_is_logged_with_its_kind(
     [failed] = [entry for entry in told if entry.get("level") == "ERROR"]
     assert "SweepError" in failed["message"]
     assert "the file changed after the run was planned" in failed["message"]
+    reason = json.loads(Path(mapped.error(changed["id"])).read_text())["message"]
+    assert reason.startswith(f"{item['sweep']}: the file changed after the run was planned")
 
 
 def test_an_item_that_dies_of_any_exception_says_which(

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from conftest import config_text, edited
 from pipeline import OPEN_GATES
+from published import publish
 
 import lensneg
 from lensneg.errors import GateFailedError, InputError
@@ -123,6 +124,33 @@ def test_an_output_folder_that_cannot_be_written_to_is_refused(gate_sky: Path, t
                 out=tmp_path / out,
                 run_id="one",
             )
+
+
+def everything(folder: str) -> dict[Path, tuple[int, bytes]]:
+    paths = [Path(folder), *Path(folder).rglob("*")]
+    return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else b"") for p in paths}
+
+
+@pytest.mark.parametrize("lock", ["", "12345\n", None], ids=["empty lock", "lock", "no lock"])
+def test_a_refused_start_leaves_a_published_run_as_it_is(
+    gate_sky: Path, tmp_path: Path, lock: str | None
+) -> None:
+    files = publish(tmp_path)
+    if lock is not None:
+        Path(files.root, ".lock").write_text(lock)
+    before = everything(files.root) | everything(files.manifest_folder)
+    with pytest.raises(GateFailedError, match=r"run_not_published.*choose another run id"):
+        lensneg.run(
+            config=gate_sky / "config.yaml",
+            sweeps=gate_sky / "sweeps",
+            positives=gate_sky / "positives.csv",
+            out=files.out,
+            run_id=files.run_id,
+            mode="full",
+            workers=1,
+        )
+    assert everything(files.root) | everything(files.manifest_folder) == before
+    assert Path(files.out, "logs", files.run_id, "run.log").exists()
 
 
 def test_import_is_quick_and_loads_nothing_heavy() -> None:

@@ -252,6 +252,19 @@ def test_the_documented_code_runs(files: RunFiles, monkeypatch: pytest.MonkeyPat
     assert 0 <= names["rate"] <= 1
 
 
+def test_the_script_counts_neighbours_across_the_split(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows i and i + 1 are 950 to 1,007" apart. Training has every third one from 0 on, test from 2 on."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    from split_neighbours import neighbours
+
+    manifest = Manifest.open(files.manifest)
+    # Of 2, 5, 8, 11 and the positive 101, number 11 has no next one.
+    assert neighbours(manifest, 1010) == (4, 5)
+    assert neighbours(manifest) == (0, 5)
+
+
 def test_json_names_the_files(files: RunFiles, tmp_path: Path) -> None:
     out = subprocess.run(
         [sys.executable, "-m", "lensneg", "export", files.latest, "--to", "csv", "--part", "positives",

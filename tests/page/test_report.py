@@ -170,6 +170,16 @@ def test_the_map_is_mollweides_projection() -> None:
         assert np.nanmax(image) == pytest.approx(1 / solid)
 
 
+def test_the_page_names_what_was_not_read(files: RunFiles, tmp_path: Path) -> None:
+    shutil.copytree(files.out, tmp_path / "out")
+    run = RunFiles(str(tmp_path / "out"), "one")
+    summary = json.loads(Path(run.summary).read_text())
+    Path(run.summary).write_text(json.dumps({**summary, "missing": {"sweep-x": "the file is broken"}}))
+    write_report(run.root)
+    page = Path(run.report).read_text()
+    assert '<td><b>not read</b></td><td class="wrap">sweep-x: the file is broken</td>' in page
+
+
 def test_a_quarantined_run_has_its_report_whatever_is_wrong_with_it(files: RunFiles, tmp_path: Path) -> None:
     shutil.copytree(files.out, tmp_path / "out")
     run = RunFiles(str(tmp_path / "out"), "one")
@@ -553,6 +563,16 @@ def test_lensneg_report_draws_a_run_again(
     assert Path(files.report).read_text() == before
     assert door(monkeypatch, "report", Path(files.out) / "runs" / "two") == 2
     assert "not the folder of a run that was planned" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_damaged_file_of_the_run_is_what_lensneg_report_names_first(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(files.out, tmp_path / "out")
+    gate = Path(RunFiles(str(tmp_path / "out"), "one").gate(2))
+    gate.write_text("{")
+    assert door(monkeypatch, "report", "one", "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().err.startswith(f"lensneg: {gate}: damaged, or of another version of lensneg: ")
 
 
 def test_lensneg_validate_tells_by_its_exit_code(

@@ -1,5 +1,6 @@
 """What the map makes of rows with values that cannot be used, far from a positive and at one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from astropy.table import MaskedColumn, Table
 from sweepfile import NAME, Row, probe, write_sweep
 
 from lensneg import storage
+from lensneg.errors import SweepError
+from lensneg.rules.selection import needed_columns
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.run import CodeInput, ConfigInput, Run, RunRecord, SweepInput
+from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 from lensneg.schema.tables import read_table
 from lensneg.stages.filter_sweep.item import filter_item
 from lensneg.survey.items import slices
@@ -110,3 +114,28 @@ def test_such_a_source_is_cut_and_matches_nothing(
     _, kept, matched = filtered(run, write_sweep(tmp_path / NAME, [*FAR, odd, next_to_it]))
     assert kept == set(range(7))
     assert matched == [101]
+
+
+def test_rows_of_every_listed_release_are_kept(run: Run, tmp_path: Path) -> None:
+    """As in the south of DR9, where a file holds two."""
+    path = write_sweep(tmp_path / NAME, [{**row, "RELEASE": 9010 + 2 * (i % 2)} for i, row in enumerate(FAR)])
+    with pytest.raises(SweepError, match=r"row 0 is of RELEASE 9010; the config allows 10002: "):
+        filtered(run, path)
+    for releases in ([9010, 9012], [9012, 9010]):
+        sweeps = run.config.sweeps.model_copy(update={"releases": tuple(releases)})
+        config = run.config.model_copy(update={"sweeps": sweeps})
+        mixed = replace(run, config=config, files=RunFiles(str(tmp_path / str(releases[0])), "one"))
+        assert filtered(mixed, path)[1] == set(range(7))
+
+
+def test_the_columns_that_a_config_asks_for_are_read(run: Run, tmp_path: Path) -> None:
+    selection = run.config.selection.model_copy(update={"nobs_min": {"z": 1, "i": 2}})
+    config = run.config.model_copy(update={"selection": selection})
+    assert set(needed_columns(config)) - set(needed_columns(run.config)) == {"NOBS_I"}
+    run = replace(run, config=config)
+    path = write_sweep(tmp_path / NAME, [{**row, "NOBS_I": i} for i, row in enumerate(FAR)])
+    stats, kept, _ = filtered(run, path)
+    assert (kept, stats.cut["nobs"]) == ({2, 3, 4, 5, 6}, 2)
+    without = [column for column in SWEEP_COLUMNS if column.name != "NOBS_I"]
+    with pytest.raises(SweepError, match="are missing: NOBS_I"):
+        filtered(run, write_sweep(tmp_path / NAME, FAR, columns=without))

@@ -18,7 +18,7 @@ from botocore.session import get_session
 from botocore.stub import Stubber
 from conftest import edited
 from pipeline import as_input, files_of, make_request
-from plainrun import failing
+from plainrun import edit_json, failing
 from rich.console import Console
 from sweepfile import probe
 
@@ -162,6 +162,15 @@ def a_foreign_letter_in_a_comment(desk: Desk) -> None:
     path.write_bytes(data[:at] + b"COMMENT r\xe9gion".ljust(80) + b"END".ljust(80) + data[at + 160 :])
 
 
+def no_column_that_the_config_asks_for(desk: Desk) -> None:
+    path = desk.folder / "config.yaml"
+    path.write_text(edited(yaml.safe_load(path.read_text()), {"selection.nobs_min": {"z": 1, "i": 1}}))
+    assert desk.look()[0] == set()
+    shutil.rmtree(desk.files.root)
+    sweep = next((desk.folder / "sweeps").iterdir())
+    sweep.write_bytes(sweep.read_bytes().replace(b"'NOBS_I", b"'NOBS_X"))
+
+
 def another_release(desk: Desk) -> None:
     path = desk.folder / "config.yaml"
     path.write_text(edited(yaml.safe_load(path.read_text()), {"sweeps.releases": [10000]}))
@@ -249,6 +258,7 @@ def mini_test_of_other_inputs(desk: Desk) -> None:
 GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a key is misspelt": (break_config, {"config_valid"}),
     "no sweep files": (no_sweeps, {"sweeps_listed"}),
+    "a column that this config needs": (no_column_that_the_config_asks_for, {"sweeps_readable"}),
     "a sweep's name has a typo": (a_typo_in_a_name, {"sweep_names"}),
     "a file and its gzipped copy": (a_gzipped_copy, {"sweeps_disjoint"}),
     "files of cells that overlap": (a_copy_of_a_wider_cell, {"sweeps_disjoint"}),
@@ -284,6 +294,16 @@ def test_what_gate_1_refuses_fails_one_check(desk: Desk, how: str) -> None:
     assert verdict.passed == (expected <= WARNINGS)
     if not verdict.passed:
         assert next(iter(expected)) in verdict.cause
+
+
+@pytest.mark.parametrize("entry", ["config_sha256", "code_version", "inputs_sha256"])
+def test_a_record_that_says_something_else_does_not_count(desk: Desk, entry: str) -> None:
+    """Whatever its name says."""
+    note_a_mini_test(desk)
+    [record] = Path(desk.files.out, "minitests").iterdir()
+    edit_json(record, lambda found: found.update({entry: "0" * 64}))
+    failed, _ = desk.look()
+    assert failed == {"mini_test_passed"}
 
 
 def test_a_mini_test_of_these_inputs_counts(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from plainrun import edit_json
 
 from lensneg import storage
 from lensneg.errors import InputError, RunStateError
+from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.run import load_run
@@ -45,6 +46,25 @@ def test_nothing_is_published_that_gate_4_did_not_pass(ready: RunFiles) -> None:
     with pytest.raises(RunStateError, match="gate 4 did not pass"):
         publish_manifest(ready.root)
     assert not Path(ready.manifest_folder).exists()
+
+
+@pytest.mark.parametrize("mode", ["full", "test"])
+def test_other_code_than_the_runs_publishes_nothing(
+    ready: RunFiles, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But where a manifest is published, it may say so."""
+    other = CodeVersion("1.0.0", "0" * 64, "abc")
+    edit_json(ready.run, lambda record: record.update(mode=mode))
+    with monkeypatch.context() as deployed:
+        deployed.setattr("lensneg.stages.one_code.code_version", lambda: other)
+        with pytest.raises(RunStateError, match=r"also 1\.0\.0-0.*deploy the planned code again"):
+            publish_manifest(ready.root)
+    assert not Path(ready.manifest_folder).exists()
+    assert not Path(ready.out, "minitests").exists()
+    done = publish_manifest(ready.root)
+    monkeypatch.setattr("lensneg.stages.one_code.code_version", lambda: other)
+    if mode == "full":
+        assert publish_manifest(ready.root) == done
 
 
 def test_bytes_that_changed_after_the_audit_are_not_published(ready: RunFiles) -> None:

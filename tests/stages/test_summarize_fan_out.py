@@ -18,7 +18,7 @@ from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.strata import Stratum
 from lensneg.schema.code_version import CodeVersion
 from lensneg.schema.gate import Verdict
-from lensneg.schema.item import read_items
+from lensneg.schema.item import ItemError, read_items
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run, _load_run, load_run
@@ -199,6 +199,15 @@ def test_an_item_that_may_fail_is_a_warning(spread: RunFiles) -> None:
     lose_an_item(spread)
     failed, verdict = gate_2(spread)
     assert (failed, verdict.passed) == ({"items_done"}, True)
+
+
+def test_the_error_of_an_item_is_quoted(spread: RunFiles) -> None:
+    lost = a_stats_file(spread)
+    lost.unlink()
+    ItemError(item=lost.stem, message="a.fits: KeyError: 'SERSIC'").write(spread.error(lost.stem))
+    failed, verdict = gate_2(spread)
+    assert (failed, verdict.passed) == ({"items_done"}, False)
+    assert f"{lost.stem}: a.fits: KeyError: 'SERSIC'" in verdict.cause
 
 
 def test_items_of_two_codes_are_refused(spread: RunFiles) -> None:

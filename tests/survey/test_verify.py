@@ -79,6 +79,21 @@ def test_a_slice_is_refused_for_its_own_rows(tmp_path: Path) -> None:
         list(iter_rows(file, 5, 5))
 
 
+@pytest.mark.parametrize("row", [{"RELEASE": 0}, {"BRICKID": 0}])
+def test_a_row_with_a_release_or_a_brick_is_no_hole(path: Path, row: dict[str, int]) -> None:
+    """Other rules refuse it or cut it."""
+    file = probe(write_sweep(path, [{}, row, {}]))
+    assert [len(chunk) for _, chunk in iter_rows(file)] == [3]
+    assert verified(path).fault == ""
+
+
+def test_a_hole_in_the_last_row_shows_before_any_row_is_read(tmp_path: Path) -> None:
+    """As where the header promises too many rows, and padding reads as rows."""
+    uri = write_sweep(tmp_path / NAME, [{}, {"RELEASE": 0, "BRICKID": 0}])
+    with pytest.raises(SweepError, match="row 1 of 2 is no source"):
+        probe(uri)
+
+
 def test_the_sums_of_the_headers_are_compared(path: Path, whole: bytes) -> None:
     found = verified(stored(path, whole))
     assert (found.fault, found.checked, found.rows, found.verdict) == ("", True, N_ROWS, "checksum right")
