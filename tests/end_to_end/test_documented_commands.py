@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import boto3
 import botocore.session
+import fitsio
 import pytest
 import yaml
 from botocore import xform_name
@@ -33,6 +34,7 @@ from cloud import Cloud, InOrder, deployed_account
 from conftest import config_text, edited
 from pipeline import OPEN_GATES, JobStandIn
 from plainrun import draw_plainly
+from prototype import write_table
 from published import publish
 from surveyserver import Survey, serving, with_checksums
 from usage import parses
@@ -250,6 +252,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (folder / "configs" / "negative_sampling_v1.yaml").write_text(text)
     sky = folder / "build" / "sky"
     write_mock_sky(sky, files=3, rows=6_000, seed=31)
+    write_table(folder / "field.csv", fitsio.read(sorted((sky / "sweeps").iterdir())[0]))
     lenses = "name,ra,dec,grade\na,1.5,6.5,A\nb,359,7,B\n"
     for name in ("lenses.csv", "others.csv", "more_lenses.csv", "desi_lenses.csv"):
         (folder / name).write_text(lenses)
