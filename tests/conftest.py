@@ -1,5 +1,6 @@
 """What several test modules share: the published configs, the real data, a mocked S3."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ settings.register_profile(
 def config_text(name: str) -> str:
     """The text of a published config."""
     return (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """Restore what a command that was interrupted in this process ignores: processes would inherit it."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        if handler is not None and signal.getsignal(number) != handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
