@@ -11,6 +11,10 @@ import numpy as np
 from astropy.io import fits
 
 from lensneg import storage
+from lensneg.schema.config import Config
+from lensneg.schema.layout import RunFiles
+from lensneg.schema.lenses import Lenses
+from lensneg.schema.run import CodeInput, ConfigInput, Run, RunRecord
 from lensneg.schema.sweep_columns import SWEEP_COLUMNS, SWEEP_EXTNAME, SweepColumn, sweep_dtype, tform_dtype
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.fits_rows import iter_rows, probe_sweep
@@ -129,3 +133,21 @@ def read_column(uri: str, column: str = "OBJID", **some: int) -> list[Any]:
         assert start == some.get("first_row", 0) + len(values)
         values += chunk[column].tolist()
     return values
+
+
+def run_of(config: Config, text: str, out: Path, ra: list[float], dec: list[float]) -> Run:
+    """A planned run of no inputs, with positives at these positions."""
+    record = RunRecord(
+        run_id="one",
+        mode="full",
+        started_at="2025-01-01T00:00:00Z",
+        out=str(out),
+        config=ConfigInput(uri="config", sha256="0" * 64, text=text),
+        code=CodeInput(pipeline_version="1", git_commit="0", code_version="1"),
+        sweeps=(),
+        ignored_files=0,
+        catalogs=(),
+    )
+    n = len(ra)
+    lenses = Lenses(np.array(ra), np.array(dec), np.full(n, True), ["L"] * n, np.zeros(n, np.int32))
+    return Run(record, config, RunFiles(str(out), "one"), lenses)

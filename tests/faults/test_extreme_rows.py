@@ -11,7 +11,7 @@ import pytest
 import reference
 from conftest import config_text
 from faults import LONG, tell
-from sweepfile import GALAXY, NAME, Row, probe, put, write_sweep
+from sweepfile import GALAXY, NAME, Row, probe, put, run_of, write_sweep
 
 from lensneg import storage
 from lensneg.errors import SweepError
@@ -19,9 +19,7 @@ from lensneg.rules.selection import needed_columns
 from lensneg.schema.columns import COLUMNS, NEEDED_COLUMNS, POSITIVES_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.item import ItemStats
-from lensneg.schema.layout import RunFiles
-from lensneg.schema.lenses import Lenses
-from lensneg.schema.run import CodeInput, ConfigInput, Run, RunRecord, SweepInput
+from lensneg.schema.run import Run, SweepInput
 from lensneg.schema.sweep_columns import SOURCE_TYPES, SWEEP_COLUMNS, SweepColumn, sweep_dtype
 from lensneg.schema.tables import read_table
 from lensneg.stages.filter_sweep.item import filter_item
@@ -67,23 +65,6 @@ def several_at_once(seed: int, count: int) -> list[Row]:
             row[column] = values[random.integers(len(values))]
         rows.append(row)
     return rows
-
-
-def run_of(config: Config, text: str, out: Path, ra: list[float], dec: list[float]) -> Run:
-    record = RunRecord(
-        run_id="one",
-        mode="full",
-        started_at="2025-01-01T00:00:00Z",
-        out=str(out),
-        config=ConfigInput(uri="config", sha256="0" * 64, text=text),
-        code=CodeInput(pipeline_version="1", git_commit="0", code_version="1"),
-        sweeps=(),
-        ignored_files=0,
-        catalogs=(),
-    )
-    n = len(ra)
-    lenses = Lenses(np.array(ra), np.array(dec), np.full(n, True), ["L"] * n, np.zeros(n, np.int32))
-    return Run(record, config, RunFiles(str(out), "one"), lenses)
 
 
 def filtered(run: Run, path: str) -> tuple[ItemStats, list[Row], list[Row]]:

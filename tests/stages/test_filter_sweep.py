@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
-from sweepfile import NAME, Row, probe, write_sweep
+from sweepfile import NAME, Row, probe, run_of, write_sweep
 
 from lensneg import storage
 from lensneg.errors import SweepError
@@ -18,8 +18,7 @@ from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.item import ItemStats
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.lenses import Lenses
-from lensneg.schema.run import CodeInput, ConfigInput, Run, RunRecord, SweepInput
+from lensneg.schema.run import Run, SweepInput
 from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 from lensneg.schema.tables import read_table
 from lensneg.stages.filter_sweep.item import filter_item
@@ -33,19 +32,7 @@ AT_POSITIVE: Row = {"OBJID": 100, "RA": 152.0, "DEC": 3.0}
 @pytest.fixture
 def run(plan: Config, plan_text: str, tmp_path: Path) -> Run:
     """A run with one positive."""
-    record = RunRecord(
-        run_id="one",
-        mode="full",
-        started_at="2025-01-01T00:00:00Z",
-        out=str(tmp_path),
-        config=ConfigInput(uri="config", sha256="0" * 64, text=plan_text),
-        code=CodeInput(pipeline_version="1", git_commit="0", code_version="1"),
-        sweeps=(),
-        ignored_files=0,
-        catalogs=(),
-    )
-    lenses = Lenses(np.array([152.0]), np.array([3.0]), np.array([True]), ["L"], np.zeros(1, np.int32))
-    return Run(record, plan, RunFiles(str(tmp_path), "one"), lenses)
+    return run_of(plan, plan_text, tmp_path, [152.0], [3.0])
 
 
 def filtered(run: Run, path: str) -> tuple[ItemStats, set[int], list[int]]:
