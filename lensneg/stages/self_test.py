@@ -18,9 +18,10 @@ from lensneg.rules.pools import classify
 from lensneg.rules.priority import sampling_priority, targetid
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import first_failed_rule
-from lensneg.rules.sky import PositionIndex, healpix_pixel
+from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.split import split_of_pixel
 from lensneg.rules.strata import nobs_z_bin
+from lensneg.rules.systems import near_any
 from lensneg.schema.arrays import FloatArray
 from lensneg.schema.check import Check
 from lensneg.schema.columns import NEEDED_COLUMNS
@@ -70,20 +71,15 @@ def _results() -> dict[str, str]:
     config = Config.load("negative_sampling_v1")
     sky = fixed_sky()
     rows = Rows(sky)
-    pixels = healpix_pixel(config.spatial_splits.nside, rows["RA"], rows["DEC"])
-    lens_ra, lens_dec = _lenses(rows["RA"], rows["DEC"])
-
-    def excluded() -> npt.NDArray[np.int64]:
-        index = PositionIndex(lens_ra, lens_dec, config.exclusion.known_lens_radius_arcsec)
-        return np.unique(index.pairs(rows["RA"], rows["DEC"]).source)
-
+    ra, dec, radius = rows["RA"], rows["DEC"], config.exclusion.known_lens_radius_arcsec
+    pixels = healpix_pixel(config.spatial_splits.nside, ra, dec)
     rules: dict[str, Callable[[], npt.ArrayLike]] = {
         "reader": lambda: _read(sky).tobytes(),
         "cuts": lambda: [reason or "" for reason in first_failed_rule(rows, config)],
         "magnitudes": lambda: np.round(magnitude(rows["FLUX_R"]), 3),
         "pools": lambda: np.stack(classify(rows, config.negative_pools)).astype("<i8"),
         "nobs_z bins": lambda: nobs_z_bin(rows["NOBS_Z"], config.strata).astype("<i8"),
-        "lens exclusion": excluded,
+        "lens exclusion": lambda: np.flatnonzero(near_any(ra, dec, *_lenses(ra, dec), radius)),
         "HEALPix pixels": lambda: pixels,
         "splits": lambda: split_of_pixel(pixels, config.spatial_splits),
         "sampling priorities": lambda: sampling_priority(
