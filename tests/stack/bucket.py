@@ -102,6 +102,7 @@ class RecordingLambda(LocalLambda):
         self._calls, self._url = log_folder / "calls.jsonl", url
         tests = os.pathsep.join(str(path) for path in (Path(__file__).parent, *Path(__file__).parents[:2]))
         more = {"AWS_ENDPOINT_URL": url, "CALLS": str(self._calls), "PYTHONPATH": tests}
+        more["AWS_LAMBDA_FUNCTION_NAME"] = "any"  # on AWS a file of the machine itself is refused
         super().__init__(workers, log_folder, environment={**os.environ, **ENVIRONMENT, **more})
         self.events: list[tuple[str, dict[str, Any]]] = []
 

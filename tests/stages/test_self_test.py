@@ -23,6 +23,11 @@ def test_it_passes() -> None:
     assert check.critical
 
 
+def test_it_passes_in_a_function_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "lensneg-Preflight")
+    assert self_test().passed
+
+
 @pytest.mark.parametrize(
     ("features", "locale"),
     [("X86_V3 X86_V4 AVX512_ICL AVX512_SPR", "C"), ("X86_V4 AVX512_ICL AVX512_SPR", "tr_TR")],
