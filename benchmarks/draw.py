@@ -103,7 +103,7 @@ def with_lensneg(root: str) -> Drawn:
         emr.stop()
     if job.state != "SUCCESS":
         raise BenchmarkError(f"the Spark job failed: {job.state_details}")
-    summary = storage.read_json(f"{root}/sample/summary.json")
+    summary = storage.read_json(f"{root}/draw/summary.json")
     in_job = sum(summary["seconds"].values())
     check = harness.run_worker(__file__, "check_sample", root=root)
     keys = ("negatives", "candidates", "row_groups_read", "row_groups_total")

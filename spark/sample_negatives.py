@@ -6,7 +6,7 @@ JVM, so nothing has to be installed on EMR, and a laptop runs the same job.
     spark-submit sample_negatives.py --run s3://bucket/prefix/runs/<run_id>
 
 It reads ``quotas.json``, with the quotas and thresholds of priority, and four columns of the pool files named
-there. It writes ``sample/summary.json`` with the number of rows of each stratum and pool, and the priority of
+there. It writes ``draw/summary.json`` with the number of rows of each stratum and pool, and the priority of
 the last one. Priorities are a one-to-one function of TARGETID, so this defines the sample.
 ``lensneg/stages/check_sample`` gathers its rows without ranks and without a sort of the pool.
 
@@ -258,7 +258,7 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
         "widened": [list(draw[:3]) for draw in settled.widened],
         "seconds": progress.seconds,
     }
-    write_json(spark, f"{root}/sample/summary.json", summary)
+    write_json(spark, f"{root}/draw/summary.json", summary)
     return summary
 
 

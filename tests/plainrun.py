@@ -81,5 +81,5 @@ def draw_plainly(root: Path) -> None:
         "duplicate_targetids": 0,
         "seconds": {},
     }
-    (root / "sample").mkdir(exist_ok=True)
-    (root / "sample" / "summary.json").write_text(json.dumps(summary))
+    (root / "draw").mkdir(exist_ok=True)
+    (root / "draw" / "summary.json").write_text(json.dumps(summary))

@@ -38,7 +38,7 @@ class RunFiles:
         self.matched_positives = storage.join(self.root, "matched_positives.parquet")
         self.quotas = storage.join(self.root, "quotas.json")
         self.sample_folder = storage.join(self.root, "sample")
-        self.sample_summary = storage.join(self.root, "sample", "summary.json")
+        self.sample_summary = storage.join(self.root, "draw", "summary.json")
         self.sample_written = storage.join(self.root, "sample", "written.json")
         self.job = storage.join(self.root, "job.json")
         self.audited = storage.join(self.root, "audited.json")

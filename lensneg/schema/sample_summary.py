@@ -1,4 +1,4 @@
-"""The files of the Spark job: sample/summary.json, its results, and job.json, how its job run ended."""
+"""The files of the Spark job: draw/summary.json, its results, and job.json, how its job run ended."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,7 +26,7 @@ class DrawnRows(Record):
 
 
 class SampleSummary(Record):
-    """The file sample/summary.json: what the Spark job drew, and the time that it took.
+    """The file draw/summary.json: what the Spark job drew, and the time that it took.
 
     Attributes
     ----------

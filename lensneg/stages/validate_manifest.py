@@ -26,7 +26,7 @@ def validate_manifest(root: str) -> Judged:
         Subject.listed(
             run.files.sample_folder,
             _written(run.files),
-            ("summary.json", "written.json"),
+            ("written.json",),
             config=run.config,
             run_columns=run.record.columns,
             strata=Quotas.read(run.files.quotas).strata,

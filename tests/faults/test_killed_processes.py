@@ -27,7 +27,7 @@ MARKS = (
     "2 of 2 items done",
     "SummarizeFanOut done",
     "SampleNegatives: ",
-    "sample/summary.json",
+    "draw/summary.json",
     "CheckSample done",
     "ValidateManifest done",
     "PublishManifest done",

@@ -67,9 +67,9 @@ def draw_in_s3(folder: Path) -> Any:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(storage.read_bytes(info.uri))
         draw_plainly(copy)
-        for path in (copy / "sample").rglob("*"):
+        for path in (copy / "draw").rglob("*"):
             if path.is_file():
-                storage.write_bytes(f"{root}/sample/{path.relative_to(copy / 'sample')}", path.read_bytes())
+                storage.write_bytes(f"{root}/draw/{path.relative_to(copy / 'draw')}", path.read_bytes())
 
     return draw
 

@@ -108,7 +108,7 @@ def test_the_summary_says_what_was_drawn_and_read(spark: SparkSession, tmp_path:
     }
     (tmp_path / "quotas.json").write_text(json.dumps(quotas))
     summary = job.sample(spark, str(tmp_path))
-    assert json.loads((tmp_path / "sample" / "summary.json").read_text()) == summary
+    assert json.loads((tmp_path / "draw" / "summary.json").read_text()) == summary
     assert summary["rows"] == [
         {"nobs_z_bin": "3-5", "type_bin": "SER", "pool": "N1", "rows": 70, "last_priority": 69}
     ]

@@ -154,7 +154,7 @@ class MirroredEmr(LocalEmrServerless):
             get_folder(self._url, f"{prefix}/", copy)
             super()._run(shadow, [*command[:-1], str(copy)])
             if shadow.state == "SUCCESS":
-                put_folder(self._url, copy / "sample", f"{prefix}/sample")
+                put_folder(self._url, copy / "draw", f"{prefix}/draw")
         except (ClientError, OSError) as error:
             shadow.state, shadow.state_details = "FAILED", str(error)
         run.state_details, run.state = shadow.state_details, shadow.state

@@ -90,7 +90,7 @@ def test_the_machine_may_do_what_its_states_need_and_no_more() -> None:
 def test_the_job_may_do_what_it_needs_and_no_more() -> None:
     """Spark reads the run and its code, and overwrites its summary; EMR writes logs with the same role."""
     runs, logs = f"{DATA}/out/runs/*", f"{DATA}/emr-logs/*"
-    summary, mark = f"{runs}/sample/summary.json", f"{runs}/sample_$folder$"
+    summary, mark = f"{runs}/draw/summary.json", f"{runs}/draw_$folder$"
     assert deployed().grants("EmrJobRole") == (
         each("s3:ListBucket", DATA)
         | each("s3:GetObject", f"{DATA}/code/*", runs)
@@ -102,9 +102,9 @@ def test_the_job_may_do_what_it_needs_and_no_more() -> None:
         ("s3:GetObject", definition["JobDriver"]["SparkSubmit"]["EntryPoint"].split("/", 3)[3]),
         ("s3:GetObject", "out/runs/one/quotas.json"),
         ("s3:GetObject", "out/runs/one/pool/sweep-000m005-005p000.parquet"),
-        ("s3:PutObject", "out/runs/one/sample/summary.json"),
-        ("s3:DeleteObject", "out/runs/one/sample/summary.json"),
-        ("s3:PutObject", "out/runs/one/sample_$folder$"),
+        ("s3:PutObject", "out/runs/one/draw/summary.json"),
+        ("s3:DeleteObject", "out/runs/one/draw/summary.json"),
+        ("s3:PutObject", "out/runs/one/draw_$folder$"),
         ("s3:PutObject", "emr-logs/applications/00app/jobs/1/SPARK_DRIVER/stdout.gz"),
     ):
         assert deployed().allowing("EmrJobRole", action, f"{DATA}/{key}"), (action, key)
@@ -127,7 +127,8 @@ def test_the_job_can_change_nothing_else(key: str) -> None:
 
 WITHDRAWN = (
     "preflight.txt", "gates/gate*.json", "quarantine.json", "validation.json", "cost.json", "report.html",
-    "audited.json", "job.json", "quotas.json", "fan_out.json", "sample/*.json", "errors/*.json",
+    "audited.json", "job.json", "quotas.json", "fan_out.json", "sample/*.json", "draw/*.json",
+    "errors/*.json",
 )  # fmt: skip
 
 

@@ -200,7 +200,7 @@ def test_gate_3_refuses_a_draw_that_is_not_the_quota(
 ) -> None:
     def lose_a_row(root: Path) -> None:
         draw_plainly(root)
-        path = root / "sample" / "summary.json"
+        path = root / "draw" / "summary.json"
         summary = json.loads(path.read_text())
         summary["rows"][0]["rows"] -= 1
         path.write_text(json.dumps(summary))
