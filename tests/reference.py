@@ -24,7 +24,7 @@ import numpy as np
 Row = dict[str, Any]
 Stratum = tuple[str, str]  # (nobs_z_bin, type_bin)
 
-CUTS = ("faint", "type", "unusable", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
+CUTS = ("bad_row", "faint", "type", "unusable", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
 NEVER_A_GALAXY = ("PSF", "DUP")
 SPLIT_ORDER = ("train", "val", "test")
 
@@ -342,6 +342,8 @@ def upper(types: list[str] | None) -> set[str]:
 def selection_failure(source: Row, config: dict[str, Any]) -> str | None:
     """The first rule of the selection that a source fails."""
     selection, exclusion = config["selection"], config["exclusion"]
+    if not identified(source):
+        return "bad_row"
     mag_z = magnitude(source["flux_z"])
     if mag_z is None or not mag_z < selection["z_mag_limit"]:
         return "faint"
@@ -362,11 +364,24 @@ def selection_failure(source: Row, config: dict[str, Any]) -> str | None:
     return None
 
 
+def identified(source: Row) -> bool:
+    """Whether a row says which source it is, and where; None is a masked value.
+
+    >>> lone = {"ra": 0.0, "dec": 0.0, "release": 10002, "brickid": 1, "objid": 0}
+    >>> identified(lone), identified(lone | {"brickid": 0}), identified(lone | {"ra": math.nan})
+    (True, False, False)
+    """
+    if None in (source["release"], source["brickid"], source["objid"]):
+        return False
+    on_the_sky = 0 <= source["ra"] <= 360 and -90 <= source["dec"] <= 90
+    return on_the_sky and 1 <= source["brickid"] < 2**20 and 0 <= source["objid"] < 2**22
+
+
 def usable(source: Row, selection: dict[str, Any]) -> bool:
     """Whether every needed value of a source is there and possible; None is a masked one.
 
-    >>> lone = {"type": "PSF", "ra": 1.0, "dec": 2.0, "brickid": 1, "objid": 0, "brickname": "b", "nobs_z": 0}
-    >>> usable(lone, {"nobs_min": {"z": 1}}), usable(lone | {"brickid": 0}, {"nobs_min": {"z": 1}})
+    >>> lone = {"type": "PSF", "brickname": "b", "nobs_z": 0}
+    >>> usable(lone, {"nobs_min": {"z": 1}}), usable(lone | {"nobs_z": -1}, {"nobs_min": {"z": 1}})
     (True, False)
     >>> [usable(lone | {"flux_g": flux}, {"nobs_min": {}}) for flux in (math.inf, math.nan, -1.0)]
     [False, True, True]
@@ -379,19 +394,11 @@ def usable(source: Row, selection: dict[str, Any]) -> bool:
             return False
         if name.startswith("nobs_") and value < 0:
             return False
-    numbers = ["ra", "dec"]
-    if source["type"] in ("REX", "EXP", "DEV", "SER"):
-        numbers += ["shape_r", "shape_e1", "shape_e2", "sersic"]
-    if any(math.isnan(source[name]) for name in numbers):
+    shapes = ["shape_r", "shape_e1", "shape_e2", "sersic"]
+    if source["type"] in ("REX", "EXP", "DEV", "SER") and any(math.isnan(source[name]) for name in shapes):
         return False
     name = source.get("brickname", "not asked for").strip()
-    return (
-        1 <= source["brickid"] < 2**20
-        and 0 <= source["objid"] < 2**22
-        and name != ""
-        and name.isascii()
-        and name.isprintable()
-    )
+    return name != "" and name.isascii() and name.isprintable()
 
 
 def pool_of(source: Row, pools: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -495,7 +502,9 @@ def match_positives(
         candidates = [
             (distance, source["targetid"], source)
             for distance, source in neighbours.within(ra, dec, radius)
-            if source["type"] in ("PSF", "REX", "EXP", "DEV", "SER") and usable(source, config["selection"])
+            if source["type"] in ("PSF", "REX", "EXP", "DEV", "SER")
+            and identified(source)
+            and usable(source, config["selection"])
         ]
         if not candidates:
             unmatched += inside(ra, dec, cells)

@@ -89,8 +89,22 @@ class Rows:
 
     def __contains__(self, column: str) -> bool:
         if isinstance(self._table, np.ndarray):
-            return column in (self._table.dtype.names or ())
+            return column in (self._table.dtype.fields or ())  # a dictionary; names are a tuple
         return column in self._table
+
+    def may_be_null(self, column: str) -> bool:
+        """Return whether a column of integers has a value that stands for a missing one.
+
+        Parameters
+        ----------
+        column : str
+            Its upper-case name.
+
+        Returns
+        -------
+        bool
+        """
+        return column in self._nulls
 
     def is_null(self, column: str) -> BoolArray:
         """Return which values of a column of integers are missing.

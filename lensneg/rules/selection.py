@@ -1,7 +1,8 @@
 """The cuts: which sources may be negatives, and under which rule each of the others falls.
 
-The rules are tried in the order of :data:`RULES`, cheapest and most selective first, and a source is
-counted under the first that it fails; so rows in = rows kept + the sum of the counts.
+The rules are tried in the order of :data:`RULES`: first whether a row is a source at all, then the cheapest
+and most selective. A source is counted under the first that it fails; so rows in = rows kept + the sum of
+the counts.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ import numpy as np
 
 from lensneg.rules.photometry import faintest_flux
 from lensneg.rules.rows import Rows
-from lensneg.rules.usable import all_usable
+from lensneg.rules.usable import all_usable, has_identity
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
@@ -41,6 +42,10 @@ def needed_columns(config: Config) -> tuple[str, ...]:
     """
     bands = (f"NOBS_{band.upper()}" for band in config.selection.nobs_min)
     return tuple(dict.fromkeys([*NEEDED_COLUMNS, *bands]))
+
+
+def _identified(rows: Rows, _config: Config) -> BoolArray:
+    return has_identity(rows)
 
 
 def _bright(rows: Rows, config: Config) -> BoolArray:
@@ -97,6 +102,7 @@ def _unmasked(rows: Rows, config: Config) -> BoolArray:
 
 #: The cuts that look at one source alone, in order.
 RULES: Final[tuple[Rule, ...]] = (
+    Rule("bad_row", _identified),
     Rule("faint", _bright),
     Rule("type", _of_type),
     Rule("unusable", all_usable),
@@ -110,7 +116,7 @@ RULES: Final[tuple[Rule, ...]] = (
 CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_pool", "near_lens")
 
 #: The first cuts, which leave a twentieth of all sources: worth applying before anything is gathered.
-SIEVE: Final[tuple[Rule, ...]] = RULES[:2]
+SIEVE: Final[tuple[Rule, ...]] = RULES[:3]
 
 
 def select(rows: Rows, config: Config, rules: tuple[Rule, ...] = RULES) -> tuple[IntArray, dict[str, int]]:
@@ -136,11 +142,12 @@ def select(rows: Rows, config: Config, rules: tuple[Rule, ...] = RULES) -> tuple
     cut: dict[str, int] = {}
     for rule in rules:
         left = rows if kept is None else rows.take(kept)
-        (passed,) = rule.passes(left, config).nonzero()
-        cut[rule.reason] = len(left) - len(passed)
-        kept = passed if kept is None else kept[passed]
-    assert kept is not None
-    return kept, cut
+        passes = rule.passes(left, config)
+        cut[rule.reason] = len(left) - int(np.count_nonzero(passes))
+        if cut[rule.reason]:  # If not, a column taken whole is cheaper than one taken row by row.
+            (passed,) = passes.nonzero()
+            kept = passed if kept is None else kept[passed]
+    return np.arange(len(rows)) if kept is None else kept, cut
 
 
 def first_failed_rule(rows: Rows, config: Config) -> list[str | None]:

@@ -12,27 +12,87 @@ from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 
-#: The lowest and the highest usable value of integer columns; the identifiers must fit a TARGETID.
-_RANGES: Final = {
+#: The lowest and the highest value of the columns that say which source a row is and where: degrees, and what
+#: fits a TARGETID. RA 360 is RA 0.
+_IDENTITY: Final = {
+    "RA": (0, 360),
+    "DEC": (-90, 90),
     "BRICKID": (1, (1 << 20) - 1),
     "OBJID": (0, (1 << 22) - 1),
-    **{f"NOBS_{band}": (0, None) for band in "GRZ"},
 }
 
-#: Columns that must be numbers in every row, and those that must be where the fit has a shape.
-_POSITIONS: Final = ("RA", "DEC")
+#: Columns that must be numbers where the fit has a shape.
 _SHAPES: Final = ("SHAPE_R", "SHAPE_E1", "SHAPE_E2", "SERSIC")
+
+#: Needed columns for which there are rules of their own.
+_JUDGED_ELSEWHERE: Final = (*_IDENTITY, "RELEASE", "TYPE")
 
 #: The types whose fit has no shape.
 _POINTS: Final = ("PSF", "DUP")
 
 
-def unusable_values(rows: Rows, config: Config) -> Iterator[tuple[str, BoolArray]]:
-    """Look for values that cannot be used.
+def has_identity(rows: Rows) -> BoolArray:
+    """Return which rows have a position and an id. A row without them is no source.
 
-    An integer is usable if it is not the TNULL of its column and is in the column's range. A text is usable
-    if it is printable ASCII and not blank. A floating-point number is usable if it is not infinite. NaN is
-    not usable as a position, nor as a shape or Sersic index of a type that has them. Elsewhere it stands for
+    Parameters
+    ----------
+    rows : Rows
+        Of RA, DEC, RELEASE, BRICKID and OBJID, those that it lacks are passed over.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        False where RA, DEC, BRICKID or OBJID is not a number or out of its range, or where RELEASE, BRICKID
+        or OBJID is the TNULL of its column.
+    """
+    has = np.ones(len(rows), dtype=bool)
+    for name, (low, high) in _IDENTITY.items():
+        if name in rows and len(rows):
+            values = rows[name]
+            if not _all_within(values, low, high):
+                has &= (values >= low) & (values <= high)
+    for name in ("RELEASE", "BRICKID", "OBJID"):
+        if name in rows and rows.may_be_null(name):
+            has &= ~rows.is_null(name)
+    return has
+
+
+def allowed_bad_rows(config: Config, rows: int) -> int:
+    """Return how many rows of an item may lack a position or an id.
+
+    Parameters
+    ----------
+    config : Config
+        The share of rows that may.
+    rows : int
+        The rows of the item.
+
+    Returns
+    -------
+    int
+        At least one, unless the share is 0.
+    """
+    share = config.sweeps.bad_rows_max
+    return max(1, round(share * rows)) if share else 0
+
+
+def _all_within(values: npt.NDArray[Any], low: int, high: int) -> bool:
+    """Return whether nothing is out of a range, by one pass over the values. A false alarm is possible."""
+    if low == -high:
+        return bool(np.abs(values).max() <= high)
+    # Read as unsigned numbers, negative ones and NaN are above all others.
+    shifted = values - low if low else values
+    limit = values.dtype.type(high - low)
+    unsigned = f"u{values.itemsize}"
+    return bool(shifted.view(unsigned).max() <= limit.view(unsigned))
+
+
+def unusable_values(rows: Rows, config: Config) -> Iterator[tuple[str, BoolArray]]:
+    """Look for values that cannot be used, in rows that have a position and an id.
+
+    An integer is usable if it is not the TNULL of its column; a number of exposures must not be negative. A
+    text is usable if it is printable ASCII and not blank. A floating-point number is usable if it is not
+    infinite. NaN is not usable as a shape or Sersic index of a type that has them. Elsewhere it stands for
     what was not measured.
 
     Parameters
@@ -52,26 +112,16 @@ def unusable_values(rows: Rows, config: Config) -> Iterator[tuple[str, BoolArray
     shaped = ~np.isin(rows.source_type(), [SOURCE_TYPES.index(name) for name in _POINTS])
     counted = {f"NOBS_{band.upper()}" for band in config.selection.nobs_min}
     for name in NEEDED_COLUMNS:
-        if name not in rows or name == "TYPE" or (name.startswith("NOBS_") and name not in counted):
+        is_judged = name in counted or not name.startswith("NOBS_")
+        if name not in rows or name in _JUDGED_ELSEWHERE or not is_judged:
             continue
         values = rows[name]
         if values.dtype.kind in "SU":
             yield name, ~_is_text(values)
         elif values.dtype.kind == "f":
-            wrong = np.isinf(values)
-            if name in _POSITIONS:
-                wrong |= np.isnan(values)
-            elif name in _SHAPES:
-                wrong |= np.isnan(values) & shaped
-            yield name, wrong
+            yield name, np.isinf(values) | (np.isnan(values) & shaped if name in _SHAPES else False)
         else:
-            low, high = _RANGES.get(name, (None, None))
-            wrong = rows.is_null(name)
-            if low is not None:
-                wrong |= values < low
-            if high is not None:
-                wrong |= values > high
-            yield name, wrong
+            yield name, rows.is_null(name) | (values < 0 if name in counted else False)
 
 
 def _is_text(values: npt.NDArray[Any]) -> BoolArray:

@@ -65,9 +65,10 @@ class _Section(BaseModel):
 
 
 class SweepsConfig(_Section):
-    """The releases of the sweeps that a run accepts."""
+    """The releases of the sweeps that a run accepts, and the share of an item's rows that may be bad."""
 
     releases: tuple[int, ...] = Field(min_length=1)
+    bad_rows_max: Share = 0.0001
 
 
 class SelectionConfig(_Section):

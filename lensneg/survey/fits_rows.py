@@ -91,8 +91,8 @@ def iter_rows(
     Raises
     ------
     SweepError
-        If the file ends before its last row; if a row is of no release and no brick; or if the file is
-        gzipped and fails its checksum, which is known only after the last row.
+        If the file ends before its last row, or if it is gzipped and fails its checksum, which is known only
+        after the last row.
     """
     width = file.row_bytes
     stop = file.n_rows if n_rows is None else first_row + n_rows
@@ -107,9 +107,7 @@ def iter_rows(
             if fill(chunk, stream) < len(chunk):
                 where = f"between rows {row:,} and {after:,} of {file.n_rows:,}"
                 raise _broken(file.uri, f"the file ends {where}: it is truncated")
-            rows = np.frombuffer(chunk, file.dtype)
-            check_rows(rows, row, file)
-            yield row, rows
+            yield row, np.frombuffer(chunk, file.dtype)
         if stop == file.n_rows and is_gzipped(file.uri):
             rest = read_up_to(_REST_BYTES, stream)
             while read_up_to(1 << 20, stream):
@@ -132,7 +130,7 @@ def _check_end(file: SweepFile) -> SweepFile:
 
 
 def check_rows(rows: npt.NDArray[np.void], first_row: int, file: SweepFile) -> None:
-    """Refuse rows that are no sources.
+    """Refuse rows that are no sources. The map counts them instead: see the cut ``bad_row``.
 
     A hole in a file, as a download leaves it that was cut off or never filled, reads as zeros. So does the
     padding behind the rows, if the header gives too high a number of rows. Every source has a release and a

@@ -415,7 +415,17 @@ def test_the_page_shows_what_each_cut_took(
     labels = [e.text for e in cuts.content if isinstance(e, Element) and e.tag in ("span", "b")]
     assert labels[:3] == ["all rows", "", "16,000"]
     assert labels[-3:] == ["pool", "", f"{sum(item['rows_kept'] for item in stats):,}"]
-    reasons = ("faint", "type", "unusable", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
+    reasons = (
+        "bad_row",
+        "faint",
+        "type",
+        "unusable",
+        "nobs",
+        "footprint",
+        "maskbits",
+        "no_pool",
+        "near_lens",
+    )
     assert labels[3:-3] == [text for reason in reasons for text in (reason, "", f"−{cut[reason]:,}")]
     assert len(cuts.all("span", "bar")) == 1 + len(reasons)
     assert cut["faint"] > 10_000

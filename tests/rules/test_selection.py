@@ -138,8 +138,15 @@ def test_the_plan_takes_any_declination(plan: Config, dec: float) -> None:
 @pytest.mark.parametrize("column", ["RA", "DEC"])
 def test_a_source_without_position_is_cut(plan: Config, parity: Config, column: str) -> None:
     for value in (NAN, INF):
-        assert reason(plan, **{column: value}) == "unusable"
-        assert reason(parity, **{column: value}) == "unusable"
+        assert reason(plan, **{column: value}) == "bad_row"
+        assert reason(parity, **{column: value}) == "bad_row"
+
+
+def test_a_row_that_is_no_source_counts_as_such_whatever_else_it_is(parity: Config) -> None:
+    """A row of zeros has no flux, no type and no exposures either."""
+    zeros = {"RA": 0.0, "DEC": 0.0, "BRICKID": 0, "OBJID": 0, "FLUX_Z": 0.0, "TYPE": "", "NOBS_Z": 0}
+    assert reason(parity, **zeros) == "bad_row"
+    assert reason(parity, **zeros, RELEASE=0) == "bad_row"
 
 
 # ---------------------------------------------------------------- mask bits
@@ -166,6 +173,7 @@ def test_no_mask_bit_need_be_excluded(plan_with: Any) -> None:
 
 #: A change that makes GALAXY fail each rule of paper_iv_parity, in the order of the rules.
 FAILING: dict[str, Row] = {
+    "bad_row": {"BRICKID": 0},
     "faint": {"FLUX_Z": 1.0},
     "type": {"TYPE": "PSF"},
     "unusable": {"FLUX_W1": INF},
@@ -191,15 +199,23 @@ def test_a_source_is_counted_under_the_first_rule_that_it_fails(parity: Config, 
 def test_rows_in_are_rows_kept_and_rows_cut(parity: Config) -> None:
     rows = [{}, *FAILING.values(), {"TYPE": "REX"}, FAILING["nobs"], {}]
     kept, cut = select(Rows(table(rows)), parity)
-    assert kept.tolist() == [0, 7, 9]
-    assert cut == {"faint": 1, "type": 1, "unusable": 1, "nobs": 2, "footprint": 1, "maskbits": 1}
+    assert kept.tolist() == [0, 8, 10]
+    assert cut == {
+        "bad_row": 1,
+        "faint": 1,
+        "type": 1,
+        "unusable": 1,
+        "nobs": 2,
+        "footprint": 1,
+        "maskbits": 1,
+    }
 
 
 def test_rows_that_were_gathered_are_counted_from_0(parity: Config) -> None:
     rows = Rows(table([FAILING["faint"], FAILING["nobs"], {}, {"TYPE": "REX"}, {}]))
     kept, cut = select(rows.take(np.array([4, 1, 0, 2])), parity)
     assert kept.tolist() == [0, 3]
-    assert cut == {"faint": 1, "type": 0, "unusable": 0, "nobs": 1, "footprint": 0, "maskbits": 0}
+    assert cut == dict.fromkeys(FAILING, 0) | {"faint": 1, "nobs": 1}
 
 
 def test_a_table_without_rows(plan: Config) -> None:

@@ -75,8 +75,9 @@ UNUSABLE: list[tuple[Row, str, str]] = [
     ({"FLUX_G": -np.inf}, "unusable", "FLUX_G"),
     ({"SHAPE_R": np.nan, "SERSIC": np.nan}, "unusable", "SHAPE_R"),
     ({"SERSIC": np.inf}, "unusable", "SERSIC"),
-    ({"BRICKID": 0}, "unusable", "BRICKID"),
-    ({"OBJID": 1 << 22}, "unusable", "OBJID"),
+    ({"BRICKID": 0}, "bad_row", ""),
+    ({"OBJID": 1 << 22}, "bad_row", ""),
+    ({"DEC": 91.0}, "bad_row", ""),
     ({"BRICKNAME": b"\xe9"}, "unusable", "BRICKNAME"),
     ({"NOBS_Z": -1}, "unusable", "NOBS_Z"),
     ({"TYPE": "GGA"}, "type", ""),
@@ -90,6 +91,7 @@ def test_such_a_source_is_cut_and_matches_nothing(
     run: Run, tmp_path: Path, changes: dict[str, Any], reason: str, column: str
 ) -> None:
     """Neither in the pool nor a positive's match: the next source within the radius is that."""
+    run = with_bad_rows(run, 1.0)
     odd = {**AT_POSITIVE, **changes}
     stats, kept, matched = filtered(run, write_sweep(tmp_path / NAME, [*FAR, {**FAR[0], **changes}, odd]))
     assert kept == set(range(7))
@@ -101,6 +103,33 @@ def test_such_a_source_is_cut_and_matches_nothing(
     _, kept, matched = filtered(run, write_sweep(tmp_path / NAME, [*FAR, odd, next_to_it]))
     assert kept == set(range(7))
     assert matched == [101]
+
+
+def with_bad_rows(run: Run, share: float) -> Run:
+    """The run, with another share of bad rows that is allowed."""
+    sweeps = run.config.sweeps.model_copy(update={"bad_rows_max": share})
+    return replace(run, config=run.config.model_copy(update={"sweeps": sweeps}))
+
+
+def test_bad_rows_are_counted_wherever_they_are_and_too_many_fail_the_item(run: Run, tmp_path: Path) -> None:
+    """Faint ones and stars too, in any chunk; the reader's chunks have 4,096 rows."""
+    rows: list[Row] = [*FAR, *([{"FLUX_Z": 1.0}] * 9_993)]
+    rows[4_100] = {"RA": np.nan, "FLUX_Z": 1.0}
+    path = write_sweep(tmp_path / NAME, rows)
+    stats, kept, _ = filtered(run, path)
+    assert (stats.cut["bad_row"], stats.cut["faint"], kept) == (1, 9_992, set(range(7)))
+    rows[9_998] = {"RELEASE": 0, "BRICKID": 0, "OBJID": 0, "RA": 0.0, "DEC": 0.0, "TYPE": "PSF"}
+    write_sweep(tmp_path / NAME, rows)
+    told = (
+        r"sweep-150p000-155p005\.fits: at least 2 of 10,000 rows lack a position or an id, and the config "
+        r"allows 1; the first is row 4,100 \(RA nan, DEC 2\.5, RELEASE 10002, BRICKID 336000, OBJID 1\); "
+        r"rows of zeros are a hole in the file: fetch it again; or allow more \(sweeps\.bad_rows_max\)"
+    )
+    with pytest.raises(SweepError, match=told):
+        filtered(run, path)
+    assert filtered(with_bad_rows(run, 0.0002), path)[0].cut["bad_row"] == 2
+    with pytest.raises(SweepError, match="allows 0; the first is row 4,100 "):
+        filtered(with_bad_rows(run, 0.0), path)
 
 
 def test_rows_of_every_listed_release_are_kept(run: Run, tmp_path: Path) -> None:

@@ -232,6 +232,22 @@ def test_an_item_says_which_code_ran(spread: RunFiles, monkeypatch: pytest.Monke
     assert "one_code" in gate_2(spread)[0]
 
 
+def test_bad_rows_are_a_warning_that_names_the_items(spread: RunFiles) -> None:
+    def change(stats: dict[str, Any]) -> None:
+        stats["cut"]["faint"] -= 3
+        stats["cut"]["bad_row"] += 3
+
+    path = a_stats_file(spread)
+    edit_json(path, change)
+    failed, verdict = gate_2(spread)
+    assert (failed, verdict.passed) == ({"bad_rows"}, True)
+    text = json.loads(Path(spread.gate(2)).read_text())
+    [check] = [check for check in text["checks"] if check["name"] == "bad_rows"]
+    assert check["critical"] is False
+    assert check["actual"] == f"3 rows cut, without: 3 in {Path(path).stem}"
+    assert json.loads(Path(spread.summary).read_text())["cut"]["bad_row"] == 3
+
+
 def test_columns_with_unusable_values_are_a_warning(spread: RunFiles) -> None:
     def change(stats: dict[str, Any]) -> None:
         stats["cut"]["faint"] -= 5

@@ -1,6 +1,7 @@
 """Damage that a sweep file's headers and its last row do not show: holes, and bytes that were changed."""
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,6 @@ HOLES = [(0, 1), (1, 2), (4095, 1), (4096, 3), (5000, 9001 - 5000), (8999, 1), (
 @pytest.mark.parametrize(("first", "count"), HOLES)
 @pytest.mark.parametrize("filling", [0, 0xFF])
 def test_a_hole_is_found_wherever_it_is(path: Path, first: int, count: int, filling: int) -> None:
-    """By the map's reader too, which no list of checksums helps."""
     plain = bytearray(Path(write_sweep(path.parent / NAME, [{}] * N_ROWS)).read_bytes())
     start = len(plain) - N_ROWS * ROW_BYTES - (-N_ROWS * ROW_BYTES) % 2880
     size = count * ROW_BYTES
@@ -64,19 +64,8 @@ def test_a_hole_is_found_wherever_it_is(path: Path, first: int, count: int, fill
     plain[place : place + size] = bytes([filling]) * size
     stored(path, plain)
     told = f"{path.name}: row {first:,} of 9,001 is no source: RELEASE (0|-1) and BRICKID (0|-1); .*fetch it"
-    with pytest.raises(SweepError, match=told if first + count < N_ROWS else "is no source"):
-        for _ in iter_rows(probe(str(path))):
-            pass
-    assert "is no source" in verified(path).fault
-
-
-def test_a_slice_is_refused_for_its_own_rows(tmp_path: Path) -> None:
-    rows = [{}] * 10
-    rows[6] = {"RELEASE": 0, "BRICKID": 0}
-    file = probe(write_sweep(tmp_path / NAME, rows))
-    assert [len(chunk) for _, chunk in iter_rows(file, 0, 6)] == [6]
-    with pytest.raises(SweepError, match="row 6 of 10 is no source"):
-        list(iter_rows(file, 5, 5))
+    fault = verified(path).fault
+    assert re.search(told if first + count < N_ROWS else "is no source", fault), fault
 
 
 @pytest.mark.parametrize("row", [{"RELEASE": 0}, {"BRICKID": 0}])

@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from lensneg import storage
@@ -18,7 +19,7 @@ from lensneg.rules.matching import best_matches
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, needed_columns, select
 from lensneg.rules.sources import brick_ranges
-from lensneg.rules.usable import count_unusable
+from lensneg.rules.usable import allowed_bad_rows, count_unusable, has_identity
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
@@ -138,15 +139,19 @@ def _read_rows(
         Of the rows cut as unusable, those of each column.
     """
     config = run.config
-    cut = Counter(dict.fromkeys(CUT_REASONS, 0))
+    cut, first_bad = Counter(dict.fromkeys(CUT_REASONS, 0)), ""
+    allowed = allowed_bad_rows(config, item.n_rows)
     needed = needed_columns(config)
     sieved, near_positives = (RowGatherer(file.dtype, needed, file.nulls) for _ in range(2))
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
         for start, chunk in iter_input(file, item.first_row, item.n_rows):
-            rows = Rows(chunk)
+            rows = Rows(chunk, nulls=file.nulls)
             kept, cut_here = select(rows, config, SIEVE)
             cut.update(cut_here)
+            if cut_here["bad_row"]:
+                first_bad = first_bad or _first_bad_row(rows, start)
+                _check_bad_rows(cut["bad_row"], allowed, first_bad, item)
             sieved.append(chunk, start, kept)
             near_positives.append(chunk, start, near.positives.near(chunk["RA"], rows["DEC"]))
             if len(near_positives) > _MATCHED_AT_ONCE:
@@ -165,6 +170,25 @@ def _read_rows(
     if storage.stat(item.sweep).etag != item.etag:
         raise SweepError("the file changed while it was read", where=item.sweep, remedy="start a new run")
     return gathered, pa.concat_tables(matches), dict(cut), unusable
+
+
+def _first_bad_row(rows: Rows, start: int) -> str:
+    """Return the place of the first row without a position or an id, and what it has."""
+    i = int(np.flatnonzero(~has_identity(rows))[0])
+    values = ", ".join(f"{name} {rows[name][i]}" for name in ("RA", "DEC", "RELEASE", "BRICKID", "OBJID"))
+    return f"row {start + i:,} ({values})"
+
+
+def _check_bad_rows(found: int, allowed: int, first: str, item: Item) -> None:
+    """Refuse an item with more rows without a position or an id than the config allows."""
+    if found > allowed:
+        raise SweepError(
+            f"at least {found:,} of {item.n_rows:,} rows lack a position or an id, and the config allows "
+            f"{allowed:,}; the first is {first}",
+            where=item.sweep,
+            remedy="rows of zeros are a hole in the file: fetch it again; or allow more "
+            "(sweeps.bad_rows_max)",
+        )
 
 
 def _count(pool: pa.Table) -> tuple[StratumCount, ...]:

@@ -109,6 +109,20 @@ def _pool_unique(found: Findings) -> Iterator[Check]:
     )
 
 
+def _bad_rows(found: Findings) -> Iterator[Check]:
+    """Say which items hold rows without a position or an id. An item with too many has failed."""
+    counts = [(s.item.id, s.cut.get("bad_row", 0)) for s in found.stats]
+    yield Check.of_faults(
+        "bad_rows",
+        [f"{rows:,} in {item}" for item, rows in counts if rows],
+        expected="a position and an id in every row",
+        found="all",
+        saying=f"{found.summary.cut.get('bad_row', 0):,} rows cut, without: ",
+        remedy="docs/science.md says what a bad row is; were they lost when the files were copied?",
+        critical=False,
+    )
+
+
 def _values_usable(found: Findings) -> Iterator[Check]:
     """Say which columns hold values that cannot be used."""
     summary = found.summary
@@ -235,6 +249,7 @@ CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _items_cover_sweeps,
     _rows_accounted,
     _pool_unique,
+    _bad_rows,
     _values_usable,
     _inputs_unchanged,
     _positives_matched,
