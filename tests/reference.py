@@ -24,7 +24,18 @@ import numpy as np
 Row = dict[str, Any]
 Stratum = tuple[str, str]  # (nobs_z_bin, type_bin)
 
-CUTS = ("bad_row", "faint", "type", "unusable", "nobs", "footprint", "maskbits", "no_pool", "near_lens")
+CUTS = (
+    "bad_row",
+    "faint",
+    "type",
+    "unusable",
+    "not_primary",
+    "nobs",
+    "footprint",
+    "maskbits",
+    "no_pool",
+    "near_lens",
+)
 NEVER_A_GALAXY = ("PSF", "DUP")
 SPLIT_ORDER = ("train", "val", "test")
 
@@ -352,6 +363,8 @@ def selection_failure(source: Row, config: dict[str, Any]) -> str | None:
     minima = (selection["nobs_min"] or {}).items()
     if not usable(source, selection):
         return "unusable"
+    if source["maskbits"] & 1:
+        return "not_primary"
     if source["nobs_z"] < 1 or any(source[f"nobs_{b.lower()}"] < least for b, least in minima):
         return "nobs"
     if selection["dec_range"] is not None:
@@ -504,6 +517,7 @@ def match_positives(
             for distance, source in neighbours.within(ra, dec, radius)
             if source["type"] in ("PSF", "REX", "EXP", "DEV", "SER")
             and identified(source)
+            and not source["maskbits"] & 1
             and usable(source, config["selection"])
         ]
         if not candidates:

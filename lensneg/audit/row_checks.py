@@ -14,6 +14,7 @@ from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES, Config
+from lensneg.schema.sweep_columns import MASKBITS
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.
 _MAG_TOLERANCE: Final = 1e-9
@@ -146,7 +147,8 @@ def selection_rule(content: Content) -> Iterator[Check]:
     wrong = ~(rows.magnitudes["z"] < cuts.z_mag_limit)
     wrong |= ~rows.is_in("type", cuts.types)
     wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
-    wrong |= rows["maskbits"] & content.config.exclusion.maskbits_value != 0
+    excluded = content.config.exclusion.maskbits_value | 1 << MASKBITS["NPRIMARY"]
+    wrong |= rows["maskbits"] & excluded != 0
     for column in COLUMNS:
         if column.sweep is not None and pa.types.is_floating(column.type):
             is_shape = column.name in ("shape_r", "shape_e1", "shape_e2", "sersic")

@@ -15,9 +15,9 @@ from lensneg.rules.photometry import faintest_flux
 from lensneg.rules.rows import Rows
 from lensneg.rules.usable import all_usable, has_identity
 from lensneg.schema.arrays import BoolArray, IntArray
-from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.schema.columns import BRICK_PRIMARY, NEEDED_COLUMNS
 from lensneg.schema.config import Config
-from lensneg.schema.sweep_columns import SOURCE_TYPES
+from lensneg.schema.sweep_columns import MASKBITS, SOURCE_TYPES
 
 
 class Rule(NamedTuple):
@@ -82,6 +82,31 @@ def _of_type(rows: Rows, config: Config) -> BoolArray:
     return is_one_of(rows, config.selection.types)
 
 
+def is_primary(rows: Rows) -> BoolArray:
+    """Return which rows are of primary sources. Neighbouring bricks overlap, and hold the others twice.
+
+    Parameters
+    ----------
+    rows : Rows
+        Needs MASKBITS. Stacked bricks also have BRICK_PRIMARY; sweep files hold primary sources alone.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        False where NPRIMARY is set in MASKBITS, or where BRICK_PRIMARY is there and not true.
+    """
+    primary = (rows["MASKBITS"] & (1 << MASKBITS["NPRIMARY"])) == 0
+    if BRICK_PRIMARY in rows:
+        values = rows[BRICK_PRIMARY]
+        is_text = values.dtype.kind == "S"  # T or F in FITS, true or false in a table
+        primary &= np.isin(np.char.upper(values), [b"T", b"TRUE", b"1"]) if is_text else values != 0
+    return np.asarray(primary)
+
+
+def _primary(rows: Rows, _config: Config) -> BoolArray:
+    return is_primary(rows)
+
+
 def _observed(rows: Rows, config: Config) -> BoolArray:
     passes = np.ones(len(rows), dtype=bool)
     for band, least in config.selection.nobs_min.items():
@@ -106,6 +131,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("faint", _bright),
     Rule("type", _of_type),
     Rule("unusable", all_usable),
+    Rule("not_primary", _primary),
     Rule("nobs", _observed),
     Rule("footprint", _in_footprint),
     Rule("maskbits", _unmasked),

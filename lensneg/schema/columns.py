@@ -157,6 +157,9 @@ NEEDED_COLUMNS: Final[tuple[str, ...]] = tuple(
     dict.fromkeys(["RELEASE", "BRICKID", "NOBS_G", "NOBS_R", *(c.sweep for c in COLUMNS if c.sweep)])
 )
 
+#: A column that stacked Tractor bricks have and sweep files do not. It is read where it is there.
+BRICK_PRIMARY: Final = "BRICK_PRIMARY"
+
 #: What columns are needed for, besides the manifest's columns of the same name.
 _NEEDED_FOR: Final = {
     **dict.fromkeys(("RELEASE", "BRICKID", "OBJID", "BRICKNAME"), "the source's unique key"),

@@ -10,13 +10,16 @@ from astropy.io import fits
 
 from lensneg import storage
 from lensneg.errors import SweepError
-from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.schema.columns import BRICK_PRIMARY, NEEDED_COLUMNS
 from lensneg.schema.sweep_columns import SWEEP_EXTNAME, sweep_dtype, tform_dtype
 from lensneg.survey.names import Cell, cell_of
 from lensneg.survey.uncompressed import read_up_to
 
 #: Bytes of a block of a FITS file (FITS standard 4.0, section 3.1).
 FITS_BLOCK: Final = 2880
+
+#: What is said of a file of stacked bricks.
+STACKED: Final = f"it has a column {BRICK_PRIMARY}, as stacked bricks have: only primary sources are taken"
 
 #: Bytes of a card, one line of a header.
 _CARD: Final = 80
@@ -53,7 +56,7 @@ class SweepFile:
         TNULL by name of the column: the value that stands for a missing one, of the needed columns of
         integers that have one.
     oddities : tuple of str
-        How the file breaks the FITS standard without harm to its rows.
+        How the file differs from the survey's own or breaks the FITS standard, without harm to its rows.
     box : Cell, optional
         That of the positions of a table; see :mod:`lensneg.survey.table_rows`.
     """
@@ -124,8 +127,9 @@ def read_layout(
         raise
     data_start = (len(primary) + len(cards)) * _CARD
     is_ascii = b"".join(primary + cards).isascii()
-    oddities = () if is_ascii else ("a header has characters that are not ASCII",)
-    return SweepFile(info.uri, info.size, dtype, n_rows, data_start, nulls=nulls, oddities=oddities)
+    odd = [] if is_ascii else ["a header has characters that are not ASCII"]
+    odd += [STACKED] * (BRICK_PRIMARY in (dtype.names or ()))
+    return SweepFile(info.uri, info.size, dtype, n_rows, data_start, nulls=nulls, oddities=tuple(odd))
 
 
 def _refusal(what: str, remedy: str = "fetch the file again") -> SweepError:

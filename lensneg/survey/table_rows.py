@@ -6,8 +6,8 @@ come as those of a sweep file do: chunks of a structured array, in the types of 
 
 import io
 from collections.abc import Iterator
-from contextlib import closing
-from typing import Any, Final
+from contextlib import closing, suppress
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from lensneg import storage
 from lensneg.errors import SweepError
-from lensneg.schema.columns import NEEDED_COLUMNS, needed_for
+from lensneg.schema.columns import BRICK_PRIMARY, NEEDED_COLUMNS, needed_for
 from lensneg.schema.sweep_columns import sweep_dtype
-from lensneg.survey.fits_layout import SweepFile
+from lensneg.survey.fits_layout import STACKED, SweepFile
 from lensneg.survey.names import Cell, is_table_name
 
 #: Bytes of the largest table. One task reads a table whole, several times.
@@ -68,7 +68,13 @@ def probe_table(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
         remedy = "give fewer rows or only the needed columns, or the survey's sweep files"
         raise SweepError(what, where=info.uri, remedy=remedy)
     model = sweep_dtype()
-    dtype = np.dtype([(column, model[column]) for column in needed])
+    fields = [(column, model[column]) for column in needed]
+    names = list[str]()
+    with suppress(pa.ArrowException, OSError, ValueError), closing(storage.open_file(*info[:2])) as stream:
+        names = _names(stream, info.uri)  # what is wrong with the file is said below
+    if BRICK_PRIMARY in [name.strip().upper() for name in names]:
+        fields.append((BRICK_PRIMARY, np.dtype("S5")))  # true or false
+    dtype = np.dtype(fields)
     nulls = {column: int(np.iinfo(dtype[column]).min) for column in needed if dtype[column].kind == "i"}
     n_rows, release, lowest, highest = 0, 0, np.full(2, np.inf), np.full(2, -np.inf)
     for _, chunk in iter_table(SweepFile(info.uri, info.size, dtype, 0, 0, nulls=nulls)):
@@ -83,7 +89,8 @@ def probe_table(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
         raise SweepError(f"none of its {n_rows:,} rows has a position", where=info.uri, remedy="add rows")
     ends = np.nextafter(highest, np.inf)  # as a cell does not hold its upper borders
     box = Cell(float(lowest[0]), float(ends[0]), float(lowest[1]), float(ends[1]))
-    return SweepFile(info.uri, info.size, dtype, n_rows, 0, release, nulls, box=box)
+    oddities = (STACKED,) if BRICK_PRIMARY in (dtype.names or ()) else ()
+    return SweepFile(info.uri, info.size, dtype, n_rows, 0, release, nulls, oddities, box)
 
 
 def iter_table(file: SweepFile) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
@@ -128,14 +135,21 @@ def _is_csv(uri: str) -> bool:
     return uri.lower().endswith(".csv")
 
 
+def _names(stream: BinaryIO, uri: str) -> list[str]:
+    """Return the names of a table's columns."""
+    if not _is_csv(uri):
+        return list(pq.ParquetFile(stream).schema_arrow.names)
+    # From memory: a reader reads ahead, and would move the stream under the next one.
+    head = stream.read(_BLOCK_BYTES)
+    lines = io.BytesIO(head[: head.rfind(b"\n") + 1] or head)
+    return list(pa.csv.open_csv(lines).schema.names)
+
+
 def _batches(file: SweepFile, needed: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     """Yield the needed columns, in their order; of a CSV file as text."""
     with closing(storage.open_file(file.uri, file.size)) as stream:
         if _is_csv(file.uri):
-            # From memory: a reader reads ahead, and would move the stream under the next one.
-            head = stream.read(_BLOCK_BYTES)
-            lines = io.BytesIO(head[: head.rfind(b"\n") + 1] or head)
-            names = _find_columns(pa.csv.open_csv(lines).schema.names, needed, file.uri)
+            names = _find_columns(_names(stream, file.uri), needed, file.uri)
             stream.seek(0)
             convert = pa.csv.ConvertOptions(
                 include_columns=names,

@@ -420,6 +420,7 @@ def test_the_page_shows_what_each_cut_took(
         "faint",
         "type",
         "unusable",
+        "not_primary",
         "nobs",
         "footprint",
         "maskbits",

@@ -154,19 +154,42 @@ def test_a_row_that_is_no_source_counts_as_such_whatever_else_it_is(parity: Conf
 
 @pytest.mark.parametrize("bit", range(31))
 def test_each_mask_bit_alone(plan: Config, parity: Config, bit: int) -> None:
-    expected = "maskbits" if bit in {1, 5, 6, 7, 11, 12, 13} else None
+    expected = "maskbits" if bit in {1, 5, 6, 7, 11, 12, 13} else None if bit else "not_primary"
     assert reason(plan, MASKBITS=1 << bit) == expected
     assert reason(parity, MASKBITS=1 << bit) == expected
 
 
 def test_an_excluded_mask_bit_among_others(plan: Config) -> None:
-    every_bit = 2**17 - 1
+    every_bit = 2**17 - 2  # but NPRIMARY
     assert reason(plan, MASKBITS=every_bit) == "maskbits"
     assert reason(plan, MASKBITS=every_bit - 14562) is None
 
 
 def test_no_mask_bit_need_be_excluded(plan_with: Any) -> None:
-    assert reason(plan_with({"exclusion.exclude_maskbits": []}), MASKBITS=2**17 - 1) is None
+    assert reason(plan_with({"exclusion.exclude_maskbits": []}), MASKBITS=2**17 - 2) is None
+
+
+# ---------------------------------------------------------------- primary sources
+
+
+@pytest.mark.parametrize(
+    ("values", "primary"),
+    [
+        (np.array([b"T", b"F", b"\0"]), [True, False, False]),  # logical, as FITS has it; the last is none
+        (np.array([b"true", b"False", b""]), [True, False, False]),
+        (np.array([b"1", b"0", b"True"]), [True, False, True]),
+        (np.array([1, 0, 255], "u1"), [True, False, True]),
+        (np.array([True, False, True]), [True, False, True]),
+    ],
+)
+def test_stacked_bricks_say_which_rows_are_primary(plan: Config, values: Any, primary: list[bool]) -> None:
+    rows = table([{}, {}, {}])
+    columns = {name: rows[name] for name in rows.dtype.names} | {"BRICK_PRIMARY": values}
+    kept, cut = select(Rows(columns), plan)
+    assert kept.tolist() == [i for i in range(3) if primary[i]]
+    assert cut["not_primary"] == 3 - len(kept)
+    columns["MASKBITS"] = np.array([1, 1, 1], ">i2")
+    assert select(Rows(columns), plan)[1]["not_primary"] == 3
 
 
 # ---------------------------------------------------------------- order and counts
@@ -177,9 +200,10 @@ FAILING: dict[str, Row] = {
     "faint": {"FLUX_Z": 1.0},
     "type": {"TYPE": "PSF"},
     "unusable": {"FLUX_W1": INF},
+    "not_primary": {"MASKBITS": 1},
     "nobs": {"NOBS_Z": 0},
     "footprint": {"DEC": 40.0},
-    "maskbits": {"MASKBITS": 2},
+    "maskbits": {"MASKBITS": 2},  # without NPRIMARY
 }
 
 
@@ -193,22 +217,16 @@ def test_a_source_is_counted_under_the_first_rule_that_it_fails(parity: Config, 
     changes: Row = {}
     for failing in list(FAILING.values())[first:]:
         changes |= failing
+    if first <= list(FAILING).index("not_primary"):
+        changes["MASKBITS"] = 3
     assert reason(parity, **changes) == list(FAILING)[first]
 
 
 def test_rows_in_are_rows_kept_and_rows_cut(parity: Config) -> None:
     rows = [{}, *FAILING.values(), {"TYPE": "REX"}, FAILING["nobs"], {}]
     kept, cut = select(Rows(table(rows)), parity)
-    assert kept.tolist() == [0, 8, 10]
-    assert cut == {
-        "bad_row": 1,
-        "faint": 1,
-        "type": 1,
-        "unusable": 1,
-        "nobs": 2,
-        "footprint": 1,
-        "maskbits": 1,
-    }
+    assert kept.tolist() == [0, 9, 11]
+    assert cut == dict.fromkeys(FAILING, 1) | {"nobs": 2}
 
 
 def test_rows_that_were_gathered_are_counted_from_0(parity: Config) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
@@ -22,6 +23,7 @@ from lensneg.schema.run import Run, SweepInput
 from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 from lensneg.schema.tables import read_table
 from lensneg.stages.filter_sweep.item import filter_item
+from lensneg.survey.inputs import probe_input
 from lensneg.survey.items import slices
 
 #: Seven galaxies that are kept, far from the positive, and one at the positive.
@@ -130,6 +132,33 @@ def test_bad_rows_are_counted_wherever_they_are_and_too_many_fail_the_item(run: 
     assert filtered(with_bad_rows(run, 0.0002), path)[0].cut["bad_row"] == 2
     with pytest.raises(SweepError, match="allows 0; the first is row 4,100 "):
         filtered(with_bad_rows(run, 0.0), path)
+
+
+@pytest.mark.parametrize("kind", ["fits", "csv", "parquet"])
+def test_of_stacked_bricks_only_primary_sources_are_taken(run: Run, tmp_path: Path, kind: str) -> None:
+    """Bricks overlap: each has a row of the sources between them, also of the positive."""
+    path = write_sweep(tmp_path / NAME, [*FAR, FAR[3], AT_POSITIVE, AT_POSITIVE])
+    table = Table(np.array(fits.getdata(path, 1)))
+    table.remove_column("DCHISQ")
+    table["brick_primary"] = [True] * 7 + [False, False, True]
+    path = str(tmp_path / (NAME if kind == "fits" else f"field.{kind}"))
+    if kind == "fits":
+        table.write(path, overwrite=True)
+    else:
+        for name in table.colnames:
+            if table[name].dtype.kind == "S":
+                table[name] = table[name].astype(str)
+        table.write(path) if kind == "csv" else pq.write_table(pa.table(table.to_pandas()), path)
+    file = probe_input(storage.stat(path))
+    assert [oddity for oddity in file.oddities if "BRICK_PRIMARY" in oddity]
+    sweep = SweepInput(
+        **storage.stat(path)._asdict(), rows=10, release=10002, row_bytes=file.row_bytes, box=file.box
+    )
+    [item] = slices(sweep, run.config.execution)
+    stats = filter_item(run, item)
+    assert (stats.rows_kept, stats.cut["not_primary"], stats.cut["near_lens"]) == (7, 2, 1)
+    assert read_table(run.files.positives(item.id), POSITIVES_SCHEMA)["row_index"].to_pylist() == [9]
+    assert sorted(pq.read_table(run.files.pool(item.id))["row_index"].to_pylist()) == list(range(7))
 
 
 def test_rows_of_every_listed_release_are_kept(run: Run, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, needed_columns, s
 from lensneg.rules.sources import brick_ranges
 from lensneg.rules.usable import allowed_bad_rows, count_unusable, has_identity
 from lensneg.schema.code_version import code_version
-from lensneg.schema.columns import POSITIVES_SCHEMA
+from lensneg.schema.columns import BRICK_PRIMARY, POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.pool import write_pool
@@ -141,7 +141,7 @@ def _read_rows(
     config = run.config
     cut, first_bad = Counter(dict.fromkeys(CUT_REASONS, 0)), ""
     allowed = allowed_bad_rows(config, item.n_rows)
-    needed = needed_columns(config)
+    needed = needed_columns(config) + ((BRICK_PRIMARY,) if BRICK_PRIMARY in (file.dtype.names or ()) else ())
     sieved, near_positives = (RowGatherer(file.dtype, needed, file.nulls) for _ in range(2))
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:

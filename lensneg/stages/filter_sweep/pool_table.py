@@ -12,7 +12,7 @@ from lensneg.rules.photometry import magnitude
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.priority import sampling_priority, targetid
 from lensneg.rules.rows import Rows
-from lensneg.rules.selection import first_failed_rule, is_one_of
+from lensneg.rules.selection import first_failed_rule, is_one_of, is_primary
 from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
 from lensneg.rules.usable import all_usable, has_identity
@@ -59,12 +59,14 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
 def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
     """Return the sources within the match radius of a positive, with the positive's catalogue row.
 
-    DUP sources, those of unknown type, bad rows, and rows with a value that cannot be used match nothing.
+    DUP sources, those of unknown type or not primary, bad rows, and rows with a value that cannot be used
+    match nothing.
     """
     pairs = near.positives.pairs(rows["RA"], rows["DEC"])
     near_by = rows.take(pairs.source)
     is_real = is_one_of(near_by, SOURCE_TYPES) & ~is_one_of(near_by, ["DUP"])
-    real = np.flatnonzero(is_real & has_identity(near_by) & all_usable(near_by, run.config))
+    is_real &= has_identity(near_by) & is_primary(near_by)
+    real = np.flatnonzero(is_real & all_usable(near_by, run.config))
     matched = rows.take(pairs.source[real])
     check_releases(matched, run, item)
     known = _identity(matched, run) | {

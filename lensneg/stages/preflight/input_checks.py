@@ -145,7 +145,7 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
     yield Check.of_faults(
         "sweeps_standard",
         [f"{sweep.name}: {oddity}" for sweep, oddities in sound for oddity in oddities],
-        expected="files that keep to the FITS standard",
+        expected="files as the survey writes them, by the FITS standard",
         found=f"{len(inputs):,} files",
         remedy="their rows are read; if they should be the survey's own files, compare their checksums",
         shown=3,
