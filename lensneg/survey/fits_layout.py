@@ -243,5 +243,7 @@ def _check_names(names: list[str], needed: tuple[str, ...]) -> None:
     if missing:
         older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
         what = f"{len(missing)} of the {len(needed)} columns that are needed are missing: "
-        what += f"{', '.join(missing)}.{older} lensneg reads DR10 sweep files"
-        raise _refusal(what, "fetch them from the survey's south/sweep/10.1 folder")
+        what += f"{', '.join(missing)}.{older} lensneg reads sweep files of DR9 and later"
+        raise _refusal(
+            what, "fetch those of the config's release, as from the survey's south/sweep/10.1 folder"
+        )

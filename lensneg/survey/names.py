@@ -94,8 +94,8 @@ def sweep_cell(name: str) -> Cell | None:
     return Cell(ra_min, ra_max, dec_min, dec_max)
 
 
-def overlapping(cells: Sequence[Cell]) -> list[bool]:
-    """Return which cells have some of the sky in common with another one.
+def overlapping(cells: Sequence[Cell]) -> list[tuple[int, int]]:
+    """Return the pairs of cells that have some of the sky in common.
 
     Parameters
     ----------
@@ -104,18 +104,19 @@ def overlapping(cells: Sequence[Cell]) -> list[bool]:
 
     Returns
     -------
-    list of bool
-        True for the cells that overlap; common borders do not count.
+    list of (int, int)
+        The places of both, the lower one first, ascending; common borders do not count.
 
     Examples
     --------
     >>> overlapping([Cell(0, 10, 0, 5), Cell(5, 10, 0, 5), Cell(10, 15, 0, 5)])
-    [True, True, False]
+    [(0, 1)]
     """
     ra_min, ra_max, dec_min, dec_max = np.array(cells, dtype=np.float64).reshape(-1, 4).T
     shared = (ra_min[:, None] < ra_max) & (ra_min < ra_max[:, None])
     shared &= (dec_min[:, None] < dec_max) & (dec_min < dec_max[:, None])
-    return [bool(others > 1) for others in shared.sum(axis=1)]
+    first, second = np.triu(shared, 1).nonzero()
+    return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
 def cell_of(uri: str) -> Cell:

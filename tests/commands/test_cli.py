@@ -153,7 +153,9 @@ def test_the_real_dr8_sweep_file_is_refused(
     assert "sweep-310m005-320p000.fits" in result.stdout
     assert "SHAPE_R" in result.stdout
     assert "It is laid out as in DR8 or before." in result.stdout
-    assert "fetch them from the survey's south/sweep/10.1 folder" in result.stdout
+    assert (
+        "fetch those of the config's release, as from the survey's south/sweep/10.1 folder" in result.stdout
+    )
 
 
 def test_companion_files_are_not_inputs(sky: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from conftest import CONFIGS, edited
+from conftest import CONFIGS, config_text, edited
 from pydantic import ValidationError
 
 from lensneg.errors import ConfigError
@@ -320,7 +320,17 @@ def test_the_json_schema_is_that_of_the_code_and_takes_both_configs(
     assert not validator.is_valid(plan_dict | {"sampling": {}})
 
 
-@pytest.mark.parametrize("name", ["negative_sampling_v1", "paper_iv_parity"])
+DR9 = {"negative_sampling_dr9_south": [9010, 9012], "negative_sampling_dr9_north": [9011]}
+
+
+@pytest.mark.parametrize("name", DR9)
+def test_a_config_for_dr9_is_the_plan_with_other_releases(name: str, plan_dict: dict[str, Any]) -> None:
+    sweeps = plan_dict["sweeps"] | {"releases": DR9[name]}
+    assert yaml.safe_load(config_text(name)) == plan_dict | {"name": name, "sweeps": sweeps}
+    assert Config.load(name).sweeps.releases == tuple(DR9[name])
+
+
+@pytest.mark.parametrize("name", ["negative_sampling_v1", "paper_iv_parity", *DR9])
 def test_an_editor_finds_the_schema_of_a_shipped_config(name: str) -> None:
     path = CONFIGS / f"{name}.yaml"
     first = path.read_text().splitlines()[0]

@@ -164,7 +164,9 @@ def test_of_stacked_bricks_only_primary_sources_are_taken(run: Run, tmp_path: Pa
 def test_rows_of_every_listed_release_are_kept(run: Run, tmp_path: Path) -> None:
     """As in the south of DR9, where a file holds two."""
     path = write_sweep(tmp_path / NAME, [{**row, "RELEASE": 9010 + 2 * (i % 2)} for i, row in enumerate(FAR)])
-    with pytest.raises(SweepError, match=r"row 0 is of RELEASE 9010; the config allows 10002: "):
+    with pytest.raises(
+        SweepError, match=r"row 0 is of RELEASE 9010 \(DR9 south\); the config allows 10002 \(DR10\.1\): "
+    ):
         filtered(run, path)
     for releases in ([9010, 9012], [9012, 9010]):
         sweeps = run.config.sweeps.model_copy(update={"releases": tuple(releases)})

@@ -342,7 +342,7 @@ def releases(desk: Desk, *allowed: int) -> Check:
     config.write_text(edited(yaml.safe_load(config.read_text()), {"sweeps.releases": list(allowed)}))
     desk.look()
     [check] = [c for c in Gate.read(desk.files.gate(1)).checks if c.name == "one_release"]
-    assert check.actual == "9010, 10002"
+    assert check.actual == "9010 (DR9 south), 10002 (DR10.1)"
     return check
 
 
@@ -353,7 +353,21 @@ def test_releases_may_be_mixed_if_the_config_lists_them(desk: Desk) -> None:
 def test_a_release_that_the_config_does_not_list_is_refused(desk: Desk) -> None:
     check = releases(desk, 10002)
     assert not check.passed
-    assert check.expected == "RELEASE 10002 (sweeps.releases of the config)"
+    assert check.expected == "RELEASE 10002 (DR10.1) (sweeps.releases of the config)"
+    assert "negative_sampling_dr9_south" in check.remedy
+
+
+def test_two_files_of_the_same_sky_are_named_with_their_releases(desk: Desk) -> None:
+    """As where DR9 north and DR10.1 meet. A pair of one release is named without it."""
+    first = desk.sweeps[0]
+    cell = cell_of(first.name)
+    a_copy_of_a_wider_cell(desk)
+    wide = first.with_name(sweep_name(cell._replace(ra_max=cell.ra_max + 5)))
+    releases(desk, 9010, 10002)
+    [check] = [c for c in Gate.read(desk.files.gate(1)).checks if c.name == "sweeps_disjoint"]
+    assert not check.passed
+    assert f"{first.name} of 9010 (DR9 south) and {wide.name} of 10002 (DR10.1)" in check.actual
+    assert "--leave-out NAME" in check.remedy
 
 
 def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def test_a_missing_column_is_named(path: Path, missing: str) -> None:
     message = str(caught.value)
     assert f"{path.name}: 1 of the " in message
     assert f"missing: {missing}." in message
-    assert "fetch them from the survey" in message
+    assert "fetch those of the config's release" in message
 
 
 def test_a_primary_hdu_with_data(tmp_path: Path) -> None:
@@ -164,4 +164,4 @@ def test_a_real_dr8_file_is_refused(shared_data: Callable[[str], Path]) -> None:
     assert missing == [name for name in NEEDED_COLUMNS if name not in there]
     assert {"SHAPE_R", "SERSIC", "SHAPE_E1", "SHAPE_E2"} <= set(missing)
     assert "DR8" in message
-    assert "fetch them from the survey's south/sweep/10.1 folder" in message
+    assert "fetch those of the config's release, as from the survey's south/sweep/10.1 folder" in message

@@ -23,6 +23,7 @@ from lensneg.schema.pool import pool_order
 from lensneg.schema.run import Run
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
+from lensneg.survey.versions import release_text
 
 #: The sweep column behind each column that is copied.
 _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if column.sweep is not None}
@@ -91,9 +92,9 @@ def check_releases(rows: Rows, run: Run, item: Item) -> None:
     if len(other):
         i = int(other[0])
         raise SweepError(
-            f"row {rows.row_index[i]:,} is of RELEASE {release[i]}",
+            f"row {rows.row_index[i]:,} is of RELEASE {release_text(int(release[i]))}",
             where=item.sweep,
-            remedy=f"the config allows {', '.join(map(str, allowed))}: fetch the file again, "
+            remedy=f"the config allows {', '.join(map(release_text, allowed))}: fetch the file again, "
             "or allow it (sweeps.releases)",
         )
 
@@ -147,7 +148,7 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
         try:
             return pa.array(values, mask=lacking).cast(field.type)
         except pa.ArrowInvalid as error:  # a whole number that needs a wider column than the manifest's
-            remedy = "the file is damaged, or not of DR10: fetch it again"
+            remedy = "the file is damaged, or not a sweep file: fetch it again"
             raise SweepError(f"{field.name}: {error}", where=item.sweep, remedy=remedy) from error
 
     columns = [column(field) for field in POOL_SCHEMA]

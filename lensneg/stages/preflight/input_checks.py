@@ -20,6 +20,7 @@ from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.inputs import probe_input
 from lensneg.survey.listing import FOLDER_REMEDY, NOT_READ_REMEDY, SweepFolder, look_into
 from lensneg.survey.names import Cell, cell_of, cell_of_input, is_gzipped, is_table, overlapping
+from lensneg.survey.versions import release_text, versions_of
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
 _FAILURES: Final = (InputError, RunStateError, StorageError)
@@ -87,28 +88,40 @@ def sweeps(found: Inspection) -> Iterator[Check]:
     )
     if not named:
         return
-    if kind == "sweep files":
-        yield _disjoint({info.uri: cell_of(info.uri) for info in named})
     yield from _headers(found, named, folder.not_files)
-    if kind == "tables":  # their boxes are known only now
-        yield _disjoint({sweep.uri: cell_of_input(sweep) for sweep in found.sweeps})
+    cells = {sweep.uri: cell_of_input(sweep) for sweep in found.sweeps}  # those of tables are known only now
+    if kind == "sweep files":
+        cells = {info.uri: cell_of(info.uri) for info in named}
+    yield _disjoint(cells, {sweep.uri: sweep.release for sweep in found.sweeps if sweep.rows})
 
 
-def _disjoint(cells: dict[str, Cell]) -> Check:
-    overlap = overlapping(list(cells.values()))
+def _disjoint(cells: dict[str, Cell], releases: dict[str, int]) -> Check:
+    """Check that no two files hold the same sky. Where they hold it in two releases, these are named."""
+    uris, faults = list(cells), []
+    for pair in overlapping(list(cells.values())):
+        one, other = (uris[i] for i in pair)
+        names = [storage.basename(one), storage.basename(other)]
+        if len({releases.get(one), releases.get(other)} - {None}) == 2:
+            names = [f"{names[0]} of {release_text(releases[one])}"]
+            names.append(f"{storage.basename(other)} of {release_text(releases[other])}")
+        faults.append(" and ".join(names))
     return Check.of_faults(
         "sweeps_disjoint",
-        [storage.basename(uri) for uri, other in zip(cells, overlap, strict=True) if other],
-        expected="each part of the sky in one file",
+        faults,
+        expected="each part of the sky in one file, and so in one release",
         found=f"{len(cells):,} cells",
         saying="their cells overlap: ",
-        remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object; join "
-        "tables of one part of the sky",
+        remedy="leave one of each pair out (--leave-out NAME): both .fits and .fits.gz, or two releases, "
+        "would double every object; join tables of one part of the sky",
     )
 
 
 def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[str]) -> Iterator[Check]:
     needed = needed_columns(found.config) if found.config else NEEDED_COLUMNS
+    versions = versions_of(found.config.sweeps.releases if found.config else ())
+    survey = "".join(f"{version.name} " for version in versions[:1]) if len(versions) == 1 else ""
+    folders = ", ".join(version.folder for version in versions if version.folder)
+    folders = f" (from {folders})" if folders else ""
     with ThreadPoolExecutor(_PROBE_THREADS) as threads:
         probed = list(threads.map(lambda info: _probe(info, needed), infos))
     broken = [result for result in probed if isinstance(result, str)]
@@ -121,10 +134,10 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
     yield Check.of_faults(
         "sweeps_readable",
         broken,
-        expected="the headers and size of a DR10 sweep file in each, or its columns in a table",
+        expected=f"the headers and size of a {survey}sweep file in each, or its columns in a table",
         found=f"{len(inputs):,} files",
         saying=f"{len(broken)} unfit: ",
-        remedy="fetch the named files again, or remove what is not a sweep file of DR10; correct tables",
+        remedy=f"fetch the named files again{folders}, or remove what is no such sweep file; correct tables",
         shown=3,
     )
     if not inputs:
@@ -156,9 +169,10 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
     yield Check(
         name="one_release",
         passed=bool(releases) and set(releases) <= allowed,
-        expected=f"RELEASE {' or '.join(map(str, sorted(allowed)))} (sweeps.releases of the config)",
-        actual=", ".join(map(str, releases)) or "no rows at all",
-        remedy="use files of a release that the config lists, or list this one in a new config",
+        expected=f"RELEASE {' or '.join(map(release_text, sorted(allowed)))} (sweeps.releases of the config)",
+        actual=", ".join(map(release_text, releases)) or "no rows at all",
+        remedy="use files of a release that the config lists, or a config for this one: "
+        "negative_sampling_dr9_south and negative_sampling_dr9_north are for DR9",
     )
 
 
