@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class SurveyVersion(NamedTuple):
-    """A version of the survey: its name, its releases, and its folder of sweep files on the survey's server."""
+    """A version of the survey: its name, its releases, and the folder of its sweep files on the server."""
 
     name: str
     releases: frozenset[int]
