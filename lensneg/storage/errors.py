@@ -157,10 +157,11 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
         bucket = str(error.response["Error"].get("BucketName") or "of this name")
         remedy = "check its name and your profile (AWS_PROFILE), or make it (aws s3 mb)"
         return InputError(f"no bucket {bucket}", where=where, remedy=remedy)
+    named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
     if code in _DENIED and not action:
-        return InputError("access denied", where=where, remedy="grant this role access to it")
+        what = f"access denied: {named[1]} is not granted" if named else "access denied"
+        return InputError(what, where=where, remedy="grant this role access to it")
     if code in _DENIED:
-        named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
         return InputError(
             f"access denied: these credentials lack {named[1] if named else action} ({message})",
             remedy="add it to the policy of the user or role, or use another profile (AWS_PROFILE)",

@@ -55,7 +55,10 @@ def metadata(uri: str) -> dict[str, str]:
 
 
 def list_objects(uri: str) -> list[FileInfo]:
-    """Return all objects below a prefix, ordered by URI."""
+    """Return all objects below a prefix, ordered by URI.
+
+    An object whose key ends with a slash is no file: consoles and Hadoop mark an empty folder with it.
+    """
     bucket, prefix = bucket_and_key(uri)
     with aws_errors(uri):
         pages = s3_client().get_paginator("list_objects_v2")
@@ -63,6 +66,7 @@ def list_objects(uri: str) -> list[FileInfo]:
             FileInfo(f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'))
             for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "")
             for entry in page.get("Contents", [])
+            if not entry["Key"].endswith("/")
         )
 
 

@@ -294,6 +294,14 @@ def test_a_whole_bucket_is_listed(s3: str) -> None:
     assert [info.uri for info in storage.list_files("s3://sky")] == [f"s3://sky/{i}" for i in range(3)]
 
 
+def test_the_mark_of_an_empty_folder_is_no_file(s3: str) -> None:
+    """As the console of S3 and Hadoop's S3A write it."""
+    for key in ("sky/", "sky/pool/", "sky/pool/a"):
+        storage.s3_client().put_object(Bucket="sky", Key=key, Body=b"")
+    assert [info.uri for info in storage.list_files("s3://sky")] == ["s3://sky/sky/pool/a"]
+    assert storage.list_non_files("s3://sky") == ["s3://sky/sky", "s3://sky/sky/pool"]
+
+
 def test_more_files_than_a_page_of_a_listing_holds(s3: str) -> None:
     asked = {"Bucket": "sky", "Prefix": "pool/"}
     first, second = ([{"Key": f"pool/{n}", "Size": n, "ETag": '"e"'}] for n in (1, 2))
@@ -362,6 +370,14 @@ def test_access_denied_by_a_bucket_policy(s3: str) -> None:
     ):
         with pytest.raises(InputError, match=r"s3://sky/[ab]: access denied; grant this role access"):
             act()
+
+
+def test_access_denied_names_the_action_that_s3_names(s3: str) -> None:
+    said = 'User: arn:aws:sts::1:assumed-role/r/s is not authorized to perform: s3:PutObject on resource: "b"'
+    with Stubber(storage.s3_client()) as stub:
+        stub.add_client_error("put_object", "AccessDenied", said, http_status_code=403)
+        with pytest.raises(InputError, match="access denied: s3:PutObject is not granted; grant this role"):
+            storage.write_bytes(f"{s3}/a", b"x")
 
 
 #: What to call for each operation of S3's interface.
