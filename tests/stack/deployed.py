@@ -1,6 +1,5 @@
 """What the tests of the stack share: the tools, the transformed template, and its values once deployed."""
 
-import fnmatch
 import json
 import os
 import re
@@ -9,7 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import iam
 import pytest
+from iam import as_list
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-stack"
@@ -199,18 +200,10 @@ class Deployed:
             for resource in as_list(statement["Resource"])
         }
 
-    def allowing(self, role: str, action: str, resource: str) -> set[tuple[str, str]]:
-        """The grants of a role that allow an action on a resource."""
-        return {
-            (granted, pattern)
-            for granted, pattern in self.grants(role)
-            if granted == action and fnmatch.fnmatchcase(resource, pattern)
-        }
-
-
-def as_list(value: Any) -> list[Any]:
-    """A value as IAM has it: one or a list."""
-    return value if isinstance(value, list) else [value]
+    def allowing(self, role: str, action: str, resource: str, prefix: str = "") -> list[dict[str, Any]]:
+        """The statements that allow a role an action on a resource; of a listing, with its prefix."""
+        keys = {"s3:prefix": prefix} if prefix else {}
+        return iam.allowing(self.statements(role), iam.Asked(action, resource, keys))
 
 
 @lru_cache
