@@ -1,9 +1,9 @@
 """IAM's answer to a call, from the policies of a role: what is allowed, and how S3 words a refusal.
 
 From the IAM user guide, "Policy evaluation logic": a statement that denies wins, else one that allows is
-needed. Wildcards are ``*`` and ``?``. From the S3 user guide: an object that is missing is called missing only
-to who may list the bucket. There the key is the ``s3:prefix`` of the listing that is asked for: others found
-that out (kopia/kopia#3072, ceph/ceph#68577), AWS's documentation does not say it.
+needed. Wildcards are ``*`` and ``?``. From the S3 user guide: an object that is missing is called missing
+only to who may list the bucket. There the key is the ``s3:prefix`` of the listing that is asked for: others
+found that out (kopia/kopia#3072, ceph/ceph#68577), AWS's documentation does not say it.
 """
 
 import re

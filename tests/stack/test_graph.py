@@ -134,6 +134,17 @@ def test_emr_takes_the_jobs_parameters() -> None:
     assert ParamValidator().validate(spoiled, shape).has_errors()
 
 
+#: How the job's parts get their names: Hadoop's committer, under Spark's own protocol, not those of EMR.
+COMMITTER = {
+    "spark.sql.sources.commitProtocolClass": "org.apache.spark.sql.execution.datasources"
+    ".SQLHadoopMapReduceCommitProtocol",
+    "spark.sql.parquet.output.committer.class": "org.apache.parquet.hadoop.ParquetOutputCommitter",
+    "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.fs.s3a.directory.marker.retention": "delete",
+}
+
+
 def test_the_line_is_that_of_the_local_run() -> None:
     """From the same state, through the same function; only the values of two substitutions differ."""
     root = "ROOT"
@@ -146,6 +157,8 @@ def test_the_line_is_that_of_the_local_run() -> None:
         options = line[1:entry]
         assert options
         assert all(option.startswith("--") for option in options[::2]), options
+        committer = [option for option in options if "commit" in option or "marker" in option]
+        assert committer == [f"{key}={value}" for key, value in COMMITTER.items()], name
     assert lines["aws"] == lines["local"] == ["spark-submit", "sample_negatives.py", "--run", root]
 
 

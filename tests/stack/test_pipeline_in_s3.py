@@ -199,6 +199,13 @@ def test_the_manifest_is_that_of_the_run_on_disk(in_s3: InS3) -> None:
         assert content_sha256(table) == manifest[part]["content_sha256"]
 
 
+def test_the_job_leaves_its_parts_and_its_summary(in_s3: InS3) -> None:
+    """No _temporary, no _SUCCESS, and no mark of a folder."""
+    files = [path for path in (in_s3.copy / f"runs/{RUN_ID}/draw").rglob("*") if path.is_file()]
+    assert {path.name for path in files if path.suffix != ".parquet"} == {"summary.json"}
+    assert not [path for path in files if "_temporary" in path.parts]
+
+
 def test_the_map_streams_ranges(in_s3: InS3) -> None:
     """More than one item of a file, each by GETs of parts of it."""
     items = [event["item"] for name, event in in_s3.sent if name == "FilterSweep"]

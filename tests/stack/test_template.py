@@ -163,6 +163,14 @@ def test_emr_runs_the_spark_that_runs_here() -> None:
     import pyspark
 
     [application] = deployed().of_type("AWS::EMRServerless::Application").values()
+    pattern = deployed().template["Parameters"]["EmrRelease"]["AllowedPattern"]
+    # EMR's release notes: s3:// is S3A from 7.10.0 on; emr-spark-8.0.0 has Spark 4.
+    for release, taken in (
+        ("emr-7.13.0", True), ("emr-7.10.0", True), ("emr-7.9.0", False), ("emr-spark-8.0.0", False)
+    ):  # fmt: skip
+        assert bool(re.search(pattern, release)) == taken, release
+    [other] = Deployed(EmrRelease="emr-7.12.0").of_type("AWS::EMRServerless::Application").values()
+    assert other["ReleaseLabel"] == "emr-7.12.0"
     # EMR Serverless release notes: 7.13.0 has Spark 3.5.6.
     assert (application["ReleaseLabel"], pyspark.__version__) == ("emr-7.13.0", "3.5.6")
     assert application["AutoStopConfiguration"]["Enabled"]
