@@ -56,6 +56,12 @@ _BAD_CREDENTIALS: Final = frozenset(
     }
 )
 
+#: The variable that names the buckets whose requesters pay, separated by commas.
+REQUESTER_PAYS_VARIABLE: Final = "LENSNEG_REQUESTER_PAYS"
+
+#: The operations that such a bucket denies to those who do not say that they pay.
+PAID_READS: Final = ("GetObject", "HeadObject", "ListObjectsV2")
+
 _CREDENTIALS_ADVICE: Final = (
     "name a profile (AWS_PROFILE), sign in (aws sso login), or give AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY"
@@ -160,7 +166,10 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
     named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
     if code in _DENIED and not action:
         what = f"access denied: {named[1]} is not granted" if named else "access denied"
-        return InputError(what, where=where, remedy="grant this role access to it")
+        remedy = "grant this role access to it"
+        if error.operation_name in PAID_READS:
+            remedy += f"; if requesters pay for its bucket, name the bucket in {REQUESTER_PAYS_VARIABLE}"
+        return InputError(what, where=where, remedy=remedy)
     if code in _DENIED:
         return InputError(
             f"access denied: these credentials lack {named[1] if named else action} ({message})",

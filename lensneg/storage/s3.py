@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lensneg.errors import StorageError, TransientError
-from lensneg.storage.errors import aws_errors, error_code
+from lensneg.storage.errors import PAID_READS, REQUESTER_PAYS_VARIABLE, aws_errors, error_code
 from lensneg.storage.uri import FileInfo, bucket_and_key
 
 if TYPE_CHECKING:
@@ -27,13 +27,25 @@ _READ_ATTEMPTS: Final = 6
 
 @lru_cache(maxsize=1)
 def s3_client() -> "S3Client":
-    """Return the process's S3 client: retries with full jitter, connections for parallel reads."""
+    """Return the process's S3 client: retries with full jitter, connections for parallel reads.
+
+    It says that it pays for reads to the buckets that the variable ``LENSNEG_REQUESTER_PAYS`` names.
+    """
     # boto3 takes long to import, and a run on local files does not need it.
     import boto3
     from botocore.config import Config
 
     config = Config(retries={"mode": "standard", "total_max_attempts": 8}, max_pool_connections=64)
-    return boto3.client("s3", config=config)
+    client = boto3.client("s3", config=config)
+    buckets = os.environ.get(REQUESTER_PAYS_VARIABLE, "").split(",")
+
+    def pay(params: dict[str, Any], **_: Any) -> None:
+        if params["Bucket"] in buckets:
+            params["RequestPayer"] = "requester"
+
+    for operation in PAID_READS:
+        client.meta.events.register(f"provide-client-params.s3.{operation}", pay)
+    return client
 
 
 def _request(operation: str, uri: str, **options: Any) -> Any:
@@ -120,8 +132,10 @@ def put_object(uri: str, data: bytes | memoryview, if_absent: bool) -> bool:
     return True
 
 
-def put_file(path: str, uri: str) -> None:
-    """Send a local file to S3 in one part, so that its ETag is its MD5. The file is not held in memory.
+def put_file(path: str, uri: str, metadata: dict[str, str] | None = None) -> None:
+    """Send a local file to S3 in one part. The file is not held in memory.
+
+    Its ETag is its MD5, unless a key of KMS encrypts the bucket.
 
     Raises
     ------
@@ -129,7 +143,7 @@ def put_file(path: str, uri: str) -> None:
         If S3 refuses it.
     """
     with open(path, "rb") as file:
-        _request("put_object", uri, Body=file)
+        _request("put_object", uri, Body=file, Metadata=metadata or {})
 
 
 def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import os
 import stat as stat_module
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -378,6 +379,44 @@ def test_access_denied_names_the_action_that_s3_names(s3: str) -> None:
         stub.add_client_error("put_object", "AccessDenied", said, http_status_code=403)
         with pytest.raises(InputError, match="access denied: s3:PutObject is not granted; grant this role"):
             storage.write_bytes(f"{s3}/a", b"x")
+
+
+def test_requesters_pay_for_the_named_buckets_alone(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 denies a read from a bucket whose requesters pay to who does not say so in a header."""
+    storage.write_bytes(f"{s3}/a", b"bytes")
+    storage.s3_client().create_bucket(Bucket="free")
+    storage.write_bytes("s3://free/a", b"bytes")
+    seen: list[str] = []
+
+    def charge(request: Any, **_: Any) -> AWSResponse | None:
+        pays = request.headers.get("x-amz-request-payer") == b"requester"
+        bucket = "sky" if "sky" in request.url else "free"
+        seen.append(f"{bucket} {'paid' if pays else 'free'}")
+        if bucket == "sky" and not pays:
+            body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            return AWSResponse(
+                request.url, 403, {}, MockRawResponse(b"" if request.method == "HEAD" else body)
+            )
+        return None
+
+    reads = [
+        lambda uri: storage.read_bytes(f"{uri}/a"),
+        lambda uri: storage.stat(f"{uri}/a"),
+        storage.list_files,
+    ]
+    for named, pays in (("", False), ("other", False), ("other,sky", True)):
+        monkeypatch.setenv("LENSNEG_REQUESTER_PAYS", named)
+        storage.s3_client.cache_clear()
+        storage.s3_client().meta.events.register_first("before-send.s3", charge)
+        for read in reads:
+            read("s3://free")
+            if pays:
+                read(s3)
+                continue
+            with pytest.raises(InputError, match="name the bucket in LENSNEG_REQUESTER_PAYS"):
+                read(s3)
+    storage.s3_client.cache_clear()
+    assert Counter(seen) == {"free free": 9, "sky free": 6, "sky paid": 3}
 
 
 #: What to call for each operation of S3's interface.
