@@ -65,7 +65,7 @@ image-check: .venv/.dev
 
 deploy: .venv-stack
 	.venv-stack/bin/sam build
-	.venv-stack/bin/sam deploy --parameter-overrides GitCommit=$$(git describe --always --dirty --abbrev=40 --exclude '*') $(PARAMETERS)
+	.venv-stack/bin/sam deploy --parameter-overrides GitCommit=$$(git describe --always --dirty --abbrev=40 --exclude '*') $(PARAMETERS)$(if $(TAGS), --tags "$(TAGS)")
 
 format: .venv/.dev
 	$(BIN)/ruff format .

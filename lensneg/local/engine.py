@@ -51,11 +51,11 @@ def substitutions(spark_submit_parameters: str) -> dict[str, str]:
     """Return the values of the graph's ``${Tokens}`` for one machine. template.yaml has those for AWS."""
     functions = re.findall(r"\$\{(\w+)FunctionArn\}", STATE_MACHINE.read_text())
     return {
+        "Partition": "aws",
         **{f"{name}FunctionArn": name for name in functions},
         "MapResultsBucket": "local",
         "EmrApplicationId": "local",
         "EmrJobRoleArn": _ROLE,
-        "EmrLogUri": "s3://local/logs/",
         "SparkEntryPoint": str(SPARK_JOB),
         "SparkSubmitParameters": spark_submit_parameters,
     }

@@ -127,9 +127,9 @@ class RecordingLambda(LocalLambda):
         super().__init__(workers, log_folder, environment={**os.environ, **ENVIRONMENT, **more})
         self.events: list[tuple[str, dict[str, Any]]] = []
 
-    def grant(self, roles: dict[str, list[dict[str, Any]]]) -> None:
-        """Let these be the functions' roles from now on."""
-        self._policies.write_text(json.dumps(roles))
+    def grant(self, roles: dict[str, list[dict[str, Any]]], key: str = "") -> None:
+        """Let these be the functions' roles from now on, and this the key that encrypts the bucket."""
+        self._policies.write_text(json.dumps({"roles": roles, "key": key}))
 
     @property
     def calls(self) -> list[Call]:

@@ -18,6 +18,9 @@ REGION, ACCOUNT, STACK = "eu-west-1", "123456789012", "lensneg"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/lensneg/f:preflightfunction-0123456789ab-lensneg"
 OTHER_IMAGE = IMAGE.replace("0123456789ab", "ba9876543210")
 
+#: A key of an institution.
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
+
 #: The data bucket's name in all tests of the stack and in functions/events.
 BUCKET = "lensneg-example"
 
@@ -57,7 +60,8 @@ def everything() -> dict[str, Any]:
 class Deployed:
     """The transformed template with its values, as CloudFormation would resolve them."""
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, *, partition: str = "aws", **parameters: Any) -> None:
+        self.partition = partition
         self.written, self.builds = everything()["written"], everything()["builds"]
         self.template, self.updated = everything()["transformed"]
         self.parameters = {
@@ -77,11 +81,11 @@ class Deployed:
             if self.conditions.get(resource.get("Condition", ""), True)
         }
 
-    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The properties of the resources of a type, resolved."""
+    def of_type(self, kind: str, *, made: bool = True) -> dict[str, dict[str, Any]]:
+        """The properties of the resources of a type, resolved; also of those that are not made."""
         return {
             name: self.resolve(resource["Properties"])
-            for name, resource in self.resources.items()
+            for name, resource in (self.resources if made else self.template["Resources"]).items()
             if resource["Type"] == kind
         }
 
@@ -112,6 +116,15 @@ class Deployed:
                 return self.resolve(value[0]) == str(self.resolve(value[1]))
             if function == "Fn::Not":
                 return not self.resolve(value[0])
+            if function == "Fn::And":
+                return all(self.resolve(value))
+            if function == "Condition" and isinstance(value, str):
+                return self.conditions[value]
+            if function == "Fn::Join":
+                return str(value[0]).join(self.resolve(value[1]))
+            if function == "Fn::FindInMap":
+                table, row, column = self.resolve(value)
+                return self.template["Mappings"][table][row][column]
             assert not function.startswith("Fn::"), f"{function}: not known here"
         resolved = {key: self.resolve(value) for key, value in node.items()}
         return {key: value for key, value in resolved.items() if value is not Ellipsis}
@@ -125,14 +138,15 @@ class Deployed:
         pseudo = {
             "AWS::Region": REGION,
             "AWS::AccountId": ACCOUNT,
-            "AWS::Partition": "aws",
+            "AWS::Partition": self.partition,
             "AWS::StackName": STACK,
             "AWS::NoValue": ...,
         }
         if name in pseudo:
             return pseudo[name]
         if name in self.parameters:
-            return self.parameters[name]
+            is_list = self.template["Parameters"][name]["Type"] == "CommaDelimitedList"
+            return self.parameters[name].split(",") if is_list else self.parameters[name]
         resource = self.template["Resources"][name]
         kind = resource["Type"]
         if kind == "AWS::S3::Bucket":
@@ -145,22 +159,24 @@ class Deployed:
 
     def _attribute(self, name: str, attribute: str) -> str:
         kind = self.template["Resources"][name]["Type"]
+        if kind == "AWS::IAM::Role":
+            path = self.resolve(self.template["Resources"][name]["Properties"]["Path"])
+            return f"arn:{self.partition}:iam::{ACCOUNT}:role{path}{name}"
         if (kind, attribute) == ("Custom::SparkCode", "Uri"):
             destination = self.resolve(self.template["Resources"][name]["Properties"]["Destination"])
             return f"{destination}/{'0' * 64}/sample_negatives.py"
         if (kind, attribute) == ("AWS::Lambda::Version", "Version"):
             return "1"
         assert attribute == "Arn", f"{name}.{attribute}: not known here"
-        here = f"{REGION}:{ACCOUNT}"
+        here, arn = f"{REGION}:{ACCOUNT}", f"arn:{self.partition}"
         return {
-            "AWS::S3::Bucket": f"arn:aws:s3:::{BUCKET}",
-            "AWS::Lambda::Function": f"arn:aws:lambda:{here}:function:{name}",
-            "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/{name}",
-            "AWS::StepFunctions::StateMachine": f"arn:aws:states:{here}:stateMachine:{STACK}",
-            "AWS::EMRServerless::Application": f"arn:aws:emr-serverless:{here}:/applications/00app",
-            "AWS::Logs::LogGroup": f"arn:aws:logs:{here}:log-group:{name}:*",
-            "AWS::Events::Rule": f"arn:aws:events:{here}:rule/{name}",
-            "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{here}:alarm:{name}",
+            "AWS::S3::Bucket": f"{arn}:s3:::{BUCKET}",
+            "AWS::Lambda::Function": f"{arn}:lambda:{here}:function:{name}",
+            "AWS::StepFunctions::StateMachine": f"{arn}:states:{here}:stateMachine:{STACK}",
+            "AWS::EMRServerless::Application": f"{arn}:emr-serverless:{here}:/applications/00app",
+            "AWS::Logs::LogGroup": f"{arn}:logs:{here}:log-group:{name}:*",
+            "AWS::Events::Rule": f"{arn}:events:{here}:rule/{name}",
+            "AWS::CloudWatch::Alarm": f"{arn}:cloudwatch:{here}:alarm:{name}",
         }[kind]
 
     # ---- The graph ---------------------------------------------------------------------------------------

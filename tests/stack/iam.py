@@ -61,6 +61,17 @@ class S3Call:
             return Asked(action, bucket, {"s3:prefix": self.prefix} if self.prefix else {})
         return Asked(action, f"{bucket}/{self.key}")
 
+    def asked_of_key(self, key_arn: str) -> list[Asked]:
+        """What KMS is asked where its key encrypts the bucket, on behalf of who calls S3."""
+        by_operation = {
+            "GetObject": ("kms:Decrypt",),
+            "PutObject": ("kms:GenerateDataKey",),
+            "CreateMultipartUpload": ("kms:GenerateDataKey",),
+            "UploadPart": ("kms:Decrypt", "kms:GenerateDataKey"),
+            "CompleteMultipartUpload": ("kms:Decrypt",),
+        }
+        return [Asked(action, key_arn) for action in by_operation.get(self.operation, ())]
+
     @property
     def asked_if_missing(self) -> Asked:
         """What IAM is asked besides where a read finds no object."""

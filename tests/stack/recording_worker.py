@@ -1,8 +1,8 @@
 """The local worker process, in which IAM decides each call of S3, and which notes them all in a file.
 
-The file POLICIES names has the statements of each function's role. A call that none allows gets S3's answer
-of 403 and does not reach the server; so does a read of a missing object by a role that may not list. The
-calls go to the file that CALLS names.
+The file that POLICIES names has the statements of each function's role, and the bucket's key if it has one.
+A call that none allows gets S3's answer of 403 and does not reach the server; so does a read of a missing
+object by a role that may not list. The calls go to the file that CALLS names.
 """
 
 import json
@@ -41,12 +41,15 @@ class Account:
     def __init__(self, function_name: str) -> None:
         self.function_name = function_name
         with open(os.environ["POLICIES"]) as file:
-            self.statements = json.load(file)[function_name]
+            account = json.load(file)
+        self.statements, self.key_arn = account["roles"][function_name], account["key"]
 
     def refused(self, call: S3Call) -> Asked | None:
         """What the function's role may not do of a call, if anything."""
-        if not allowing(self.statements, call.asked):
-            return call.asked
+        of_key = call.asked_of_key(self.key_arn) if self.key_arn else []
+        for asked in (call.asked, *of_key):
+            if not allowing(self.statements, asked):
+                return asked
         reads = call.operation in ("GetObject", "HeadObject")
         if reads and not allowing(self.statements, call.asked_if_missing) and is_missing(call):
             return call.asked_if_missing

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from bucket import Call, MirroredEmr, RecordingLambda, get_folder, put_folder, s3_of, s3_server
 from conftest import config_text, edited
-from deployed import BUCKET, ROOT, deployed
+from deployed import BUCKET, KEY, ROOT, Deployed, deployed
 from iam import allowing, as_list, like
 from pipeline import OPEN_GATES, SilentWatcher, as_input, files_of, make_request
 
@@ -313,6 +313,22 @@ def test_every_key_that_a_role_may_delete_is_deleted(in_s3: InS3) -> None:
         for call in deleted
         if call.caller == name and like(resource, call.in_s3.asked.resource)
     }
+
+
+def test_a_bucket_with_a_key_of_the_institutions(in_s3: InS3) -> None:
+    before = in_s3.keys(PUBLISHED)
+    stack = Deployed(KmsKeyArn=KEY)
+    try:
+        in_s3.functions.grant(in_s3.functions.roles, KEY)  # of a stack that was not told of the key
+        refused = in_s3.invoke("PublishManifest")
+        in_s3.functions.grant({n: stack.statements(f"{n}Role") for n in stack.functions()}, KEY)
+        in_s3.delete(f"{PUBLISHED}/manifest.json", f"{PUBLISHED}/README.md")
+        published = in_s3.invoke("PublishManifest")
+    finally:
+        in_s3.functions.grant(in_s3.functions.roles)
+    assert "kms:Decrypt is not granted" in refused["errorMessage"]
+    assert published is None
+    assert in_s3.keys(PUBLISHED) == before
 
 
 def without(sid: str) -> dict[str, list[dict[str, Any]]]:

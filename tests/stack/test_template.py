@@ -24,7 +24,7 @@ def test_the_transform_leaves_these_resources() -> None:
         "AWS::CloudWatch::Dashboard": 1,
         "AWS::EMRServerless::Application": 1,
         "AWS::Events::Rule": 1,
-        "AWS::IAM::ManagedPolicy": 6,
+        "AWS::IAM::ManagedPolicy": 7,
         "AWS::IAM::Role": 12,
         "AWS::Lambda::Alias": 1,
         "AWS::Lambda::Function": 10,
