@@ -191,6 +191,16 @@ def sam_knows(text: str) -> None:
                 assert re.search(rf"(?<!\S){re.escape(option)}\b", shown.stdout), option
 
 
+def stack_takes_the_parameters(text: str) -> None:
+    """Make has the target, and the template the parameters."""
+    command, parameters = text.split(" PARAMETERS=")
+    make_knows(command)
+    given = [word.split("=")[0] for word in shlex.split(parameters)[0].split()]
+    template = (ROOT / "template.yaml").read_text()
+    assert given
+    assert not [name for name in given if f"\n  {name}:\n    Type:" not in template]
+
+
 def script_explains_itself(text: str) -> None:
     """The script is there and parses, and knows the options."""
     script, *options = shlex.split(text)[1:]
@@ -221,6 +231,9 @@ NOT_RUN = {
     ".venv/bin/python benchmarks/run_all.py --quick": BENCH,
     ".venv/bin/python benchmarks/draw.py": BENCH,
     "sam build && sam deploy": SAM,
+    'make deploy PARAMETERS="RolePath=/science/ SubnetIds=subnet-0a SecurityGroupIds=sg-0c"': Instead(
+        SAM.reason, stack_takes_the_parameters
+    ),
     "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
 }
 
