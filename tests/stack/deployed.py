@@ -118,6 +118,10 @@ class Deployed:
                 return not self.resolve(value[0])
             if function == "Fn::And":
                 return all(self.resolve(value))
+            if function == "Fn::Or":
+                return any(self.resolve(value))
+            if function == "Fn::EachMemberEquals":
+                return all(member == value[1] for member in self.resolve(value[0]))
             if function == "Condition" and isinstance(value, str):
                 return self.conditions[value]
             if function == "Fn::Join":
@@ -178,6 +182,15 @@ class Deployed:
             "AWS::Events::Rule": f"{arn}:events:{here}:rule/{name}",
             "AWS::CloudWatch::Alarm": f"{arn}:cloudwatch:{here}:alarm:{name}",
         }[kind]
+
+    def refused(self) -> set[str]:
+        """The rules about parameters by which CloudFormation refuses these."""
+        return {
+            name
+            for name, rule in self.template["Rules"].items()
+            if self.resolve(rule.get("RuleCondition", True))
+            and not all(self.resolve(assertion["Assert"]) for assertion in rule["Assertions"])
+        }
 
     # ---- The graph ---------------------------------------------------------------------------------------
 

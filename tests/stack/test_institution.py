@@ -184,6 +184,19 @@ def test_the_job_works_in_a_vpc_where_it_must() -> None:
     assert "NetworkConfiguration" not in application
 
 
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({"SweepsRequesterPays": "true"}, "RequestersPayForABucketThatIsNamed"),
+        ({"SubnetIds": "subnet-0a"}, "SubnetsWithSecurityGroups"),
+    ],
+)
+def test_parameters_that_need_others_are_refused_without_them(parameters: dict[str, str], rule: str) -> None:
+    assert Deployed(**parameters).refused() == {rule}
+    others = {"SweepsBucketName": SWEEPS, "SecurityGroupIds": "sg-0c"}
+    assert Deployed(**parameters, **others).refused() == deployed().refused() == set()
+
+
 @pytest.mark.parametrize("partition", ["aws-cn", "aws-us-gov"])
 def test_no_arn_of_another_partition_is_written_down(partition: str) -> None:
     stack = Deployed(partition=partition, SweepsBucketName=SWEEPS)
