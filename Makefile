@@ -31,6 +31,7 @@ test: .venv/.dev
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.9- spark
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/numpydoc lint --config . lensneg/__init__.py lensneg/errors.py lensneg/local/run.py \
