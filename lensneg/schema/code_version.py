@@ -1,8 +1,8 @@
 """Which code is running: its version, a hash of its files, and its commit.
 
 A checkout asks git for its commit. What is built from it (a wheel, an sdist, the functions' image) has no
-git, so the build writes the file ``COMMIT``: the commit, and the hash of the files that were built. The commit
-counts only for files with that hash. ``python -m lensneg.schema.code_version`` prints the file.
+git, so the build writes the file ``COMMIT``: the commit, and the hash of the files that were built. The
+commit counts only for files with that hash. ``python -m lensneg.schema.code_version`` prints the file.
 """
 
 import hashlib

@@ -55,7 +55,7 @@ def code_checks(environment: Mapping[str, str] = os.environ) -> Iterator[Check]:
             passed=code.git_commit != UNKNOWN and not code.git_commit.endswith("-dirty"),
             expected="a clean git commit",
             actual=code.git_commit,
-            remedy="before a run that is meant to be published, commit your changes, and install lensneg from "
-            "the checkout, or on AWS deploy it with `make deploy`, so that the run can be repeated",
+            remedy="before a run that is meant to be published, commit your changes, and install lensneg "
+            "from the checkout, or on AWS deploy it with `make deploy`, so that the run can be repeated",
             critical=False,
         )
