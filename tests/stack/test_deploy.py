@@ -1,4 +1,4 @@
-"""What is built and pushed: one image of one platform, into one repository, by the commands of the Makefile."""
+"""What is built and pushed: one image of one platform, into one repository."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def engine() -> Iterator[str]:
 
 
 def test_sam_builds_one_manifest_of_one_platform_without_attestations(engine: str, tmp_path: Path) -> None:
-    """Lambda refuses an index of images, which buildx makes of a platform and its attestations."""
+    """Lambda refuses an index of images, which buildx makes of an image and its attestations."""
     docker = recorder(tmp_path / "docker")
     environment = {**os.environ, "DOCKER_HOST": engine, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     environment |= {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": REGION}
