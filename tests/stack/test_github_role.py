@@ -10,9 +10,9 @@ import pytest
 import yaml
 from deployed import ACCOUNT, REGION, ROOT, TOOLS, Deployed, as_list, deployed, everything, tool
 
-#: What CloudFormation does with the properties that the templates have: the permissions of the handlers (create,
-#: read, update, delete) in the public schemas of the resource types, and for types whose schema lists none the
-#: calls of their service. A custom resource is a call of its function.
+#: What CloudFormation does with the properties that the templates have: the permissions of the handlers
+#: (create, read, update, delete) in the public schemas of the resource types, and for types whose schema lists
+#: none the calls of their service. A custom resource is a call of its function.
 HANDLERS = {
     "AWS::CloudWatch::Alarm": (
         "PutMetricAlarm DescribeAlarms DeleteAlarms TagResource UntagResource ListTagsForResource"
