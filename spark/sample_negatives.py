@@ -146,7 +146,7 @@ def settle(pool: DataFrame, draws: list[Draw]) -> Settled:
     last = last_rows(pool, draws)
     short = [
         draw
-        for draw, found in zip(draws, last, strict=True)
+        for draw, found in zip(draws, last)
         if draw.threshold < PRIORITY_MAX and found.sources < draw.quota
     ]
     if short:
@@ -248,8 +248,8 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
         "run_id": quotas["run_id"],
         "spark_version": spark.version,
         "rows": [
-            {**dict(zip(KEYS, draw[:3], strict=True)), "rows": last.rows, "last_priority": last.priority}
-            for draw, last in zip(settled.draws, settled.last, strict=True)
+            {**dict(zip(KEYS, draw[:3])), "rows": last.rows, "last_priority": last.priority}
+            for draw, last in zip(settled.draws, settled.last)
         ],
         "negatives": sum(last.rows for last in settled.last),
         "candidates": sum(last.candidates for last in settled.last),

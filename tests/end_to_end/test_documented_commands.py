@@ -230,10 +230,11 @@ NOT_RUN = {
     "make bench": Instead(BENCH.reason, make_knows),
     ".venv/bin/python benchmarks/run_all.py --quick": BENCH,
     ".venv/bin/python benchmarks/draw.py": BENCH,
-    "sam build && sam deploy": SAM,
     'make deploy PARAMETERS="RolePath=/science/ SubnetIds=subnet-0a SecurityGroupIds=sg-0c"': Instead(
         SAM.reason, stack_takes_the_parameters
     ),
+    "make deploy": Instead(SAM.reason, make_knows),
+    "sam deploy --config-env github --parameter-overrides GitHubRepository=OWNER/NAME": SAM,
     "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
 }
 

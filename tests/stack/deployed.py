@@ -1,5 +1,6 @@
 """What the tests of the stack share: the tools, the transformed template, and its values once deployed."""
 
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from iam import as_list
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-stack"
 REGION, ACCOUNT, STACK = "eu-west-1", "123456789012", "lensneg"
+#: CloudFormation makes another one for each stack, also for one whose name was used before.
+STACK_ID = "51af3dc0-da77-11e4-872e-1234567db123"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/lensneg/f:preflightfunction-0123456789ab-lensneg"
 OTHER_IMAGE = IMAGE.replace("0123456789ab", "ba9876543210")
 
@@ -114,6 +117,10 @@ class Deployed:
                 return self.resolve(value[1] if self.conditions[value[0]] else value[2])
             if function == "Fn::Equals":
                 return self.resolve(value[0]) == str(self.resolve(value[1]))
+            if function == "Fn::Split":
+                return self.resolve(value[1]).split(value[0])
+            if function == "Fn::Select":
+                return self.resolve(value[1])[int(value[0])]
             if function == "Fn::Not":
                 return not self.resolve(value[0])
             if function == "Fn::And":
@@ -144,6 +151,7 @@ class Deployed:
             "AWS::AccountId": ACCOUNT,
             "AWS::Partition": self.partition,
             "AWS::StackName": STACK,
+            "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/{STACK_ID}",
             "AWS::NoValue": ...,
         }
         if name in pseudo:
@@ -168,7 +176,8 @@ class Deployed:
             return f"arn:{self.partition}:iam::{ACCOUNT}:role{path}{name}"
         if (kind, attribute) == ("Custom::SparkCode", "Uri"):
             destination = self.resolve(self.template["Resources"][name]["Properties"]["Destination"])
-            return f"{destination}/{'0' * 64}/sample_negatives.py"
+            sha256 = hashlib.sha256((ROOT / "spark" / "sample_negatives.py").read_bytes()).hexdigest()
+            return f"{destination}/{sha256}/sample_negatives.py"
         if (kind, attribute) == ("AWS::Lambda::Version", "Version"):
             return "1"
         assert attribute == "Arn", f"{name}.{attribute}: not known here"
