@@ -11,6 +11,7 @@ import yaml
 from conftest import CONFIGS
 from costcase import changed
 
+from lensneg.cost.graph import load_graph
 from lensneg.cost.tables import Rates, load_prices, load_rates
 from lensneg.errors import InputError
 
@@ -21,6 +22,13 @@ PRICES = CONFIGS / "prices.yaml"
 def test_each_rate_is_the_value_of_its_entry() -> None:
     entries = yaml.safe_load(RATES.read_text())["rates"]
     assert load_rates().rates.model_dump() == {name: entry["value"] for name, entry in entries.items()}
+
+
+def test_shipped_tables_are_read_in_a_function_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Storage takes files of S3 alone there."""
+    here = load_rates(), load_prices(), load_graph()
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "lensneg-Report")
+    assert (load_rates(), load_prices(), load_graph()) == here
 
 
 def test_every_price_and_rate_says_where_it_comes_from() -> None:
