@@ -14,6 +14,7 @@ from costcase import changed
 from lensneg.cost.graph import load_graph
 from lensneg.cost.tables import Rates, load_prices, load_rates
 from lensneg.errors import InputError
+from lensneg.schema.states import DEFAULT_VCPUS
 
 RATES = CONFIGS / "rates.yaml"
 PRICES = CONFIGS / "prices.yaml"
@@ -38,14 +39,14 @@ def test_every_price_and_rate_says_where_it_comes_from() -> None:
     assert all(entry["source"] and entry["unit"] for entry in entries)
 
 
-def test_the_job_has_the_workers_that_template_yaml_gives_it() -> None:
+def test_the_job_has_all_workers_that_template_yaml_lets_it_have() -> None:
     text = (CONFIGS.parent / "template.yaml").read_text()
     [driver] = map(int, re.findall(r"spark\.driver\.cores=(\d+)", text))
     [executor] = map(int, re.findall(r"spark\.executor\.cores=(\d+)", text))
-    [executors] = map(int, re.findall(r"maxExecutors=(\d+)", text))
     rates = load_rates().rates
-    assert rates.executor_cores == executors * executor
-    assert rates.job_vcpu == driver + executors * executor
+    assert rates.job_vcpu == DEFAULT_VCPUS
+    assert rates.executor_cores == rates.job_vcpu - driver
+    assert rates.executor_cores % executor == 0
     assert rates.job_memory == 4 * rates.job_vcpu  # GB: template.yaml gives 16 to each worker of 4 vCPU
 
 

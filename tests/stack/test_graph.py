@@ -87,7 +87,11 @@ def test_no_state_waits_less_than_what_it_waits_for() -> None:
         if name in STATES:
             assert STATES[name]["TimeoutSeconds"] >= function["Timeout"], name
     draw = STATES["SampleNegatives"]
-    assert draw["TimeoutSeconds"] >= 60 * draw["Parameters"]["ExecutionTimeoutMinutes"]
+    [application] = deployed().of_type("AWS::EMRServerless::Application").values()
+    queue = application["SchedulerConfiguration"]["QueueTimeoutMinutes"]
+    assert 15 <= queue <= 720  # botocore's model of EMR Serverless
+    assert draw["TimeoutSeconds"] > 60 * (queue + draw["Parameters"]["ExecutionTimeoutMinutes"])
+    assert STATES["MiniTest"]["TimeoutSeconds"] > draw["TimeoutSeconds"]
     # All of a mini-test, and then all of the run, within the machine's own limit.
     assert STATES["MiniTest"]["TimeoutSeconds"] < GRAPH["TimeoutSeconds"]
 
@@ -117,6 +121,11 @@ def job_parameters(definition: dict[str, Any], root: str) -> dict[str, Any]:
     submit = parameters["JobDriver"]["SparkSubmit"]
     assert submit.pop("EntryPointArguments.$") == "States.Array('--run', $.root)"
     submit["EntryPointArguments"] = ["--run", root]
+    format_ = submit.pop("SparkSubmitParameters.$")
+    match = re.fullmatch(r"States\.Format\('([^']*)', '([^']*)', (\S+), (\S+)\)", format_)
+    assert match is not None, format_
+    assert match[3] == match[4] == "$.gate.executors"
+    submit["SparkSubmitParameters"] = match[1].format(match[2], 2, 2)
     return parameters
 
 

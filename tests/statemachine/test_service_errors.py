@@ -1,5 +1,6 @@
 """Errors with which AWS answers a task before our code runs, injected into each Task state of the graph."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -59,9 +60,11 @@ class Injected:
         def starting(**parameters: Any) -> Any:
             self._count("SampleNegatives")
             self.tokens.append(parameters["clientToken"])
+            self.submitted.append(parameters["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"])
             return start_job_run(**parameters)
 
         self.tokens: list[str] = []
+        self.submitted: list[str] = []
         patch.setattr(cloud.functions, "invoke", invoking)
         patch.setattr(cloud.emr, "start_job_run", starting)
         patch.setattr(retrier_decl, "time", SimpleNamespace(sleep=self.waits.append))
@@ -159,6 +162,13 @@ def test_a_job_that_may_not_start_yet_is_started_later(injected: Injected) -> No
     assert execution["status"] == "SUCCEEDED", execution
     assert injected.calls["SampleNegatives"] == 1 + len(injected.waits) == 1 + len(START_REFUSED)
     assert len(set(injected.tokens)) == 1, "EMR starts no second job for a token"
+
+
+def test_the_application_limits_the_executors_that_follow_the_sample(injected: Injected) -> None:
+    """Preflight's vCPUs reach SummarizeFanOut, and its executors the job."""
+    injected.run("sized")
+    assert json.loads(injected.events["SummarizeFanOut"])["state"]["max_vcpus"] == 16
+    assert "initialExecutors=2 --conf spark.dynamicAllocation.maxExecutors=2" in injected.submitted[0]
 
 
 def test_a_job_that_is_refused_for_good_is_judged_by_gate_3(injected: Injected) -> None:

@@ -288,6 +288,11 @@ def test_the_job_gets_the_parameters_of_the_graph(
     submit = parameters["jobDriver"]["sparkSubmit"]
     assert submit["entryPoint"] == str(SPARK_JOB)
     assert submit["entryPointArguments"] == ["--run", files.root]
+    # A small sample: one executor. machine_with() gives the graph no other options.
+    assert submit["sparkSubmitParameters"].split() == [
+        "--conf", "spark.dynamicAllocation.initialExecutors=1",
+        "--conf", "spark.dynamicAllocation.maxExecutors=1",
+    ]  # fmt: skip
 
 
 def states(graph: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
