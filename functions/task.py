@@ -25,7 +25,7 @@ from lensneg.schema.item import Item
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.record import Record
 from lensneg.schema.state_times import MINI_TEST, StateTimes
-from lensneg.schema.states import DEFAULT_VCPUS, StateError
+from lensneg.schema.states import DEFAULT_VCPUS, WAKE, StateError
 
 #: The stack's name on AWS, which distinguishes two stacks in one account.
 _SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "lensneg")
@@ -96,6 +96,8 @@ def task(function: Callable[[TaskEvent], Record]) -> Handler:
     @metrics.log_metrics(raise_on_empty_metrics=False)
     @wraps(function)
     def handler(event: Json, context: LambdaContext) -> Json:
+        if event == WAKE:
+            return {}
         parsed = TaskEvent.model_validate(event)
         keys = _keys(parsed)
         logger.append_keys(**keys)

@@ -7,6 +7,9 @@ from pydantic import ConfigDict
 from lensneg.schema.gate import Judged
 from lensneg.schema.record import Record
 
+#: The event of a call that only wakes a function. Its handler does nothing.
+WAKE: Final = {"wake": True}
+
 #: The maximum capacity of the EMR application that template.yaml gives it if nobody chooses another.
 DEFAULT_VCPUS: Final = 16
 

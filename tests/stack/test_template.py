@@ -11,6 +11,7 @@ from deployed import ROOT, Deployed, deployed
 
 from lensneg.aws.deployment import OUTPUTS
 from lensneg.schema.states import DEFAULT_VCPUS
+from lensneg.stages.preflight.account import LEAST_VCPUS
 from lensneg.stages.summarize_fan_out.executors import WORKER_VCPUS
 
 #: Functions that no state calls: CloudFormation does.
@@ -186,7 +187,7 @@ def test_the_workers_fit_the_application_and_emrs_sizes() -> None:
     most = int(deployed().template["Parameters"]["MaximumVCpu"]["MaxValue"])
     assert int(capacity["Memory"].split()[0]) >= most // 4 * 16
     assert int(capacity["Disk"].split()[0]) >= most // 4 * 20
-    assert int(deployed().template["Parameters"]["MaximumVCpu"]["MinValue"]) == 8
+    assert int(deployed().template["Parameters"]["MaximumVCpu"]["MinValue"]) == LEAST_VCPUS
 
 
 def test_the_jobs_of_several_runs_wait_for_each_other() -> None:
