@@ -51,6 +51,18 @@ def test_a_call_that_wakes_a_function_does_nothing(module: str) -> None:
     assert handler(json.loads(WAKING_CALL["Payload"]), LocalContext(module)) == {}
 
 
+def test_the_vcpus_that_preflight_returned_reach_the_number_of_executors(
+    mapped: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions.summarize_fan_out import handler
+
+    monkeypatch.setattr(
+        "lensneg.stages.summarize_fan_out.summary.executors_of", lambda _quotas, _rates, max_vcpus: max_vcpus
+    )
+    event = {"root": mapped.root, "state": {"max_vcpus": 24, "max_concurrency": 2}}
+    assert handler(event, LocalContext("SummarizeFanOut"))["executors"] == 24
+
+
 @pytest.fixture
 def item(mapped: RunFiles) -> dict[str, Any]:
     return json.loads(Path(mapped.items).read_text())[0]
