@@ -66,7 +66,9 @@ class Functions:
                 run_id, out = event["mini_test_of"]["run_id"] + "-test", event["mini_test_of"]["out"]
             root = f"{out}/runs/{run_id}"
             gate = self._gate(1, "Gate1PreSubmission")
-            return Invocation({"gate": gate, "root": root, "max_concurrency": 2, "published": False})
+            return Invocation(
+                {"gate": gate, "root": root, "max_concurrency": 2, "max_vcpus": 16, "published": False}
+            )
         if name == "PlanFanOut":
             storage.write_json("s3://sky/items.json", [{"id": str(i)} for i in range(ITEMS)])
             place = {"bucket": "sky", "key": "items.json", "count": ITEMS}
@@ -77,7 +79,7 @@ class Functions:
         gates = {"SummarizeFanOut": 2, "CheckSample": 3, "ValidateManifest": 4}
         if name in gates:
             names = {2: "Gate2FanOutComplete", 3: "Gate3SampleComplete", 4: "Gate4OutputValid"}
-            return Invocation({"gate": self._gate(gates[name], names[gates[name]])})
+            return Invocation({"gate": self._gate(gates[name], names[gates[name]]), "executors": 2})
         return Invocation({"kind": "manifest", "uri": "s3://sky/x"})
 
     def stop(self) -> None:

@@ -157,12 +157,13 @@ def upload(_session: Session, request: RunRequest) -> Result:
     "--max-concurrency",
     type=click.IntRange(1, 10_000),
     default=1000,
-    help="Map items at a time that the account should have room for.",
+    help="Map items at a time that the run would take.",
 )
 def preflight(session: Session, max_concurrency: int) -> Result:
     """Check whether a run could start: credentials, stack, bucket, functions, roles, quotas, prices.
 
-    Changes nothing. Each check that did not pass says what to do. Ends with 1 if a critical check failed.
+    Changes nothing, but wakes functions that are inactive. Each check that did not pass says what to do.
+    Ends with 1 if a critical check failed.
     Config and catalogues are checked by upload and start, and by gate 1.
 
     Example: lensneg aws preflight --stack lensneg

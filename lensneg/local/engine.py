@@ -24,6 +24,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import boto3
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import (
     lambda_eval_utils,
@@ -183,6 +184,24 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
 
         def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
             self._to_boto_request(parameters, start_shape)
+
+        def _from_error(self, env: Any, ex: Exception) -> Any:
+            """Name an error of the service as Step Functions does (docs/architecture.md)."""
+            if not isinstance(ex, ClientError):
+                return super()._from_error(env=env, ex=ex)
+            name = f"EMRServerless.{ex.response['Error']['Code']}"
+            details = sfn.TaskFailedEventDetails(
+                resource=self._get_sfn_resource(),
+                resourceType=self._get_sfn_resource_type(),
+                error=name,
+                cause=str(ex),
+            )
+            return sfn.FailureEvent(
+                env=env,
+                error_name=sfn.CustomErrorName(name),
+                event_type=sfn.HistoryEventType.TaskFailed,
+                event_details=sfn.EventDetails(taskFailedEventDetails=details),
+            )
 
         def _eval_service_task(self, env: Any, normalised_parameters: Any, **_: Any) -> None:
             env.stack.append(emr.start_job_run(**normalised_parameters))

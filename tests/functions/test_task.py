@@ -22,6 +22,7 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.run import load_run
 from lensneg.schema.state_times import StateTimes
 from lensneg.stages.filter_sweep import filter_item
+from lensneg.stages.preflight.functions import WAKING_CALL
 
 Call = Callable[[str, dict[str, Any]], list[dict[str, Any]]]
 
@@ -38,6 +39,28 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Call:
         return [json.loads(line) for line in log.getvalue().splitlines()]
 
     return invoke
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["preflight", "plan_fan_out", "filter_sweep", "summarize_fan_out", "check_sample", "validate_manifest",
+     "publish_manifest", "report", "quarantine"],
+)  # fmt: skip
+def test_a_call_that_wakes_a_function_does_nothing(module: str) -> None:
+    handler = importlib.import_module(f"functions.{module}").handler
+    assert handler(json.loads(WAKING_CALL["Payload"]), LocalContext(module)) == {}
+
+
+def test_the_vcpus_that_preflight_returned_reach_the_number_of_executors(
+    mapped: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions.summarize_fan_out import handler
+
+    monkeypatch.setattr(
+        "lensneg.stages.summarize_fan_out.summary.executors_of", lambda _quotas, _rates, max_vcpus: max_vcpus
+    )
+    event = {"root": mapped.root, "state": {"max_vcpus": 24, "max_concurrency": 2}}
+    assert handler(event, LocalContext("SummarizeFanOut"))["executors"] == 24
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ class Deployed:
     def _attribute(self, name: str, attribute: str) -> str:
         kind = self.template["Resources"][name]["Type"]
         if kind == "AWS::IAM::Role":
-            path = self.resolve(self.template["Resources"][name]["Properties"]["Path"])
+            path = self.resolve(self.template["Resources"][name]["Properties"].get("Path", "/"))
             return f"arn:{self.partition}:iam::{ACCOUNT}:role{path}{name}"
         if (kind, attribute) == ("Custom::SparkCode", "Uri"):
             destination = self.resolve(self.template["Resources"][name]["Properties"]["Destination"])

@@ -109,7 +109,7 @@ class GitHub(Deployed):
     """deploy/github-role.yaml with its values, for the repository me/lensneg."""
 
     def __init__(self) -> None:
-        self.template = everything()["deploy"]["github-role.yaml"]
+        self.partition, self.template = "aws", everything()["deploy"]["github-role.yaml"]
         self.parameters = {n: str(p.get("Default")) for n, p in self.template["Parameters"].items()}
         self.parameters["GitHubRepository"] = "me/lensneg"
         self.conditions = {}

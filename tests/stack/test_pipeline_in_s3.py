@@ -172,6 +172,12 @@ def test_it_is_published(in_s3: InS3) -> None:
     assert latest["manifest"] == f"manifests/{RUN_ID}/manifest.json"
 
 
+def test_its_cost_is_estimated(in_s3: InS3) -> None:
+    cost = json.loads((in_s3.copy / f"runs/{RUN_ID}/cost.json").read_text())
+    assert cost["estimate_missing"] is None
+    assert cost["estimate"]["usd"] > 0
+
+
 def test_what_earlier_executions_left_is_removed(in_s3: InS3) -> None:
     left = {key: in_s3.copy / key.removeprefix("out/") for key in LEFT}
     assert [key for key, path in left.items() if path.exists()] == [f"{RUN}/gates/gate4.json"]

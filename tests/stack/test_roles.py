@@ -17,8 +17,9 @@ from lensneg import storage
 from lensneg.schema.layout import RunFiles
 from lensneg.stages.preflight.account import (
     APPLICATION_VARIABLE,
-    FILTER_VARIABLE,
+    FUNCTIONS_VARIABLE,
     ON_AWS_VARIABLE,
+    Limits,
     account_checks,
 )
 
@@ -248,6 +249,8 @@ class Recorder:
             "get_service_quota": {"Quota": {"Value": 16.0}},
             "get_account_settings": {"AccountLimit": {"UnreservedConcurrentExecutions": 1000}},
             "get_function_concurrency": {},
+            "get_function_configuration": {"State": "Inactive"},
+            "invoke": {},
         }
 
         class Client:
@@ -255,6 +258,7 @@ class Recorder:
                 def call(**parameters: str) -> Any:
                     on = parameters.get("applicationId", parameters.get("FunctionName", "*"))
                     name = "".join(word.capitalize() for word in operation.split("_"))
+                    name = {"Invoke": "InvokeFunction"}.get(name, name)
                     recorder.asked.add((f"{prefix}:{name}", on))
                     return answers[operation]
 
@@ -267,20 +271,26 @@ def looks_at_the_account() -> Grants:
     """What gate 1 asks of the account with the environment that the template gives Preflight."""
     variables = deployed().functions()["Preflight"]["Environment"]["Variables"]
     recorder = Recorder()
-    checks = list(account_checks(100, {ON_AWS_VARIABLE: "Preflight", **variables}, recorder.client))
-    assert [check.passed for check in checks] == [True] * 3
+    checks = list(account_checks(Limits(100), {ON_AWS_VARIABLE: "Preflight", **variables}, recorder.client))
+    assert [check.name for check in checks if not check.passed] == ["functions_ready"]
+    called = variables[FUNCTIONS_VARIABLE].split(",")
+    # All that the graph calls after Preflight: an inactive one is woken.
+    assert {name.strip("<>") for name in called} == {
+        f"{name}Function" for name in deployed().functions() if name not in ("Preflight", "PublishSparkCode")
+    }
     arns = {
         variables[APPLICATION_VARIABLE]: f"arn:aws:emr-serverless:{HERE}:/applications/00app",
-        variables[FILTER_VARIABLE]: f"arn:aws:lambda:{HERE}:function:FilterSweepFunction",
+        **{name: f"arn:aws:lambda:{HERE}:function:{name.strip('<>')}" for name in called},
         "*": "*",
     }
     return {(action, arns[resource]) for action, resource in recorder.asked}
 
 
 def test_preflight_may_look_at_the_account_and_at_no_more_of_it() -> None:
-    assert len(looks_at_the_account()) == 4
-    looks = {grant for grant in deployed().grants("PreflightRole") if ":Get" in grant[0]}
-    assert {grant for grant in looks if not grant[0].startswith("s3:")} == looks_at_the_account()
+    assert len(looks_at_the_account()) == 4 + 2 * 8
+    others = ("s3:", "logs:", "xray:")
+    granted = {grant for grant in deployed().grants("PreflightRole") if not grant[0].startswith(others)}
+    assert granted == looks_at_the_account()
 
 
 def test_every_function_may_write_logs_and_traces() -> None:

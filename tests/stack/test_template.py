@@ -10,7 +10,10 @@ import yaml
 from deployed import REGION, ROOT, STACK, STACK_ID, Deployed, deployed
 
 from lensneg.aws.deployment import OUTPUTS
+from lensneg.schema.states import DEFAULT_VCPUS
+from lensneg.stages.preflight.account import LEAST_VCPUS
 from lensneg.stages.preflight.code_checks import code_checks
+from lensneg.stages.summarize_fan_out.executors import WORKER_VCPUS
 
 #: Functions that no state calls: CloudFormation does.
 OUTSIDE_THE_GRAPH = {"PublishSparkCode"}
@@ -219,14 +222,27 @@ def test_the_workers_fit_the_application_and_emrs_sizes() -> None:
     [machine] = deployed().of_type("AWS::StepFunctions::StateMachine").values()
     submit = machine["DefinitionSubstitutions"]["SparkSubmitParameters"]
     conf = dict(re.findall(r"--conf (\S+?)=(\S+)", submit))
-    workers = 1 + int(conf["spark.dynamicAllocation.maxExecutors"])
     for kind in ("driver", "executor"):
         cores, heap = int(conf[f"spark.{kind}.cores"]), int(conf[f"spark.{kind}.memory"].rstrip("g"))
-        assert cores == 4
+        assert cores == WORKER_VCPUS
         # Workers of 4 vCPU have 8 to 30 GB, in steps of one; Spark adds a tenth for overhead.
         assert 8 <= heap * 1.1 <= 16
     [application] = deployed().of_type("AWS::EMRServerless::Application").values()
-    assert workers * 4 <= int(application["MaximumCapacity"]["Cpu"].split()[0])
+    capacity = application["MaximumCapacity"]
+    assert int(capacity["Cpu"].split()[0]) == DEFAULT_VCPUS
+    # The vCPUs are the limit: memory and disk (20 GB a worker) are enough for the largest stack.
+    most = int(deployed().template["Parameters"]["MaximumVCpu"]["MaxValue"])
+    assert int(capacity["Memory"].split()[0]) >= most // 4 * 16
+    assert int(capacity["Disk"].split()[0]) >= most // 4 * 20
+    assert int(deployed().template["Parameters"]["MaximumVCpu"]["MinValue"]) == LEAST_VCPUS
+
+
+def test_the_jobs_of_several_runs_wait_for_each_other() -> None:
+    """A job may take all of the application's capacity; a driver that finds none would fail its job."""
+    [application] = deployed().of_type("AWS::EMRServerless::Application").values()
+    assert application["SchedulerConfiguration"]["MaxConcurrentRuns"] == 1
+    assert application["AutoStartConfiguration"]["Enabled"]
+    assert application["AutoStopConfiguration"] == {"Enabled": True, "IdleTimeoutMinutes": 5}
 
 
 def test_the_verdict_reaches_the_topic() -> None:

@@ -15,8 +15,6 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import Table
-from botocore.session import get_session
-from botocore.stub import Stubber
 from conftest import CONFIGS, edited
 from pipeline import as_input, files_of, make_request
 from plainrun import edit_json, failing
@@ -36,7 +34,7 @@ from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import RunRecord
 from lensneg.stages.plan_fan_out import plan_fan_out
-from lensneg.stages.preflight import account, code_checks, run_checks
+from lensneg.stages.preflight import code_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
 from lensneg.survey.names import cell_of, sweep_name
 
@@ -553,96 +551,3 @@ def test_how_a_catalogue_was_read_is_said(desk: Desk) -> None:
 
 
 # On AWS.
-
-
-def stubbed(answers: dict[str, list[tuple[str, Any]]]) -> Callable[[str], Any]:
-    """botocore's clients with canned answers, which botocore checks against its models; errors as texts."""
-    clients = {}
-    for service, calls in answers.items():
-        client = get_session().create_client(
-            service, region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
-        )
-        stub = Stubber(client)
-        for operation, answer in calls:
-            if isinstance(answer, str):
-                stub.add_client_error(operation, answer, "no")
-            else:
-                stub.add_response(operation, answer)
-        stub.activate()
-        clients[service] = client
-    return lambda service: clients[service]
-
-
-def application(state: str = "STOPPED", starts: bool = True, cpu: str = "64 vCPU") -> dict[str, Any]:
-    return {
-        "application": {
-            "applicationId": "app",
-            "arn": "arn:aws:emr-serverless:us-east-1:123456789012:/applications/app",
-            "releaseLabel": "emr-7.13.0",
-            "type": "Spark",
-            "state": state,
-            "createdAt": 0,
-            "updatedAt": 0,
-            "autoStartConfiguration": {"enabled": starts},
-            "maximumCapacity": {"cpu": cpu, "memory": "256 GB"},
-        }
-    }
-
-
-ON_AWS = {
-    account.ON_AWS_VARIABLE: "Preflight",
-    account.APPLICATION_VARIABLE: "app",
-    account.FILTER_VARIABLE: "FilterSweep",
-}
-
-
-def account_failures(
-    first: Any = None, second: Any = None, vcpus: Any = 64.0, free: Any = 1000, reserved: int | None = None
-) -> set[str]:
-    client = stubbed(
-        {
-            "emr-serverless": [
-                ("get_application", first or application()),
-                ("get_application", second or application()),
-            ],
-            "service-quotas": [
-                ("get_service_quota", vcpus if isinstance(vcpus, str) else {"Quota": {"Value": vcpus}})
-            ],
-            "lambda": [
-                (
-                    "get_account_settings",
-                    free
-                    if isinstance(free, str)
-                    else {"AccountLimit": {"UnreservedConcurrentExecutions": free}},
-                ),
-                (
-                    "get_function_concurrency",
-                    {} if reserved is None else {"ReservedConcurrentExecutions": reserved},
-                ),
-            ],
-        }
-    )
-    checks = list(account.account_checks(500, ON_AWS, client))
-    assert [c.name for c in checks] == ["emr_application", "emr_vcpu_quota", "lambda_concurrency"]
-    return {c.name + ("" if c.critical else " (warning)") for c in checks if not c.passed}
-
-
-def test_the_account_is_looked_at_on_aws_alone() -> None:
-    assert list(account.account_checks(500, {}, stubbed({}))) == []
-    assert account_failures() == set()
-
-
-def test_each_check_of_the_account_fails_alone() -> None:
-    assert account_failures(first=application("TERMINATED")) == {"emr_application"}
-    assert account_failures(first=application("STOPPED", starts=False)) == {"emr_application"}
-    assert account_failures(first=application("STARTED", starts=False)) == set()
-    assert account_failures(vcpus=16.0) == {"emr_vcpu_quota"}
-    assert account_failures(free=10) == {"lambda_concurrency"}
-    assert account_failures(free=10, reserved=500) == set()
-    assert account_failures(reserved=100) == {"lambda_concurrency"}
-
-
-def test_what_may_not_be_looked_at_is_a_warning() -> None:
-    assert account_failures(first="AccessDeniedException") == {"emr_application (warning)"}
-    assert account_failures(vcpus="AccessDeniedException") == {"emr_vcpu_quota (warning)"}
-    assert account_failures(free="AccessDeniedException") == {"lambda_concurrency (warning)"}
