@@ -6,7 +6,7 @@
 #   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
 #   make mutants the tests of rules and audit on each of 3,000 changed copies of the code (30 minutes)
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
-#   make deploy  sam build and sam deploy, with the commit written into what will be published
+#   make deploy  sam build and sam deploy; the image holds the commit and the hash of its code
 #   make bench   all benchmarks; rewrites benchmarks/results.md (20 minutes)
 #   make lock    pins the dependencies again
 
@@ -65,8 +65,9 @@ image-check: .venv/.dev
 	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image
 
 deploy: .venv-stack
+	commit=$$($(PYTHON) -m lensneg.schema.code_version) && echo "$$commit" > COMMIT
 	.venv-stack/bin/sam build
-	.venv-stack/bin/sam deploy --parameter-overrides GitCommit=$$(git describe --always --dirty --abbrev=40 --exclude '*') $(PARAMETERS)
+	.venv-stack/bin/sam deploy $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 format: .venv/.dev
 	$(BIN)/ruff format .

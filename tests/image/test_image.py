@@ -30,7 +30,7 @@ from pipeline import OPEN_GATES
 
 from lensneg.local.emr import local_submit_parameters
 from lensneg.mocksky import write_mock_sky
-from lensneg.schema.code_version import code_version
+from lensneg.schema.code_version import code_version, commit_file
 
 ROOT = CONFIGS.parent
 IMAGE = os.environ.get("LENSNEG_IMAGE", "")
@@ -307,7 +307,11 @@ def test_the_code_is_that_of_the_checkout(booted: Booted) -> None:
     """Its version in the run's record, and the Spark job that goes into the bucket."""
     key = "out/runs/example/run.json"
     record = json.loads(s3_of(booted.url).get_object(Bucket=BUCKET, Key=key)["Body"].read())
-    assert record["code"]["code_version"] == code_version().code_version
+    code = code_version()
+    assert (record["code"]["code_version"], record["code"]["git_commit"]) == (
+        code.code_version,
+        code.git_commit,
+    )
     assert booted.cloudformation["Status"] == "SUCCESS"
     key = booted.cloudformation["Data"]["Uri"].split("/", 3)[3]
     published = s3_of(booted.url).get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -349,6 +353,12 @@ def test_the_image_holds_nothing_but_code_and_what_is_locked() -> None:
     assert "events" not in inside(
         "/var/lang/bin/python3", "-c", "import os; print(os.listdir('/var/task/functions'))"
     )
+
+
+def test_the_image_knows_what_it_was_built_from() -> None:
+    assert inside(
+        "/var/lang/bin/python3", "-c", "print(open('/var/task/COMMIT').read(), end='')"
+    ) == commit_file(code_version())
 
 
 def test_the_image_is_small() -> None:

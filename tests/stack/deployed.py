@@ -1,6 +1,7 @@
 """What the tests of the stack share: the tools, the transformed template, and its values once deployed."""
 
 import fnmatch
+import hashlib
 import json
 import os
 import re
@@ -146,7 +147,8 @@ class Deployed:
         kind = self.template["Resources"][name]["Type"]
         if (kind, attribute) == ("Custom::SparkCode", "Uri"):
             destination = self.resolve(self.template["Resources"][name]["Properties"]["Destination"])
-            return f"{destination}/{'0' * 64}/sample_negatives.py"
+            sha256 = hashlib.sha256((ROOT / "spark" / "sample_negatives.py").read_bytes()).hexdigest()
+            return f"{destination}/{sha256}/sample_negatives.py"
         if (kind, attribute) == ("AWS::Lambda::Version", "Version"):
             return "1"
         assert attribute == "Arn", f"{name}.{attribute}: not known here"

@@ -10,6 +10,7 @@ import yaml
 from deployed import ROOT, Deployed, deployed
 
 from lensneg.aws.deployment import OUTPUTS
+from lensneg.stages.preflight.code_checks import code_checks
 
 #: Functions that no state calls: CloudFormation does.
 OUTSIDE_THE_GRAPH = {"PublishSparkCode"}
@@ -107,6 +108,24 @@ def test_a_new_image_publishes_the_spark_code_again() -> None:
     # A custom resource may not change its function.
     token = other["Resources"]["SparkCode"]["Properties"]["ServiceToken"]
     assert token == {"Fn::GetAtt": ["PublishSparkCodeFunction", "Arn"]}
+
+
+def test_no_parameter_or_variable_says_what_the_code_is() -> None:
+    """It would keep its value in a deployment that does not give it. The image says it (COMMIT)."""
+    assert not [name for name in deployed().parameters if "commit" in name.lower()]
+    for name, function in deployed().functions().items():
+        assert not [v for v in function["Environment"]["Variables"] if "COMMIT" in v.upper()], name
+
+
+def test_gate_1_is_told_which_job_the_state_machine_starts() -> None:
+    job = deployed().definition()["States"]["SampleNegatives"]["Parameters"]["JobDriver"]["SparkSubmit"]
+    checks = {check.name: check for check in code_checks(preflight_variables())}
+    assert checks["job_as_built"].passed
+    assert checks["job_as_built"].actual == job["EntryPoint"]
+
+
+def preflight_variables() -> dict[str, str]:
+    return deployed().functions()["Preflight"]["Environment"]["Variables"]
 
 
 def test_data_outlives_the_stack() -> None:

@@ -1,6 +1,7 @@
 """Gate 1: each check fails by itself when, and only when, what it guards is spoiled."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -16,7 +17,7 @@ import yaml
 from astropy.table import Table
 from botocore.session import get_session
 from botocore.stub import Stubber
-from conftest import edited
+from conftest import CONFIGS, edited
 from pipeline import as_input, files_of, make_request
 from plainrun import edit_json, failing
 from rich.console import Console
@@ -35,7 +36,7 @@ from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import RunRecord
 from lensneg.stages.plan_fan_out import plan_fan_out
-from lensneg.stages.preflight import account, input_checks, run_checks
+from lensneg.stages.preflight import account, code_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
 from lensneg.survey.names import cell_of, sweep_name
 
@@ -89,7 +90,7 @@ class Desk:
 
 @pytest.fixture
 def desk(gate_sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    for module in (input_checks, run_checks):
+    for module in (code_checks, run_checks):
         monkeypatch.setattr(module, "code_version", lambda: CLEAN)
     return Desk(gate_sky, tmp_path)
 
@@ -357,10 +358,36 @@ def test_a_release_that_the_config_does_not_list_is_refused(desk: Desk) -> None:
 
 
 def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_checks, "code_version", lambda: CLEAN.__class__("0.1.0", "a" * 64, "b-dirty"))
+    monkeypatch.setattr(code_checks, "code_version", lambda: CLEAN.__class__("0.1.0", "a" * 64, "b-dirty"))
     failed, verdict = desk.look()
     assert failed == {"code_version_known"}
     assert verdict.passed
+
+
+def test_code_that_was_changed_after_the_build_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = CodeVersion("0.1.0", "a" * 64, "c" * 40, built_sha256="a" * 64)
+    monkeypatch.setattr(code_checks, "code_version", lambda: built)
+    assert desk.look() == (set(), Verdict(gate="Gate1PreSubmission", passed=True, cause=""))
+    changed = CodeVersion("0.1.0", "b" * 64, "unknown", built_sha256="a" * 64)
+    monkeypatch.setattr(code_checks, "code_version", lambda: changed)
+    failed, verdict = desk.look()
+    assert failed == {"code_as_built"}
+    assert not verdict.passed
+    for part in ("a" * 64, "b" * 64, "make deploy"):
+        assert part in verdict.cause
+
+
+def test_a_deployed_job_of_other_code_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state machine starts the job of another deployment than that of the functions."""
+    sha256 = hashlib.sha256((CONFIGS.parent / "spark" / "sample_negatives.py").read_bytes()).hexdigest()
+    monkeypatch.setenv("LENSNEG_SPARK_JOB", f"s3://bucket/code/{sha256}/sample_negatives.py")
+    assert desk.look()[0] == set()
+    monkeypatch.setenv("LENSNEG_SPARK_JOB", f"s3://bucket/code/{'0' * 64}/sample_negatives.py")
+    failed, verdict = desk.look()
+    assert failed == {"job_as_built"}
+    assert sha256 in verdict.cause
 
 
 def test_a_start_withdraws_what_it_is_about_to_redo(desk: Desk) -> None:

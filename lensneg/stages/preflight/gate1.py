@@ -15,7 +15,7 @@ from lensneg.schema.gate import Gate, all_passed
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.states import PreflightResult, StateError
-from lensneg.stages.preflight import account, input_checks, run_checks
+from lensneg.stages.preflight import account, code_checks, input_checks, run_checks
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.stages.self_test import self_test
 
@@ -24,7 +24,7 @@ CheckFunction = Callable[[Inspection], Iterator[Check]]
 #: The checks of each input, in order.
 INPUT_CHECKS: Final[tuple[CheckFunction, ...]] = (
     input_checks.config_valid,
-    input_checks.code_version_known,
+    lambda _found: code_checks.code_checks(),
     lambda _found: iter([self_test()]),
     input_checks.sweeps,
     input_checks.catalogs,
