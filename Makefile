@@ -6,7 +6,7 @@
 #   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
 #   make mutants the tests of rules and audit on each of 3,000 changed copies of the code (30 minutes)
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
-#   make deploy  sam build and sam deploy; the image holds the commit and the hash of its code
+#   make deploy  builds the image, makes its repository in ECR, and deploys the stack
 #   make bench   all benchmarks; rewrites benchmarks/results.md (20 minutes)
 #   make lock    pins the dependencies again
 
@@ -64,10 +64,18 @@ mutants: .venv/.dev
 image-check: .venv/.dev
 	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image
 
+# STACK=other deploys another stack, which has a repository of its own.
+STACK ?= lensneg
+SAM := .venv-stack/bin/sam
+URI_OF_REPOSITORY := import json, sys; print(json.load(sys.stdin)[0]["OutputValue"])
 deploy: .venv-stack
 	commit=$$($(PYTHON) -m lensneg.schema.code_version) && echo "$$commit" > COMMIT
-	.venv-stack/bin/sam build
-	.venv-stack/bin/sam deploy $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(SAM) build
+	$(SAM) deploy --config-env repository --stack-name $(STACK)-repository
+	outputs=$$($(SAM) list stack-outputs --stack-name $(STACK)-repository --output json) && \
+	    repository=$$(echo "$$outputs" | $(PYTHON) -c '$(URI_OF_REPOSITORY)') && \
+	    $(SAM) deploy --stack-name $(STACK) --image-repository "$$repository" \
+	        $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 format: .venv/.dev
 	$(BIN)/ruff format .

@@ -82,7 +82,7 @@ def read_stack(name: str, aws: Aws | None = None) -> Stack:
     absent = InputError(
         "no such stack in this account and Region",
         where=f"stack {name}",
-        remedy="deploy it with sam build && sam deploy, or name another stack (--stack), profile "
+        remedy="deploy it with make deploy, or name another stack (--stack), profile "
         "(AWS_PROFILE) or Region (AWS_DEFAULT_REGION)",
     )
     with in_place_of("ValidationError", absent):

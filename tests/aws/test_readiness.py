@@ -145,4 +145,4 @@ def test_without_the_stack_preflight_stops_there(cloud: Cloud) -> None:
     result = json.loads(aws("preflight", "--stack", "nowhere", "--json", code=1).stdout)
     assert [check["name"] for check in result["checks"]][-1] == "stack"
     assert "no such stack" in result["checks"][-1]["actual"]
-    assert "sam deploy" in result["checks"][-1]["remedy"]
+    assert "make deploy" in result["checks"][-1]["remedy"]

@@ -220,7 +220,7 @@ NOT_RUN = {
     "make bench": Instead(BENCH.reason, make_knows),
     ".venv/bin/python benchmarks/run_all.py --quick": BENCH,
     ".venv/bin/python benchmarks/draw.py": BENCH,
-    "sam build && sam deploy": SAM,
+    "make deploy": Instead(SAM.reason, make_knows),
     "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
 }
 

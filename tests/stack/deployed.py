@@ -15,6 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-stack"
 REGION, ACCOUNT, STACK = "eu-west-1", "123456789012", "lensneg"
+#: CloudFormation makes another one for each stack, also for one whose name was used before.
+STACK_ID = "51af3dc0-da77-11e4-872e-1234567db123"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/lensneg/f:preflightfunction-0123456789ab-lensneg"
 OTHER_IMAGE = IMAGE.replace("0123456789ab", "ba9876543210")
 
@@ -110,6 +112,10 @@ class Deployed:
                 return self.resolve(value[1] if self.conditions[value[0]] else value[2])
             if function == "Fn::Equals":
                 return self.resolve(value[0]) == str(self.resolve(value[1]))
+            if function == "Fn::Split":
+                return self.resolve(value[1]).split(value[0])
+            if function == "Fn::Select":
+                return self.resolve(value[1])[int(value[0])]
             if function == "Fn::Not":
                 return not self.resolve(value[0])
             assert not function.startswith("Fn::"), f"{function}: not known here"
@@ -127,6 +133,7 @@ class Deployed:
             "AWS::AccountId": ACCOUNT,
             "AWS::Partition": "aws",
             "AWS::StackName": STACK,
+            "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/{STACK_ID}",
             "AWS::NoValue": ...,
         }
         if name in pseudo:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from deployed import ROOT, Deployed, deployed
+from deployed import REGION, ROOT, STACK, STACK_ID, Deployed, deployed
 
 from lensneg.aws.deployment import OUTPUTS
 from lensneg.stages.preflight.code_checks import code_checks
@@ -71,7 +71,7 @@ def test_every_function_is_what_lambda_takes() -> None:
         assert 128 <= function["MemorySize"] <= 3008, f"{name}: new accounts may have no more than 3,008 MB"
         assert 1 <= function["Timeout"] <= 900, name
         assert function["Code"]["ImageUri"], name
-        assert function["LoggingConfig"]["LogGroup"] == "/aws/lambda/lensneg", name
+        assert function["LoggingConfig"]["LogGroup"] == f"/aws/lambda/lensneg-{STACK_ID}", name
         [command] = function["ImageConfig"]["Command"]
         module, _, attribute = command.rpartition(".")
         assert callable(getattr(importlib.import_module(module), attribute)), command
@@ -128,15 +128,35 @@ def preflight_variables() -> dict[str, str]:
     return deployed().functions()["Preflight"]["Environment"]["Variables"]
 
 
-def test_data_outlives_the_stack() -> None:
-    for name in ("DataBucket", "DataBucketPolicy"):
-        resource = deployed().resources[name]
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
-    # What has a name of its own and stays would be in the way of the next deployment.
-    for name, resource in deployed().resources.items():
-        if resource.get("DeletionPolicy") == "Retain" and resource["Type"] != "AWS::Lambda::Version":
-            assert name in ("DataBucket", "DataBucketPolicy")
-            assert "BucketName" not in resource["Properties"]
+#: What is kept when the stack is deleted.
+KEPT = {"DataBucket", "DataBucketPolicy", "FunctionsLogGroup", "StateMachineLogGroup"}
+
+
+def test_data_and_logs_outlive_the_stack_but_not_a_failed_first_creation() -> None:
+    """A resource that such a creation left would be in no stack, and in the way of the next one."""
+    policies = {name: (r.get("DeletionPolicy"), r.get("UpdateReplacePolicy")) for name, r in kept().items()}
+    assert policies == dict.fromkeys(KEPT, ("RetainExceptOnCreate", "Retain"))
+    of_kinds = {"AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::Logs::LogGroup"}
+    assert {name for name, r in deployed().resources.items() if r["Type"] in of_kinds} == KEPT
+
+
+def test_what_a_deleted_stack_left_is_not_in_the_way_of_one_of_its_name() -> None:
+    for name in kept():
+        names = {
+            v for k, v in deployed().resolve(deployed().resources[name]["Properties"]).items() if "Name" in k
+        }
+        assert all(STACK_ID in value for value in names), name
+
+
+def kept() -> dict[str, Any]:
+    versions = {"AWS::Lambda::Version"}  # SAM keeps those; they go with their function
+    found = {n: r for n, r in deployed().resources.items() if r.get("DeletionPolicy", "Delete") != "Delete"}
+    return {name: resource for name, resource in found.items() if resource["Type"] not in versions}
+
+
+def test_two_regions_have_two_dashboards() -> None:
+    [dashboard] = deployed().of_type("AWS::CloudWatch::Dashboard").values()
+    assert dashboard["DashboardName"] == f"{STACK}-{REGION}"
 
 
 def test_the_bucket_is_private_encrypted_and_versioned() -> None:
