@@ -58,6 +58,43 @@ def test_records_carry_run_execution_and_item(mapped: RunFiles, item: dict[str, 
         assert entry["item"] == item["id"]
 
 
+def test_records_of_a_failure_carry_run_execution_and_item(
+    mapped: RunFiles, item: dict[str, Any], call: Call
+) -> None:
+    changed = {**item, "id": "other", "etag": "other"}
+    told = call("filter_sweep", {"root": mapped.root, "execution_arn": "arn:aws:states:x", "item": changed})
+    errors = [entry for entry in told if entry["level"] == "ERROR"]
+    assert errors
+    for entry in told:
+        assert [entry[key] for key in ("run_id", "execution_arn", "item")] == [
+            "one",
+            "arn:aws:states:x",
+            "other",
+        ]
+        assert entry["function_request_id"]  # by which Lambda's own lines of a timeout are found
+
+
+@pytest.mark.parametrize(
+    ("state", "count"),
+    [({"job_error": {"Error": "States.TaskFailed", "Cause": "out of memory"}}, 1.0), ({}, 0.0)],
+)
+def test_a_failed_job_is_counted(
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    state: dict[str, Any],
+    count: float,
+) -> None:
+    def judge(*_: Any) -> None:
+        raise LensnegError("judged elsewhere", where="", remedy="")
+
+    monkeypatch.setattr("functions.check_sample.check_sample", judge)
+    call("check_sample", {"root": "/out/runs/one", "state": state})
+    [counted] = [json.loads(x) for x in capsys.readouterr().out.splitlines() if '"JobsFailed"' in x]
+    assert counted["JobsFailed"] == [count]
+    assert counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
+
+
 def test_the_next_invocation_does_not_carry_the_last_ones_item(
     mapped: RunFiles, item: dict[str, Any], call: Call
 ) -> None:

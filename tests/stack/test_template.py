@@ -21,7 +21,7 @@ def test_the_transform_leaves_these_resources() -> None:
     for resource in deployed().template["Resources"].values():
         kinds[resource["Type"]] = kinds.get(resource["Type"], 0) + 1
     assert kinds == {
-        "AWS::CloudWatch::Alarm": 3,
+        "AWS::CloudWatch::Alarm": 6,
         "AWS::CloudWatch::Dashboard": 1,
         "AWS::EMRServerless::Application": 1,
         "AWS::Events::Rule": 1,
