@@ -221,6 +221,7 @@ NOT_RUN = {
     ".venv/bin/python benchmarks/run_all.py --quick": BENCH,
     ".venv/bin/python benchmarks/draw.py": BENCH,
     "make deploy": Instead(SAM.reason, make_knows),
+    "sam deploy --config-env github --parameter-overrides GitHubRepository=OWNER/NAME": SAM,
     "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
 }
 

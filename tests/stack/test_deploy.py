@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from deployed import REGION, ROOT, everything, tool
 
 from lensneg.schema.code_version import code_version, commit_file
@@ -94,15 +92,14 @@ def test_samconfig_makes_no_repositories_of_its_own_and_sam_knows_its_keys() -> 
 
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     known = everything()["options"]
-    for environment in ("default", "repository"):
+    for environment in ("default", "repository", "github"):
         for command in config[environment].keys() - {"global"}:
             assert set(config[environment][command]["parameters"]) <= set(known[command]), command
     assert "resolve_image_repos" not in str(config)
 
 
 def repository() -> dict[str, Any]:
-    text = re.sub(r"!\w+ ", "", (ROOT / "deploy" / "repository.yaml").read_text())
-    [resource] = yaml.safe_load(text)["Resources"].values()
+    [resource] = everything()["deploy"]["repository.yaml"]["Resources"].values()
     return resource["Properties"]
 
 

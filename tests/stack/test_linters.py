@@ -11,7 +11,7 @@ from deployed import deployed, run_tool
     "command",
     [
         ("bin/sam", "validate", "--lint"),
-        ("bin/cfn-lint", "template.yaml", "deploy/repository.yaml"),
+        ("bin/cfn-lint", "template.yaml", "deploy/repository.yaml", "deploy/github-role.yaml"),
         ("bin/checkov", "--config-file", ".checkov.yaml"),
     ],
     ids=lambda command: command[0].removeprefix("bin/"),

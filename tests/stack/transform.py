@@ -1,8 +1,8 @@
 """Puts template.yaml through the SAM transform; run by the Python of .venv-stack, it prints JSON.
 
 Its arguments are URIs of images, as `sam build` and `sam deploy` put one into the template. Prints the
-template as it is written, what the transform makes of it with each image, how `sam build` would build (the
-functions of each build), and the options of sam's commands.
+template as it is written, those of deploy/, what the transform makes of it with each image, how `sam build`
+would build (the functions of each build), and the options of sam's commands.
 """
 
 import json
@@ -56,6 +56,7 @@ if __name__ == "__main__":
     result = {
         "written": yaml_parse(TEMPLATE.read_text()),
         "transformed": [transform(image) for image in sys.argv[1:]],
+        "deploy": {path.name: yaml_parse(path.read_text()) for path in TEMPLATE.parent.glob("deploy/*.yaml")},
         "builds": builds(),
         "options": {name: [option.name for option in cli.params] for name, cli in COMMANDS.items()},
     }
