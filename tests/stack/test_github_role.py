@@ -11,8 +11,8 @@ import yaml
 from deployed import ACCOUNT, REGION, ROOT, TOOLS, Deployed, as_list, deployed, everything, tool
 
 #: What CloudFormation does with the properties that the templates have: the permissions of the handlers
-#: (create, read, update, delete) in the public schemas of the resource types, and for types whose schema lists
-#: none the calls of their service. A custom resource is a call of its function.
+#: (create, read, update, delete) in the public schemas of the resource types. For types whose schema lists
+#: none it is the calls of their service, and for a custom resource a call of its function.
 HANDLERS = {
     "AWS::CloudWatch::Alarm": (
         "PutMetricAlarm DescribeAlarms DeleteAlarms TagResource UntagResource ListTagsForResource"
