@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from deployed import REGION, ROOT, everything, tool
 
-from lensneg.schema.code_version import code_version, commit_file
+from lensneg.schema.code_version import code_version_of, commit_file
 
 URI = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/other-repository"
 
@@ -70,7 +70,7 @@ def test_make_deploy_pushes_the_image_to_one_repository(tmp_path: Path) -> None:
     subprocess.run(
         ["make", "-o", ".venv-stack", "deploy", *options], cwd=ROOT, check=True, capture_output=True
     )
-    assert (ROOT / "COMMIT").read_text() == commit_file(code_version())
+    assert (ROOT / "COMMIT").read_text() == commit_file(code_version_of(ROOT / "lensneg", ROOT))
     assert calls(sam) == [
         "build",
         "deploy --config-env repository --stack-name other-repository",
