@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lensneg.schema.code_version import CodeVersion, code_version, code_version_of, commit_file
+from lensneg.schema.code_version import CodeVersion, code_version_of, commit_file
 from lensneg.schema.resources import PACKAGE
 
 FILES = {
@@ -123,6 +123,6 @@ def test_no_variable_names_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     command = [sys.executable, "-m", "lensneg.schema.code_version"]
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     told = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=True)
-    assert told.stdout == commit_file(code_version())
+    assert told.stdout == commit_file(code_version_of(PACKAGE, PACKAGE.parent))
     assert told.stderr == ""
     assert "f" * 40 not in told.stdout
