@@ -125,6 +125,7 @@ def job_parameters(definition: dict[str, Any], root: str) -> dict[str, Any]:
     match = re.fullmatch(r"States\.Format\('([^']*)', '([^']*)', (\S+), (\S+)\)", format_)
     assert match is not None, format_
     assert match[3] == match[4] == "$.gate.executors"
+    assert not set("{}\\") & set(match[2]), "States.Format would need them escaped"
     submit["SparkSubmitParameters"] = match[1].format(match[2], 2, 2)
     return parameters
 

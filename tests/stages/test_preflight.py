@@ -166,7 +166,7 @@ def no_column_that_the_config_asks_for(desk: Desk) -> None:
     path.write_text(edited(yaml.safe_load(path.read_text()), {"selection.nobs_min": {"z": 1, "i": 1}}))
     assert desk.look()[0] == set()
     shutil.rmtree(desk.files.root)
-    sweep = next((desk.folder / "sweeps").iterdir())
+    sweep = desk.copy_of_a_sweep()
     sweep.write_bytes(sweep.read_bytes().replace(b"'NOBS_I", b"'NOBS_X"))
 
 
@@ -548,6 +548,3 @@ def test_how_a_catalogue_was_read_is_said(desk: Desk) -> None:
     show_outcome(screen, desk.request, Outcome("SUCCEEDED", "", "", desk.files))
     assert "others.csv: " in screen.export_text(clear=False)
     assert "rows without a position: 1" in screen.export_text()
-
-
-# On AWS.
