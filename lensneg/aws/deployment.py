@@ -23,10 +23,12 @@ class Stack:
         The bucket of configs, catalogues, sweeps, runs and manifests.
     configs_uri, catalogs_uri, sweeps_uri : str
         The prefix of each kind of input.
-    out_uri : str
-        The output prefix of all runs.
+    out_uri, fetch_uri : str
+        The output prefix of all runs, and that of all fetches.
     state_machine_arn, emr_application_id, verdict_topic_arn, log_group_name, dashboard_url : str
         Resources of the stack.
+    fetch_state_machine_arn : str
+        The state machine that fetches sweep files; ``none`` where the stack has none.
     spark_code_uri : str
         The entry point of this deployment's job runs.
     """
@@ -39,7 +41,9 @@ class Stack:
     catalogs_uri: str
     sweeps_uri: str
     out_uri: str
+    fetch_uri: str
     state_machine_arn: str
+    fetch_state_machine_arn: str
     emr_application_id: str
     spark_code_uri: str
     verdict_topic_arn: str
