@@ -28,7 +28,7 @@ class Stack:
     state_machine_arn, emr_application_id, verdict_topic_arn, log_group_name, dashboard_url : str
         Resources of the stack.
     fetch_state_machine_arn : str
-        The state machine that fetches sweep files; ``none`` where the stack has none.
+        The state machine that fetches sweep files, or :data:`NO_FETCH`.
     spark_code_uri : str
         The entry point of this deployment's job runs.
     """
@@ -50,6 +50,9 @@ class Stack:
     log_group_name: str
     dashboard_url: str
 
+
+#: The output FetchStateMachineArn of a stack whose parameter FetchSweeps is false.
+NO_FETCH: Final = "none"
 
 #: The fields of :class:`Stack` by the names of the outputs that they hold, such as ``StateMachineArn``.
 OUTPUTS: Final = {to_pascal(f): f for f in Stack.__dataclass_fields__ if f not in ("name", "status")}
