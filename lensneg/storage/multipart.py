@@ -5,7 +5,7 @@ S3 keeps the parts of an upload until it is completed or aborted, and lists them
 
 from typing import Any, Final
 
-from lensneg.errors import StorageError
+from lensneg.errors import StorageError, TransientError
 from lensneg.storage.errors import aws_errors, error_code
 from lensneg.storage.s3 import request, s3_client
 from lensneg.storage.uri import bucket_and_key
@@ -48,13 +48,13 @@ def complete(uri: str, upload_id: str) -> None:
     """Make the object of all parts. Their checksums are named where S3 lists them, as it may ask for them."""
     listed = list_parts(uri, upload_id)
     if listed is None:
-        return  # the answer to an earlier completion was lost; the object shows whether it was made
+        raise TransientError("the upload is not there any more", where=uri, remedy="it begins anew")
     named = ("PartNumber", "ETag")
     parts = [{k: v for k, v in part.items() if k in named or k.startswith("Checksum")} for part in listed]
     try:
         request("complete_multipart_upload", uri, UploadId=upload_id, MultipartUpload={"Parts": parts})
     except StorageError as error:
-        if error_code(error.__cause__) != "NoSuchUpload":  # that is the answer to a second completion
+        if error_code(error.__cause__) != "NoSuchUpload":  # the first answer was lost, and this is the second
             raise
 
 

@@ -143,6 +143,18 @@ def test_a_file_that_takes_longer_than_an_invocation_goes_on_in_the_next(
     assert FetchedFile.read(files.fetched(A)).invocations == 2
 
 
+def test_less_than_a_part_is_kept_if_s3_takes_it(
+    survey: Survey, files: FetchFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multipart, "PART", 2 * PART)
+    survey.faults[A] = [("stall", PART + 1000)]
+    first = fetch(survey, files, seconds=LAST_SECONDS + 0.3)
+    assert (first.whole, first.idle) == (False, 0)
+    assert fetch(survey, files, first).whole
+    is_there()
+    assert start_of(survey.gets(A)[1]) >= PART
+
+
 def test_an_invocation_in_which_too_little_comes_is_counted(survey: Survey, files: FetchFiles) -> None:
     step = FetchStep()
     for idle in range(1, 6):
@@ -315,6 +327,38 @@ def test_parts_are_completed_with_their_checksums(s3: str) -> None:
         events.unregister("after-call.s3.ListParts", add)
         events.unregister("before-send.s3.CompleteMultipartUpload", keep)
     assert b"<ChecksumCRC32>crc1=</ChecksumCRC32>" in sent[0]
+
+
+def test_a_completion_whose_answer_was_lost_is_one(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    upload = multipart.begin(f"{s3}/a")
+    multipart.put_part(f"{s3}/a", upload, 1, b"a")
+    lost = S3Faults(1.0, kinds=("answer lost",))
+    events = storage.s3_client().meta.events
+
+    def once(**arguments: Any) -> Any:
+        return lost(**arguments) if not lost.injected else None
+
+    events.register_first("before-send.s3.CompleteMultipartUpload", once)
+    try:
+        multipart.complete(f"{s3}/a", upload)
+    finally:
+        events.unregister("before-send.s3.CompleteMultipartUpload", once)
+    assert lost.injected["answer lost"] == 1
+    assert storage.read_bytes(f"{s3}/a") == b"a"
+
+
+def test_an_upload_that_s3_has_discarded_begins_anew(survey: Survey, files: FetchFiles) -> None:
+    """The bucket's rule aborts uploads after three days."""
+    survey.faults[A] = [("stall", PART + 1000)]
+    first = fetch(survey, files, seconds=LAST_SECONDS + 0.3)
+    [upload] = storage.s3_client().list_multipart_uploads(Bucket="sky")["Uploads"]
+    multipart.abort(files.incoming(A), upload["UploadId"])
+    with pytest.raises(TransientError, match="the upload is not there any more"):
+        multipart.complete(files.incoming(A), upload["UploadId"])
+    assert fetch(survey, files, first).whole
+    is_there()
+    assert survey.gets(A) == ["", ""]
 
 
 def test_a_large_object_is_copied_in_parts(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
