@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Survey:
         self.ranges = self.head = True
         self.faulty_head = False
         self.length = "given"
-        self.stalled = 1.0
+        self.on_stall: Callable[[], object] = functools.partial(time.sleep, 1.0)
         self.log: list[tuple[str, str, str]] = []
         self.sent: Counter[str] = Counter()
         self.at_once = self.most_at_once = 0
@@ -122,7 +122,7 @@ class Survey:
                 if kind == "stall":
                     self.wfile.write(rest[:number])
                     self.wfile.flush()
-                    time.sleep(survey.stalled)
+                    survey.on_stall()
                     rest = rest[number:]
                 with contextlib.suppress(ConnectionError):  # the client may have gone
                     self.wfile.write(rest)

@@ -75,8 +75,8 @@ class _Parts:
 
     def write(self, data: bytes) -> None:
         self._buffer += data
-        if len(self._buffer) >= multipart.PART:
-            self._put()
+        while len(self._buffer) >= multipart.PART:
+            self._put(multipart.PART)
 
     def start_again(self) -> None:
         if self._upload_id:
@@ -84,25 +84,25 @@ class _Parts:
         self._upload_id, self._number, self._buffer = "", 0, bytearray()
         self.etag, self.stored = "", 0
 
-    def _put(self) -> None:
+    def _put(self, size: int) -> None:
         if not self._upload_id:
             self._upload_id = multipart.begin(self._uri)
             record = PartialUpload(upload_id=self._upload_id, etag=self.etag, sha256=self._sha256)
             record.write(self._record)
-        multipart.put_part(self._uri, self._upload_id, self._number + 1, bytes(self._buffer))
+        multipart.put_part(self._uri, self._upload_id, self._number + 1, bytes(self._buffer[:size]))
         self._number += 1
-        self.stored += len(self._buffer)
-        self._buffer.clear()
+        self.stored += size
+        del self._buffer[:size]
 
     def keep(self) -> None:
         """Store what has come, if it is enough for a part."""
         if len(self._buffer) >= multipart.SMALLEST_PART:
-            self._put()
+            self._put(len(self._buffer))
 
     def complete(self) -> None:
         """Make the object of all parts."""
         if self._buffer or not self._number:
-            self._put()
+            self._put(len(self._buffer))
         multipart.complete(self._uri, self._upload_id)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -86,7 +87,7 @@ def test_a_file_that_fails_is_named_and_tried_again(cloud: Cloud, survey: Survey
 
 def test_a_fetch_that_is_under_way_is_followed(cloud: Cloud, survey: Survey) -> None:
     survey.faults[A] = [("stall", 1000)]
-    survey.stalled = 2.0
+    survey.on_stall = partial(time.sleep, 2.0)
     explained = aws("fetch", A, "--from", survey.url, "--explain").stdout
     assert "aws s3 cp items.json s3://sky/fetch/fetch-" in explained
     assert "aws stepfunctions start-execution --state-machine-arn arn:" in explained

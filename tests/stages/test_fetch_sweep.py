@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,19 +17,23 @@ from surveyserver import A, Survey, serving
 from lensneg import storage
 from lensneg.errors import InputError, TransientError
 from lensneg.schema.fetch import LAST_SECONDS, FetchedFile, FetchFiles, FetchItem, FetchStep
+from lensneg.stages import fetch_sweep as stage
 from lensneg.stages.fetch_sweep import fetch_sweep
 from lensneg.storage import multipart
 from lensneg.survey.server import Server
 
-PART = multipart.SMALLEST_PART
-#: Two parts of 5 MiB and a third one.
-DATA = random.Random(1).randbytes(2 * PART + 1_000_000)
+#: The smallest part here, so that files are small. tests/stack/test_fetch_machine.py has that of S3.
+PART = 1 << 18
+#: Two parts and a third one.
+DATA = random.Random(1).randbytes(2 * PART + 50_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "PART", PART)
+    monkeypatch.setattr(multipart, "SMALLEST_PART", PART)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", PART)
 
 
 @pytest.fixture
@@ -48,11 +53,26 @@ def fetch(
     files: FetchFiles,
     step: FetchStep | None = None,
     seconds: float = 900.0,
-    sha256: str = SHA256,
 ) -> FetchStep:
     server = Server(survey.url, attempts=3, backoff=0.001)
-    item = FetchItem(name=A, sha256=sha256)
+    item = FetchItem(name=A, sha256=SHA256)
     return fetch_sweep(files, "s3://sky/sweeps", item, step or FetchStep(), server, seconds)
+
+
+def cut_short(survey: Survey, files: FetchFiles, sha256: str = SHA256) -> FetchStep:
+    """An invocation whose time is over when a part and 1,000 bytes have come."""
+    server, write = Server(survey.url, attempts=3, backoff=0.001), stage._Parts.write
+    survey.faults[A] = [("drop", PART + 1000)]
+
+    def end(self: stage._Parts, data: bytes) -> None:
+        write(self, data)
+        if self.tell() == PART + 1000:
+            server.stop.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage._Parts, "write", end)
+        item = FetchItem(name=A, sha256=sha256)
+        return fetch_sweep(files, "s3://sky/sweeps", item, FetchStep(), server, 900.0)
 
 
 def objects() -> dict[str, int]:
@@ -130,25 +150,30 @@ def test_parts_outlive_a_server_that_breaks_down(survey: Survey, files: FetchFil
 def test_a_file_that_takes_longer_than_an_invocation_goes_on_in_the_next(
     survey: Survey, files: FetchFiles
 ) -> None:
-    survey.faults[A] = [("stall", PART + 1000)]
-    first = fetch(survey, files, seconds=LAST_SECONDS + 0.3)
+    first = cut_short(survey, files)
     assert (first.whole, first.idle, first.wait_seconds) == (False, 0, 1)
     assert not storage.exists(f"s3://sky/sweeps/{A}")
     second = fetch(survey, files, first)
     assert (second.whole, second.invocations) == (True, 2)
-    assert second.seconds > first.seconds > 0.2
+    assert second.seconds > first.seconds > 0
     is_there()
     assert survey.gets(A)[0] == ""
     assert start_of(survey.gets(A)[1]) >= PART
     assert FetchedFile.read(files.fetched(A)).invocations == 2
 
 
+def test_an_invocation_ends_before_its_time_is_over(survey: Survey, files: FetchFiles) -> None:
+    survey.faults[A] = [("stall", 1000)]
+    survey.on_stall = partial(time.sleep, 0.4)
+    step = fetch(survey, files, seconds=LAST_SECONDS + 0.1)
+    assert (step.whole, step.idle) == (False, 1)
+
+
 def test_less_than_a_part_is_kept_if_s3_takes_it(
     survey: Survey, files: FetchFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multipart, "PART", 2 * PART)
-    survey.faults[A] = [("stall", PART + 1000)]
-    first = fetch(survey, files, seconds=LAST_SECONDS + 0.3)
+    first = cut_short(survey, files)
     assert (first.whole, first.idle) == (False, 0)
     assert fetch(survey, files, first).whole
     is_there()
@@ -159,7 +184,7 @@ def test_an_invocation_in_which_too_little_comes_is_counted(survey: Survey, file
     step = FetchStep()
     for idle in range(1, 6):
         survey.faults[A] = [("stall", 1000)]
-        survey.stalled = 0.1
+        survey.on_stall = partial(time.sleep, 0.05)
         step = fetch(survey, files, step, seconds=0)
         assert (step.whole, step.idle) == (False, idle)
     with pytest.raises(TransientError, match="nothing was stored, 6 times in a row after 0 bytes"):
@@ -170,8 +195,7 @@ def test_a_file_that_changes_in_the_archive_begins_anew(survey: Survey, files: F
     """The bytes that are there are those of another version: nothing of both is mixed."""
     survey.files[A] = DATA[::-1]
     survey.etags[A] = '"old"'
-    survey.faults[A] = [("stall", PART + 1000)]
-    first = fetch(survey, files, seconds=LAST_SECONDS + 0.3)
+    first = cut_short(survey, files)
     assert not first.whole
     survey.files[A], survey.etags[A] = DATA, '"new"'
     assert fetch(survey, files, first).whole
@@ -238,8 +262,7 @@ def test_what_is_there_without_a_checksum_is_read(
 
 
 def test_an_upload_for_another_checksum_is_not_continued(survey: Survey, files: FetchFiles) -> None:
-    survey.faults[A] = [("stall", PART + 1000)]
-    assert not fetch(survey, files, seconds=LAST_SECONDS + 0.3, sha256="0" * 64).whole
+    assert not cut_short(survey, files, sha256="0" * 64).whole
     assert fetch(survey, files).whole
     is_there()
     assert survey.gets(A) == ["", ""]
@@ -329,29 +352,25 @@ def test_parts_are_completed_with_their_checksums(s3: str) -> None:
     assert b"<ChecksumCRC32>crc1=</ChecksumCRC32>" in sent[0]
 
 
-def test_a_completion_whose_answer_was_lost_is_one(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+def test_a_completion_whose_answer_was_lost_is_one(s3: str) -> None:
+    """botocore sends it again, and S3 does not know the upload any more."""
     upload = multipart.begin(f"{s3}/a")
     multipart.put_part(f"{s3}/a", upload, 1, b"a")
-    lost = S3Faults(1.0, kinds=("answer lost",))
+
+    def lose(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "CompleteMultipartUpload")
+
     events = storage.s3_client().meta.events
-
-    def once(**arguments: Any) -> Any:
-        return lost(**arguments) if not lost.injected else None
-
-    events.register_first("before-send.s3.CompleteMultipartUpload", once)
+    events.register_first("before-send.s3.CompleteMultipartUpload", lose)
     try:
         multipart.complete(f"{s3}/a", upload)
     finally:
-        events.unregister("before-send.s3.CompleteMultipartUpload", once)
-    assert lost.injected["answer lost"] == 1
-    assert storage.read_bytes(f"{s3}/a") == b"a"
+        events.unregister("before-send.s3.CompleteMultipartUpload", lose)
 
 
 def test_an_upload_that_s3_has_discarded_begins_anew(survey: Survey, files: FetchFiles) -> None:
     """The bucket's rule aborts uploads after three days."""
-    survey.faults[A] = [("stall", PART + 1000)]
-    first = fetch(survey, files, seconds=LAST_SECONDS + 0.3)
+    first = cut_short(survey, files)
     [upload] = storage.s3_client().list_multipart_uploads(Bucket="sky")["Uploads"]
     multipart.abort(files.incoming(A), upload["UploadId"])
     with pytest.raises(TransientError, match="the upload is not there any more"):
@@ -362,10 +381,10 @@ def test_an_upload_that_s3_has_discarded_begins_anew(survey: Survey, files: Fetc
 
 
 def test_a_large_object_is_copied_in_parts(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multipart, "COPY_PART", PART)
-    storage.write_bytes(f"{s3}/a", DATA)
+    monkeypatch.setattr(multipart, "COPY_PART", 5 << 20)  # the library takes no smaller one
+    storage.write_bytes(f"{s3}/a", bytes(11_000_000))
     with with_s3_faults(S3Faults(0.0)) as calls:
         multipart.copy(f"{s3}/a", f"{s3}/b", {"sha256": SHA256})
     assert calls.requests["UploadPartCopy"] == 3
-    assert storage.read_bytes(f"{s3}/b") == DATA
+    assert storage.stat(f"{s3}/b").size == 11_000_000
     assert storage.metadata(f"{s3}/b") == {"sha256": SHA256}
