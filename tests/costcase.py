@@ -60,6 +60,7 @@ ROUND = {
     "executor_cores": 4.0,
     "job_vcpu": 5.0,
     "job_memory": 10.0,
+    "archive_rate": 10.0,
 }
 
 _TASKS = ("Preflight", "PlanFanOut", "SummarizeFanOut", "CheckSample", "Report")

@@ -149,7 +149,7 @@ def _sweeps(aws: Aws, stack: Stack, found: list[storage.FileInfo]) -> _Finding:
     aws.note(f"aws s3 ls --recursive {uri}/")
     found += look_into(uri).sweeps
     if not found:
-        remedy = f"lensneg sweeps fetch --to {uri}, or lensneg aws upload --sweeps URI"
+        remedy = f"lensneg aws fetch, lensneg sweeps fetch --to {uri}, or lensneg aws upload --sweeps URI"
         raise InputError("no sweep files", where=uri, remedy=remedy)
     return True, f"{len(found):,} files, {sum(i.size for i in found) / 1e9:,.1f} GB below {uri}"
 

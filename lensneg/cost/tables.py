@@ -91,6 +91,8 @@ class Rates(_Section):
     executor_cores: PositiveRate
     job_vcpu: PositiveRate
     job_memory: PositiveRate
+    # The fetch in the Region.
+    archive_rate: PositiveRate
 
     def pool_bytes(self, rows: int) -> float:
         """Return the bytes in pool files that come from a number of rows of sweep files."""

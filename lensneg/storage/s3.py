@@ -48,7 +48,7 @@ def s3_client() -> "S3Client":
     return client
 
 
-def _request(operation: str, uri: str, **options: Any) -> Any:
+def request(operation: str, uri: str, **options: Any) -> Any:
     """Call the method ``operation`` of the S3 client for one object."""
     bucket, key = bucket_and_key(uri)
     with aws_errors(uri):
@@ -57,13 +57,13 @@ def _request(operation: str, uri: str, **options: Any) -> Any:
 
 def head(uri: str) -> FileInfo:
     """Return size and ETag of an object."""
-    found = _request("head_object", uri)
+    found = request("head_object", uri)
     return FileInfo(uri, found["ContentLength"], found["ETag"].strip('"'))
 
 
 def metadata(uri: str) -> dict[str, str]:
     """Return the metadata that :func:`upload` stored with an object."""
-    return dict(_request("head_object", uri)["Metadata"])
+    return dict(request("head_object", uri)["Metadata"])
 
 
 def list_objects(uri: str) -> list[FileInfo]:
@@ -109,7 +109,7 @@ def _get_object_once(uri: str, start: int, size: int | None) -> bytes:
     stop = "" if size is None else str(start + size - 1)
     part = {"Range": f"bytes={start}-{stop}"} if start or stop else {}
     try:
-        body = _request("get_object", uri, **part)["Body"]
+        body = request("get_object", uri, **part)["Body"]
     except StorageError as error:
         if error_code(error.__cause__) == "InvalidRange":
             return b""  # the object ends before the range
@@ -123,7 +123,7 @@ def _get_object_once(uri: str, start: int, size: int | None) -> bytes:
 def put_object(uri: str, data: bytes | memoryview, if_absent: bool) -> bool:
     """Write an object; return whether it was written, which ``if_absent`` may forbid."""
     try:
-        _request("put_object", uri, Body=bytes(data), **({"IfNoneMatch": "*"} if if_absent else {}))
+        request("put_object", uri, Body=bytes(data), **({"IfNoneMatch": "*"} if if_absent else {}))
     except StorageError as error:
         if error_code(error.__cause__) == "PreconditionFailed":
             # The object may be from this call's first attempt, if the answer to that was lost.
@@ -143,7 +143,7 @@ def put_file(path: str, uri: str, metadata: dict[str, str] | None = None) -> Non
         If S3 refuses it.
     """
     with open(path, "rb") as file:
-        _request("put_object", uri, Body=file, Metadata=metadata or {})
+        request("put_object", uri, Body=file, Metadata=metadata or {})
 
 
 def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
@@ -173,7 +173,7 @@ def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
 
 def delete_object(uri: str) -> None:
     """Delete an object. It is no error if there is none."""
-    _request("delete_object", uri)
+    request("delete_object", uri)
 
 
 class S3Reader:

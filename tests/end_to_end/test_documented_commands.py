@@ -372,10 +372,12 @@ def survey_first(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     """The release is what the web server has, and its address the one that commands ask by themselves."""
     cells = {name: release_cells()[name] for name in survey.files if name != CHECKSUM_FILE}
     monkeypatch.setattr(choose, "release_cells", lambda: cells)
-    for name in ("list", "fetch"):
-        [option] = [p for p in cli.commands["sweeps"].commands[name].params if p.name == "base_url"]  # type: ignore[attr-defined]
+    for group, name in (("sweeps", "list"), ("sweeps", "fetch"), ("aws", "fetch")):
+        [option] = [p for p in cli.commands[group].commands[name].params if p.name == "base_url"]  # type: ignore[attr-defined]
         assert option.default == BASE_URL
         monkeypatch.setattr(option, "default", survey.url)
+    [every] = [p for p in cli.commands["aws"].commands["fetch"].params if p.name == "every"]  # type: ignore[attr-defined]
+    monkeypatch.setattr(every, "default", 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -495,8 +497,9 @@ def test_it_runs_in_an_account(
     make_folders_ready(line.text, place)
     make_account_ready(pieces(line.text)[0][0][1:], account, place, monkeypatch, tmp_path)
     capsys.readouterr()
-    [machine] = boto3.client("stepfunctions").list_state_machines()["stateMachines"]
-    known = {"place": str(folder), "run_id": place.run_id, "machine": machine["stateMachineArn"]}
+    machines = {m["name"]: m for m in boto3.client("stepfunctions").list_state_machines()["stateMachines"]}
+    arn = machines["lensneg"]["stateMachineArn"]
+    known = {"place": str(folder), "run_id": place.run_id, "machine": arn}
     run_line(line, known, monkeypatch, capsys)
 
 

@@ -182,10 +182,12 @@ class Deployed:
             return "1"
         assert attribute == "Arn", f"{name}.{attribute}: not known here"
         here, arn = f"{REGION}:{ACCOUNT}", f"arn:{self.partition}"
+        if kind == "AWS::StepFunctions::StateMachine":
+            machine = self.resolve(self.template["Resources"][name]["Properties"]["StateMachineName"])
+            return f"{arn}:states:{here}:stateMachine:{machine}"
         return {
             "AWS::S3::Bucket": f"{arn}:s3:::{BUCKET}",
             "AWS::Lambda::Function": f"{arn}:lambda:{here}:function:{name}",
-            "AWS::StepFunctions::StateMachine": f"{arn}:states:{here}:stateMachine:{STACK}",
             "AWS::EMRServerless::Application": f"{arn}:emr-serverless:{here}:/applications/00app",
             "AWS::Logs::LogGroup": f"{arn}:logs:{here}:log-group:{name}:*",
             "AWS::Events::Rule": f"{arn}:events:{here}:rule/{name}",
@@ -210,11 +212,12 @@ class Deployed:
             for name, properties in self.of_type("AWS::Lambda::Function").items()
         }
 
-    def definition(self) -> dict[str, Any]:
-        """The state machine's definition with its substitutions."""
-        [machine] = self.of_type("AWS::StepFunctions::StateMachine").values()
-        values = machine["DefinitionSubstitutions"]
-        text = (ROOT / "statemachine" / "negative_sampling.asl.json").read_text()
+    def definition(
+        self, machine: str = "StateMachine", graph: str = "negative_sampling.asl.json"
+    ) -> dict[str, Any]:
+        """A state machine's definition with its substitutions."""
+        values = self.of_type("AWS::StepFunctions::StateMachine")[machine]["DefinitionSubstitutions"]
+        text = (ROOT / "statemachine" / graph).read_text()
         rendered = re.sub(r"\$\{(\w+)\}", lambda m: json.dumps(values[m[1]])[1:-1], text)
         return json.loads(rendered)
 
@@ -248,3 +251,9 @@ class Deployed:
 def deployed() -> Deployed:
     """The stack with the defaults of its parameters."""
     return Deployed()
+
+
+@lru_cache
+def with_fetch() -> Deployed:
+    """The stack with all that FetchSweeps adds."""
+    return Deployed(FetchSweeps="true")

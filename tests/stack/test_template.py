@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from deployed import REGION, ROOT, STACK, STACK_ID, Deployed, deployed
+from deployed import REGION, ROOT, STACK, STACK_ID, Deployed, deployed, with_fetch
 
 from lensneg.aws.deployment import OUTPUTS
 from lensneg.schema.states import DEFAULT_VCPUS
@@ -29,9 +29,9 @@ def test_the_transform_leaves_these_resources() -> None:
         "AWS::EMRServerless::Application": 1,
         "AWS::Events::Rule": 1,
         "AWS::IAM::ManagedPolicy": 7,
-        "AWS::IAM::Role": 12,
+        "AWS::IAM::Role": 15,
         "AWS::Lambda::Alias": 1,
-        "AWS::Lambda::Function": 10,
+        "AWS::Lambda::Function": 12,
         "AWS::Lambda::Version": 1,
         "AWS::Logs::LogGroup": 2,
         "AWS::S3::Bucket": 1,
@@ -39,7 +39,7 @@ def test_the_transform_leaves_these_resources() -> None:
         "AWS::SNS::Subscription": 1,
         "AWS::SNS::Topic": 1,
         "AWS::SNS::TopicPolicy": 1,
-        "AWS::StepFunctions::StateMachine": 1,
+        "AWS::StepFunctions::StateMachine": 2,
         "Custom::SparkCode": 1,
     }
 
@@ -58,7 +58,7 @@ def test_nothing_refers_to_what_an_own_bucket_leaves_out() -> None:
 
 def test_sam_builds_one_image_for_all_functions() -> None:
     [build] = deployed().builds
-    assert len(build) == len(deployed().functions())
+    assert len(build) == len(with_fetch().functions())
     context, file = ROOT, ROOT / "Dockerfile"
     for name, resource in deployed().written["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -68,7 +68,7 @@ def test_sam_builds_one_image_for_all_functions() -> None:
 
 
 def test_every_function_is_what_lambda_takes() -> None:
-    for name, function in deployed().functions().items():
+    for name, function in with_fetch().functions().items():
         assert function["PackageType"] == "Image", name
         assert function["Architectures"] == ["x86_64"], name
         assert 128 <= function["MemorySize"] <= 3008, f"{name}: new accounts may have no more than 3,008 MB"
@@ -81,7 +81,7 @@ def test_every_function_is_what_lambda_takes() -> None:
 
 
 def test_every_handler_is_a_function_of_the_template() -> None:
-    commands = {f["ImageConfig"]["Command"][0] for f in deployed().functions().values()}
+    commands = {f["ImageConfig"]["Command"][0] for f in with_fetch().functions().values()}
     modules = {
         f"functions.{path.stem}.handler"
         for path in (ROOT / "functions").glob("*.py")
@@ -91,7 +91,7 @@ def test_every_handler_is_a_function_of_the_template() -> None:
 
 
 def test_each_function_has_a_role_of_its_own() -> None:
-    roles = [function["Role"] for function in deployed().functions().values()]
+    roles = [function["Role"] for function in with_fetch().functions().values()]
     assert len(set(roles)) == len(roles)
 
 
@@ -176,11 +176,11 @@ def test_the_bucket_is_private_encrypted_and_versioned() -> None:
 def test_what_is_published_and_what_it_is_made_from_never_expires() -> None:
     rules = deployed().of_type("AWS::S3::Bucket")["DataBucket"]["LifecycleConfiguration"]["Rules"]
     expiring = {rule.get("Prefix", "") for rule in rules if "ExpirationInDays" in rule}
-    assert expiring == {"out/runs/", "map-results/", "emr-logs/"}
+    assert expiring == {"out/runs/", "map-results/", "emr-logs/", "fetch/"}
 
 
 def test_no_account_region_or_bucket_is_written_down() -> None:
-    for path in ("template.yaml", "samconfig.toml", "Dockerfile", "statemachine/negative_sampling.asl.json"):
+    for path in ("template.yaml", "samconfig.toml", "Dockerfile", *ROOT.glob("statemachine/*.json")):
         text = (ROOT / path).read_text()
         assert not re.search(r"\b\d{12}\b", text), path
         assert not re.search(r"\b(us|eu|ap|sa|ca|me|af)-(north|south|east|west|central)\w*-\d\b", text), path
@@ -199,6 +199,8 @@ def test_parameters_are_bounded() -> None:
 def test_outputs_are_what_the_command_line_reads() -> None:
     assert set(deployed().outputs()) == set(OUTPUTS)
     assert deployed().outputs()["StateMachineArn"].endswith(":stateMachine:lensneg")
+    assert deployed().outputs()["FetchStateMachineArn"] == "none"
+    assert with_fetch().outputs()["FetchStateMachineArn"].endswith(":stateMachine:lensneg-fetch")
 
 
 def test_emr_runs_the_spark_that_runs_here() -> None:
