@@ -206,9 +206,9 @@ class Cloud:
 
 
 @contextmanager
-def deployed_account() -> Iterator[Cloud]:
+def deployed_account(functions: Any = None, emr: Any = None) -> Iterator[Cloud]:
     """An account where the stack ``lensneg`` is deployed, with the bucket ``sky``."""
-    functions, emr = Functions(), Emr()
+    functions, emr = functions or Functions(), emr or Emr()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")

@@ -122,7 +122,7 @@ def test_what_a_deployment_needs_is_looked_for_and_each_lack_named(checkout: Cal
     with pytest.raises(InputError, match=r"no container engine \(docker, finch\).*install Docker.*--stack"):
         find_sam(root)
     checkout(docker="echo 'Cannot connect to the Docker daemon' >&2; exit 1")
-    with pytest.raises(InputError, match="Cannot connect to the Docker daemon; start it, or.*--stack"):
+    with pytest.raises(InputError, match=r"Cannot connect to the Docker daemon; start it, or.*--stack"):
         find_sam(root)
     checkout(docker="exit 0")
     assert find_sam(root) == str(root / "bin" / "sam")
