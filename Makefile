@@ -63,9 +63,11 @@ mutants: .venv/.dev
 image-check: .venv/.dev
 	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image
 
+# STACK=other deploys another stack.
+STACK ?= lensneg
 deploy: .venv-stack
 	.venv-stack/bin/sam build
-	.venv-stack/bin/sam deploy --parameter-overrides GitCommit=$$(git describe --always --dirty --abbrev=40 --exclude '*') $(PARAMETERS)
+	.venv-stack/bin/sam deploy --stack-name $(STACK) --parameter-overrides GitCommit=$$(git describe --always --dirty --abbrev=40 --exclude '*') $(PARAMETERS)
 
 format: .venv/.dev
 	$(BIN)/ruff format .

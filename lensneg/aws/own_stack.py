@@ -3,24 +3,27 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from lensneg.aws.calls import Aws, in_place_of
+from lensneg.aws.calls import Aws
 from lensneg.aws.deployment import Stack, read_stack
 from lensneg.aws.removal import remove_below
 from lensneg.errors import InputError, LensnegError, StorageError
 from lensneg.schema.resources import ROOT
 from lensneg.storage.errors import aws_errors, error_code
 
-#: Programs that build the functions' image for SAM. One of them must run.
+#: Programs that build the image of the functions for SAM. One of them must run.
 _ENGINES: Final = ("docker", "finch")
 
-#: The stack of SAM itself, whose bucket holds the template and the state machine's definition.
-_SAM_STACK: Final = "aws-sam-cli-managed-default"
+#: The ends of names of the stacks that hold the image: that of make deploy, and SAM's own.
+_OF_IMAGES: Final = ("-repository", "-CompanionStack")
 
-#: Number of the last lines of sam's output that an error repeats.
+#: Statuses of a stack's resources that it has not made, or has deleted.
+_NOT_THERE: Final = ("CREATE_FAILED", "DELETE_COMPLETE")
+
+#: Number of the last lines of make's output that an error repeats.
 _LINES_SHOWN: Final = 12
 
 #: Seconds between two looks at an application that stops, and their number.
@@ -28,42 +31,34 @@ _STOP_EVERY: Final = 5.0
 _STOP_LOOKS: Final = 60
 
 
-def find_sam(root: Path = ROOT) -> str:
-    """Return SAM's program, after a look at all that a deployment needs on this machine.
+def require_tools(root: Path = ROOT) -> None:
+    """Refuse a machine that lacks something for a deployment.
 
     Parameters
     ----------
     root : Path
         The checkout.
 
-    Returns
-    -------
-    str
-
     Raises
     ------
     InputError
-        If the checkout, SAM or a container engine is missing.
+        If the checkout, make or a container engine is missing.
     """
-    stack = "or name a stack that is deployed already (--stack)"
+    taken = "or name a stack that is deployed already (--stack)"
     if not (root / "template.yaml").is_file():
-        remedy = f"run lensneg from a checkout of its repository, {stack}"
+        remedy = f"run lensneg from a checkout of its repository, {taken}"
         raise InputError("no template.yaml: only the package is installed", where=str(root), remedy=remedy)
-    own = root / ".venv-stack" / "bin" / "sam"
-    sam = str(own) if own.is_file() else shutil.which("sam")
-    if sam is None:
-        remedy = f"make .venv-stack installs it there, {stack}"
-        raise InputError("no AWS SAM CLI (sam) in .venv-stack/bin or PATH", where=str(root), remedy=remedy)
+    if shutil.which("make") is None:
+        raise InputError("no make, which deploys a stack", where="PATH", remedy=f"install make, {taken}")
     engine = next((name for name in _ENGINES if shutil.which(name)), None)
     if engine is None:
-        remedy = f"install Docker, {stack}"
-        raise InputError(f"no container engine ({', '.join(_ENGINES)}) in PATH", where="PATH", remedy=remedy)
+        what = f"no container engine ({', '.join(_ENGINES)}), which builds the image"
+        raise InputError(what, where="PATH", remedy=f"install Docker, {taken}")
     answer = subprocess.run([engine, "info"], capture_output=True, text=True, check=False)
     if answer.returncode:
         said = (answer.stderr or answer.stdout).strip().splitlines()[-1:]
         what = "the container engine does not answer: " + "".join(said)
-        raise InputError(what, where=f"{engine} info", remedy=f"start it, {stack}")
-    return sam
+        raise InputError(what, where=f"{engine} info", remedy=f"start it, {taken}")
 
 
 class OwnStack:
@@ -75,8 +70,6 @@ class OwnStack:
         Makes the calls.
     name : str
         Name of the stack. No stack has it yet.
-    sam : str
-        SAM's program.
     root : Path
         The checkout.
     pause : callable
@@ -89,37 +82,30 @@ class OwnStack:
     """
 
     def __init__(
-        self, aws: Aws, name: str, sam: str, root: Path = ROOT, pause: Callable[[float], None] = time.sleep
+        self, aws: Aws, name: str, root: Path = ROOT, pause: Callable[[float], None] = time.sleep
     ) -> None:
-        self._aws, self.name, self._sam, self._root, self._pause = aws, name, sam, root, pause
+        self._aws, self.name, self._root, self._pause = aws, name, root, pause
         self._bucket = ""
         if self._stacks():
             raise InputError("there is such a stack", where=f"stack {name}", remedy="start again")
 
     def deploy(self) -> Stack:
-        """Run sam build and sam deploy, and read the outputs of the stack."""
-        self._run(["build"])
-        self._run(["deploy", "--stack-name", self.name, "--s3-prefix", self.name])
-        return read_stack(self.name, self._aws)
-
-    def _run(self, arguments: Sequence[str]) -> None:
-        done = subprocess.run(
-            [self._sam, *arguments], cwd=self._root, capture_output=True, text=True, check=False
-        )
+        """Run make deploy, and read the outputs of the stack."""
+        command = ["make", "deploy", f"STACK={self.name}"]
+        done = subprocess.run(command, cwd=self._root, capture_output=True, text=True, check=False)
         if done.returncode:
             said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             what = f"exit code {done.returncode}: " + " | ".join(said[-_LINES_SHOWN:])
-            remedy = (
-                "docs/operate.md says what it needs; what CloudFormation met is told by aws cloudformation "
-            )
-            remedy += f"describe-stack-events --stack-name {self.name}"
-            raise InputError(what, where=f"sam {arguments[0]}", remedy=remedy)
+            remedy = "docs/operate.md says what a deployment needs; aws cloudformation describe-stack-events "
+            remedy += f"--stack-name {self.name} says what CloudFormation met"
+            raise InputError(what, where=" ".join(command), remedy=remedy)
+        return read_stack(self.name, self._aws)
 
     def _stacks(self) -> list[str]:
-        """Return the names of the stack and of the one that SAM makes for its image, as far as they exist."""
+        """Return the names of the stack and of those that hold its image, as far as they exist."""
         listed = self._aws.pages("cloudformation", "describe_stacks", "Stacks")
         names = [str(stack["StackName"]) for stack in listed]
-        images = [n for n in names if n.startswith(f"{self.name}-") and n.endswith("-CompanionStack")]
+        images = [n for n in names if n.startswith(f"{self.name}-") and n.endswith(_OF_IMAGES)]
         return images + [n for n in names if n == self.name]
 
     def _resources(self, stack: str, kind: str) -> dict[str, str]:
@@ -130,15 +116,16 @@ class OwnStack:
         return {
             found["LogicalResourceId"]: found["PhysicalResourceId"]
             for found in listed
-            if found["ResourceType"] == kind and found.get("PhysicalResourceId")
+            if found["ResourceType"] == kind and found["ResourceStatus"] not in _NOT_THERE
         }
 
     def delete(self) -> str:
-        """Delete the stack, the image and what SAM stored. The stack keeps its bucket, which is noted."""
-        stacks = self._stacks()
+        """Delete the stack, its image and its logs. The stack keeps its bucket, which is noted."""
+        stacks, groups = self._stacks(), dict[str, str]()
         if self.name in stacks:
             # The bucket of this very stack, whatever its outputs say: another one is not ours.
             self._bucket = self._resources(self.name, "AWS::S3::Bucket").get("DataBucket", "")
+            groups = self._resources(self.name, "AWS::Logs::LogGroup")
             for application in self._resources(self.name, "AWS::EMRServerless::Application").values():
                 self._stop(application)
         for stack in stacks:
@@ -147,7 +134,8 @@ class OwnStack:
             self._change("cloudformation", "delete_stack", StackName=stack)
         for stack in stacks:
             self._wait_for_deletion(stack)
-        self._remove_sams_files()
+        for group in groups.values():
+            self._delete_logs(group)
         return f"deleted: {', '.join(stacks)}" if stacks else "there was none"
 
     def _change(self, service: str, operation: str, **parameters: Any) -> None:
@@ -164,7 +152,7 @@ class OwnStack:
             if state == "STARTED" and look == 0:
                 self._change("emr-serverless", "stop_application", applicationId=application)
             self._pause(_STOP_EVERY)
-        remedy = f"wait, then run sam delete --stack-name {self.name}"
+        remedy = f"wait, then delete it: aws cloudformation delete-stack --stack-name {self.name}"
         raise LensnegError(f"it is {state} and does not stop", where=where, remedy=remedy)
 
     def _wait_for_deletion(self, stack: str) -> None:
@@ -180,23 +168,17 @@ class OwnStack:
             remedy = (
                 f"aws cloudformation describe-stack-events --stack-name {stack} says why; remove the cause, "
             )
-            remedy += f"then run sam delete --stack-name {self.name}"
+            remedy += f"then delete it: aws cloudformation delete-stack --stack-name {self.name}"
             raise LensnegError(
                 f"not deleted: {error.__cause__}", where=f"stack {stack}", remedy=remedy
             ) from error
 
-    def _remove_sams_files(self) -> None:
-        absent = InputError("no such stack", where=_SAM_STACK)
+    def _delete_logs(self, group: str) -> None:
         try:
-            with in_place_of("ValidationError", absent):
-                [stack] = self._aws.read("cloudformation", "describe_stacks", StackName=_SAM_STACK)["Stacks"]
+            self._change("logs", "delete_log_group", logGroupName=group)
         except InputError as error:
-            if error is not absent:
+            if error_code(error.__cause__) != "ResourceNotFoundException":  # deleted with the stack
                 raise
-            return  # sam deploy has not come that far
-        outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack.get("Outputs", [])}
-        if bucket := outputs.get("SourceBucket"):
-            remove_below(self._aws, bucket, [f"{self.name}/"])
 
     def delete_bucket(self) -> str:
         """Empty the bucket that the stack made, and delete it."""

@@ -43,23 +43,24 @@ _EVERY: Final = 5.0
 def smoke(stack_name: str | None, keep: bool) -> Result:
     """Test an account: run a small made-up sky on AWS and here, and compare the two manifests.
 
-    Deploys a stack with sam, or takes the one that --stack names. Uploads the sky, runs test-then-full,
+    Deploys a stack, or takes the one that --stack names. Uploads the sky, runs test-then-full,
     downloads the manifest, and compares its content with that of the local run. Prints each step with its
     time and cost. Removes what it made, and nothing else, also if a step failed or after Ctrl-C.
 
     Example: lensneg aws smoke --stack lensneg
     """
     from lensneg.aws.calls import Aws
-    from lensneg.aws.own_stack import OwnStack, find_sam
+    from lensneg.aws.own_stack import OwnStack, require_tools
     from lensneg.aws.smoke import Inputs, Smoke, new_name
     from lensneg.aws.steps import run_steps
     from lensneg.commands import aws_screen
 
     aws, name = Aws(), new_name()
-    sam = "" if stack_name else find_sam()
+    if not stack_name:
+        require_tools()
     aws.read("sts", "get_caller_identity")  # without credentials nothing begins
     inputs = Inputs(Path("build") / name)
-    stack = stack_name or OwnStack(aws, f"lensneg-{name}", sam)
+    stack = stack_name or OwnStack(aws, f"lensneg-{name}")
     test = Smoke(aws, name, inputs, stack, lambda take: aws_screen.follow(notes, take, _EVERY))
     say(f"smoke test {name}")
     report = run_steps(_steps(test, inputs), keep=keep, tell=lambda step: say(f"{step} …"))

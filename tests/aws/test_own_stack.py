@@ -10,11 +10,11 @@ from botocore.stub import Stubber
 from cloud import NOON
 
 from lensneg.aws.calls import Aws
-from lensneg.aws.own_stack import OwnStack, find_sam
+from lensneg.aws.own_stack import OwnStack, require_tools
 from lensneg.errors import InputError, LensnegError
 
 NAME = "lensneg-smoke-1"
-IMAGES = f"{NAME}-0123abcd-CompanionStack"
+IMAGES, REPOSITORY = f"{NAME}-0123abcd-CompanionStack", f"{NAME}-repository"
 
 
 class Account:
@@ -22,7 +22,7 @@ class Account:
 
     def __init__(self) -> None:
         keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
-        services = ("cloudformation", "emr-serverless", "ecr", "s3")
+        services = ("cloudformation", "emr-serverless", "ecr", "logs", "s3")
         self.clients: dict[str, Any] = {name: boto3.client(name, **keys) for name in services}  # type: ignore[call-overload]
         self.stubs = {name: Stubber(client) for name, client in self.clients.items()}
         for stub in self.stubs.values():
@@ -40,14 +40,16 @@ class Account:
         stacks = [{"StackName": n, "CreationTime": NOON, "StackStatus": "CREATE_COMPLETE"} for n in names]
         self.answers("cloudformation", "describe_stacks", {"Stacks": stacks})
 
-    def has_resources(self, stack: str, *resources: tuple[str, str, str]) -> None:
+    def has_resources(
+        self, stack: str, *resources: tuple[str, str, str], status: str = "CREATE_COMPLETE"
+    ) -> None:
         summaries = [
             {
                 "LogicalResourceId": logical,
                 "PhysicalResourceId": physical,
                 "ResourceType": kind,
                 "LastUpdatedTimestamp": NOON,
-                "ResourceStatus": "CREATE_COMPLETE",
+                "ResourceStatus": status,
             }
             for logical, physical, kind in resources
         ]
@@ -59,12 +61,6 @@ class Account:
         application = {"applicationId": "app1", "arn": arn, "releaseLabel": "emr-7.13.0", "type": "Spark"}
         application |= {"state": state, "createdAt": NOON, "updatedAt": NOON}  # type: ignore[dict-item]
         self.answers("emr-serverless", "get_application", {"application": application}, applicationId="app1")
-
-    def has_sams_bucket(self) -> None:
-        outputs = [{"OutputKey": "SourceBucket", "OutputValue": "sams"}]
-        stack = {"StackName": "x", "CreationTime": NOON, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}
-        managed = {"StackName": "aws-sam-cli-managed-default"}
-        self.answers("cloudformation", "describe_stacks", {"Stacks": [stack]}, **managed)
 
     def has_objects(self, bucket: str, prefix: str, *keys: str) -> None:
         """Objects that are listed, removed, and not listed again."""
@@ -94,7 +90,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     (tmp_path / "template.yaml").touch()
-    monkeypatch.setenv("PATH", f"{bin_folder}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", str(bin_folder))
 
     def make(**programs: str) -> Path:
         for name, text in programs.items():
@@ -106,62 +102,63 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     return make
 
 
-def own_stack(account: Account, sam: str = "", root: Path = Path()) -> OwnStack:
+def own_stack(account: Account, root: Path = Path()) -> OwnStack:
     account.has_stacks("lensneg", "lensneg-smoke-10")
-    return OwnStack(Aws(make_client=account.clients.__getitem__), NAME, sam, root, lambda _: None)
+    return OwnStack(Aws(make_client=account.clients.__getitem__), NAME, root, lambda _: None)
 
 
 def test_what_a_deployment_needs_is_looked_for_and_each_lack_named(checkout: Callable[..., Path]) -> None:
     root = checkout()
-    for name in ("docker", "finch", "sam"):
-        if Path("/usr/bin", name).exists():
-            pytest.skip(f"this machine has {name}")
-    with pytest.raises(InputError, match=r"no AWS SAM CLI.*make \.venv-stack.*--stack"):
-        find_sam(root)
-    checkout(sam="exit 0")
+    with pytest.raises(InputError, match=r"no make.*install make.*--stack"):
+        require_tools(root)
+    checkout(make="exit 0")
     with pytest.raises(InputError, match=r"no container engine \(docker, finch\).*install Docker.*--stack"):
-        find_sam(root)
+        require_tools(root)
     checkout(docker="echo 'Cannot connect to the Docker daemon' >&2; exit 1")
     with pytest.raises(InputError, match=r"Cannot connect to the Docker daemon; start it, or.*--stack"):
-        find_sam(root)
+        require_tools(root)
     checkout(docker="exit 0")
-    assert find_sam(root) == str(root / "bin" / "sam")
+    require_tools(root)
     (root / "template.yaml").unlink()
     with pytest.raises(InputError, match=r"no template\.yaml.*from a checkout.*--stack"):
-        find_sam(root)
+        require_tools(root)
 
 
-def test_it_is_built_and_deployed_under_its_own_name(account: Account, checkout: Callable[..., Path]) -> None:
-    root = checkout(sam='echo "$PWD: $*" >> calls')
-    stack = own_stack(account, str(root / "bin" / "sam"), root)
+def test_it_is_deployed_under_its_own_name(account: Account, checkout: Callable[..., Path]) -> None:
+    root = checkout(make='echo "$PWD: $*" >> calls')
+    stack = own_stack(account, root)
     account.refuses("cloudformation", "describe_stacks", "ValidationError", StackName=NAME)
     with pytest.raises(InputError, match=f"stack {NAME}: no such stack"):  # as the script deploys nothing
         stack.deploy()
-    deploy = f"deploy --stack-name {NAME} --s3-prefix {NAME}"
-    assert (root / "calls").read_text() == f"{root}: build\n{root}: {deploy}\n"
+    assert (root / "calls").read_text() == f"{root}: deploy STACK={NAME}\n"
 
 
-def test_what_sam_says_is_in_the_error(account: Account, checkout: Callable[..., Path]) -> None:
-    root = checkout(sam='echo "building"; echo "Error: no space left in ECR" >&2; exit 3')
-    with pytest.raises(InputError, match=r"sam build: exit code 3: building \| Error: no space left in ECR"):
-        own_stack(account, str(root / "bin" / "sam"), root).deploy()
+def test_what_make_says_is_in_the_error(account: Account, checkout: Callable[..., Path]) -> None:
+    root = checkout(make='echo "building"; echo "Error: no space left in ECR" >&2; exit 2')
+    what = rf"make deploy STACK={NAME}: exit code 2: building \| Error: no space left in ECR"
+    with pytest.raises(InputError, match=what):
+        own_stack(account, root).deploy()
 
 
 def test_a_stack_of_its_name_is_refused(account: Account) -> None:
     account.has_stacks(NAME)
     with pytest.raises(InputError, match="there is such a stack"):
-        OwnStack(Aws(make_client=account.clients.__getitem__), NAME, "")
+        OwnStack(Aws(make_client=account.clients.__getitem__), NAME)
 
 
-def test_stack_image_sams_files_and_bucket_are_removed_and_nothing_else(account: Account) -> None:
+def test_stack_image_logs_and_bucket_are_removed_and_nothing_else(account: Account) -> None:
     stack = own_stack(account)
     others = ("lensneg", "lensneg-smoke-10", f"{NAME}-tools", "lensneg-0123abcd-CompanionStack")
-    account.has_stacks(*others, NAME, IMAGES)
+    account.has_stacks(*others, "lensneg-repository", NAME, IMAGES, REPOSITORY)
     bucket = ("DataBucket", "data-1", "AWS::S3::Bucket")
     application = ("EmrApplication", "app1", "AWS::EMRServerless::Application")
-    topic = ("VerdictTopic", "arn:topic", "AWS::SNS::Topic")
-    account.has_resources(NAME, bucket, application, topic)
-    account.has_resources(NAME, bucket, application, topic)
+    logs = [("Kept", "/aws/lambda/kept"), ("Gone", "/aws/vendedlogs/gone")]
+    others_of_it = [
+        *((*entry, "AWS::Logs::LogGroup") for entry in logs),
+        ("Topic", "arn:t", "AWS::SNS::Topic"),
+    ]
+    for _ in range(3):
+        account.has_resources(NAME, bucket, application, *others_of_it)
     account.application_is("STARTED")
     account.answers("emr-serverless", "stop_application", {}, applicationId="app1")
     account.application_is("STOPPING")
@@ -169,14 +166,18 @@ def test_stack_image_sams_files_and_bucket_are_removed_and_nothing_else(account:
     account.has_resources(IMAGES, ("F", "lensneg/f", "AWS::ECR::Repository"))
     account.answers("ecr", "delete_repository", {}, repositoryName="lensneg/f", force=True)
     account.answers("cloudformation", "delete_stack", {}, StackName=IMAGES)
-    account.has_resources(NAME, bucket, application, topic)
+    account.has_resources(REPOSITORY, ("Repository", REPOSITORY, "AWS::ECR::Repository"))
+    account.answers("ecr", "delete_repository", {}, repositoryName=REPOSITORY, force=True)
+    account.answers("cloudformation", "delete_stack", {}, StackName=REPOSITORY)
+    account.has_resources(NAME, bucket, application, *others_of_it)
     account.answers("cloudformation", "delete_stack", {}, StackName=NAME)
-    for name in (IMAGES, NAME):
+    for name in (IMAGES, REPOSITORY, NAME):
         absent = f"Stack with id {name} does not exist"
         account.refuses("cloudformation", "describe_stacks", "ValidationError", absent, StackName=name)
-    account.has_sams_bucket()
-    account.has_objects("sams", f"{NAME}/", f"{NAME}/abc.template")
-    assert stack.delete() == f"deleted: {IMAGES}, {NAME}"
+    account.answers("logs", "delete_log_group", {}, logGroupName="/aws/lambda/kept")
+    gone = {"logGroupName": "/aws/vendedlogs/gone"}
+    account.refuses("logs", "delete_log_group", "ResourceNotFoundException", **gone)
+    assert stack.delete() == f"deleted: {IMAGES}, {REPOSITORY}, {NAME}"
     account.has_objects("data-1", "", "out/latest.json", "code/x/sample_negatives.py")
     account.answers("s3", "delete_bucket", {}, Bucket="data-1")
     assert stack.delete_bucket() == "deleted: data-1 with 2 versions of objects"
@@ -187,12 +188,10 @@ def test_an_existing_bucket_that_the_stack_was_given_is_left(account: Account) -
     """A samconfig.toml may give ExistingBucketName: then DataBucket is no resource of the stack."""
     stack = own_stack(account)
     account.has_stacks(NAME)
-    for _ in range(3):
+    for _ in range(4):
         account.has_resources(NAME, ("VerdictTopic", "arn:topic", "AWS::SNS::Topic"))
     account.answers("cloudformation", "delete_stack", {}, StackName=NAME)
     account.refuses("cloudformation", "describe_stacks", "ValidationError", "does not exist", StackName=NAME)
-    account.has_sams_bucket()
-    account.has_objects("sams", f"{NAME}/")
     stack.delete()
     assert stack.delete_bucket() == "there was none"
     account.is_done()
@@ -207,8 +206,6 @@ def test_after_an_interruption_before_the_stack_its_image_is_removed(account: Ac
     account.refuses(
         "cloudformation", "describe_stacks", "ValidationError", "does not exist", StackName=IMAGES
     )
-    managed = {"StackName": "aws-sam-cli-managed-default"}
-    account.refuses("cloudformation", "describe_stacks", "ValidationError", "does not exist", **managed)
     assert stack.delete() == f"deleted: {IMAGES}"
     assert stack.delete_bucket() == "there was none"
     account.is_done()
@@ -217,8 +214,6 @@ def test_after_an_interruption_before_the_stack_its_image_is_removed(account: Ac
 def test_where_nothing_was_deployed_nothing_is_deleted(account: Account) -> None:
     stack = own_stack(account)
     account.has_stacks("lensneg")
-    managed = {"StackName": "aws-sam-cli-managed-default"}
-    account.refuses("cloudformation", "describe_stacks", "ValidationError", "does not exist", **managed)
     assert stack.delete() == "there was none"
     account.is_done()
 
@@ -226,7 +221,7 @@ def test_where_nothing_was_deployed_nothing_is_deleted(account: Account) -> None
 def test_a_stack_that_is_not_deleted_is_an_error_with_the_next_command(account: Account) -> None:
     stack = own_stack(account)
     account.has_stacks(NAME)
-    for _ in range(3):
+    for _ in range(4):
         account.has_resources(NAME)
     account.answers("cloudformation", "delete_stack", {}, StackName=NAME)
     failed = {"StackName": NAME, "CreationTime": NOON, "StackStatus": "DELETE_FAILED"}
@@ -237,11 +232,18 @@ def test_a_stack_that_is_not_deleted_is_an_error_with_the_next_command(account: 
         stack.delete()
 
 
-def test_a_refused_look_at_sams_stack_is_no_missing_stack(account: Account) -> None:
+@pytest.mark.parametrize("status", ["CREATE_FAILED", "DELETE_COMPLETE"])
+def test_what_a_deployment_that_failed_has_not_made_is_left_alone(account: Account, status: str) -> None:
+    """Its bucket, for example, may be one of someone else that has the name."""
     stack = own_stack(account)
-    account.has_stacks("lensneg")
-    denied = "User: arn:aws:iam::1:user/me is not authorized to perform: cloudformation:DescribeStacks"
-    managed = {"StackName": "aws-sam-cli-managed-default"}
-    account.refuses("cloudformation", "describe_stacks", "AccessDenied", denied, **managed)
-    with pytest.raises(InputError, match="these credentials lack cloudformation:DescribeStacks"):
-        stack.delete()
+    account.has_stacks(NAME)
+    bucket = ("DataBucket", "someones", "AWS::S3::Bucket")
+    for _ in range(4):
+        account.has_resources(
+            NAME, bucket, ("EmrApplication", "app1", "AWS::EMRServerless::Application"), status=status
+        )
+    account.answers("cloudformation", "delete_stack", {}, StackName=NAME)
+    account.refuses("cloudformation", "describe_stacks", "ValidationError", "does not exist", StackName=NAME)
+    assert stack.delete() == f"deleted: {NAME}"
+    assert stack.delete_bucket() == "there was none"
+    account.is_done()

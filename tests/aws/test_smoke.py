@@ -21,7 +21,9 @@ from pipeline import JobStandIn
 from plainrun import draw_plainly
 
 from lensneg import storage
-from lensneg.aws import smoke
+from lensneg.aws import own_stack, smoke
+from lensneg.aws.deployment import Stack, read_stack
+from lensneg.aws.own_stack import OwnStack
 from lensneg.cli import cli
 from lensneg.commands import aws_smoke
 from lensneg.errors import InputError
@@ -215,35 +217,22 @@ def run_smoke(*arguments: str, code: int = 0) -> Result:
     return result
 
 
+def told_by(result: Result) -> dict[str, Any]:
+    """What --json printed. The handlers print lines of metrics in this process before it."""
+    return dict(json.loads(result.stdout[result.stdout.index("{\n") :]))
+
+
 def steps_of(result: Result) -> dict[str, dict[str, Any]]:
-    return {step["step"]: step for step in json.loads(result.stdout)["steps"]}
+    return {step["step"]: step for step in told_by(result)["steps"]}
 
 
 def test_the_account_passes_and_holds_what_it_held_before(cloud: Cloud) -> None:
     cloud.functions.are_real = True
     before = everything()
-    result = run_smoke("--stack", "lensneg")
-    for expected in (
-        "upload",
-        "preflight",
-        "run on AWS",
-        "SUCCEEDED",
-        "download",
-        "the same content",
-        "PASSED",
-    ):
-        assert expected in result.stdout, expected
-    assert everything() == before
-    assert not any(Path("build").iterdir())
-    assert sorted(cloud.functions.items.values()) == [1, 2], "a mini-test of one file, then both files"
-
-
-def test_time_cost_and_result_of_each_step_are_in_json(cloud: Cloud) -> None:
     result = run_smoke("--stack", "lensneg", "--json")
-    told = json.loads(result.stdout)
+    told, steps = told_by(result), steps_of(result)
     assert told["passed"] is True
     assert told["stack"] == "lensneg"
-    steps = steps_of(result)
     assert list(steps) == [
         "make the sky", "run here", "upload", "preflight", "run on AWS", "download", "compare",
         "end the run", "remove the run", "remove the inputs", "remove the local files",
@@ -252,12 +241,16 @@ def test_time_cost_and_result_of_each_step_are_in_json(cloud: Cloud) -> None:
     assert steps["run on AWS"]["usd"] == pytest.approx(2 * (2 * 0.052624 + 8 * 0.0057785), abs=0.05)
     assert told["usd"] == steps["run on AWS"]["usd"]
     assert all(step["seconds"] >= 0 and step["passed"] for step in steps.values())
+    assert steps["compare"]["result"].startswith("the same content: 110 negatives ")
     assert "latest.json is as it was" in steps["remove the run"]["result"]
+    assert everything() == before
+    assert not any(Path("build").iterdir())
+    assert sorted(cloud.functions.items.values()) == [1, 2], "a mini-test of one file, then both files"
 
 
 def test_what_is_kept_is_named_and_complete(cloud: Cloud) -> None:
     before = everything()
-    told = json.loads(run_smoke("--stack", "lensneg", "--keep", "--json").stdout)
+    told = told_by(run_smoke("--stack", "lensneg", "--keep", "--json"))
     kept, run_id = told["kept"], told["run_id"]
     executed = json.loads(cloud.execution(run_id)["input"])
     assert executed["mode"] == "test-then-full"
@@ -269,14 +262,6 @@ def test_what_is_kept_is_named_and_complete(cloud: Cloud) -> None:
     for key in made - logs - {"out/latest.json"}:
         assert any(f"s3://sky/{key}".startswith(entry) for entry in kept), key
     assert Path("build", run_id, "from_aws", "manifest.json").is_file()
-
-
-def test_without_versions_latest_json_is_written_back(cloud: Cloud) -> None:
-    empty_bucket()
-    LATEST.write("s3://sky/out/latest.json")
-    before = everything()
-    run_smoke("--stack", "lensneg")
-    assert everything() == before
 
 
 def test_another_content_fails_and_both_hashes_are_shown(
@@ -292,7 +277,7 @@ def test_another_content_fails_and_both_hashes_are_shown(
     real = here.record.negatives.content_sha256
     assert error["what"] == f"the content of negatives is {real} on AWS and {'f' * 64} here"
     assert error["remedy"]
-    assert json.loads(result.stdout)["passed"] is False
+    assert told_by(result)["passed"] is False
     assert everything() == before
 
 
@@ -318,18 +303,17 @@ def test_a_check_of_the_account_that_fails_ends_it_before_the_run(
     assert everything() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_the_job_stops_the_run_and_all_is_removed(cloud: Cloud, number: int) -> None:
+def test_ctrl_c_during_the_job_stops_the_run_and_all_is_removed(cloud: Cloud) -> None:
     before = everything()
     cloud.emr.go_on.clear()
 
     def interrupt() -> None:
         cloud.job_runs()
-        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    result = run_smoke("--stack", "lensneg", code=128 + number)
+    result = run_smoke("--stack", "lensneg", code=130)
     thread.join()
     assert "end the run: stopped execution smoke-" in result.stderr
     assert "interrupted; what it made is removed" in result.stderr
@@ -384,8 +368,10 @@ def test_a_run_that_is_under_way_is_not_disturbed(cloud: Cloud) -> None:
         waiting.set()
 
 
-def test_sweep_files_of_another_bucket_are_left_alone(cloud: Cloud) -> None:
-    """SweepsBucketName names a bucket of the survey: the smoke test writes to the stack's own."""
+def test_a_bucket_without_versions_and_the_surveys_bucket_are_as_before(cloud: Cloud) -> None:
+    """SweepsBucketName names the survey's: the smoke test writes to the stack's own."""
+    empty_bucket()
+    LATEST.write("s3://sky/out/latest.json")
     client = boto3.client("s3")
     client.create_bucket(Bucket="survey")
     client.put_object(Bucket="survey", Key="sweep-000p005-005p010.fits", Body=b"x")
@@ -394,7 +380,70 @@ def test_sweep_files_of_another_bucket_are_left_alone(cloud: Cloud) -> None:
     [output] = [entry for entry in outputs if entry["OutputKey"] == "SweepsUri"]
     output["OutputValue"] = "s3://survey"
     try:
-        run_smoke("--stack", "lensneg")
+        result = run_smoke("--stack", "lensneg")
     finally:
         output["OutputValue"] = "s3://sky/sweeps"
     assert (everything("survey"), everything()) == before
+    for expected in ("stack lensneg in us-east-1", "seconds", "USD", "run on AWS", "SUCCEEDED", "PASSED"):
+        assert expected in result.stdout, expected
+
+
+class Deployed(OwnStack):
+    """A stack whose deployment is that of the account, and whose end is noted."""
+
+    def __init__(self, aws: Any, name: str) -> None:
+        self._aws, self.name = aws, name
+        self.calls: list[str] = []
+
+    def deploy(self) -> Stack:
+        self.calls.append("deploy")
+        return read_stack("lensneg", self._aws)
+
+    def delete(self) -> str:
+        self.calls.append("delete")
+        return "deleted"
+
+    def delete_bucket(self) -> str:
+        self.calls.append("delete its bucket")
+        return "deleted"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_without_a_stack_one_is_deployed_and_deleted_last_also_after_a_failure(
+    cloud: Cloud, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Deployed] = []
+
+    def make(*arguments: Any) -> Deployed:
+        made.append(Deployed(*arguments))
+        return made[0]
+
+    monkeypatch.setattr(own_stack, "OwnStack", make)
+    monkeypatch.setattr(own_stack, "require_tools", lambda: None)
+    monkeypatch.setattr(smoke, "preflight", lambda *_: iter([in_order(not fails)]))
+    result = run_smoke("--json", code=int(fails))
+    [stack] = made
+    assert stack.name == f"lensneg-{told_by(result)['run_id']}"
+    assert stack.calls == ["deploy", "delete", "delete its bucket"]
+    steps = list(steps_of(result))
+    assert steps[-4:] == [
+        "remove the inputs",
+        "delete the stack",
+        "delete its bucket",
+        "remove the local files",
+    ]
+    assert ("run on AWS" in steps) is not fails
+
+
+def test_without_an_engine_or_with_an_unknown_stack_nothing_begins(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack() -> None:
+        raise InputError("no container engine")
+
+    monkeypatch.setattr(own_stack, "require_tools", lack)
+    with pytest.raises(InputError, match="no container engine"):
+        run_smoke()
+    with pytest.raises(InputError, match="stack nowhere: no such stack"):
+        run_smoke("--stack", "nowhere")
+    assert not Path("build").exists()
