@@ -41,6 +41,9 @@ FILES: Final = 2
 _END_EVERY: Final = 5.0
 _END_LOOKS: Final = 60
 
+#: Seconds that a function may still write which was called before its execution was stopped.
+_IN_FLIGHT: Final = 30.0
+
 _JOB_ENDED: Final = ("SUCCESS", "FAILED", "CANCELLED")
 
 
@@ -291,6 +294,7 @@ class Smoke:
             family = self._executions()
             jobs = [job.state for e in family for job in e.history(self._aws).read_jobs(self._aws)]
             if all(e.status != "RUNNING" for e in family) and all(state in _JOB_ENDED for state in jobs):
+                self._pause(_IN_FLIGHT)
                 return "stopped " + ", ".join(stopped)
             self._pause(_END_EVERY)
         remedy = f"lensneg aws status {self.name} --stack {self.stack.name} shows it"

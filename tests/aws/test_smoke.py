@@ -4,6 +4,7 @@ The functions are stand-ins that publish the local run's manifest; one test runs
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -36,6 +37,8 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.publication import Latest
 from lensneg.stages import report
+
+OPERATE = Path(__file__).parents[2] / "docs" / "operate.md"
 
 LATEST = Latest(run_id="theirs", manifest="m", config_sha256="c", started_at="s", published_at="p")
 
@@ -127,7 +130,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(runner, "LocalLambda", NearLambda)
         patch.setattr(local_run, "run_in_process", runner.run_locally)
         patch.setattr(report, "_figures", lambda *_: ({}, defaultdict(str)))
-        aws_smoke._make_sky("smoke-0123abcd", inputs)
+        made = aws_smoke._make_sky("smoke-0123abcd", inputs)
+        assert made.text == "2 sweep files, 40,000 rows"
         aws_smoke._run_here("smoke-0123abcd", inputs)
     return inputs.folder
 
@@ -147,6 +151,7 @@ def cloud(
     """The account with versions in its bucket, objects of others, and the local run done beforehand."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(aws_smoke, "_EVERY", 0.1)
+    monkeypatch.setattr(smoke, "_IN_FLIGHT", 0.0)
 
     def take_sky(name: str, inputs: smoke.Inputs) -> smoke.Done:
         shutil.copytree(reference / "sky", inputs.sky)
@@ -154,7 +159,7 @@ def cloud(
             for path in inputs.sweeps.iterdir():
                 os.truncate(path, 2880)
         inputs.config.write_text(smoke.make_config(name))
-        return smoke.Done("a sky")
+        return smoke.Done("2 sweep files, 40,000 rows")
 
     monkeypatch.setattr(aws_smoke, "_make_sky", take_sky)
     here = Manifest.open(reference / "here")
@@ -246,6 +251,17 @@ def test_the_account_passes_and_holds_what_it_held_before(cloud: Cloud) -> None:
     assert everything() == before
     assert not any(Path("build").iterdir())
     assert sorted(cloud.functions.items.values()) == [1, 2], "a mini-test of one file, then both files"
+    for step, words in documented():
+        found = "PASSED" if step == "all" else steps[step]["result"]
+        assert re.search(words, found), (step, words, found)
+
+
+def documented() -> Iterator[tuple[str, str]]:
+    """What docs/operate.md says that each step prints; ``…`` stands for what differs."""
+    block = OPERATE.read_text().partition("## Smoke test")[2].partition("```text\n")[2].partition("```")[0]
+    for line in block.splitlines()[2:]:
+        step, _, words = line.partition(" …")
+        yield step, ".*".join(re.escape(piece.strip()) for piece in words.split("…"))
 
 
 def test_what_is_kept_is_named_and_complete(cloud: Cloud) -> None:
