@@ -208,6 +208,7 @@ class Instead(NamedTuple):
 
 
 SAM = Instead("needs Docker and an AWS account; tests/stack validates the template", sam_knows)
+SMOKE = Instead("tests/aws/test_smoke.py runs it", lambda text: parses(shlex.split(text)[1:]))
 BENCH = Instead("takes half an hour and a machine of its own", script_explains_itself)
 NOT_RUN = {
     "make run": Instead("takes a minute or two; its commands run here, on a smaller sky", make_knows),
@@ -221,6 +222,8 @@ NOT_RUN = {
     ".venv/bin/python benchmarks/run_all.py --quick": BENCH,
     ".venv/bin/python benchmarks/draw.py": BENCH,
     "sam build && sam deploy": SAM,
+    "lensneg aws smoke": SMOKE,
+    "lensneg aws smoke --stack lensneg": SMOKE,
     "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
 }
 
