@@ -68,8 +68,9 @@ class Functions:
             gate = self._gate(1, "Gate1PreSubmission")
             return Invocation({"gate": gate, "root": root, "max_concurrency": 2, "published": False})
         if name == "PlanFanOut":
-            storage.write_json("s3://sky/items.json", [{"id": str(i)} for i in range(ITEMS)])
-            place = {"bucket": "sky", "key": "items.json", "count": ITEMS}
+            uri = f"{event['root']}/items.json"
+            storage.write_json(uri, [{"id": str(i)} for i in range(ITEMS)])
+            place = {"bucket": "sky", "key": storage.bucket_and_key(uri)[1], "count": ITEMS}
             return Invocation({**place, "tolerated_failure_percentage": 100})
         if name == "FilterSweep":
             stats_of_4_seconds(event["item"]["id"]).write(f"{event['root']}/stats/{event['item']['id']}.json")

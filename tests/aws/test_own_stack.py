@@ -148,7 +148,7 @@ def test_a_stack_of_its_name_is_refused(account: Account) -> None:
 
 def test_stack_image_logs_and_bucket_are_removed_and_nothing_else(account: Account) -> None:
     stack = own_stack(account)
-    others = ("lensneg", "lensneg-smoke-10", f"{NAME}-tools", "lensneg-0123abcd-CompanionStack")
+    others = ("lensneg", f"{NAME}0-repository", f"{NAME}-tools", "lensneg-0123abcd-CompanionStack")
     account.has_stacks(*others, "lensneg-repository", NAME, IMAGES, REPOSITORY)
     bucket = ("DataBucket", "data-1", "AWS::S3::Bucket")
     application = ("EmrApplication", "app1", "AWS::EMRServerless::Application")

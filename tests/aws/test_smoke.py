@@ -61,11 +61,6 @@ class Handlers(Functions):
             if name == "PlanFanOut":
                 self.items[storage.basename(json.loads(body)["root"])] = answer.result["count"]
             return answer
-        if name == "PlanFanOut":
-            key = json.loads(body)["root"].removeprefix("s3://sky/") + "/items.json"
-            storage.write_json(f"s3://sky/{key}", [{"id": "0"}])
-            place = {"bucket": "sky", "key": key, "count": 1, "tolerated_failure_percentage": 100}
-            return Invocation(place)
         if name == "PublishManifest":
             self._publish(RunFiles.of_root(json.loads(body)["root"]))
         return super().invoke(name, body)
@@ -97,11 +92,13 @@ class PlainEmr(Emr):
         if self._functions.are_real:
             arguments = parameters["jobDriver"]["sparkSubmit"]["entryPointArguments"]
             root, copy = arguments[arguments.index("--run") + 1], self._folder / started["JobRunId"]
-            for info in storage.list_files(root):
-                data = storage.read_bytes(info.uri)
-                storage.write_bytes(str(copy / info.uri.removeprefix(f"{root}/")), data)
+            names = {info.uri.removeprefix(f"{root}/") for info in storage.list_files(root)}
+            for name in names:
+                storage.write_bytes(str(copy / name), storage.read_bytes(f"{root}/{name}"))
             draw_plainly(copy)
-            storage.put_file(str(copy / "draw" / "summary.json"), f"{root}/draw/summary.json")
+            for path in copy.rglob("*"):
+                if path.is_file() and str(path.relative_to(copy)) not in names:
+                    storage.put_file(str(path), f"{root}/{path.relative_to(copy)}")
         return started
 
 
@@ -373,9 +370,9 @@ def test_a_run_that_is_under_way_is_not_disturbed(cloud: Cloud) -> None:
     before = everything()
     waiting = threading.Event()
     cloud.functions.before = lambda _name: waiting.wait(20)
-    client = boto3.client("stepfunctions")
-    [machine] = client.list_state_machines()["stateMachines"]
-    client.start_execution(stateMachineArn=machine["stateMachineArn"], name="theirs", input="{}")
+    client, theirs = boto3.client("stepfunctions"), json.dumps({"run_id": "theirs", "out": "s3://sky/out"})
+    machine = read_stack("lensneg").state_machine_arn
+    client.start_execution(stateMachineArn=machine, name="theirs", input=theirs)
     try:
         with pytest.raises(InputError, match=r"stack lensneg: execution theirs is under way; wait"):
             run_smoke("--stack", "lensneg")
