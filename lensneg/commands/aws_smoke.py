@@ -173,7 +173,8 @@ def _table(test: "Smoke", report: "StepsReport") -> Group:
         column.justify = "right"
     for outcome in report.outcomes:
         style = "red" if outcome.error else "green"
-        result = "; ".join(filter(None, [outcome.text, "FAILED" if outcome.error else ""]))
+        failed = bool(outcome.error) and "FAILED" not in outcome.text
+        result = "; ".join(filter(None, [outcome.text, "FAILED" if failed else ""]))
         usd = f"{outcome.usd:.4f}" if outcome.usd else ""
         table.add_row(f"[{style}]{outcome.step}", f"{outcome.seconds:,.0f}", usd, escape(result))
     seconds = sum(outcome.seconds for outcome in report.outcomes)
