@@ -9,6 +9,7 @@ import click
 
 from lensneg.commands.aws import aws
 from lensneg.commands.aws_fetch import fetch
+from lensneg.commands.aws_smoke import smoke
 from lensneg.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_BROKEN,
@@ -91,3 +92,4 @@ for command in (
 ):
     cli.add_command(command)
 aws.add_command(fetch)
+aws.add_command(smoke)

@@ -73,8 +73,9 @@ class Functions:
                 {"gate": gate, "root": root, "max_concurrency": 2, "max_vcpus": 16, "published": False}
             )
         if name == "PlanFanOut":
-            storage.write_json("s3://sky/items.json", [{"id": str(i)} for i in range(ITEMS)])
-            place = {"bucket": "sky", "key": "items.json", "count": ITEMS}
+            uri = f"{event['root']}/items.json"
+            storage.write_json(uri, [{"id": str(i)} for i in range(ITEMS)])
+            place = {"bucket": "sky", "key": storage.bucket_and_key(uri)[1], "count": ITEMS}
             return Invocation({**place, "tolerated_failure_percentage": 100})
         if name == "FilterSweep":
             stats_of_4_seconds(event["item"]["id"]).write(f"{event['root']}/stats/{event['item']['id']}.json")
@@ -213,9 +214,9 @@ class Cloud:
 
 
 @contextmanager
-def deployed_account() -> Iterator[Cloud]:
+def deployed_account(functions: Any = None, emr: Any = None) -> Iterator[Cloud]:
     """An account where the stack ``lensneg`` is deployed, with the bucket ``sky``."""
-    functions, emr = Functions(), Emr()
+    functions, emr = functions or Functions(), emr or Emr()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")

@@ -218,6 +218,7 @@ class Instead(NamedTuple):
 
 
 SAM = Instead("needs Docker and an AWS account; tests/stack validates the template", sam_knows)
+SMOKE = Instead("tests/aws/test_smoke.py runs it", lambda text: parses(shlex.split(text)[1:]))
 BENCH = Instead("takes half an hour and a machine of its own", script_explains_itself)
 NOT_RUN = {
     "make run": Instead("takes a minute or two; its commands run here, on a smaller sky", make_knows),
@@ -235,6 +236,8 @@ NOT_RUN = {
     ),
     "make deploy": Instead(SAM.reason, make_knows),
     "sam deploy --config-env github --parameter-overrides GitHubRepository=OWNER/NAME": SAM,
+    "lensneg aws smoke": SMOKE,
+    "lensneg aws smoke --stack lensneg": SMOKE,
     "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
 }
 
