@@ -21,6 +21,7 @@ from lensneg.schema.publication import Latest
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
 from lensneg.schema.run import RunRecord
+from lensneg.schema.tables import open_for_arrow
 
 #: The name of the file that describes a published manifest.
 MANIFEST_NAME: Final = "manifest.json"
@@ -238,7 +239,7 @@ class Manifest:
         fragments = []
         for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
             try:
-                fragments.append(form.make_fragment(_open_for_arrow(uri, file.bytes)))
+                fragments.append(form.make_fragment(open_for_arrow(uri, file.bytes)))
             except FileNotFoundError as error:
                 raise _missing(uri) from error
         return ds.FileSystemDataset(fragments, MANIFEST_SCHEMA, form)
@@ -342,18 +343,6 @@ class Manifest:
             if content_sha256(rows) != self.record.part(part).content_sha256:
                 what = f"the rows of {part} are not those of its content_sha256"
                 raise InputError(what, where=self.uri, remedy="copy it again")
-
-
-def _open_for_arrow(uri: str, size: int) -> pa.NativeFile:
-    """Open a file for Arrow's threads.
-
-    They may still hold what they have read when the interpreter ends. If it is Python's, the process aborts.
-    """
-    stream = storage.open_file(uri, size)
-    if storage.is_s3(uri):
-        return pa.PythonFile(stream, mode="r")
-    with stream:  # which was opened, so it is there and a file
-        return pa.OSFile(uri)
 
 
 def _missing(uri: str) -> InputError:

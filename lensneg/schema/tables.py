@@ -1,4 +1,4 @@
-"""Parquet files that are read and written in one piece."""
+"""Parquet files: how they are opened, and how they are read and written in one piece."""
 
 import hashlib
 from collections.abc import Collection
@@ -17,6 +17,30 @@ class WrittenFile(NamedTuple):
 
     bytes: int
     sha256: str
+
+
+def open_for_arrow(uri: str, size: int) -> pa.NativeFile:
+    """Open a file for Arrow's threads.
+
+    They may still hold what they have read when the interpreter ends. If it is Python's, the process aborts.
+
+    Parameters
+    ----------
+    uri : str
+        The file.
+    size : int
+        Its bytes.
+
+    Returns
+    -------
+    pyarrow.NativeFile
+        To read from.
+    """
+    stream = storage.open_file(uri, size)
+    if storage.is_s3(uri):
+        return pa.PythonFile(stream, mode="r")
+    with stream:  # which was opened, so it is there and a file
+        return pa.OSFile(uri)
 
 
 def read_table(uri: str, schema: pa.Schema | None = None, sha256: str | None = None) -> pa.Table:

@@ -3,8 +3,10 @@
 Every write is atomic: a reader sees the old bytes or the new ones, never a part.
 """
 
+import hashlib
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -142,6 +144,15 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
     with disk_errors(uri), local.open_plain(uri, -1) as file:
         file.seek(start)
         return bytes(file.read(-1 if size is None else size))
+
+
+def sha256(uri: str, size: int) -> str:
+    """Return the SHA-256 of a file of a known size, in hexadecimal. The file is read in pieces."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(1 << 20))
+    with closing(open_range(uri, 0, size)) as reader:
+        while count := reader.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()
 
 
 def read_json(uri: str) -> Any:

@@ -117,7 +117,7 @@ def test_only_some_columns_may_hold_nulls(plan: Config, name: str) -> None:
         content(plan, [row(1), row(2, **{name: None})], [positive()]),
         content(plan, [row(1)], [positive(**{name: None})]),
     ):
-        found = only(row_checks.no_nulls, judged)
+        found = only(row_checks.NoNulls, judged)
         assert found.name == "no_nulls"
         assert found.passed == (name in MAY_BE_NULL)
         assert found.actual == ("none" if name in MAY_BE_NULL else f"nulls in {name}")
@@ -125,7 +125,7 @@ def test_only_some_columns_may_hold_nulls(plan: Config, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["flux_g", "mag_r", "sersic", "galdepth_z"])
 def test_a_value_that_is_lacking_is_null_and_not_nan(plan: Config, name: str) -> None:
-    found = only(row_checks.no_nulls, content(plan, [row(1), row(2, **{name: float("nan")})], [positive()]))
+    found = only(row_checks.NoNulls, content(plan, [row(1), row(2, **{name: float("nan")})], [positive()]))
     assert (found.passed, found.actual) == (False, f"NaN in {name}")
 
 
@@ -155,7 +155,7 @@ def test_a_source_is_in_one_row_of_both_tables(plan: Config) -> None:
         ([row(1), row(2), row(1)], [positive(3)], "1 rows too many"),
         ([row(1), row(2)], [positive(2), positive(1)], "2 rows too many"),
     ):
-        found = only(row_checks.unique_targetids, content(plan, rows, positives))
+        found = only(row_checks.UniqueTargetids, content(plan, rows, positives))
         assert found.name == "unique_targetids"
         assert (found.passed, found.actual) == (actual == "3", actual)
 
@@ -198,14 +198,14 @@ def test_the_largest_keys_are_right(plan: Config) -> None:
     ],
 )
 def test_every_row_names_the_run(plan: Config, name: str, value: Any) -> None:
-    right = only(row_checks.provenance, content(plan, [row(1), row(2)], [positive()]))
+    right = only(row_checks.Provenance, content(plan, [row(1), row(2)], [positive()]))
     assert (right.name, right.passed) == ("provenance", True)
     assert right.actual == ", ".join(RUN_COLUMNS.values())
     for judged in (
         content(plan, [row(1), row(2, **{name: value})], [positive()]),
         content(plan, [row(1)], [positive(**{name: value})]),
     ):
-        found = only(row_checks.provenance, judged)
+        found = only(row_checks.Provenance, judged)
         assert (found.passed, found.actual) == (False, f"another {name}")
 
 
