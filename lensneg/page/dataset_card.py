@@ -3,11 +3,13 @@
 from collections import Counter
 from typing import Final
 
+import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lensneg.schema.columns import PARTS, POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.manifest import Manifest
+from lensneg.schema.tables import count_rows
 
 #: What each pool contains.
 _POOLS: Final = {
@@ -51,9 +53,13 @@ def dataset_card(manifest: Manifest) -> str:
     -----
     The header's keys are those of the Hugging Face hub's dataset cards.
     """
+    in_pool, in_stratum = Counter[tuple[str, str]](), Counter[tuple[str, str, bool]]()
     labels = ["pool", "split", "nobs_z_bin", "type_bin"]
-    rows = [row for part in PARTS for row in manifest.dataset(part).to_table(columns=labels).to_pylist()]
-    in_pool = Counter((row["pool"], row["split"]) for row in rows)
+    batches = (batch for part in PARTS for batch in manifest.dataset(part).to_batches(columns=labels))
+    tables = (pa.Table.from_batches([batch]) for batch in batches)
+    for (pool, split, *stratum), rows in count_rows(tables, labels).items():
+        in_pool[pool, split] += rows
+        in_stratum[(*stratum, pool == POSITIVE)] += rows
     total, sweeps = manifest.counts.total, manifest.record.run.sweeps
     environment = Environment(  # noqa: S701 (Markdown)
         loader=PackageLoader("lensneg.page", ""), undefined=StrictUndefined, keep_trailing_newline=True
@@ -68,7 +74,7 @@ def dataset_card(manifest: Manifest) -> str:
             {"name": pool, "text": text, "counts": [in_pool[pool, split] for split in SPLIT_ORDER]}
             for pool, text in _POOLS.items()
         ],
-        in_stratum=Counter((row["nobs_z_bin"], row["type_bin"], row["pool"] == POSITIVE) for row in rows),
+        in_stratum=in_stratum,
         sweep_rows=sum(sweep.rows for sweep in sweeps),
         releases=sorted({sweep.release for sweep in sweeps if sweep.rows}),
     )

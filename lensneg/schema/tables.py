@@ -1,8 +1,9 @@
 """Parquet files: how they are opened, and how they are read and written in one piece."""
 
 import hashlib
-from collections.abc import Collection
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +42,28 @@ def open_for_arrow(uri: str, size: int) -> pa.NativeFile:
         return pa.PythonFile(stream, mode="r")
     with stream:  # which was opened, so it is there and a file
         return pa.OSFile(uri)
+
+
+def count_rows(tables: Iterable[pa.Table], columns: Sequence[str]) -> Counter[tuple[Any, ...]]:
+    """Count the rows of some tables by their values in some columns.
+
+    Parameters
+    ----------
+    tables : iterable of pyarrow.Table
+        One after the other, so that they need not all be in memory.
+    columns : sequence of str
+        The columns.
+
+    Returns
+    -------
+    Counter of tuple
+        The number of rows for each combination of values, None among them.
+    """
+    found = Counter[tuple[Any, ...]]()
+    for table in tables:
+        for group in table.group_by(list(columns)).aggregate([([], "count_all")]).to_pylist():
+            found[tuple(group[name] for name in columns)] += group["count_all"]
+    return found
 
 
 def read_table(uri: str, schema: pa.Schema | None = None, sha256: str | None = None) -> pa.Table:
