@@ -16,7 +16,7 @@ from lensneg.schema.manifest import Part, PartFile
 from lensneg.schema.tables import open_for_arrow
 
 #: Rows that are held at once.
-ROWS_AT_ONCE: Final = 1 << 16
+ROWS_AT_ONCE: Final = 1 << 15
 
 
 @dataclass

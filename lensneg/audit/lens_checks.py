@@ -12,7 +12,7 @@ from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.check import Check, brief
 
 #: Pairs of a row and a lens that are compared at once.
-_PAIRS_AT_ONCE: Final = 2_000_000
+_PAIRS_AT_ONCE: Final = 500_000
 
 _NONE: Final[FloatArray] = np.empty(0)
 

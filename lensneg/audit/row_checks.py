@@ -21,7 +21,7 @@ from lensneg.schema.config import CONFUSER_CATEGORIES, Config
 _MAG_TOLERANCE: Final = 1e-9
 
 #: TARGETIDs that are held at once.
-_KEYS_AT_ONCE: Final = 1 << 23
+_KEYS_AT_ONCE: Final = 1 << 22
 
 
 def row_count(content: Content) -> Tally:
