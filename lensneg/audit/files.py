@@ -42,9 +42,11 @@ class _File:
             if not self.sha256:
                 self.sha256 = storage.sha256(self.uri, self.size)
             with open_for_arrow(self.uri, self.size) as stream:
-                file = pq.ParquetFile(stream, metadata=self.metadata, pre_buffer=False)
-                for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
-                    yield pa.Table.from_batches([batch])
+                # In S3 the columns of a row group, and of no more, are got by a few large requests.
+                file = pq.ParquetFile(stream, metadata=self.metadata, pre_buffer=storage.is_s3(self.uri))
+                for group in range(self.metadata.num_row_groups):
+                    for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
+                        yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error:
             self.problem, self.audited = f"{self.uri}: {error}", None
 

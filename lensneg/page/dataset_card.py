@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Final
 
-import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lensneg.page.sample_rows import SampleRows
 from lensneg.schema.columns import PARTS, POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.manifest import Manifest
@@ -46,7 +46,7 @@ def dataset_card(manifest: Manifest) -> str:
 
     Raises
     ------
-    InputError
+    FileNotFoundError
         If a file that the manifest names is missing.
 
     Notes
@@ -55,8 +55,7 @@ def dataset_card(manifest: Manifest) -> str:
     """
     in_pool, in_stratum = Counter[tuple[str, str]](), Counter[tuple[str, str, bool]]()
     labels = ["pool", "split", "nobs_z_bin", "type_bin"]
-    batches = (batch for part in PARTS for batch in manifest.dataset(part).to_batches(columns=labels))
-    tables = (pa.Table.from_batches([batch]) for batch in batches)
+    tables = SampleRows({part: manifest.files(part) for part in PARTS}).both(labels)
     for (pool, split, *stratum), rows in count_rows(tables, labels).items():
         in_pool[pool, split] += rows
         in_stratum[(*stratum, pool == POSITIVE)] += rows
