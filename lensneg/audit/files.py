@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,10 +13,7 @@ from lensneg.audit.subject import Subject
 from lensneg.schema.check import Check, brief
 from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, WRITTEN_SCHEMA
 from lensneg.schema.manifest import Part, PartFile
-from lensneg.schema.tables import open_for_arrow
-
-#: Rows that are held at once.
-ROWS_AT_ONCE: Final = 1 << 15
+from lensneg.schema.tables import ROWS_AT_ONCE, open_for_arrow
 
 
 @dataclass

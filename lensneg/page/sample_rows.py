@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lensneg import storage
 from lensneg.errors import LensnegError
@@ -12,7 +11,7 @@ from lensneg.page import acceptance, comparison
 from lensneg.schema.columns import PARTS
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest, Part
-from lensneg.schema.tables import open_for_arrow
+from lensneg.schema.tables import read_batches
 
 #: The columns that summary and figures need.
 _COLUMNS: Final = (
@@ -22,8 +21,6 @@ _COLUMNS: Final = (
     *acceptance.NEEDED,
     *comparison.NEEDED,
 )
-
-_ROWS_AT_ONCE: Final = 1 << 15
 
 #: Reads some columns of rows, in batches.
 Read = Callable[[Sequence[str]], Iterator[pa.Table]]
@@ -52,12 +49,7 @@ class SampleRows:
 
     def _part(self, part: Part, columns: Sequence[str]) -> Iterator[pa.Table]:
         for uri in self._uris[part]:
-            with open_for_arrow(uri, storage.stat(uri).size) as stream:
-                # In S3 the columns of a row group, and of no more, are got by a few large requests.
-                file = pq.ParquetFile(stream, pre_buffer=storage.is_s3(uri), page_checksum_verification=True)
-                for group in range(file.num_row_groups):
-                    for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=list(columns)):
-                        yield pa.Table.from_batches([batch]).select(columns)
+            yield from read_batches(uri, columns)
 
 
 def open_rows(files: RunFiles) -> SampleRows | None:

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.schema.record import Record
+
+#: Rows of a file that are held at once, where it is read in batches.
+ROWS_AT_ONCE: Final = 1 << 15
 
 
 class WrittenFile(NamedTuple):
@@ -42,6 +45,39 @@ def open_for_arrow(uri: str, size: int) -> pa.NativeFile:
         return pa.PythonFile(stream, mode="r")
     with stream:  # which was opened, so it is there and a file
         return pa.OSFile(uri)
+
+
+def read_batches(uri: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Read some columns of a Parquet file in batches, and verify the checksums of their pages.
+
+    Parameters
+    ----------
+    uri : str
+        The file.
+    columns : sequence of str
+        The columns.
+
+    Yields
+    ------
+    pyarrow.Table
+        The columns of at most :data:`ROWS_AT_ONCE` rows.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    KeyError
+        If the file lacks a column.
+    pyarrow.ArrowException, OSError
+        If the file cannot be read.
+    """
+    in_s3 = storage.is_s3(uri)
+    with open_for_arrow(uri, storage.stat(uri).size) as stream:
+        # In S3 the columns of a row group, and of no more, are got by a few large requests.
+        file = pq.ParquetFile(stream, pre_buffer=in_s3, page_checksum_verification=True)
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=list(columns)):
+                yield pa.Table.from_batches([batch]).select(columns)
 
 
 def count_rows(tables: Iterable[pa.Table], columns: Sequence[str]) -> Counter[tuple[Any, ...]]:
