@@ -1,6 +1,8 @@
 """The manifest's files: what is read of them, and what is said of files that are not what they should be."""
 
 import hashlib
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from auditrows import Row, positive, row, subject, table
 
+from lensneg.audit import files as audit_files
+from lensneg.audit.audit import audit
+from lensneg.audit.columns import Rows
 from lensneg.audit.files import Files, file_checks, schema_faults
 from lensneg.audit.subject import Subject
 from lensneg.schema.check import Check
@@ -115,6 +120,72 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(
     assert [file.rows for file in read.audited["negatives"]] == [1]
     assert len(tables["negatives"]) == 0
     assert set(failing(claim)) == {"files_readable"}
+
+
+def damage_pages(path: Path) -> None:
+    """Overwrite the pages, and leave the footer as it is."""
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[-8:-4], "little")
+    data[4 : -8 - size] = bytes(len(data) - 12 - size)
+    path.write_bytes(data)
+
+
+def test_damage_that_shows_only_when_rows_are_read(plan: Config, files: dict[str, tuple[str, ...]]) -> None:
+    """The other files are read, but nothing is yielded any more."""
+    bad = Path(files["negatives"][0])
+    damage_pages(bad)
+    claim = subject(plan, files=files)
+    read, tables = read_whole(claim)
+    assert [text.startswith(f"{bad}: ") for text in read.problems] == [True]
+    assert [file.rows for file in read.audited["negatives"]] == [1]
+    assert len(tables["positives"]) == 1  # they are read first
+    assert len(tables["negatives"]) == 0
+    assert [check.name for check in audit(claim).checks] == ["files_readable", "files_listed", "schema"]
+
+
+def test_damage_that_comes_after_the_rows_were_read(
+    plan: Config, files: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The audit reads columns again. What is then said is said of the files."""
+    bad = Path(files["negatives"][1])
+    whole = Files.read
+
+    def read_then_damage(read: Files) -> Iterator[Rows]:
+        yield from whole(read)
+        damage_pages(bad)
+
+    claim = subject(plan, files=files)
+    assert "row_count" in [check.name for check in audit(claim).checks]
+    monkeypatch.setattr(Files, "read", read_then_damage)
+    found = audit(claim)
+    assert [check.name for check in found.checks] == ["files_readable", "files_listed", "schema"]
+    assert found.checks[0].actual.startswith(f"{bad}: ")
+    assert found.parts.negatives.content_sha256 == ""
+
+
+def test_in_s3_a_row_group_takes_a_few_requests(
+    plan: Config, files: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one for each column of it."""
+    requests = []
+
+    class Counted(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            requests.append(size)
+            return super().read(size)
+
+    path = files["negatives"][0]
+    pq.write_table(table(row(i) for i in range(40)), path, row_group_size=10)
+    claim = subject(plan, files={"negatives": (path,), "positives": files["positives"]})
+    read = Files(claim)
+    monkeypatch.setattr(audit_files, "open_for_arrow", lambda uri, _: pa.PythonFile(Counted(uri), mode="r"))
+    monkeypatch.setattr("lensneg.storage.is_s3", lambda _: True)
+    monkeypatch.setattr("lensneg.storage.sha256", lambda *_: "0" * 64)
+    assert sum(map(len, read.read())) == 41
+    assert len(requests) < 20  # of five row groups of 52 columns
+    requests.clear()
+    assert sum(map(len, read.column("negatives", "targetid"))) == 40
+    assert len(requests) < 10
 
 
 @pytest.mark.parametrize("listed", [{}, {"positives": ()}])

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import reference
 from auditrows import RUN_COLUMNS, Row, content, only, positive, row
@@ -149,7 +150,12 @@ def test_positions_are_on_the_sphere(plan: Config, changes: Row, expected: bool)
     assert is_wrong_positive(row_checks.coordinates, plan, **changes) == expected
 
 
-def test_a_source_is_in_one_row_of_both_tables(plan: Config) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 1000])
+def test_a_source_is_in_one_row_of_both_tables(
+    plan: Config, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many TARGETIDs are compared at once."""
+    monkeypatch.setattr(row_checks, "_KEYS_AT_ONCE", at_once)
     for rows, positives, actual in (
         ([row(1), row(2)], [positive(3)], "3"),
         ([row(1), row(2), row(1)], [positive(3)], "1 rows too many"),
@@ -158,6 +164,27 @@ def test_a_source_is_in_one_row_of_both_tables(plan: Config) -> None:
         found = only(row_checks.UniqueTargetids, content(plan, rows, positives))
         assert found.name == "unique_targetids"
         assert (found.passed, found.actual) == (actual == "3", actual)
+
+
+def test_shares_of_targetids_are_equal_and_together_all(
+    plan: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of neighbours in one brick, too; and the column is read once for each share."""
+    ids, readings = 10002 * 2**42 + np.arange(1000), []
+    judged = content(plan, [row()] * 1000)
+    monkeypatch.setattr(row_checks, "_KEYS_AT_ONCE", 100)
+
+    def column(part: str, name: str) -> list[pa.Array]:
+        readings.append((part, name))
+        return [pa.array(ids)] if part == "negatives" else []
+
+    judged.column = column  # type: ignore[assignment, method-assign]
+    tally = row_checks.UniqueTargetids(judged)
+    assert next(tally.checks()).passed
+    assert readings == 10 * [("negatives", "targetid"), ("positives", "targetid")]
+    sizes = [tally._distinct(share, 10) for share in range(10)]
+    assert sum(sizes) == 1000
+    assert 60 < min(sizes) <= max(sizes) < 140  # four standard deviations
 
 
 @pytest.mark.parametrize(
