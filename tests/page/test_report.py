@@ -565,6 +565,15 @@ def test_lensneg_report_draws_a_run_again(
     assert "not the folder of a run that was planned" in capsys.readouterr().err.replace("\n", "")
 
 
+def test_the_report_is_the_same_however_many_rows_are_read_at_once(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Path(files.report).read_text(), Path(files.validation).read_text()
+    monkeypatch.setattr("lensneg.schema.tables.ROWS_AT_ONCE", 7)
+    write_report(files.root)
+    assert (Path(files.report).read_text(), Path(files.validation).read_text()) == before
+
+
 def test_a_damaged_file_of_the_run_is_what_lensneg_report_names_first(
     files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
