@@ -6,7 +6,6 @@ Every write is atomic: a reader sees the old bytes or the new ones, never a part
 import hashlib
 import json
 import os
-from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -149,9 +148,12 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
 def sha256(uri: str, size: int) -> str:
     """Return the SHA-256 of a file of a known size, in hexadecimal. The file is read in pieces."""
     digest, buffer = hashlib.sha256(), memoryview(bytearray(1 << 20))
-    with closing(open_range(uri, 0, size)) as reader:
+    reader = open_range(uri, 0, size)
+    try:
         while count := reader.readinto(buffer):
             digest.update(buffer[:count])
+    finally:
+        reader.close()
     return digest.hexdigest()
 
 
