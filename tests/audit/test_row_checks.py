@@ -124,7 +124,7 @@ def test_only_some_columns_may_hold_nulls(plan: Config, name: str) -> None:
         assert found.actual == ("none" if name in MAY_BE_NULL else f"nulls in {name}")
 
 
-@pytest.mark.parametrize("name", ["flux_g", "mag_r", "sersic", "galdepth_z"])
+@pytest.mark.parametrize("name", ["flux_g", "mag_r", "sersic", "galdepth_z", "sampling_weight"])
 def test_a_value_that_is_lacking_is_null_and_not_nan(plan: Config, name: str) -> None:
     found = only(row_checks.NoNulls, content(plan, [row(1), row(2, **{name: float("nan")})], [positive()]))
     assert (found.passed, found.actual) == (False, f"NaN in {name}")
