@@ -316,6 +316,9 @@ def audit_section(found: Result) -> str:
             ]
         ],
     )
+    peaks = ", ".join(
+        f"{megabytes(peak)} of {int(rows):,} rows" for rows, peak in found["memory_peak_bytes"].items()
+    )
     return f"""## The audit
 
 `lensneg validate`, gate 4 on its own, of a manifest of {megabytes(found["bytes"])} with
@@ -323,7 +326,7 @@ def audit_section(found: Result) -> str:
 
 {times}
 
-Peak of memory: {megabytes(found["memory_peak_bytes"])}.
+Peak of memory, in processes of their own and without sweep files: {peaks}.
 """
 
 

@@ -3,6 +3,7 @@
 Every write is atomic: a reader sees the old bytes or the new ones, never a part.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -142,6 +143,18 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
     with disk_errors(uri), local.open_plain(uri, -1) as file:
         file.seek(start)
         return bytes(file.read(-1 if size is None else size))
+
+
+def sha256(uri: str, size: int) -> str:
+    """Return the SHA-256 of a file of a known size, in hexadecimal. The file is read in pieces."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(1 << 20))
+    reader = open_range(uri, 0, size)
+    try:
+        while count := reader.readinto(buffer):
+            digest.update(buffer[:count])
+    finally:
+        reader.close()
+    return digest.hexdigest()
 
 
 def read_json(uri: str) -> Any:

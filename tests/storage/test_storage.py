@@ -130,6 +130,15 @@ def test_delete(root: str) -> None:
     storage.delete(uri)
 
 
+def test_a_hash_is_that_of_all_bytes(root: str) -> None:
+    """Of more than are held at once."""
+    data = bytes(range(256)) * 12_345
+    storage.write_bytes(f"{root}/data", data)
+    assert storage.sha256(f"{root}/data", len(data)) == hashlib.sha256(data).hexdigest()
+    with pytest.raises(FileNotFoundError):
+        storage.sha256(f"{root}/none", 7)
+
+
 @pytest.mark.parametrize(("start", "size"), [(0, 10), (2, 5), (9, 1), (0, 3)])
 @pytest.mark.parametrize("step", [1, 4, 100])
 def test_a_stream_of_a_range(root: str, start: int, size: int, step: int) -> None:
