@@ -3,10 +3,10 @@
     python -P spark_driver.py
 
 Each line of its standard input is an order in JSON, ``{"job": ID, "entry_point": FILE, "arguments": [...]}``.
-An order without a job starts Spark and stops it, so the first job does not wait for Java. All jobs run in this
-interpreter and in one Java. The standard output has what the jobs and Java print, and a line where a job begins
-and where it has succeeded. A job that fails ends the program with its exit code, so no job meets what a failed
-one left.
+An order without a job starts Spark and stops it, so the first job does not wait for Java. All jobs run in
+this interpreter and in one Java. The standard output has what the jobs and Java print, and a line where a job
+begins and where it has succeeded. A job that fails ends the program with its exit code, so no job meets what
+a failed one left.
 
 Its input is closed when the parent ends. Then the program ends Java and itself. If a job is under way, it
 kills its process group at once, so nothing goes on writing into a run that is then resumed.

@@ -120,6 +120,8 @@ def bad_config(here: Here) -> str:
 
 
 def no_mini_test(here: Here) -> str:
+    config = Path("config.yaml")
+    config.write_text(config.read_text().replace("mini_test_files: 2", "mini_test_files: 1"))
     return here.run("--mode", "full", code=1)
 
 
