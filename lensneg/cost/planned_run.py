@@ -61,12 +61,13 @@ class PlannedRun:
         InputError
             If there are more than can be estimated in a reasonable time.
         """
-        count = sum(item_count(sweep, self.config.execution) for sweep in self.listing.sweeps)
+        sweeps, execution = self.listing.sweeps, self.config.execution
+        count = sum(item_count(sweep, execution, len(sweeps)) for sweep in sweeps)
         if count > MOST_ITEMS:
             what = f"the files would be {count:,} map items; expected at most {MOST_ITEMS:,}"
             remedy = "check the sizes of the files, or take larger items (--item-bytes)"
             raise InputError(what, where=self.listing.source, remedy=remedy)
-        cut = (item for sweep in self.listing.sweeps for item in slices(sweep, self.config.execution))
+        cut = (item for sweep in sweeps for item in slices(sweep, execution, len(sweeps)))
         return tuple(sorted(cut, key=lambda item: (item.n_bytes, item.n_rows), reverse=True))
 
     @property
