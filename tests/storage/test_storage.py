@@ -253,7 +253,7 @@ def test_links_in_a_circle_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "a" / "broken").symlink_to(tmp_path / "nowhere")
     assert [info.uri for info in storage.list_files(str(tmp_path))] == [str(tmp_path / "a" / "file")]
-    assert storage.list_non_files(str(tmp_path)) == [str(tmp_path / p) for p in ("a", "a/broken", "a/up")]
+    assert storage.list_non_files(str(tmp_path), []) == [str(tmp_path / p) for p in ("a", "a/broken", "a/up")]
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -542,4 +542,4 @@ def test_a_name_that_is_not_text_is_named(tmp_path: Path, name: bytes) -> None:
     open(path, "wb").close()
     shown = rf"{tmp_path}/.*\\udce9.*: its name is not UTF-8; rename it"
     with pytest.raises(InputError, match=shown):
-        _ = [storage.list_files(str(tmp_path)), storage.list_non_files(str(tmp_path))]
+        _ = [storage.list_files(str(tmp_path)), storage.list_non_files(str(tmp_path), [])]
