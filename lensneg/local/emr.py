@@ -87,6 +87,17 @@ def local_submit_parameters(cores: int) -> str:
     return f"--master local[{cores}] --driver-memory 2g {confs}"
 
 
+def driver_options(submit_parameters: str) -> str:
+    """Return the spark-submit parameters that a driver in local mode heeds. It has no executors.
+
+    Examples
+    --------
+    >>> driver_options("--driver-memory 2g --conf spark.dynamicAllocation.maxExecutors=3 --conf a=b")
+    '--driver-memory 2g --conf a=b'
+    """
+    return re.sub(r"\s*--conf spark\.dynamicAllocation\.\S+", "", submit_parameters)
+
+
 @dataclass
 class JobRun:
     """A job run and its state."""
@@ -173,7 +184,7 @@ class LocalEmrServerless:
         """Start the driver that the next job takes, unless there is one."""
         with suppress(OSError):  # the job tells what is wrong
             if self._idle is None:
-                driver = self._new_driver(submit_parameters, job_environment(os.environ))
+                driver = self._new_driver(driver_options(submit_parameters), job_environment(os.environ))
                 driver.warm_up()
                 self._keep(driver)
 
@@ -246,7 +257,7 @@ class LocalEmrServerless:
 
     def _drive(self, run: JobRun, submit: Mapping[str, Any], on_line: Callable[[str], None]) -> int:
         """Run a job in a driver, and return its exit code."""
-        wanted = (submit.get("sparkSubmitParameters", ""), job_environment(os.environ))
+        wanted = (driver_options(submit.get("sparkSubmitParameters", "")), job_environment(os.environ))
         driver = self._take(*wanted)
         run.state = "RUNNING"
         ended = driver.run(run.job_run_id, submit, on_line) if driver else None

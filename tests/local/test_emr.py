@@ -200,8 +200,12 @@ def test_the_jobs_share_one_java_and_nothing_else(bench: Bench, monkeypatch: pyt
     scratch.mkdir()
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(scratch))
     options = f"{local_submit_parameters(1)} --conf spark.given=1"
+    executors = "--conf spark.dynamicAllocation.maxExecutors={}"
     bench.emr.start_application(options)
-    runs = [bench.run(SPARK_JOB, name, "set", options=options) for name in ("one", "two")]
+    runs = [
+        bench.run(SPARK_JOB, name, "set", options=f"{options} {executors.format(number)}")
+        for number, name in enumerate(("one", "two"), start=1)
+    ]
     assert [run.state for run in runs] == ["SUCCESS", "SUCCESS"], [run.state_details for run in runs]
     (one, app_one), (two, app_two) = ([line for line in bench.log(run) if "WARN" not in line] for run in runs)
     java = one.split()[0]
