@@ -13,7 +13,7 @@ from lensneg.schema.item import Item
 from lensneg.survey.items import item_count, slices
 
 #: MB of the FilterSweep function in template.yaml.
-FILTER_MEMORY_MB: Final = 1769
+FILTER_MEMORY_MB: Final = 1024
 
 #: A run with more items is not estimated. All of DR10 has 1.4 million in items of 1 MiB, the smallest.
 MOST_ITEMS: Final = 2_000_000
@@ -69,6 +69,12 @@ class PlannedRun:
             raise InputError(what, where=self.listing.source, remedy=remedy)
         cut = (item for sweep in sweeps for item in slices(sweep, execution, len(sweeps)))
         return tuple(sorted(cut, key=lambda item: (item.n_bytes, item.n_rows), reverse=True))
+
+    @property
+    def other_functions(self) -> tuple[str, ...]:
+        """Functions of a run besides the map's and those that read something of each file or item."""
+        named = ("Preflight", "SummarizeFanOut", "CheckSample")
+        return tuple(task for task in self.graph.tasks if task not in named)
 
     @property
     def result_files(self) -> int:
