@@ -82,8 +82,9 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     from lensneg.local.run import NO_MINI_TEST, execute, make_request
 
     request = make_request(**inputs)
+    notes.print(f"run {request.run_id} begins", highlight=False)
     if request.mode != inputs["mode"]:
-        notes.print(NO_MINI_TEST)
+        notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)
     again = f"the same command with --run-id {request.run_id} continues the run"
     outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
     if as_json:
