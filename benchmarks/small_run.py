@@ -26,7 +26,18 @@ def java_of(process: int) -> list[int]:
     while grown:
         more = {int(pid) for pid, parent, _ in rows if int(parent) in below} - below
         below, grown = below | more, bool(more)
-    return [int(pid) for pid, _, name in rows if int(pid) in below and name.startswith("java")]
+    found = [int(pid) for pid, _, name in rows if int(pid) in below and name.startswith("java")]
+    return [
+        pid for pid in found if b"SparkSubmit" in command_line(pid) and b"launcher" not in command_line(pid)
+    ]
+
+
+def command_line(pid: int) -> bytes:
+    """Return the words of a process; none if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 class Command:

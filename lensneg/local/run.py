@@ -16,6 +16,7 @@ from lensneg.schema.request import Mode, RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.publish_manifest import sample_record
+from lensneg.survey.items import mini_test_is_whole
 from lensneg.survey.listing import look_into
 from lensneg.survey.names import is_table
 
@@ -181,7 +182,7 @@ def make_request(
     config_read = _check(request)
     if mode == "test-then-full" and not storage.is_s3(request.sweeps):
         found = look_into(request.sweeps, request.leave_out)
-        if config_read.execution.mini_test_is_whole(len(found.sweeps)):
+        if mini_test_is_whole(len(found.sweeps), config_read.execution):
             _log.info(NO_MINI_TEST)
             return request.model_copy(update={"mode": "full"})
     return request

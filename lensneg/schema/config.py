@@ -277,21 +277,6 @@ class ExecutionConfig(_Section):
     mini_test_files: Annotated[int, Field(ge=1)]
     rows_per_manifest_file: Annotated[int, Field(ge=1000)]
 
-    def mini_test_is_whole(self, files: int) -> bool:
-        """Return whether a mini-test would read every file. Then the full run is its own test.
-
-        Parameters
-        ----------
-        files : int
-            The number of sweep files of the run.
-
-        Returns
-        -------
-        bool
-            True if there are no more files than a mini-test takes.
-        """
-        return files <= self.mini_test_files
-
 
 class Config(_Section):
     """A whole config file. The comments in ``configs/negative_sampling_v1.yaml`` describe every key.

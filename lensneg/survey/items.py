@@ -85,3 +85,21 @@ def slices(sweep: SweepInput, execution: ExecutionConfig, files: int = 1) -> lis
         )
         for i, (first, last) in enumerate(pairwise(edges))
     ]
+
+
+def mini_test_is_whole(files: int, execution: ExecutionConfig) -> bool:
+    """Return whether a mini-test would read every file. Then the full run is its own test.
+
+    Parameters
+    ----------
+    files : int
+        The number of sweep files of the run.
+    execution : ExecutionConfig
+        The config's section with the number of files of a mini-test.
+
+    Returns
+    -------
+    bool
+        True if there are no more files than a mini-test takes.
+    """
+    return files <= execution.mini_test_files

@@ -16,6 +16,7 @@ from lensneg.schema.request import mini_test_id
 from lensneg.schema.run import CodeInput, ConfigInput, RunRecord
 from lensneg.schema.states import StateError
 from lensneg.stages.preflight.inspection import Inspection
+from lensneg.survey.items import mini_test_is_whole
 
 
 def make_record(found: Inspection) -> RunRecord:
@@ -126,7 +127,7 @@ def mini_test_passed(found: Inspection) -> Iterator[Check]:
     own_failed = found.mini_test is not None and found.mini_test.Error != ""
     if same and own_failed:
         what = f"{uri} is of an earlier one"
-    whole = found.config.execution.mini_test_is_whole(files)
+    whole = mini_test_is_whole(files, found.config.execution)
     passed = (same or whole) and not own_failed
     needless = f"none is needed: it would read every file ({files}), so this run is its own test"
     why, remedy = _why_the_mini_test_failed(found)
