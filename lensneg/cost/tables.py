@@ -81,7 +81,11 @@ class Rates(_Section):
     transition_seconds: Rate
     run_puts: Rate
     # The draw.
+    application_start_seconds: Rate
     spark_start_seconds: Rate
+    warm_vcpu: Rate
+    warm_memory: Rate
+    idle_seconds: Rate
     spark_open_seconds: Rate
     spark_read_rate: PositiveRate
     draw_read_share: Share

@@ -66,17 +66,18 @@ def metadata(uri: str) -> dict[str, str]:
     return dict(request("head_object", uri)["Metadata"])
 
 
-def list_objects(uri: str) -> list[FileInfo]:
-    """Return all objects below a prefix, ordered by URI.
+def list_objects(uri: str, deep: bool = True) -> list[FileInfo]:
+    """Return all objects below a prefix, at any depth or without those of its folders, ordered by URI.
 
     An object whose key ends with a slash is no file: consoles and Hadoop mark an empty folder with it.
     """
     bucket, prefix = bucket_and_key(uri)
+    depth: dict[str, Any] = {} if deep else {"Delimiter": "/"}
     with aws_errors(uri):
         pages = s3_client().get_paginator("list_objects_v2")
         return sorted(
             FileInfo(f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'))
-            for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "")
+            for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", **depth)
             for entry in page.get("Contents", [])
             if not entry["Key"].endswith("/")
         )

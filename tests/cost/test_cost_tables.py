@@ -48,6 +48,12 @@ def test_the_job_has_all_workers_that_template_yaml_lets_it_have() -> None:
     assert rates.executor_cores == rates.job_vcpu - driver
     assert rates.executor_cores % executor == 0
     assert rates.job_memory == 4 * rates.job_vcpu  # GB: template.yaml gives 16 to each worker of 4 vCPU
+    workers = re.findall(r"WorkerCount: (\d+), WorkerConfiguration: {Cpu: (\d+) vCPU, Memory: (\d+) GB", text)
+    assert len(workers) == 2
+    assert rates.warm_vcpu == sum(int(count) * int(cores) for count, cores, _ in workers)
+    assert rates.warm_memory == sum(int(count) * int(memory) for count, _, memory in workers)
+    [minutes] = map(int, re.findall(r"IdleTimeoutMinutes: (\d+)", text))
+    assert rates.idle_seconds == 60 * minutes
 
 
 def test_a_price_is_for_so_many_units() -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,14 +171,14 @@ class MirroredEmr(LocalEmrServerless):
         self.started.append(parameters)
         return super().start_job_run(**parameters)
 
-    def _run(self, run: JobRun, command: list[str]) -> None:
-        root = command[-1]
+    def _run(self, run: JobRun, submit: Mapping[str, Any]) -> None:
+        root = submit["entryPointArguments"][-1]
         prefix = root.removeprefix(f"s3://{BUCKET}/")
         copy = self._folder / run.job_run_id
         shadow = JobRun(run.job_run_id, run.application_id, run.name)
         try:
             get_folder(self._url, f"{prefix}/", copy)
-            super()._run(shadow, [*command[:-1], str(copy)])
+            super()._run(shadow, {**submit, "entryPointArguments": ["--run", str(copy)]})
             if shadow.state == "SUCCESS":
                 self._decide(
                     *(S3Call("PutObject", BUCKET, f"{prefix}/draw/{n}") for n in names(copy / "draw"))

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 from bucket import Call
 from deployed import BUCKET, ROOT, with_fetch
+from iam import Asked, S3Call, allowing, as_list, like
 from pipeline import machine_with, states_entered
 from surveyserver import A, B, C, Survey, serving
 from test_graph import MAX_EVENTS, all_states
-from test_roles import DATA, HERE, LOGGING, TRACING, Grants, each
+from test_roles import DATA, HERE, LOGGING, TRACING, each
 
 import functions.fetch_sweep
 from lensneg import storage
@@ -55,7 +56,8 @@ class InProcess:
 
     def note(self, http_response: Any, model: Any, **_: Any) -> None:
         key = urlsplit(http_response.url).path.lstrip("/").removeprefix(f"{BUCKET}/")
-        self.calls.append(Call(self._caller, model.name, key, http_response.status_code))
+        prefix = S3Call.of_request(model.name, http_response.url).prefix
+        self.calls.append(Call(self._caller, model.name, key, prefix, http_response.status_code))
 
     def stop(self) -> None:
         """There is nothing to stop."""
@@ -200,26 +202,22 @@ def test_it_stays_within_the_limits_of_step_functions() -> None:
     assert len(GRAPH["States"]["FetchSweeps"]["Label"]) <= 40
 
 
-ACTIONS = {
-    "HeadObject": "s3:GetObject",
-    "ListObjectsV2": "s3:ListBucket",
-    "CreateMultipartUpload": "s3:PutObject",
-    "UploadPart": "s3:PutObject",
-    "CompleteMultipartUpload": "s3:PutObject",
-    "CopyObject": "s3:PutObject",
-    "ListParts": "s3:ListMultipartUploadParts",
-}
-
-
-def needed(call: Call) -> Grants:
-    """The actions and resources that IAM asks for a call (service authorization reference, Amazon S3)."""
-    action = ACTIONS.get(call.operation, f"s3:{call.operation}")
-    asked = {(action, DATA if action == "s3:ListBucket" else f"{DATA}/{call.key}")}
-    if call.status == 404:  # S3 says so only to who may list the bucket; to others it says 403
-        asked.add(("s3:ListBucket", DATA))
+def asked(call: Call) -> list[Asked]:
+    """What IAM is asked for a call (service authorization reference, Amazon S3)."""
+    of_call = [call.in_s3.asked]
+    if call.status == 404:
+        of_call.append(call.in_s3.asked_if_missing)
     if call.operation == "CopyObject":
-        asked.add(("s3:GetObject", f"{DATA}/fetch/incoming/{call.key.removeprefix('sweeps/')}"))
-    return asked
+        of_call.append(Asked("s3:GetObject", f"{DATA}/fetch/incoming/{call.key.removeprefix('sweeps/')}"))
+    return of_call
+
+
+def pairs(role: str, statements: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Each action and resource of statements, as a test names them."""
+    for statement in statements:
+        for action in as_list(statement["Action"]):
+            for resource in as_list(statement["Resource"]):
+                yield role, action, resource.removeprefix(f"{DATA}/")
 
 
 #: Grants that these fetches had no occasion to use, each with when it is used.
@@ -235,18 +233,22 @@ def test_every_call_is_granted_and_every_grant_is_used(fetches: Fetches) -> None
     stack, used = with_fetch(), set()
     for call in fetches.functions.calls:
         if call.caller:
-            for action, resource in needed(call):
-                grants = stack.allowing(f"{call.caller}Role", action, resource)
-                assert grants, (call, action)
-                used |= {(call.caller, *grant) for grant in grants}
+            for question in asked(call):
+                found = allowing(stack.statements(f"{call.caller}Role"), question)
+                assert found, (call, question)
+                used |= {
+                    pair
+                    for pair in pairs(call.caller, found)
+                    if like(pair[1], question.action)
+                    and like(pair[2], question.resource.removeprefix(f"{DATA}/"))
+                }
     granted = {
-        (name, action, resource)
+        pair
         for name in ("FetchSweep", "SummarizeFetch")
-        for action, resource in stack.grants(f"{name}Role")
-        if action.startswith("s3:")
+        for pair in pairs(name, stack.statements(f"{name}Role"))
+        if pair[1].startswith("s3:")
     }
-    idle = {(name, action, key.removeprefix(f"{DATA}/")) for name, action, key in granted - used}
-    assert idle == set(UNUSED)
+    assert granted - used == set(UNUSED)
 
 
 @pytest.mark.parametrize(

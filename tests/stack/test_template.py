@@ -244,7 +244,7 @@ def test_the_jobs_of_several_runs_wait_for_each_other() -> None:
     [application] = deployed().of_type("AWS::EMRServerless::Application").values()
     assert application["SchedulerConfiguration"]["MaxConcurrentRuns"] == 1
     assert application["AutoStartConfiguration"]["Enabled"]
-    assert application["AutoStopConfiguration"] == {"Enabled": True, "IdleTimeoutMinutes": 5}
+    assert application["AutoStopConfiguration"] == {"Enabled": True, "IdleTimeoutMinutes": 1}
 
 
 def test_the_verdict_reaches_the_topic() -> None:

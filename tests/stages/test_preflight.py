@@ -218,12 +218,18 @@ def inputs_changed_since(desk: Desk) -> None:
     rewrite_positions(desk.folder / "others.csv", lambda ra, dec: (ra, dec + 1e-5))
 
 
+def take_fewer_files_in_a_mini_test(desk: Desk) -> None:
+    path = desk.folder / "config.yaml"
+    path.write_text(edited(yaml.safe_load(path.read_text()), {"execution.mini_test_files": 1}))
+
+
 def no_mini_test(desk: Desk) -> None:
+    take_fewer_files_in_a_mini_test(desk)
     desk.mode = "full"
 
 
 def mini_test_of_another_code(desk: Desk) -> None:
-    desk.mode = "full"
+    no_mini_test(desk)
     sha256 = config_sha256((desk.folder / "config.yaml").read_text())
     path = Path(desk.files.mini_test(sha256, CLEAN.code_version))
     path.parent.mkdir(parents=True)
@@ -235,6 +241,7 @@ def note_a_mini_test(desk: Desk) -> None:
     from lensneg.schema.publication import MiniTestRecord
     from lensneg.schema.run import RunRecord
 
+    take_fewer_files_in_a_mini_test(desk)
     assert desk.look()[1].passed
     record = RunRecord.read(desk.files.inventory)
     shutil.rmtree(desk.files.root)
@@ -308,6 +315,16 @@ def test_a_record_that_says_something_else_does_not_count(desk: Desk, entry: str
 def test_a_mini_test_of_these_inputs_counts(desk: Desk) -> None:
     note_a_mini_test(desk)
     assert desk.look()[1].passed
+
+
+def test_a_full_run_of_no_more_files_than_a_mini_test_takes_is_its_own_test(desk: Desk) -> None:
+    desk.mode = "full"
+    assert desk.look()[0] == set()
+    checks = json.loads(Path(desk.files.gate(1)).read_text())["checks"]
+    assert checks[-1]["name"] == "mini_test_passed"
+    assert checks[-1]["actual"] == "none is needed: it would read every file (2), so this run is its own test"
+    event = {**as_input(desk.request), "mini_test": {"Error": "States.TaskFailed", "Cause": "gate 3"}}
+    assert not preflight.preflight(event).gate.passed
 
 
 def test_an_earlier_mini_test_does_not_stand_in_for_one_that_failed(desk: Desk) -> None:

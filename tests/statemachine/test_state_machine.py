@@ -98,7 +98,9 @@ def assert_nothing_published(files: RunFiles) -> None:
 def test_gate_1_refuses_a_full_run_without_a_mini_test(
     bench: Bench, sky: Path, config: Path, tmp_path: Path
 ) -> None:
-    execution, states, files = bench.run(sky, config, tmp_path, "full")
+    fewer = tmp_path / "config.yaml"
+    fewer.write_text(edited(yaml.safe_load(config.read_text()), {"execution.mini_test_files": 1}))
+    execution, states, files = bench.run(sky, fewer, tmp_path, "full")
     assert (execution["status"], execution["error"]) == ("FAILED", "Gate1PreSubmission")
     assert "mini_test_passed" in execution["cause"]
     assert "run with mode test first" in execution["cause"]

@@ -263,7 +263,7 @@ def test_links_in_a_circle_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "a" / "broken").symlink_to(tmp_path / "nowhere")
     assert [info.uri for info in storage.list_files(str(tmp_path))] == [str(tmp_path / "a" / "file")]
-    assert storage.list_non_files(str(tmp_path)) == [str(tmp_path / p) for p in ("a", "a/broken", "a/up")]
+    assert storage.list_non_files(str(tmp_path), []) == [str(tmp_path / p) for p in ("a", "a/broken", "a/up")]
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -308,8 +308,9 @@ def test_the_mark_of_an_empty_folder_is_no_file(s3: str) -> None:
     """As the console of S3 and Hadoop's S3A write it."""
     for key in ("sky/", "sky/pool/", "sky/pool/a"):
         storage.s3_client().put_object(Bucket="sky", Key=key, Body=b"")
-    assert [info.uri for info in storage.list_files("s3://sky")] == ["s3://sky/sky/pool/a"]
-    assert storage.list_non_files("s3://sky") == ["s3://sky/sky", "s3://sky/sky/pool"]
+    files = storage.list_files("s3://sky")
+    assert [info.uri for info in files] == ["s3://sky/sky/pool/a"]
+    assert storage.list_non_files("s3://sky", files) == ["s3://sky/sky", "s3://sky/sky/pool"]
 
 
 def test_more_files_than_a_page_of_a_listing_holds(s3: str) -> None:
@@ -606,4 +607,4 @@ def test_a_name_that_is_not_text_is_named(tmp_path: Path, name: bytes) -> None:
     open(path, "wb").close()
     shown = rf"{tmp_path}/.*\\udce9.*: its name is not UTF-8; rename it"
     with pytest.raises(InputError, match=shown):
-        _ = [storage.list_files(str(tmp_path)), storage.list_non_files(str(tmp_path))]
+        _ = [storage.list_files(str(tmp_path)), storage.list_non_files(str(tmp_path), [])]
