@@ -68,8 +68,8 @@ def test_the_plan_by_hand() -> None:
         "FilterSweeps": (20.2, 53.825),
         "SummarizeFanOut": (53.925, 65.925),
         "SampleNegatives": (66.125, 100.125),  # after a choice, which waits 0.1 s
-        "CheckSample": (100.225, 113.725),
-        "Report": (113.925, 122.925),
+        "CheckSample": (100.225, 111.975),
+        "Report": (112.175, 121.175),
     }
     second = 0.0000166667
     usd = {state: span.usd for state, span in spans.items()}

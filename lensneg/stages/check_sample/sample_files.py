@@ -61,6 +61,7 @@ def write_part(run: Run, part: str, batches: Iterable[pa.Table]) -> ManifestPart
         files.append(PartFile(name=name, rows=len(rows), bytes=size, sha256=sha256))
         uris.append(uri)
         content = "" if len(files) > 1 else content_sha256(rows)
+        del rows  # before the rows of the next file are read
     remove_parts(run, part, keep=uris)
     rows_in_all = sum(file.rows for file in files)
     return ManifestPart(
@@ -83,8 +84,10 @@ def _cut(batches: Iterable[pa.Table], most: int) -> Iterator[pa.Table]:
             held.append(batch.slice(start, most - count))
             start, count = start + len(held[-1]), count + len(held[-1])
             if count == most:
-                yield pa.concat_tables(held).combine_chunks()
-                held, count, none = [], 0, False
+                rows = pa.concat_tables(held).combine_chunks()
+                held, count, none = [], 0, False  # none of it is held while it is written
+                yield rows
+                del rows
     if held or none:
         yield pa.concat_tables([*held, ANNOTATED_SCHEMA.empty_table()]).combine_chunks()
 
