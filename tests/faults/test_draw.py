@@ -126,19 +126,21 @@ def test_a_pool_file_that_is_damaged(bench: Bench, damage: Callable[[Path], None
 
 
 @pytest.mark.skipif(not LONG, reason="long form: make faults")
-def test_the_disk_of_the_run_is_full(bench: Bench) -> None:
+@pytest.mark.parametrize("left", [0, 64 << 10])
+def test_the_disk_of_the_run_is_full(bench: Bench, left: int) -> None:
+    """As the job starts, or while it writes the rows."""
     out = bench.world.out
     shutil.rmtree(out)
     out.mkdir()
     with small_disk(out, 32):
         shutil.copytree(bench.world.template, out, dirs_exist_ok=True)
-        cause = bench.execute(lambda: fill_up(out, 0))
+        cause = bench.execute(lambda: fill_up(out, left))
         assert "No space left on device" in cause
         assert "free some space" in cause
         (out / "filler").unlink()
         assert bench.execute() == ""
         assert published(out, "one") == bench.expected
-    tell("the run's disk is full", "as the job starts", "gate 3 says so; then identical")
+    tell("the run's disk is full", f"{left} bytes left as the job starts", "gate 3 says so; then identical")
 
 
 @pytest.mark.skipif(not LONG, reason="long form: make faults")
