@@ -37,7 +37,6 @@ from lensneg.local.emr import FINAL_STATES, LocalEmrServerless, local_submit_par
 from lensneg.local.engine import SPARK_JOB
 from lensneg.rules.split import split_of_pixel
 from lensneg.schema.columns import MANIFEST_SCHEMA
-from lensneg.stages.check_sample.gate3 import check_sample
 
 CORES = 2
 
@@ -123,7 +122,9 @@ def with_lensneg(root: str) -> Drawn:
 
 def check_sample_task(root: str) -> dict[str, Any]:
     """Judge the rows that the job wrote, and write them in their final form, in a worker."""
-    harness.as_installed()
+    harness.as_installed()  # before the import of pyarrow.dataset
+    from lensneg.stages.check_sample import check_sample
+
     pa.set_cpu_count(CORES)
     begun = time.perf_counter()
     gate = check_sample(root).gate

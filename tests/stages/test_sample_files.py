@@ -104,3 +104,14 @@ def test_positives_keep_their_order_and_weigh_one(tmp_path: Path, plan_dict: dic
     assert found["targetid"].to_pylist() == [5, 3, 20]
     assert found["sampling_weight"].to_pylist() == [1.0, 1.0, 1.0]
     assert found["galaxy_id"].to_pylist() == ["z_5", "x_3", "z_20"]
+
+
+def test_in_s3_the_same_files_are_written_as_on_a_disk(
+    s3: str, tmp_path: Path, plan_dict: dict[str, Any]
+) -> None:
+    written = []
+    for root in (str(tmp_path), s3):
+        run = run_in(root, plan_dict)
+        written.append(sample_files.write_part(run, "negatives", [rows_of(run, 1500)]))
+    assert written[0] == written[1]
+    assert [file.rows for file in written[1].files] == [1000, 500]
