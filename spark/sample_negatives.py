@@ -5,25 +5,27 @@ JVM, so nothing has to be installed on EMR, and a laptop runs the same job. It r
 
     spark-submit sample_negatives.py --run s3://bucket/prefix/runs/<run_id>
 
-It reads ``quotas.json``, which holds all that the draw needs, and the pool files named there. It writes below
-``draw/``: the drawn rows with all columns of the manifest, in its order, as Parquet parts in ``negatives/``,
-and then ``summary.json``, which names the parts and counts what they hold. ``lensneg/stages/check_sample``
+It reads ``quotas.json``, which holds all that the draw needs, and the pool files named there. It writes the
+drawn rows with all columns of the manifest, in its order, to ``draw/negatives/``, and then
+``draw/summary.json``, which names the parts and counts what they hold. ``lensneg/stages/check_sample``
 checks them.
 
 Each draw is cut into *segments*, ranges of sampling priority of about the size of a part. Rows are ranked
-within their segment. So a task holds one segment at a time, however many rows a draw takes.
+within their segment, so a task ranks one segment at a time, however many rows a draw takes.
 
-The cost depends on the size of the sample: pool files hold the rows of lowest priority in row groups of their
-own, and Parquet's statistics exclude the others. If a threshold is too low, the pool is read again without
-that threshold, so the draw is always exact.
+Pool files hold the rows of lowest priority in row groups of their own, and Parquet's statistics exclude the
+others. So the cost follows the sample. If a threshold is too low, the pool is read again without it.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -69,14 +71,7 @@ class Draw(NamedTuple):
 def draws_of(quotas: dict[str, Any]) -> list[Draw]:
     """Return the strata and pools of quotas.json that take any rows, in the manifest's order."""
     return [
-        Draw(
-            stratum["nobs_z_bin"],
-            stratum["type_bin"],
-            pool["pool"],
-            pool["available"],
-            pool["quota"],
-            pool["threshold"],
-        )
+        Draw(stratum["nobs_z_bin"], stratum["type_bin"], *(pool[name] for name in Draw._fields[2:]))
         for stratum in quotas["strata"]
         for pool in stratum["pools"]
         if pool["quota"] > 0
@@ -97,10 +92,7 @@ class Segment(NamedTuple):
 
 
 def segments_of(draw: Draw, size: int) -> list[Segment]:
-    """Cut a draw into ranges of equal width up to its threshold, of about ``size`` rows each.
-
-    Until the sources of each are counted, any of them may hold all that is drawn.
-    """
+    """Cut a draw into ranges of equal width up to its threshold, of about ``size`` rows each."""
     count = -(-draw.quota // size)
     width = draw.threshold - PRIORITY_MIN + 1
     edges = [PRIORITY_MIN + width * number // count for number in range(count + 1)]
@@ -124,29 +116,23 @@ def cut_off(segments: list[Segment], quota: int, sources: dict[int, int]) -> lis
 def plan(pool: DataFrame, draws: list[Draw], size: int) -> list[Segment]:
     """Return the segments of all draws, in the manifest's order, in parts of about ``size`` rows.
 
-    The segments of a draw that takes a part of its pool are counted, if there are several. Only the columns
-    that this needs are read.
+    If a draw has several segments and takes a part of its pool, they are counted, from a few columns.
     """
     cut = [segments_of(draw, size) for draw in draws]
     open_ = [n for n, draw in enumerate(draws) if len(cut[n]) > 1 and draw.quota < draw.available]
     if open_:
-        counted = sources_of(pool, [segment for n in open_ for segment in cut[n]])
+        candidates = candidates_of(pool, [segment for n in open_ for segment in cut[n]])
+        sources = F.countDistinct("sampling_priority").alias("sources")
+        counted = candidates.groupBy(*KEYS, "lowest").agg(sources).collect()
         for n in open_:
-            sources = {row["lowest"]: row["sources"] for row in counted if tuple(row)[:3] == draws[n][:3]}
-            cut[n] = cut_off(cut[n], draws[n].quota, sources)
+            own = {row["lowest"]: row["sources"] for row in counted if tuple(row)[:3] == draws[n][:3]}
+            cut[n] = cut_off(cut[n], draws[n].quota, own)
     placed, before = [], 0
     for draw, segments in zip(draws, cut):  # noqa: B905 (Python 3.9)
         for segment in segments:
             placed.append(segment._replace(part=before // size))
             before += draw.quota // len(segments)
     return placed
-
-
-def sources_of(pool: DataFrame, segments: list[Segment]) -> list[Row]:
-    """Return the number of sources in each segment."""
-    sources = F.countDistinct("sampling_priority").alias("sources")
-    found: list[Row] = candidates_of(pool, segments).groupBy(*KEYS, "lowest").agg(sources).collect()
-    return found
 
 
 def table(spark: SparkSession, rows: list[tuple[Any, ...]], names: str) -> DataFrame:
@@ -206,9 +192,8 @@ def manifest_of(drawn: DataFrame, manifest: dict[str, Any]) -> DataFrame:
     """
     pixel = F.concat_ws("_", F.col("healpix_128"), F.lit(manifest["split_seed"]))
     share = F.conv(F.substring(F.sha2(pixel, 256), 1, 8), 16, 10).cast("double") / float(1 << 32)
-    *firsts, last = manifest["splits"]
-    split = F.lit(last)
-    for name, edge in zip(reversed(firsts), reversed(manifest["split_edges"])):  # noqa: B905 (Python 3.9)
+    split = F.lit(manifest["splits"][-1])
+    for name, edge in reversed(list(zip(manifest["splits"], manifest["split_edges"]))):  # noqa: B905
         split = F.when(share < edge, name).otherwise(split)
     computed = {
         "galaxy_id": F.concat_ws("_", "brickname", "objid"),
@@ -216,9 +201,7 @@ def manifest_of(drawn: DataFrame, manifest: dict[str, Any]) -> DataFrame:
         **{name: F.lit(value) for name, value in manifest["run"].items()},
     }
     columns = manifest["columns"].items()
-    return drawn.select(
-        *(computed.get(name, F.col(name)).cast(kind).alias(name) for name, kind in columns),
-    )
+    return drawn.select(*(computed.get(name, F.col(name)).cast(kind).alias(name) for name, kind in columns))
 
 
 def hadoop_path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
@@ -300,85 +283,56 @@ def codes_of(spark: SparkSession, count: int) -> list[int]:
     assert jvm is not None
     murmur3 = jvm.org.apache.spark.unsafe.hash.Murmur3_x86_32(42)
     codes: dict[int, int] = {}
-    number = 0
-    while len(codes) < count:
+    for number in itertools.count():
         codes.setdefault(murmur3.hashLong(number) % count, number)
-        number += 1
+        if len(codes) == count:
+            break
     return [codes[part] for part in range(count)]
 
 
-class Part(NamedTuple):
-    """The rows of one part that are of one split: their number, and the highest priority."""
-
-    name: str
-    nobs_z_bin: str
-    type_bin: str
-    pool: str
-    split: str
-    rows: int
-    last_priority: int
-
-
-def read_back(spark: SparkSession, folder: str) -> list[Part]:
-    """Count the rows of the parts, as written, by split."""
+def read_back(spark: SparkSession, folder: str) -> list[Row]:
+    """Count the rows of the parts, as written, by draw and split, and find the highest priorities."""
     counted = (
-        reader_of(spark, COUNTED)
-        .parquet(folder)
-        .withColumn("name", F.input_file_name())
-        .groupBy("name", *KEYS, "split")
-        .agg(F.count(F.lit(1)).alias("rows"), F.max("sampling_priority").alias("last_priority"))
-        .select(*Part._fields)
+        reader_of(spark, COUNTED).parquet(folder).groupBy(F.input_file_name().alias("name"), *KEYS, "split")
     )
-    return sorted(Part(*row) for row in counted.collect())
+    rows = counted.agg(F.count(F.lit(1)).alias("rows"), F.max("sampling_priority").alias("last_priority"))
+    return sorted(rows.collect())
 
 
-def drawn_rows(draw: Draw, parts: list[Part]) -> dict[str, Any]:
+def drawn_rows(draw: Draw, counted: list[Row]) -> dict[str, Any]:
     """Return what the parts hold of a draw, as the summary gives it."""
-    found = [part for part in parts if part[1:4] == draw[:3]]
-    splits: dict[str, int] = {}
-    for part in found:
-        splits[part.split] = splits.get(part.split, 0) + part.rows
+    found = [row for row in counted if tuple(row[key] for key in KEYS) == draw[:3]]
     return {
         **dict(zip(KEYS, draw[:3])),  # noqa: B905 (Python 3.9)
-        "rows": sum(splits.values()),
-        "splits": splits,
-        "last_priority": max((part.last_priority for part in found), default=PRIORITY_MIN),
+        "rows": sum(row["rows"] for row in found),
+        "splits": added_up(found, "split"),
+        "last_priority": max((row["last_priority"] for row in found), default=PRIORITY_MIN),
     }
 
 
-class Progress:
-    """Print the job's steps to standard error, and keep the seconds of each."""
+def added_up(counted: list[Row], name: str) -> dict[str, int]:
+    """Return the numbers of rows by the values of a column, in the order in which these come first."""
+    rows: dict[str, int] = {}
+    for row in counted:
+        rows[row[name]] = rows.get(row[name], 0) + row["rows"]
+    return rows
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._step, self._since = "", time.monotonic()
 
-    def step(self, name: str) -> None:
-        """Begin a step."""
-        self.end()
-        self._step, self._since = name, time.monotonic()
-        print(f"lensneg: step {STEPS.index(name) + 1} of {len(STEPS)}: {name}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """End the current step."""
-        if self._step:
-            self.seconds[self._step] = round(time.monotonic() - self._since, 3)
+@contextmanager
+def step(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Print a step of the job to standard error, and keep its seconds."""
+    print(f"lensneg: step {STEPS.index(name) + 1} of {len(STEPS)}: {name}", file=sys.stderr, flush=True)
+    begun = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - begun, 3)
 
 
 def row_groups(quotas: dict[str, Any], draws: list[Draw]) -> dict[str, int]:
-    """Return the number of row groups of the pool files, and the number of those that the draws read.
-
-    A row group is read if its lowest priority is at or below some draw's threshold.
-    """
+    """Return the number of the pool's row groups, and of those that begin below the highest threshold."""
     lowest = [priority for file in quotas["row_groups"].values() for _, priority in file]
     highest_threshold = max((draw.threshold for draw in draws), default=PRIORITY_MIN)
     read = sum(priority <= highest_threshold for priority in lowest)
     return {"row_groups_read": read, "row_groups_total": len(lowest)}
-
-
-def is_too_low(draw: Draw, rows: int) -> bool:
-    """Return whether a draw's threshold let through fewer sources than the quota."""
-    return draw.threshold < PRIORITY_MAX and rows < draw.quota
 
 
 def part_size(spark: SparkSession, draws: list[Draw], most: int) -> int:
@@ -389,50 +343,42 @@ def part_size(spark: SparkSession, draws: list[Draw], most: int) -> int:
 
 def sample(spark: SparkSession, root: str) -> dict[str, Any]:
     """Write a run's drawn rows and the summary, and return that."""
-    progress = Progress()
-    progress.step("reading the pool")
-    quotas = read_json(spark, f"{root}/quotas.json")
-    manifest, folder = quotas["manifest"], f"{root}/draw/negatives"
-    schema = ", ".join(
-        f"{name} {kind}" for name, kind in manifest["columns"].items() if name in manifest["pool"]
-    )
-    pool = read_pool(spark, f"{root}/pool", quotas["pool_files"], schema)
-    draws = draws_of(quotas)
-    short: list[Draw] = []
+    seconds: dict[str, float] = {}
+    with step("reading the pool", seconds):
+        quotas = read_json(spark, f"{root}/quotas.json")
+        manifest, folder = quotas["manifest"], f"{root}/draw/negatives"
+        schema = ", ".join(f"{name} {manifest['columns'][name]}" for name in manifest["pool"])
+        pool = read_pool(spark, f"{root}/pool", quotas["pool_files"], schema)
+    draws, widened = draws_of(quotas), list[Draw]()
     while True:
-        progress.step("drawing")
-        segments = plan(pool, draws, part_size(spark, draws, manifest["rows_per_file"]))
-        seen = write_parts(pool, segments, manifest, folder) if segments else dict.fromkeys(SEEN, 0)
-        progress.step("counting")
-        parts = read_back(spark, folder) if segments else []
-        rows = [drawn_rows(draw, parts) for draw in draws]
-        too_low = [draw for draw, found in zip(draws, rows) if is_too_low(draw, found["rows"])]  # noqa: B905
+        with step("drawing", seconds):
+            segments = plan(pool, draws, part_size(spark, draws, manifest["rows_per_file"]))
+            seen = write_parts(pool, segments, manifest, folder) if segments else dict.fromkeys(SEEN, 0)
+        with step("counting", seconds):
+            counted = read_back(spark, folder) if segments else []
+            rows = [drawn_rows(draw, counted) for draw in draws]
+        short = [draw for draw, found in zip(draws, rows) if found["rows"] < draw.quota]  # noqa: B905
+        too_low = [draw for draw in short if draw.threshold < PRIORITY_MAX]
         if not too_low:
             break
-        short += too_low
+        widened += too_low
         draws = [draw._replace(threshold=PRIORITY_MAX) if draw in too_low else draw for draw in draws]
-    progress.end()
     summary = {
         "run_id": quotas["run_id"],
         "spark_version": spark.version,
         "rows": rows,
-        "negatives": sum(part.rows for part in parts),
+        "negatives": sum(row["rows"] for row in rows),
         **seen,
         **row_groups(quotas, draws),
-        "widened": [list(draw[:3]) for draw in short],
-        "parts": files_of(parts),
-        "seconds": progress.seconds,
+        "widened": [list(draw[:3]) for draw in widened],
+        "parts": [
+            {"name": uri[uri.rindex("negatives/") :], "rows": count}
+            for uri, count in added_up(counted, "name").items()
+        ],
+        "seconds": seconds,
     }
     write_json(spark, f"{root}/draw/summary.json", summary)
     return summary
-
-
-def files_of(parts: list[Part]) -> list[dict[str, Any]]:
-    """Return the names of the parts below ``draw/``, in the manifest's order, and their rows."""
-    rows: dict[str, int] = {}
-    for part in parts:
-        rows[part.name] = rows.get(part.name, 0) + part.rows
-    return [{"name": name[name.rindex("negatives/") :], "rows": count} for name, count in rows.items()]
 
 
 def main() -> None:

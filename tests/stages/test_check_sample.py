@@ -249,6 +249,13 @@ def test_a_message_names_the_part_and_the_row(draw: RunFiles) -> None:
     assert f"{parts(draw)[0]}: git_commit, in 1 rows, first of TARGETID {targetid}" in cause
 
 
+def test_a_message_names_the_part_that_has_other_rows_than_the_summary_says(draw: RunFiles) -> None:
+    change_part(draw, list.pop)
+    rows = pq.read_metadata(parts(draw)[0]).num_rows
+    cause = check_sample(draw.root).gate.cause
+    assert f"{parts(draw)[0]}: {rows:,} rows; the summary says {rows + 1:,}" in cause
+
+
 def test_gate_3_passes(draw: RunFiles) -> None:
     assert check_sample(draw.root).gate.passed
     assert failing(draw.gate(3)) == set()
