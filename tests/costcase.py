@@ -60,7 +60,7 @@ ROUND = {
     "draw_read_share": 0.5,
     "draw_gets": 4.0,
     "draw_seconds": 50.0,
-    "gather_seconds": 1.0,
+    "check_seconds": 10.0,
     "executor_cores": 4.0,
     "job_vcpu": 5.0,
     "job_memory": 10.0,

@@ -19,7 +19,7 @@ LAMBDA_LIMIT_SECONDS: Final = 900.0
 #: EMR Serverless bills a worker for at least this long. Source: Amazon EMR pricing, EMR Serverless.
 WORKER_MINIMUM_SECONDS: Final = 60.0
 
-#: The number of negatives for which ``draw_seconds`` is given.
+#: The number of negatives for which ``draw_seconds`` and ``check_seconds`` are given.
 DRAW_REFERENCE: Final = 500_000
 
 #: Keys that S3 lists in one request. Source: Amazon S3 API reference, ListObjectsV2.
@@ -40,8 +40,8 @@ _LISTS_OF_ITEMS: Final = 2
 #: Ranges that Preflight reads of a sweep file besides the headers: the last row.
 _GETS_OF_LAST_ROWS: Final = 1
 
-#: GET requests of CheckSample for a pool file: its footer and its lowest row group.
-_GETS_PER_POOL_FILE: Final = 2
+#: GET requests of CheckSample for a pool file: its footer.
+_GETS_PER_POOL_FILE: Final = 1
 
 
 class Part(NamedTuple):
@@ -193,7 +193,8 @@ def _function_parts(run: PlannedRun) -> tuple[Part, ...]:
     reading = network_seconds(files * rates.header_read * MIB, rates.network_burst * MIB, rates)
     headers = max(reading, files * rates.header_seconds / core)
     summarizing = run.result_files * rates.request_seconds / core
-    checking = items * (_GETS_PER_POOL_FILE * rates.request_seconds + rates.gather_seconds) / core
+    checking = items * _GETS_PER_POOL_FILE * rates.request_seconds / core
+    checking += rates.check_seconds * run.negatives / DRAW_REFERENCE / core
     others = run.other_functions
 
     def part(name: str, seconds: float, what: str, count: int = 1) -> Part:
@@ -205,7 +206,7 @@ def _function_parts(run: PlannedRun) -> tuple[Part, ...]:
     return (
         part("Preflight", headers, f"{headers:.0f} s to read and parse {files:,} headers"),
         part("SummarizeFanOut", summarizing, f"{summarizing:.0f} s for {run.result_files:,} small files"),
-        part("CheckSample", checking, f"{checking:.0f} s for {items:,} pool files"),
+        part("CheckSample", checking, f"{checking:.0f} s for {run.negatives:,} rows"),
         part("Other functions", 0.0, f"each of {', '.join(others)}", len(others)),
     )
 

@@ -91,7 +91,7 @@ class Rates(_Section):
     draw_read_share: Share
     draw_gets: Rate
     draw_seconds: Rate
-    gather_seconds: Rate
+    check_seconds: Rate
     executor_cores: PositiveRate
     job_vcpu: PositiveRate
     job_memory: PositiveRate

@@ -137,7 +137,7 @@ def test_a_missed_target_is_said_and_is_no_failure(run: Run, names: Path, tmp_pa
 def test_the_worst_case_is_one_screen_too(run: Run, tmp_path: Path) -> None:
     rates, prices = tmp_path / "rates.yaml", tmp_path / "prices.yaml"
     slow = {
-        "header_seconds": 1e3, "request_seconds": 1.0, "item_seconds": 1e3, "gather_seconds": 1.0,
+        "header_seconds": 1e3, "request_seconds": 1.0, "item_seconds": 1e3, "check_seconds": 1.0,
         "spark_start_seconds": 0,
     }  # fmt: skip
     rates.write_text(changed(RATES, {f"rates.{name}.value": value for name, value in slow.items()}))

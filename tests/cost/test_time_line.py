@@ -68,8 +68,8 @@ def test_the_plan_by_hand() -> None:
         "FilterSweeps": (20.2, 53.825),
         "SummarizeFanOut": (53.925, 64.425),
         "SampleNegatives": (64.625, 98.625),  # after a choice, which waits 0.1 s
-        "CheckSample": (98.725, 112.225),
-        "Report": (112.425, 121.425),
+        "CheckSample": (98.725, 110.475),
+        "Report": (110.675, 119.675),
     }
     second = 0.0000166667
     usd = {state: span.usd for state, span in spans.items()}

@@ -10,12 +10,14 @@ from lensneg.cost.tables import load_rates
 from lensneg.rules.pools import POOLS
 from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.selection import CUT_REASONS
+from lensneg.rules.split import split_edges
 from lensneg.rules.strata import Stratum
-from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.schema.columns import NEEDED_COLUMNS, POOL_SCHEMA, SPARK_TYPES
+from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.fan_out import FanOutSummary, PositiveCounts
 from lensneg.schema.gate import Gate, without_chance
 from lensneg.schema.item import Item, ItemStats, read_items
-from lensneg.schema.quotas import DrawKey, Quotas
+from lensneg.schema.quotas import DrawKey, ManifestRules, Quotas
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.states import DEFAULT_VCPUS, FanOutSummarized, StateError
 from lensneg.schema.tables import write_table
@@ -125,8 +127,18 @@ def _quotas(run: Run, stats: list[ItemStats], positives: pa.Table, available: Co
         storage.basename(run.files.pool(s.item.id)): tuple((g.rows, g.priority_min) for g in s.row_groups)
         for s in stats
     }
+    rule = run.config.spatial_splits
     return Quotas(
         run_id=run.record.run_id,
+        manifest=ManifestRules(
+            columns=SPARK_TYPES,
+            pool=tuple(POOL_SCHEMA.names),
+            run=run.record.columns,
+            splits=SPLIT_ORDER,
+            split_edges=tuple(split_edges(rule)),
+            split_seed=rule.hash_seed,
+            rows_per_file=run.config.execution.rows_per_manifest_file,
+        ),
         pool_files=tuple(row_groups),
         row_groups=row_groups,
         footers={storage.basename(run.files.pool(s.item.id)): s.pool_footer for s in stats},
