@@ -11,6 +11,7 @@ from astropy.io import fits
 
 from lensneg import storage
 from lensneg.errors import LensnegError, SweepError
+from lensneg.schema.input_name import input_name
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.fits_rows import CHUNK_ROWS, check_rows
 from lensneg.survey.inputs import probe_input
@@ -93,7 +94,7 @@ def verify_sweeps(
 def _verify(
     info: storage.FileInfo, checksums: Mapping[str, str], headers_only: bool, on_bytes: Callable[[int], None]
 ) -> Verified:
-    name, fault = storage.basename(info.uri), ""
+    name, fault = input_name(info.uri), ""
     rows, release, checked = 0, 0, False
     try:
         file = probe_input(info)

@@ -19,7 +19,9 @@ from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.inputs import probe_input
 from lensneg.survey.listing import FOLDER_REMEDY, NOT_READ_REMEDY, SweepFolder, look_into
-from lensneg.survey.names import Cell, cell_of, cell_of_input, is_gzipped, is_table, overlapping
+from lensneg.survey.names import is_gzipped, is_table
+from lensneg.survey.pixels import Area, area_of, area_of_input, overlapping_inputs
+from lensneg.survey.table_rows import table_row_groups
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
 _FAILURES: Final = (InputError, RunStateError, StorageError)
@@ -88,19 +90,18 @@ def sweeps(found: Inspection) -> Iterator[Check]:
     if not named:
         return
     if kind == "sweep files":
-        yield _disjoint({info.uri: cell_of(info.uri) for info in named})
+        yield _disjoint({info.uri: area_of(info.uri) for info in named})
     yield from _headers(found, named, folder.not_files)
     if kind == "tables":  # their boxes are known only now
-        yield _disjoint({sweep.uri: cell_of_input(sweep) for sweep in found.sweeps})
+        yield _disjoint({sweep.uri: area_of_input(sweep) for sweep in found.sweeps})
 
 
-def _disjoint(cells: dict[str, Cell]) -> Check:
-    overlap = overlapping(list(cells.values()))
+def _disjoint(areas: dict[str, Area]) -> Check:
     return Check.of_faults(
         "sweeps_disjoint",
-        [storage.basename(uri) for uri, other in zip(cells, overlap, strict=True) if other],
+        overlapping_inputs(areas),
         expected="each part of the sky in one file",
-        found=f"{len(cells):,} cells",
+        found=f"{len(areas):,} cells",
         saying="their cells overlap: ",
         remedy="remove the copies: both .fits and .fits.gz, or two releases, would double every object; join "
         "tables of one part of the sky",
@@ -169,7 +170,8 @@ def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> tuple[SweepInput,
     except (*_FAILURES, OSError) as error:
         return str(error)
     rows = {"rows": file.n_rows, "release": file.release, "row_bytes": file.row_bytes}
-    sweep = SweepInput(**info._asdict(), **rows, box=file.box)
+    needed_bytes = sum(group.n_bytes for group in table_row_groups(file)) if is_table(info.uri) else 0
+    sweep = SweepInput(**info._asdict(), **rows, box=file.box, needed_bytes=needed_bytes)
     return sweep, file.oddities
 
 
