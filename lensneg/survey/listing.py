@@ -16,13 +16,13 @@ from lensneg.survey.names import is_table, looks_like_a_sweep, sweep_cell
 
 #: What to do about files that look like sweep files and are not read.
 NOT_READ_REMEDY: Final = (
-    "unpack them (funpack, bunzip2), give them the survey's names, copy lost partitions again, or grant access; "
-    "or leave them out with --leave-out NAME"
+    "unpack them (funpack, bunzip2), give them the survey's names, copy lost partitions again, or grant "
+    "access; or leave them out with --leave-out NAME"
 )
 
 
 #: What to do where sweep files are not found.
-FOLDER_REMEDY: Final = "name the folder that holds the sweep files, or a HATS catalogue, or a .csv or .parquet table in their place"
+FOLDER_REMEDY: Final = "name the folder that holds the sweep files, or in their place a HATS catalogue, or a .csv or .parquet table"
 
 
 class SweepFolder(NamedTuple):
