@@ -16,8 +16,11 @@ from lensneg.schema.input_name import hats_pixel, input_name
 #: Types of catalogues whose rows are objects, each once.
 _OBJECTS: Final = ("object", "source")
 
+#: What a catalogue says of itself, in files at its root.
+CATALOG_FILES: Final = ("hats.properties", "properties", "catalog_info.json", "partition_info.csv")
+
 #: The names of the file of a catalogue's properties, newest first.
-_PROPERTIES: Final = ("hats.properties", "properties", "catalog_info.json")
+_PROPERTIES: Final = CATALOG_FILES[:-1]
 
 
 def find_partitions(

@@ -22,7 +22,9 @@ NOT_READ_REMEDY: Final = (
 
 
 #: What to do where sweep files are not found.
-FOLDER_REMEDY: Final = "name the folder that holds the sweep files, or in their place a HATS catalogue, or a .csv or .parquet table"
+FOLDER_REMEDY: Final = (
+    "name the folder that holds the sweep files, or a HATS catalogue or .csv or .parquet table in their place"
+)
 
 
 class SweepFolder(NamedTuple):
