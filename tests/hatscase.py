@@ -1,6 +1,6 @@
 """A HATS catalogue of the rows of a sweep, laid out and encoded as hats-import 0.11 does.
 
-tests/survey/test_hats_import.py compares it with what hats-import itself writes, where that is installed.
+tests/stages/test_hats_run.py makes the same runs over one of hats-import itself, where that is installed.
 """
 
 from pathlib import Path

@@ -46,14 +46,15 @@ class RowGroup(NamedTuple):
         Its place in the file.
     ranges : tuple of (int, int)
         First byte and number of bytes of what is read of it.
-    dec : Bounds or None
-        Of its declinations, as far as they are known. None where the file does not say.
+    ra, dec : Bounds or None
+        Of its positions, as far as they are known. None where the file does not say.
     """
 
     number: int
     first_row: int
     n_rows: int
     ranges: tuple[tuple[int, int], ...]
+    ra: Bounds | None
     dec: Bounds | None
 
     @property
@@ -102,13 +103,13 @@ def row_groups(footer: pq.FileMetaData, columns: tuple[str, ...], info: storage.
         If the columns of a row group are too large, or not within the file.
     """
     places = [i for i in range(footer.num_columns) if _column_name(footer, i) in columns]
-    declination = next((i for i in places if _column_name(footer, i).strip().upper() == "DEC"), None)
+    named = {_column_name(footer, i).strip().upper(): i for i in places}
     found, row = list[RowGroup](), 0
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         ranges = tuple(_joined(sorted(_place(group.column(i)) for i in places)))
-        dec = None if declination is None else bounds(group.column(declination))
-        found.append(RowGroup(number, row, group.num_rows, ranges, dec))
+        ra, dec = (bounds(group.column(named[name])) if name in named else None for name in ("RA", "DEC"))
+        found.append(RowGroup(number, row, group.num_rows, ranges, ra, dec))
         row += group.num_rows
         if any(start < 0 or size < 0 or start + size > info.size for start, size in ranges):
             what = f"row group {number} is not within its {info.size:,} bytes: it is damaged"

@@ -36,7 +36,7 @@ class NearbyLenses:
         reach = min(self._radius + np.radians(2 * _CELL_MARGIN_DEG + widest / 3600), np.pi)
         near = self._cosine(lenses.ra, lenses.dec) >= np.cos(reach)
         self.positive_rows = np.flatnonzero(near & lenses.is_positive)
-        self._positive_dec = lenses.dec[self.positive_rows]
+        self._ra, self._dec = lenses.ra[self.positive_rows], lenses.dec[self.positive_rows]
         # A little more than the radius, as rounding may lose no positive.
         self._reach = config.positives.match_radius_arcsec / 3600 + 1e-6
         self.lenses = PositionIndex(
@@ -53,12 +53,17 @@ class NearbyLenses:
         if selection.dec_range is None:
             return []
         low, high = selection.dec_range
-        dec = self._positive_dec
 
         def _is_outside(group: RowGroup) -> bool:
-            if group.dec is None or (group.dec.high > low and group.dec.low < high):
+            if group.ra is None or group.dec is None or (group.dec.high > low and group.dec.low < high):
                 return False
-            return not ((dec > group.dec.low - self._reach) & (dec < group.dec.high + self._reach)).any()
+            near = (self._dec > group.dec.low - self._reach) & (self._dec < group.dec.high + self._reach)
+            # A circle around a positive is as wide as the sky where it reaches a pole.
+            narrowest = np.cos(np.radians(np.minimum(np.abs(self._dec) + self._reach, 90)))
+            wide = np.minimum(self._reach / np.maximum(narrowest, 1e-9), 360)[:, np.newaxis]
+            turned = self._ra[:, np.newaxis] + [-360, 0, 360]
+            near &= ((turned > group.ra.low - wide) & (turned < group.ra.high + wide)).any(axis=1)
+            return not near.any()
 
         return [group for group in groups if _is_outside(group)]
 
