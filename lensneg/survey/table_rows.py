@@ -153,7 +153,7 @@ def _look_at_footer(file: SweepFile) -> _Found:
                 raise SweepError(
                     what, where=file.uri, remedy=f"write them as degrees from {low:g} to {high:g}"
                 )
-        found = _joined(found, _Found(group.n_rows, int(release.low), ra, dec))
+        found = _joined(found, _Found(group.n_rows, int(release.high), ra, dec))
     return found._replace(footer=footer)
 
 
