@@ -342,9 +342,9 @@ def parquet_section(found: Result) -> str:
     size = found["bytes"]
     return f"""## The map over Parquet
 
-`filter_item` on one core, on {millions(found["rows"])} rows as a sweep file, and as a Parquet file that is encoded as
-hats-import writes a partition. {megabytes(size["parquet"])} of the Parquet file are read, {size["ratio"]} of the
-{megabytes(size["fits"])} of the sweep file. {found["turns"]} turns.
+`filter_item` on one core, on {millions(found["rows"])} rows as a sweep file, and as a Parquet file that is
+encoded as hats-import writes a partition. {megabytes(size["parquet"])} of the Parquet file are read,
+{size["ratio"]} of the {megabytes(size["fits"])} of the sweep file. {found["turns"]} turns.
 
 {times}
 """
