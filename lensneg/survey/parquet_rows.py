@@ -108,7 +108,9 @@ def row_groups(footer: pq.FileMetaData, columns: tuple[str, ...], info: storage.
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         if group.num_columns != footer.num_columns:  # Arrow would end the process when it is asked for one
-            what = f"row group {number} has {group.num_columns} of {footer.num_columns} columns: it is damaged"
+            what = (
+                f"row group {number} has {group.num_columns} of {footer.num_columns} columns: it is damaged"
+            )
             raise SweepError(what, where=info.uri, remedy="fetch or write the file again")
         ranges = tuple(_joined(sorted(_place(group.column(i)) for i in places)))
         ra, dec = (bounds(group.column(named[name])) if name in named else None for name in ("RA", "DEC"))
