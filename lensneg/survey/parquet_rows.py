@@ -59,7 +59,7 @@ class RowGroup(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that are read of it."""
+        """The bytes that are read of it."""
         return sum(size for _, size in self.ranges)
 
 
