@@ -61,6 +61,15 @@ mutants: .venv/.dev
 	! command -v npm >/dev/null || npm --prefix .venv-stack ci --silent --ignore-scripts
 	touch .venv-stack/.done
 
+# hats-import. Without it tests/stages/test_hats_run.py skips the tests that need it.
+.venv-hats: .venv-hats/.done
+
+.venv-hats/.done: requirements-hats.lock .venv/.base
+	rm -rf .venv-hats
+	$(PYTHON) -m venv .venv-hats
+	$(UV) pip install --quiet --python .venv-hats/bin/python --require-hashes -r requirements-hats.lock
+	touch .venv-hats/.done
+
 image-check: .venv/.dev
 	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image
 
@@ -118,6 +127,7 @@ lock: .venv/.base
 	$(COMPILE) $(ON_LAMBDA) -c requirements.lock --group functions -o requirements-lambda.lock
 	$(COMPILE) $(ON_LAMBDA) --group runtime -o requirements-runtime.lock
 	$(COMPILE) --universal --python-version 3.11 --group stack -o requirements-stack.lock
+	$(COMPILE) --universal --python-version 3.11 --group hats -o requirements-hats.lock
 
 clean:
-	rm -rf .venv .venv-stack build mutants
+	rm -rf .venv .venv-stack .venv-hats build mutants

@@ -18,7 +18,7 @@ from harness import ROOT, SCRATCH, say
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
-SCRIPTS = ("map_stage", "draw", "local_run", "audit")
+SCRIPTS = ("map_stage", "parquet_sweeps", "draw", "local_run", "audit")
 
 NAMES = {
     "raw": "raw read",
@@ -331,6 +331,29 @@ Peak of memory, in processes of their own and without sweep files: {peaks}.
 """
 
 
+def parquet_section(found: Result) -> str:
+    """Return the section on the map over Parquet, as HATS catalogues have it."""
+    seconds, s3 = found["seconds"], found["s3_seconds"]
+    rows = [
+        ["dropped from the page cache", seconds["fits"], seconds["parquet"], found["parquet_over_fits_cold"]],
+        ["in it", seconds["fits_warm"], seconds["parquet_warm"], found["parquet_over_fits_warm"]],
+        ["in S3 (a stand-in)", s3["fits"], s3["parquet"], found["parquet_over_fits_s3"]],
+    ]
+    times = table(
+        ["the file", "FITS, s", "Parquet, s", "Parquet / FITS"],
+        [[name, *(shown(figure) for figure in figures)] for name, *figures in rows],
+    )
+    size = found["bytes"]
+    return f"""## The map over Parquet
+
+`filter_item` on one core, on {millions(found["rows"])} rows as a sweep file, and as a Parquet file that is
+encoded as hats-import writes a partition. {megabytes(size["parquet"])} of the Parquet file are read,
+{size["ratio"]} of the {megabytes(size["fits"])} of the sweep file. {found["turns"]} turns.
+
+{times}
+"""
+
+
 def rates(results: Result) -> dict[str, Result]:
     """Return the figures that ``configs/rates.yaml`` takes from here, by their names there."""
     mapped, draw = results["map_stage"], results["draw"]
@@ -428,6 +451,7 @@ the **median** (lowest to highest). Seconds and MB/s are of this machine alone.
     sections = (
         intro,
         map_section(results["map_stage"]),
+        parquet_section(results["parquet_sweeps"]),
         draw_section(results["draw"]),
         local_section(results["local_run"]),
         audit_section(results["audit"]),

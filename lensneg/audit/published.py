@@ -13,6 +13,7 @@ from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
 from lensneg.schema.check import Check
 from lensneg.schema.config import config_sha256
+from lensneg.schema.input_name import input_name
 from lensneg.schema.layout import CARD_NAME
 from lensneg.schema.manifest import MANIFEST_NAME, Manifest, ManifestRecord
 from lensneg.schema.run import RunRecord
@@ -117,7 +118,7 @@ def _positions(
 def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, storage.FileInfo]:
     if sweeps is not None:
         sizes = {sweep.name: sweep.size for sweep in record.sweeps}
-        listed = {storage.basename(info.uri): info for info in list_sweep_folder(sweeps, "--sweeps")}
+        listed = {input_name(info.uri): info for info in list_sweep_folder(sweeps, "--sweeps")}
         return {name: info for name, info in listed.items() if sizes.get(name) == info.size}
     # One look tells whether the run's folder is there at all; a thousand would take a while.
     if not all(storage.exists(sweep.uri) for sweep in record.sweeps[:1]):

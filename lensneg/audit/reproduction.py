@@ -7,6 +7,7 @@ With the same code, which rows name, the files have the same bytes as well.
 
 import glob
 import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import ROLES
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
+from lensneg.schema.input_name import input_name
 from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
@@ -123,7 +125,7 @@ def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
     listed = list_sweep_folder(folder, "--sweeps")
     places = {}
     for sweep in sweeps:
-        found = [info for info in listed if storage.basename(info.uri) == sweep.name]
+        found = [info for info in listed if input_name(info.uri) == sweep.name]
         # Of several with its name, the recorded file is the one with its ETag, or else with its size.
         found.sort(key=lambda info: (info.etag == sweep.etag, info.size == sweep.size))
         places[sweep.uri] = found[-1].uri if found else storage.join(folder, sweep.name)
@@ -218,17 +220,22 @@ def other_sweeps(uris: Sequence[str]) -> list[str]:
         Places below the folders of these files: of other sweep files, and of what is named almost like one.
     """
     known, others = set(uris), list[str]()
-    for folder in sorted({uri.rpartition("/")[0] for uri in uris}):
+    for folder in sorted({_folder(uri) for uri in uris}):
         found = look_into(folder)
         places = [info.uri.removeprefix(f"{folder}/") for info in found.sweeps if info.uri not in known]
         others += [*places, *found.not_read]
     return others
 
 
+def _folder(uri: str) -> str:
+    """Return the folder of a sweep file, or that of all partitions of its HATS catalogue."""
+    return uri.removesuffix(f"/{input_name(uri)}")
+
+
 def _gather(uris: Sequence[str], folder: Path) -> tuple[str, tuple[str, ...]]:
     """Return a folder or prefix that holds these sweep files, and what in it is to be left out."""
     if storage.is_s3(uris[0]):
-        prefixes = {uri.rpartition("/")[0] for uri in uris}
+        prefixes = {_folder(uri) for uri in uris}
         if len(prefixes) > 1:
             raise InputError(
                 f"the sweep files are below {len(prefixes)} prefixes of S3",
@@ -238,11 +245,11 @@ def _gather(uris: Sequence[str], folder: Path) -> tuple[str, tuple[str, ...]]:
             return uris[0], ()
         # A place without a slash is not the name of a file of the run, as these all lie at the same level.
         return prefixes.pop(), tuple(map(glob.escape, other_sweeps(uris)))
-    folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
     for uri in uris:
-        (folder / storage.basename(uri)).symlink_to(uri)
+        link = folder / input_name(uri)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(uri)
     return str(folder), ()
 
 

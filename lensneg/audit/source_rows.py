@@ -19,6 +19,7 @@ from lensneg import storage
 from lensneg.audit.table_rows import read_table_rows
 from lensneg.schema.check import brief
 from lensneg.schema.columns import COLUMNS
+from lensneg.schema.input_name import input_name
 from lensneg.survey.names import is_table
 
 #: Both headers of a sweep file are within this many bytes.
@@ -50,7 +51,7 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
     try:
         source, nulls = (read_table_rows(info, index), {}) if is_table(info.uri) else _read_rows(info, index)
     except (OSError, EOFError, ValueError, KeyError, fits.VerifyError, zlib.error) as error:
-        return [f"{storage.basename(info.uri)} row {i:,}: cannot be read ({error})" for i in index]
+        return [f"{input_name(info.uri)} row {i:,}: cannot be read ({error})" for i in index]
     compared = [
         (column.name, rows[column.name].to_pylist(), _values(source, column.sweep, nulls))
         for column in COLUMNS
@@ -66,7 +67,7 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
                 other = other.upper() if column_name == "type" else other
             if one != (None if other != other else other):  # what is NaN in a sweep file is null
                 names.append(column_name)
-    file_name = storage.basename(info.uri)
+    file_name = input_name(info.uri)
     return [f"{file_name} row {i:,}: {brief(d)}" for i, d in zip(index, differing, strict=True) if d]
 
 

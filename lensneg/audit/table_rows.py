@@ -5,7 +5,6 @@ The reader of the map is not used, so that a fault of it shows: Python's csv mod
 
 import csv
 import io
-from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -45,11 +44,11 @@ def read_table_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.
     ValueError
         If the table has fewer rows, or a value is missing or is of another type.
     """
+    wanted = set(index)
     with storage.open_file(info.uri, info.size) as stream:
-        table = _csv_rows(stream) if info.uri.lower().endswith(".csv") else _parquet_rows(stream)
-        places = {name.strip().upper(): i for i, name in enumerate(next(table))}
-        wanted = set(index)
-        found = {i: row for i, row in enumerate(table) if i in wanted}
+        is_csv = info.uri.lower().endswith(".csv")
+        names, found = _csv_rows(stream, wanted) if is_csv else _parquet_rows(stream, wanted)
+        places = {name.strip().upper(): i for i, name in enumerate(names)}
     if wanted - found.keys():
         raise ValueError(f"it has no row {min(wanted - found.keys()):,}")
     model = sweep_dtype()
@@ -59,19 +58,27 @@ def read_table_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.
     return rows
 
 
-def _csv_rows(stream: Any) -> Iterator[list[Any]]:
-    """Yield the names and the rows of a CSV file; lines without text are no rows."""
+def _csv_rows(stream: Any, wanted: set[int]) -> tuple[list[str], dict[int, list[Any]]]:
+    """Return the names and some rows of a CSV file; lines without text are no rows."""
     buffered = io.BufferedReader(stream, _BUFFER_BYTES)
-    yield from filter(None, csv.reader(io.TextIOWrapper(buffered, "utf-8-sig", newline="")))
+    lines = filter(None, csv.reader(io.TextIOWrapper(buffered, "utf-8-sig", newline="")))
+    names = next(lines)
+    return names, {i: row for i, row in enumerate(lines) if i in wanted}
 
 
-def _parquet_rows(stream: Any) -> Iterator[tuple[Any, ...] | list[str]]:
-    file = pq.ParquetFile(stream)
+def _parquet_rows(stream: Any, wanted: set[int]) -> tuple[list[str], dict[int, list[Any]]]:
+    """Return the names and some rows of a Parquet file. Only the row groups that hold them are read."""
+    file = pq.ParquetFile(stream, pre_buffer=True)
     names = [name for name in file.schema_arrow.names if name.strip().upper() in _COMPARED]
-    yield names
-    for batch in file.iter_batches(columns=names):
-        columns = [batch.column(name).to_pylist() for name in names]
-        yield from zip(*columns, strict=True)
+    found, first = dict[int, list[Any]](), 0
+    for number in range(file.num_row_groups):
+        stop = first + file.metadata.row_group(number).num_rows
+        if here := sorted(i for i in wanted if first <= i < stop):
+            rows = file.read_row_group(number, columns=names).take([i - first for i in here])
+            values = [rows[name].to_pylist() for name in names]
+            found |= {i: [column[k] for column in values] for k, i in enumerate(here)}
+        first = stop
+    return names, found
 
 
 def _value(value: Any, kind: str) -> Any:

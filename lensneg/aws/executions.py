@@ -14,6 +14,7 @@ from lensneg.aws.uploads import (
     config_upload,
     refuse_shared_targets,
     sweep_uploads,
+    sweeps_option,
 )
 from lensneg.errors import InputError
 from lensneg.schema.layout import RunFiles
@@ -21,7 +22,6 @@ from lensneg.schema.request import RunRequest
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.storage.errors import error_code
-from lensneg.survey.names import is_table
 
 #: The state machine adds this to an execution's name for that of its mini-test.
 _MINI_TEST_SUFFIX: Final = "-mini-test"
@@ -56,7 +56,8 @@ def gather_inputs(
     positives, exclude, spectroscopic : sequence of str
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
     sweeps : str, optional
-        A local folder of sweep files that are not in S3 yet; or a table, local or in the bucket.
+        A local folder of sweep files that are not in S3 yet; or a table or a HATS catalogue, local or in the
+        bucket.
     leave_out : sequence of str
         Files or folders in it, or in the bucket's, that are no inputs.
     mode : str
@@ -85,7 +86,7 @@ def gather_inputs(
         "run_id": run_id,
         "mode": mode,
         "config": config_file.option,
-        "sweeps": next((f.target for f in sweep_files if is_table(f.target)), stack.sweeps_uri),
+        "sweeps": sweeps_option(stack, sweep_files),
         "positives": [entry.option for entry in positive_files],
         "exclude": [entry.option for entry in exclude_files],
         "out": stack.out_uri,

@@ -14,6 +14,7 @@ from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import brief
 from lensneg.schema.config import Config
+from lensneg.survey.hats import CATALOG_FILES
 from lensneg.survey.listing import NOT_READ_REMEDY, find_sweeps
 from lensneg.survey.names import is_table
 
@@ -99,14 +100,14 @@ def _upload_below(folder: str, source: str, options: str = "", fixed: bool = Fal
 
 
 def sweep_uploads(stack: Stack, folder: str, leave_out: Sequence[str] = ()) -> list[Upload]:
-    """Return the uploads of the sweep files of a local folder, or of a table.
+    """Return the uploads of the sweep files of a local folder, of tables, or of a HATS catalogue.
 
     Parameters
     ----------
     stack : Stack
         The stack.
     folder : str
-        The folder; or a local table, or one in the stack's folder of sweep files.
+        The folder; or a local table or HATS catalogue, or one in the stack's folder of sweep files.
     leave_out : sequence of str
         Files or folders in it that are no inputs.
 
@@ -117,18 +118,43 @@ def sweep_uploads(stack: Stack, folder: str, leave_out: Sequence[str] = ()) -> l
     Raises
     ------
     InputError
-        If there is no sweep file, or something that may be one and is not read; or if there are several
-        tables.
+        If there is no sweep file, or something that may be one and is not read.
     """
     found = find_sweeps(folder, leave_out)
     if found.not_read or found.not_files:
         what = f"not read: {brief([*found.not_read, *found.not_files], 3)}"
         raise InputError(what, where=folder, remedy=NOT_READ_REMEDY)
-    if is_table(found.sweeps[0].uri) and len(found.sweeps) > 1:
-        # In the bucket they would lie among sweep files, which a run prefers.
-        what = f"{len(found.sweeps)} tables"
-        raise InputError(what, where=folder, remedy="name one of them, or join them")
-    return [_upload_below(stack.sweeps_uri, info.uri) for info in found.sweeps]
+    root = storage.normalize(folder)
+    files = [info.uri for info in found.sweeps]
+    if files != [root]:
+        files += [uri for name in CATALOG_FILES if storage.exists(uri := storage.join(root, name))]
+    # Several tables get a folder of their own: among sweep files, a run would not read them.
+    if storage.is_s3(root) or len(files) == 1 or not is_table(files[0]):
+        return [_upload_below(stack.sweeps_uri, uri) for uri in files]
+    below = storage.join(stack.sweeps_uri, storage.basename(root))
+    targets = [storage.join(below, uri.removeprefix(f"{root}/")) for uri in files]
+    return [Upload(uri, target, target) for uri, target in zip(files, targets, strict=True)]
+
+
+def sweeps_option(stack: Stack, uploads: Sequence[Upload]) -> str:
+    """Return where a run finds its sweep files once they are uploaded.
+
+    Parameters
+    ----------
+    stack : Stack
+        The stack.
+    uploads : sequence of Upload
+        As of :func:`sweep_uploads`; none if the bucket's sweep files are meant.
+
+    Returns
+    -------
+    str
+        The stack's folder of sweep files, a table, or the folder of several tables or a HATS catalogue.
+    """
+    tables = [entry.target for entry in uploads if is_table(entry.target)]
+    if len(tables) < 2:
+        return tables[0] if tables else stack.sweeps_uri
+    return storage.common_folder([entry.target for entry in uploads])
 
 
 def refuse_shared_targets(uploads: Iterable[Upload]) -> None:

@@ -1,11 +1,12 @@
 """Which positions of a catalogue are inside the cells of sweep files, and the unit that this suggests."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from lensneg.schema.arrays import BoolArray, FloatArray
-from lensneg.survey.names import Cell
+from lensneg.survey.pixels import Area
 
 #: The unit of fewer positions is not checked, because they do not show it.
 _FEWEST_FOR_UNITS: Final = 10
@@ -17,15 +18,15 @@ _TURNS: Final = range(5, 360, 5)
 _CHANCE_SIGMAS: Final = 5.0
 
 
-def inside_cells(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> BoolArray:
+def inside_cells(ra: FloatArray, dec: FloatArray, cells: Sequence[Area]) -> BoolArray:
     """Return which positions are inside the cells of sweep files.
 
     Parameters
     ----------
     ra, dec : ndarray of float64, shape (n,)
         Degrees, ICRS.
-    cells : list of Cell
-        The cells of the sweep files.
+    cells : sequence of Cell or Pixel
+        The areas of the sweep files.
 
     Returns
     -------
@@ -34,6 +35,7 @@ def inside_cells(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> BoolArra
 
     Examples
     --------
+    >>> from lensneg.survey.names import Cell
     >>> inside_cells(np.array([1.0, 5.0]), np.array([0.0, 0.0]), [Cell(0, 5, 0, 5)]).tolist()
     [True, False]
     """
@@ -70,15 +72,15 @@ class OtherUnit(NamedTuple):
     is_evident: bool
 
 
-def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> OtherUnit | None:
+def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: Sequence[Area]) -> OtherUnit | None:
     """Return the unit that a catalogue's coordinates may have, if it is not degrees.
 
     Parameters
     ----------
     ra, dec : ndarray of float64, shape (n,)
         The coordinates as the catalogue has them.
-    cells : list of Cell
-        The cells of the sweep files.
+    cells : sequence of Cell or Pixel
+        The areas of the sweep files.
 
     Returns
     -------
@@ -88,6 +90,7 @@ def mistaken_unit(ra: FloatArray, dec: FloatArray, cells: list[Cell]) -> OtherUn
 
     Examples
     --------
+    >>> from lensneg.survey.names import Cell
     >>> mistaken_unit(np.linspace(0, 23.75, 20), np.zeros(20), [Cell(180, 190, -5, 5)]).name
     'hours of RA'
     """

@@ -99,7 +99,7 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
     @click.option(
         "--sweeps",
         metavar="URI",
-        help="Folder of sweep files, or a table; not needed where they are in S3 already.",
+        help="Folder of sweep files, HATS catalogue or table; not needed where the files are in S3 already.",
     )
     @leave_out_option
     @mode_option

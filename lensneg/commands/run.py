@@ -43,7 +43,7 @@ workers_option = click.option(
     "--sweeps",
     required=True,
     metavar="URI",
-    help="Folder or s3:// prefix of the sweep files; or a .csv or .parquet table.",
+    help="Folder or s3:// prefix of the sweep files; or a HATS catalogue, or .csv or .parquet tables.",
 )
 @click.option(
     "--positives",

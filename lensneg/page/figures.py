@@ -24,7 +24,7 @@ from lensneg.schema.arrays import BoolArray, FloatArray, IntArray
 from lensneg.schema.columns import POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.run_cost import Span, TimeLine
-from lensneg.survey.names import Cell
+from lensneg.survey.pixels import Area
 
 #: Colours of samples and of splits that differ enough on paper, on white and on black.
 _SAMPLE_COLOURS: Final = {"N1": "#3f8fd2", "N2": "#e08a1e", POSITIVE: "#d6336c"}
@@ -158,15 +158,13 @@ def density_map(name: str, image: FloatArray, label: str) -> str:
     return _svg(figure, name)
 
 
-def cells_image(cells: Mapping[Cell, float]) -> FloatArray:
-    """Return an image of the sky with the sources per square degree of each cell of the sweeps."""
+def cells_image(cells: Mapping[Area, float]) -> FloatArray:
+    """Return an image of the sky with the sources per square degree of the area of each sweep."""
     ra, dec, sky = _map_grid()
     image = np.full(_MAP_SHAPE, np.nan)
     for cell, rows in cells.items():
-        height = np.sin(np.radians(cell.dec_max)) - np.sin(np.radians(cell.dec_min))
-        area = (cell.ra_max - cell.ra_min) * np.degrees(height)
         if rows > 0:
-            image[sky & cell.holds(ra, dec)] = rows / area
+            image[sky & cell.holds(ra, dec)] = rows / cell.square_degrees
     return image
 
 

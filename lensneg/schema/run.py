@@ -13,6 +13,7 @@ from lensneg.schema.arrays import BoolArray
 from lensneg.schema.catalog_spec import CatalogSpec, Role
 from lensneg.schema.columns import RUN_COLUMNS
 from lensneg.schema.config import Config
+from lensneg.schema.input_name import input_name
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.record import Record
@@ -23,6 +24,7 @@ class SweepInput(Record):
     """A sweep file, or a table in its place, as it was when the run was planned.
 
     ``box`` is that of a table's positions: lower and upper RA, lower and upper Dec. A sweep file has none.
+    ``needed_bytes`` are those of a Parquet file's columns that are read; 0 of any other file.
     """
 
     uri: str
@@ -32,11 +34,12 @@ class SweepInput(Record):
     release: int
     row_bytes: int
     box: tuple[float, float, float, float] | None = None
+    needed_bytes: int = 0
 
     @property
     def name(self) -> str:
-        """The file's name."""
-        return storage.basename(self.uri)
+        """The file's name, or a partition's place in its HATS catalogue."""
+        return input_name(self.uri)
 
     @property
     def info(self) -> storage.FileInfo:

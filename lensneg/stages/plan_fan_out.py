@@ -15,7 +15,7 @@ from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.schema.states import Plan
 from lensneg.stages.spectroscopy import compare_with_positives
 from lensneg.survey.items import slices
-from lensneg.survey.names import cell_of_input
+from lensneg.survey.pixels import area_of_input
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def mini_test_sweeps(sweeps: tuple[SweepInput, ...], lenses: Lenses, count: int)
     ra, dec = lenses.ra[lenses.is_positive], lenses.dec[lenses.is_positive]
 
     def rank(sweep: SweepInput) -> tuple[bool, int, str]:
-        empty = not inside_cells(ra, dec, [cell_of_input(sweep)]).any()
+        empty = not inside_cells(ra, dec, [area_of_input(sweep)]).any()
         return empty or sweep.rows == 0, sweep.size, sweep.name
 
     chosen = sorted(sweeps, key=rank)[:count]

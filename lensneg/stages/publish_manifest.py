@@ -16,6 +16,7 @@ from lensneg.schema.check import brief
 from lensneg.schema.columns import PARTS
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import Gate
+from lensneg.schema.input_name import input_name
 from lensneg.schema.item import NotRead, read_items
 from lensneg.schema.layout import CARD_NAME, RunFiles
 from lensneg.schema.manifest import Manifest, ManifestPart, ManifestRecord, Part, Parts
@@ -92,7 +93,7 @@ def _not_read(files: RunFiles) -> tuple[NotRead, ...]:
     reasons = summary.missing if summary else {}
     return tuple(
         NotRead(
-            sweep=storage.basename(item.sweep),
+            sweep=input_name(item.sweep),
             first_row=item.first_row,
             rows=item.n_rows,
             reason=reasons[item.id],

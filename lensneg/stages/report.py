@@ -20,7 +20,7 @@ from lensneg.schema.run import Run, load_run
 from lensneg.schema.run_cost import RunCost
 from lensneg.schema.state_times import StateTimes
 from lensneg.schema.states import Written
-from lensneg.survey.names import Cell, cell_of_input
+from lensneg.survey.pixels import Area, area_of_input
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def _time_line(cost: RunCost | None) -> str:
 
 
 def _figures(
-    pool: Mapping[Cell, int], rows: SampleRows | None, samples: comparison.Samples
+    pool: Mapping[Area, int], rows: SampleRows | None, samples: comparison.Samples
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Draw the maps of the sky for which the run has data, and the histograms of the samples."""
     from lensneg.page import figures  # imports matplotlib, which is slow, and which no other task needs
@@ -103,10 +103,10 @@ def _item_stats(run: Run) -> list[ItemStats]:
     return [ItemStats.read(info.uri) for info in listed]
 
 
-def _pool_by_cell(run: Run, stats: list[ItemStats]) -> Counter[Cell]:
+def _pool_by_cell(run: Run, stats: list[ItemStats]) -> Counter[Area]:
     """Return the number of pool rows in each cell of the sweeps."""
-    cells = {sweep.name: cell_of_input(sweep) for sweep in run.record.sweeps}
-    found: Counter[Cell] = Counter()
+    cells = {sweep.uri: area_of_input(sweep) for sweep in run.record.sweeps}
+    found: Counter[Area] = Counter()
     for item in stats:
-        found[cells[storage.basename(item.item.sweep)]] += item.rows_kept
+        found[cells[item.item.sweep]] += item.rows_kept
     return found

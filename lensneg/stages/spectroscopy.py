@@ -11,7 +11,7 @@ from lensneg.schema.arrays import FloatArray
 from lensneg.schema.catalog_spec import Role
 from lensneg.schema.run import RunRecord
 from lensneg.schema.spectroscopy import GradeResult, SpectroscopicLenses, SpectroscopicSystem
-from lensneg.survey.names import cell_of
+from lensneg.survey.pixels import area_of_input
 
 
 def compare_with_positives(record: RunRecord, catalogs: list[Catalog]) -> SpectroscopicLenses | None:
@@ -33,7 +33,7 @@ def compare_with_positives(record: RunRecord, catalogs: list[Catalog]) -> Spectr
     ra, dec, names, _ = _entries(record, catalogs, "spectroscopic")
     if section is None or not len(ra):
         return None
-    radius, cells = section.radius_arcsec, [cell_of(sweep.name) for sweep in record.sweeps]
+    radius, cells = section.radius_arcsec, [area_of_input(sweep) for sweep in record.sweeps]
     positive_ra, positive_dec, _, grades = _entries(record, catalogs, "positives")
 
     first = systems(ra, dec, radius)

@@ -12,7 +12,8 @@ from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.schema.columns import BRICK_PRIMARY, NEEDED_COLUMNS
 from lensneg.schema.sweep_columns import SWEEP_EXTNAME, sweep_dtype, tform_dtype
-from lensneg.survey.names import Cell, cell_of
+from lensneg.survey.names import Cell
+from lensneg.survey.pixels import Area, area_of
 from lensneg.survey.uncompressed import read_up_to
 
 #: Bytes of a block of a FITS file (FITS standard 4.0, section 3.1).
@@ -59,6 +60,8 @@ class SweepFile:
         How the file differs from the survey's own or breaks the FITS standard, without harm to its rows.
     box : Cell, optional
         That of the positions of a table; see :mod:`lensneg.survey.table_rows`.
+    footer : pyarrow.parquet.FileMetaData, optional
+        That of a Parquet file.
     """
 
     uri: str
@@ -70,11 +73,12 @@ class SweepFile:
     nulls: Mapping[str, int] = field(default_factory=dict)
     oddities: tuple[str, ...] = ()
     box: Cell | None = None
+    footer: Any = field(default=None, compare=False)
 
     @property
-    def cell(self) -> Cell:
-        """The cell of the sky that the file covers: a table's box, or that of a sweep file's name."""
-        return self.box or cell_of(self.uri)
+    def cell(self) -> Area:
+        """The area of the sky that the file covers."""
+        return area_of(self.uri, self.box)
 
     @property
     def row_bytes(self) -> int:

@@ -1,15 +1,13 @@
 """The rows of an input of a run, whichever kind it is: a sweep file, or a table in its place."""
 
-from collections.abc import Iterator
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Collection, Iterator
 
 from lensneg import storage
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.fits_rows import iter_rows, probe_sweep
 from lensneg.survey.names import is_table
+from lensneg.survey.row_gatherer import Chunk
 from lensneg.survey.table_rows import iter_table, probe_table
 
 
@@ -36,7 +34,9 @@ def probe_input(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
     return probe_table(info, needed) if is_table(info.uri) else probe_sweep(info, needed)
 
 
-def iter_input(file: SweepFile, first_row: int, n_rows: int) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
+def iter_input(
+    file: SweepFile, first_row: int, n_rows: int, left_out: Collection[int] = ()
+) -> Iterator[tuple[int, Chunk]]:
     """Iterate over an input's rows in chunks.
 
     Parameters
@@ -45,10 +45,12 @@ def iter_input(file: SweepFile, first_row: int, n_rows: int) -> Iterator[tuple[i
         The input, as :func:`probe_input` returned it.
     first_row, n_rows : int
         The rows to read: of a table all of them.
+    left_out : collection of int
+        Numbers of a table's row groups that are not read.
 
     Returns
     -------
-    iterator of (int, structured ndarray)
+    iterator of (int, Chunk)
         The first row of each chunk, and the chunk.
 
     Raises
@@ -57,4 +59,4 @@ def iter_input(file: SweepFile, first_row: int, n_rows: int) -> Iterator[tuple[i
         As for :func:`~lensneg.survey.fits_rows.iter_rows` and
         :func:`~lensneg.survey.table_rows.iter_table`.
     """
-    return iter_table(file) if is_table(file.uri) else iter_rows(file, first_row, n_rows)
+    return iter_table(file, left_out) if is_table(file.uri) else iter_rows(file, first_row, n_rows)

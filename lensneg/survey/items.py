@@ -70,7 +70,8 @@ def slices(sweep: SweepInput, execution: ExecutionConfig, files: int = 1) -> lis
     list of Item
         Consecutive slices that hold all rows; one empty item for a file without rows.
     """
-    name = sweep.name.removesuffix(".gz").removesuffix(".fits")
+    # Without what a file's name should not have: a HATS partition's name is its place in the catalogue.
+    name = sweep.name.removesuffix(".gz").removesuffix(".fits").replace("/", "-").replace("=", "")
     count = item_count(sweep, execution, files)
     edges = [sweep.rows * i // count for i in range(count + 1)]
     return [
@@ -81,7 +82,9 @@ def slices(sweep: SweepInput, execution: ExecutionConfig, files: int = 1) -> lis
             etag=sweep.etag,
             first_row=first,
             n_rows=last - first,
-            n_bytes=sweep.size if _is_whole(sweep.uri) else (last - first) * sweep.row_bytes,
+            n_bytes=(sweep.needed_bytes or sweep.size)
+            if _is_whole(sweep.uri)
+            else (last - first) * sweep.row_bytes,
         )
         for i, (first, last) in enumerate(pairwise(edges))
     ]

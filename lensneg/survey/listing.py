@@ -1,7 +1,7 @@
 """What a folder of sweep files holds: the files, what is named almost like them, and their checksums.
 
 A table, CSV or Parquet, takes the place of sweep files where it is named itself, or where its folder holds no
-sweep file and nothing that looks like one.
+sweep file and nothing that looks like one. Of a HATS catalogue only its partitions are such tables.
 """
 
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ from typing import Final, NamedTuple
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.check import brief
+from lensneg.survey.hats import find_partitions
 from lensneg.survey.names import is_table, looks_like_a_sweep, sweep_cell
 
 #: What to do about files that look like sweep files and are not read.
 NOT_READ_REMEDY: Final = (
-    "unpack them (funpack, bunzip2), give them the survey's names, or grant access; or leave them out with "
-    "--leave-out NAME"
+    "unpack them (funpack, bunzip2), give them the survey's names, copy lost partitions again, or grant "
+    "access; or leave them out with --leave-out NAME"
 )
 
 
 #: What to do where sweep files are not found.
 FOLDER_REMEDY: Final = (
-    "name the folder that holds the sweep files, or a .csv or .parquet table in their place"
+    "name the folder that holds the sweep files, or a HATS catalogue or .csv or .parquet table in their place"
 )
 
 
@@ -35,7 +36,8 @@ class SweepFolder(NamedTuple):
         The sweep files, or the tables in their place, ordered by URI.
     not_read : list of str
         Files and folders that may hold sources and are not read, by their place in the folder: those that are
-        named almost like a sweep file, and those that may not be looked at.
+        named almost like a sweep file, those that may not be looked at, HATS catalogues of other types than
+        objects, and partitions that are not there or that a catalogue does not list.
     not_files : list of str
         Folders and broken links with the name of a sweep file.
     left_out : int
@@ -95,7 +97,10 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
     refused = [f"{_place(uri)} (no permission)" for uri in unreadable if _is_taken(uri)]
     not_files = [uri for uri in not_files if sweep_cell(n := storage.basename(uri)) or looks_like_a_sweep(n)]
     if not (sweeps or almost or not_files):
-        sweeps = [info for info in taken if is_table(info.uri)]
+        sweeps, faults = find_partitions(taken, _is_taken)
+        refused += map(_place, faults)
+        if not (sweeps or faults):
+            sweeps = [info for info in taken if is_table(info.uri)]
     not_read, left_out = [*map(_place, almost), *refused], len(listed) - len(taken)
     return SweepFolder(sweeps, not_read, not_files, left_out, len(taken) - len(sweeps))
 

@@ -9,7 +9,6 @@ import numpy as np
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.schema.arrays import BoolArray, FloatArray
-from lensneg.schema.run import SweepInput
 
 #: A sweep file's name: the lower and the upper corner of its cell, RA then Dec, in whole degrees.
 _SWEEP_NAME: Final = re.compile(r"sweep-(\d{3})([pm]\d{3})-(\d{3})([pm]\d{3})\.fits(?:\.gz)?", re.ASCII)
@@ -61,6 +60,12 @@ class Cell(NamedTuple):
     def corners(self) -> list[tuple[float, float]]:
         """RA and Dec of the four corners."""
         return [(ra, dec) for ra in (self.ra_min, self.ra_max) for dec in (self.dec_min, self.dec_max)]
+
+    @property
+    def square_degrees(self) -> float:
+        """The area."""
+        height = np.sin(np.radians(self.dec_max)) - np.sin(np.radians(self.dec_min))
+        return float((self.ra_max - self.ra_min) * np.degrees(height))
 
 
 def sweep_cell(name: str) -> Cell | None:
@@ -218,22 +223,6 @@ def is_table_name(name: str) -> bool:
     (True, False, False)
     """
     return _TABLE_NAME.fullmatch(name) is not None
-
-
-def cell_of_input(sweep: SweepInput) -> Cell:
-    """Return the cell of an input of a run.
-
-    Parameters
-    ----------
-    sweep : SweepInput
-        A sweep file, or a table in the place of sweep files.
-
-    Returns
-    -------
-    Cell
-        Of a sweep file that of its name; of a table the box of its positions.
-    """
-    return Cell(*sweep.box) if sweep.box else cell_of(sweep.uri)
 
 
 def looks_like_a_sweep(name: str) -> bool:

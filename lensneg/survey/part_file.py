@@ -1,4 +1,4 @@
-"""Incomplete files: one process at a time writes to one."""
+"""Incomplete files: what the bytes of a download are written to, and a file with one writer at a time."""
 
 import fcntl
 import hashlib
@@ -8,9 +8,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
+from typing import Protocol
 
 from lensneg.errors import TransientError
 from lensneg.storage.errors import disk_errors
+
+
+class Destination(Protocol):
+    """A writer that takes the bytes of a file in their order, and knows how many it has.
+
+    Attributes
+    ----------
+    etag : str
+        The server's version of the file that the bytes are of; empty if it is not known.
+    """
+
+    etag: str
+
+    def tell(self) -> int:
+        """Return the number of bytes that are there.
+
+        Returns
+        -------
+        int
+            The number.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Add bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            The next bytes of the file.
+        """
+
+    def start_again(self) -> None:
+        """Discard all bytes."""
 
 
 @contextmanager

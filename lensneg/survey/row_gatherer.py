@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,9 @@ import numpy.typing as npt
 from lensneg.rules.rows import ROW_INDEX, Rows
 from lensneg.schema.arrays import IntArray
 from lensneg.schema.columns import NEEDED_COLUMNS
+
+#: Rows of a file, as its reader gives them: whole, or by column.
+Chunk = npt.NDArray[np.void] | Mapping[str, npt.NDArray[Any]]
 
 #: Rows that are moved into the columns at once, 1 MB: the time goes into the calls, not into the rows.
 _SETTLED_AT_ONCE: Final = 2_048
@@ -48,13 +51,13 @@ class RowGatherer:
     def __len__(self) -> int:
         return self._size
 
-    def append(self, chunk: npt.NDArray[np.void], first_row: int, index: IntArray) -> None:
+    def append(self, chunk: Chunk, first_row: int, index: IntArray) -> None:
         """Copy some rows of a chunk.
 
         Parameters
         ----------
-        chunk : structured ndarray, shape (n,)
-            Rows of the file.
+        chunk : structured ndarray of shape (n,), or mapping of str to ndarray of shape (n,)
+            Rows of the file. All chunks of a file are of one kind.
         first_row : int
             Place in the file of the chunk's first row.
         index : ndarray of int64, shape (m,)
@@ -68,6 +71,11 @@ class RowGatherer:
                 self._columns[name] = np.empty(2 * len(column), column.dtype)
                 self._columns[name][: len(column)] = column
         self._columns[ROW_INDEX][first : self._size] = first_row + index
+        if not isinstance(chunk, np.ndarray):
+            for name in self._needed:
+                self._columns[name][first : self._size] = chunk[name][index]
+            self._settled = self._size
+            return
         # As plain bytes, since numpy copies structures field by field.
         self._waiting.append(chunk.view(f"V{chunk.itemsize}")[index])
         if self._size - self._settled >= _SETTLED_AT_ONCE:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 from lensneg import storage
 from lensneg.errors import InputError, TransientError
 from lensneg.survey.checksums import ChecksumList
+from lensneg.survey.part_file import Destination
 from lensneg.survey.pauses import LONGEST_PAUSE, Interrupted, InterruptibleRetry
 from lensneg.survey.releases import CHECKSUM_FILE
 from lensneg.version import __version__
@@ -35,39 +36,6 @@ _BUSY: Final = (429, 500, 502, 503, 504)
 
 #: Status codes of a server that does not answer requests of this method.
 _METHOD_REFUSED: Final = (405, 501)
-
-
-class Destination(Protocol):
-    """A writer that takes the bytes of a file in their order, and knows how many it has.
-
-    Attributes
-    ----------
-    etag : str
-        The server's version of the file that the bytes are of; empty if it is not known.
-    """
-
-    etag: str
-
-    def tell(self) -> int:
-        """Return the number of bytes that are there.
-
-        Returns
-        -------
-        int
-            The number.
-        """
-
-    def write(self, data: bytes) -> None:
-        """Add bytes.
-
-        Parameters
-        ----------
-        data : bytes
-            The next bytes of the file.
-        """
-
-    def start_again(self) -> None:
-        """Discard all bytes."""
 
 
 class Server:

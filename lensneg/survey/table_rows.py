@@ -5,9 +5,11 @@ come as those of a sweep file do: chunks of a structured array, in the types of 
 """
 
 import io
-from collections.abc import Iterator
-from contextlib import closing, suppress
-from typing import Any, BinaryIO, Final
+import math
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +21,14 @@ import pyarrow.parquet as pq
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.schema.columns import BRICK_PRIMARY, NEEDED_COLUMNS, needed_for
+from lensneg.schema.input_name import hats_pixel
 from lensneg.schema.sweep_columns import sweep_dtype
 from lensneg.survey.fits_layout import STACKED, SweepFile
 from lensneg.survey.names import Cell, is_table_name
+from lensneg.survey.parquet_rows import Bounds, RowGroup, bounds, iter_batches, read_footer, row_groups
 
-#: Bytes of the largest table. One task reads a table whole, several times.
+#: Bytes of the largest CSV table. One task reads it whole, several times.
 LARGEST_TABLE: Final = 10**9
-
-#: Rows of a Parquet file that are read at once: about 10 MB of the needed columns.
-_BATCH_ROWS: Final = 1 << 16
 
 #: Bytes of a CSV file that are read at once; from S3 each is a request. The first hold the line of names.
 _BLOCK_BYTES: Final = 4 << 20
@@ -35,9 +36,12 @@ _BLOCK_BYTES: Final = 4 << 20
 #: The lowest and the highest position, in degrees.
 _LIMITS: Final = {"RA": (0.0, 360.0), "DEC": (-90.0, 90.0)}
 
+#: Of no positions.
+_NOWHERE: Final = Bounds(math.inf, -math.inf)
+
 
 def probe_table(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS) -> SweepFile:
-    """Read a table once, and check every value that is needed.
+    """Check a table: of a CSV file every value that is needed, of a Parquet file the footer.
 
     Parameters
     ----------
@@ -58,113 +62,240 @@ def probe_table(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
         value that does not fit its column.
     """
     name = storage.basename(info.uri)
-    if not is_table_name(name):
+    if not (is_table_name(name) or hats_pixel(info.uri)):
         remedy = (
             "rename it: begin with a letter or digit, and use letters, digits, dots, hyphens, underscores"
         )
         raise SweepError(f"got the name {name!r:.80} of a table", where=info.uri, remedy=remedy)
-    if info.size > LARGEST_TABLE:
-        what = f"a table of {info.size:,} bytes; the largest that is read has {LARGEST_TABLE:,}"
-        remedy = "give fewer rows or only the needed columns, or the survey's sweep files"
-        raise SweepError(what, where=info.uri, remedy=remedy)
     model = sweep_dtype()
-    fields = [(column, model[column]) for column in needed]
-    names = list[str]()
-    with suppress(pa.ArrowException, OSError, ValueError), closing(storage.open_file(*info[:2])) as stream:
-        names = _names(stream, info.uri)  # what is wrong with the file is said below
-    if BRICK_PRIMARY in [name.strip().upper() for name in names]:
-        fields.append((BRICK_PRIMARY, np.dtype("S5")))  # true or false
-    dtype = np.dtype(fields)
+    dtype = np.dtype([(column, model[column]) for column in needed])
     nulls = {column: int(np.iinfo(dtype[column]).min) for column in needed if dtype[column].kind == "i"}
-    n_rows, release, lowest, highest = 0, 0, np.full(2, np.inf), np.full(2, -np.inf)
-    for _, chunk in iter_table(SweepFile(info.uri, info.size, dtype, 0, 0, nulls=nulls)):
-        n_rows += len(chunk)
-        known = chunk["RELEASE"][chunk["RELEASE"] != nulls["RELEASE"]]
-        release = release or int(known[0] if len(known) else 0)
-        positions = np.stack([chunk["RA"], chunk["DEC"]]).astype(np.float64)
-        positions = positions[:, np.isfinite(positions).all(axis=0)]
-        lowest = np.minimum(lowest, positions.min(axis=1, initial=np.inf))
-        highest = np.maximum(highest, positions.max(axis=1, initial=-np.inf))
-    if not (lowest <= highest).all():
-        raise SweepError(f"none of its {n_rows:,} rows has a position", where=info.uri, remedy="add rows")
-    ends = np.nextafter(highest, np.inf)  # as a cell does not hold its upper borders
-    box = Cell(float(lowest[0]), float(ends[0]), float(lowest[1]), float(ends[1]))
-    oddities = (STACKED,) if BRICK_PRIMARY in (dtype.names or ()) else ()
-    return SweepFile(info.uri, info.size, dtype, n_rows, 0, release, nulls, oddities, box)
+    file = SweepFile(info.uri, info.size, dtype, 0, 0, nulls=nulls)
+    file, found = _look_through(file) if _is_csv(info.uri) else _look_at_footer(file)
+    if not found.n_rows or not all(map(math.isfinite, (*found.ra, *found.dec))):
+        what = f"none of its {found.n_rows:,} rows has a position"
+        raise SweepError(what, where=info.uri, remedy="add rows")
+    ends = (float(np.nextafter(high, np.inf)) for high in (found.ra[1], found.dec[1]))
+    box = Cell(found.ra.low, next(ends), found.dec.low, next(ends))  # it does not hold its upper borders
+    return replace(file, n_rows=found.n_rows, release=found.release, box=box)
 
 
-def iter_table(file: SweepFile) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
-    """Iterate over a table's rows in chunks.
+class _Found(NamedTuple):
+    """What a table holds: its rows, a RELEASE, and the lowest and the highest RA and Dec."""
+
+    n_rows: int
+    release: int
+    ra: Bounds
+    dec: Bounds
+
+
+def _with_primary(file: SweepFile, names: list[str]) -> SweepFile:
+    """Return the table with its column BRICK_PRIMARY, if it has one: its rows are those of stacked bricks."""
+    if BRICK_PRIMARY not in [name.strip().upper() for name in names]:
+        return file
+    fields = [(name, file.dtype[name]) for name in file.dtype.names or ()]
+    dtype = np.dtype([*fields, (BRICK_PRIMARY, np.dtype("S5"))])  # true or false
+    return replace(file, dtype=dtype, oddities=(STACKED,))
+
+
+def _look_through(file: SweepFile) -> tuple[SweepFile, _Found]:
+    """Read a CSV table once, and check every value that is needed."""
+    if file.size > LARGEST_TABLE:
+        what = f"a table of {file.size:,} bytes; the largest that is read has {LARGEST_TABLE:,}"
+        remedy = "give fewer rows or only the needed columns, write it as Parquet, or give sweep files"
+        raise SweepError(what, where=file.uri, remedy=remedy)
+    found = _Found(0, 0, _NOWHERE, _NOWHERE)
+    with _arrow_errors(file, "at its first line"), closing(storage.open_file(file.uri, file.size)) as stream:
+        file = _with_primary(file, _csv_names(stream))
+    for _, chunk in iter_table(file):
+        found = _joined(found, _found_in(chunk, file))
+    return file, found
+
+
+def _found_in(chunk: Mapping[str, npt.NDArray[Any]], file: SweepFile) -> _Found:
+    release = chunk["RELEASE"][chunk["RELEASE"] != file.nulls["RELEASE"]]
+    known = np.isfinite(chunk["RA"]) & np.isfinite(chunk["DEC"])
+    ra, dec = (
+        Bounds(float(values.min(initial=np.inf)), float(values.max(initial=-np.inf)))
+        for values in (chunk["RA"][known], chunk["DEC"][known])
+    )
+    return _Found(len(known), int(release[0]) if len(release) else 0, ra, dec)
+
+
+def _joined(one: _Found, other: _Found) -> _Found:
+    ra, dec = (
+        Bounds(min(a.low, b.low), max(a.high, b.high)) for a, b in ((one.ra, other.ra), (one.dec, other.dec))
+    )
+    return _Found(one.n_rows + other.n_rows, one.release or other.release, ra, dec)
+
+
+def _look_at_footer(file: SweepFile) -> tuple[SweepFile, _Found]:
+    """Check a Parquet file's footer: its columns, their types, and the range of the positions.
+
+    Rows are read only where the footer does not say what they hold.
+    """
+    info = storage.FileInfo(file.uri, file.size, "")
+    with _arrow_errors(file, "at its footer"):
+        footer = read_footer(info)
+        schema = footer.schema.to_arrow_schema()
+    file = _with_primary(replace(file, footer=footer), schema.names)
+    names = _find_columns(schema.names, file.dtype.names or (), file.uri)
+    for name, own in zip(file.dtype.names or (), names, strict=True):
+        if not _is_plain(schema.field(own).type):
+            what = f"column {name} holds values of type {schema.field(own).type}"
+            raise SweepError(what, where=file.uri, remedy="write it as plain numbers or text")
+    groups = row_groups(footer, tuple(names), info)
+    places = {name.strip().upper(): i for i, name in enumerate(schema.names)}
+    found = _Found(0, 0, _NOWHERE, _NOWHERE)
+    for group in groups:
+        chunks = [
+            bounds(footer.row_group(group.number).column(places[name])) for name in ("RELEASE", "RA", "DEC")
+        ]
+        if None in chunks or len(schema.names) != footer.num_columns:
+            rest = replace(file, dtype=file.dtype[["RELEASE", "RA", "DEC", "BRICKID"]])
+            for _, chunk in iter_table(rest, {g.number for g in groups if g is not group}):
+                found = _joined(found, _found_in(chunk, file))
+            continue
+        release, ra, dec = (chunk for chunk in chunks if chunk is not None)
+        for name, limits in (("RA", ra), ("DEC", dec)):
+            low, high = _LIMITS[name]
+            if limits.low < low or limits.high > high:
+                what = f"column {name} has values from {limits.low:g} to {limits.high:g}"
+                raise SweepError(
+                    what, where=file.uri, remedy=f"write them as degrees from {low:g} to {high:g}"
+                )
+        found = _joined(found, _Found(group.n_rows, int(release.high), ra, dec))
+    return file, found
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    texts = (
+        *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary),
+    )
+    return pa.types.is_primitive(kind) or pa.types.is_null(kind) or any(is_text(kind) for is_text in texts)
+
+
+def table_row_groups(file: SweepFile) -> list[RowGroup]:
+    """Return the row groups of a table.
 
     Parameters
     ----------
     file : SweepFile
         The table, as :func:`probe_table` returned it.
 
+    Returns
+    -------
+    list of RowGroup
+        Of a CSV file none.
+    """
+    if file.footer is None:
+        return []
+    names = _find_columns(_names(file.footer), file.dtype.names or (), file.uri)
+    return row_groups(file.footer, tuple(names), storage.FileInfo(file.uri, file.size, ""))
+
+
+def iter_table(
+    file: SweepFile, left_out: Collection[int] = ()
+) -> Iterator[tuple[int, dict[str, npt.NDArray[Any]]]]:
+    """Iterate over a table's rows in chunks.
+
+    Parameters
+    ----------
+    file : SweepFile
+        The table, as :func:`probe_table` returned it.
+    left_out : collection of int
+        Numbers of row groups that are not read.
+
     Yields
     ------
     start : int
         The chunk's first row.
-    chunk : structured ndarray, shape (n,)
+    chunk : dict of str to ndarray, each of shape (n,)
         The needed columns. A missing float is NaN, a missing text is empty, and a missing integer is that of
         ``file.nulls``.
 
     Raises
     ------
     SweepError
-        As for :func:`probe_table`.
+        If a value does not fit its column, a row is of no release and no brick, or the file is damaged.
     """
-    needed, row = file.dtype.names or (), 0
+    needed = file.dtype.names or ()
+    row = 0
+    batches = _csv_batches(file, needed) if _is_csv(file.uri) else _parquet_batches(file, needed, left_out)
+    while True:
+        with _arrow_errors(file, f"behind row {row:,}"):
+            start, batch = next(batches, (row, None))
+            if batch is None:
+                return
+            columns = zip(needed, batch.columns, strict=True)
+            chunk = {name: _fitted(name, column, start, file) for name, column in columns}
+            empty = np.flatnonzero((chunk["RELEASE"] == 0) & (chunk["BRICKID"] == 0))
+            if len(empty):
+                what = f"row {start + int(empty[0]):,} is no source: RELEASE 0 and BRICKID 0"
+                remedy = "a part of the file was lost: fetch or write it again"
+                raise SweepError(what, where=file.uri, remedy=remedy)
+        yield start, chunk
+        row = start + len(batch)
+
+
+@contextmanager
+def _arrow_errors(file: SweepFile, place: str) -> Iterator[None]:
+    """Say of Arrow's errors which file they are of, and what to do."""
     try:
-        for batch in _batches(file, needed):
-            chunk = np.empty(len(batch), file.dtype)
-            for name, column in zip(needed, batch.columns, strict=True):
-                chunk[name] = _fitted(name, column, row, file)
-            yield row, chunk
-            row += len(chunk)
-    except (pa.ArrowException, OSError, ValueError) as error:
+        yield
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         why = " ".join(str(error).split())[:300]
         kind = "CSV, in UTF-8 with commas and a line of names" if _is_csv(file.uri) else "Parquet"
-        remedy = f"write the file again, as {kind}"
-        raise SweepError(
-            f"cannot be read behind row {row:,}: {why}", where=file.uri, remedy=remedy
-        ) from error
+        what = f"cannot be read {place}: {why}"
+        raise SweepError(what, where=file.uri, remedy=f"write the file again, as {kind}") from error
 
 
 def _is_csv(uri: str) -> bool:
     return uri.lower().endswith(".csv")
 
 
-def _names(stream: BinaryIO, uri: str) -> list[str]:
-    """Return the names of a table's columns."""
-    if not _is_csv(uri):
-        return list(pq.ParquetFile(stream).schema_arrow.names)
+def _names(footer: pq.FileMetaData) -> list[str]:
+    return list(footer.schema.to_arrow_schema().names)
+
+
+def _parquet_batches(
+    file: SweepFile, needed: tuple[str, ...], left_out: Collection[int]
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield the needed columns, in their order, with text as dictionaries."""
+    names = _find_columns(_names(file.footer), needed, file.uri)
+    columns = zip(needed, names, strict=True)
+    texts = [own for name, own in columns if file.dtype[name].kind == "S" and name != BRICK_PRIMARY]
+    groups = row_groups(file.footer, tuple(names), storage.FileInfo(file.uri, file.size, ""))
+    yield from iter_batches(file, names, texts, [group for group in groups if group.number not in left_out])
+
+
+def _csv_names(stream: BinaryIO) -> list[str]:
     # From memory: a reader reads ahead, and would move the stream under the next one.
     head = stream.read(_BLOCK_BYTES)
     lines = io.BytesIO(head[: head.rfind(b"\n") + 1] or head)
     return list(pa.csv.open_csv(lines).schema.names)
 
 
-def _batches(file: SweepFile, needed: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    """Yield the needed columns, in their order; of a CSV file as text."""
+def _csv_batches(file: SweepFile, needed: tuple[str, ...]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield the needed columns, in their order, as text."""
     with closing(storage.open_file(file.uri, file.size)) as stream:
-        if _is_csv(file.uri):
-            names = _find_columns(_names(stream, file.uri), needed, file.uri)
-            stream.seek(0)
-            convert = pa.csv.ConvertOptions(
-                include_columns=names,
-                column_types=dict.fromkeys(names, pa.string()),
-                strings_can_be_null=True,
-            )
-            with pa.csv.open_csv(
-                stream, pa.csv.ReadOptions(block_size=_BLOCK_BYTES), convert_options=convert
-            ) as reader:
-                yield from reader
-        else:
-            table = pq.ParquetFile(stream)
-            names = _find_columns(table.schema_arrow.names, needed, file.uri)
-            for batch in table.iter_batches(_BATCH_ROWS, columns=names):
-                yield batch.select(names)
+        names = _find_columns(_csv_names(stream), needed, file.uri)
+        stream.seek(0)
+        convert = pa.csv.ConvertOptions(
+            include_columns=names,
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=True,
+        )
+        row = 0
+        with pa.csv.open_csv(
+            stream, pa.csv.ReadOptions(block_size=_BLOCK_BYTES), convert_options=convert
+        ) as reader:
+            for batch in reader:
+                yield row, batch
+                row += len(batch)
 
 
 def _find_columns(names: list[str], needed: tuple[str, ...], uri: str) -> list[str]:
@@ -203,23 +334,36 @@ def _fitted(name: str, column: pa.Array, first_row: int, file: SweepFile) -> npt
 
 def _converted(name: str, column: pa.Array, file: SweepFile) -> npt.NDArray[Any]:
     kind = file.dtype[name]
+    if kind.kind == "S":
+        return _texts(column, kind.itemsize)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if kind.kind == "S" or not pa.types.is_primitive(column.type):
+    if not pa.types.is_primitive(column.type):
         column = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    if kind.kind == "S":
-        texts = np.array([text.encode() for text in column.fill_null("").to_pylist()], "S")
-        if texts.itemsize > kind.itemsize:
-            raise ValueError(f"expected a text of at most {kind.itemsize} characters")
-        return texts
+    target = pa.from_numpy_dtype(kind.newbyteorder("="))
     if kind.kind == "f":
-        values: npt.NDArray[Any] = column.cast(pa.from_numpy_dtype(kind.newbyteorder("="))).to_numpy(False)
+        values: npt.NDArray[Any] = column.cast(target).to_numpy(False)
         low, high = _LIMITS.get(name, (-np.inf, np.inf))
-        if ((values < low) | (values > high)).any():
+        if name in _LIMITS and ((values < low) | (values > high)).any():
             raise ValueError(f"expected degrees from {low:g} to {high:g}")
         return values
-    # Through floats: programs write integers as 3.0 where others in the column are missing.
-    floats = column.cast(pa.float64())
-    whole = pc.if_else(pc.is_nan(floats), None, floats).cast(pa.from_numpy_dtype(kind.newbyteorder("=")))
-    integers: npt.NDArray[Any] = whole.fill_null(file.nulls[name]).to_numpy(False)
+    if not pa.types.is_integer(column.type):
+        # Through floats: programs write integers as 3.0 where others in the column are missing.
+        floats = column.cast(pa.float64())
+        column = pc.if_else(pc.is_nan(floats), None, floats)
+    whole = column.cast(target)
+    integers: npt.NDArray[Any] = (whole.fill_null(file.nulls[name]) if whole.null_count else whole).to_numpy()
     return integers
+
+
+def _texts(column: pa.Array, width: int) -> npt.NDArray[Any]:
+    """Return text as bytes of a fixed width; a missing one is empty."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    trimmed = pc.utf8_trim_whitespace(column.dictionary.cast(pa.string())).fill_null("").to_pylist()
+    known = np.array([*(text.encode() for text in trimmed), b""], f"S{width + 1}")
+    if (np.char.str_len(known) > width).any():
+        raise ValueError(f"expected a text of at most {width} characters")
+    # A missing text has the place of the last one.
+    texts: npt.NDArray[Any] = known.astype(f"S{width}")[column.indices.fill_null(len(trimmed)).to_numpy()]
+    return texts

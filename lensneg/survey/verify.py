@@ -11,9 +11,10 @@ from astropy.io import fits
 
 from lensneg import storage
 from lensneg.errors import LensnegError, SweepError
+from lensneg.schema.input_name import input_name
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.fits_rows import CHUNK_ROWS, check_rows
-from lensneg.survey.inputs import probe_input
+from lensneg.survey.inputs import iter_input, probe_input
 from lensneg.survey.names import is_table
 from lensneg.survey.uncompressed import content_sha256, fill, open_uncompressed, read_up_to
 
@@ -93,14 +94,16 @@ def verify_sweeps(
 def _verify(
     info: storage.FileInfo, checksums: Mapping[str, str], headers_only: bool, on_bytes: Callable[[int], None]
 ) -> Verified:
-    name, fault = storage.basename(info.uri), ""
+    name, fault = input_name(info.uri), ""
     rows, release, checked = 0, 0, False
     try:
         file = probe_input(info)
         rows, release = file.n_rows, file.release
         if not headers_only:
             expected = checksums.get(name.removesuffix(".gz"))
-            if is_table(info.uri):  # every value is checked already
+            if is_table(info.uri):
+                for _ in iter_input(file, 0, file.n_rows):
+                    pass  # each value is checked while it is read
                 found, sums = content_sha256(info, on_bytes)[0], dict[str, bool]()
             else:
                 found, sums = _read_through(file, on_bytes)

@@ -8,6 +8,8 @@ import boto3
 import pytest
 from click.testing import CliRunner
 from conftest import CONFIGS
+from hatscase import write_hats
+from sweepfile import table
 
 from lensneg import storage
 from lensneg.aws.deployment import OUTPUTS, Stack, read_stack
@@ -214,12 +216,29 @@ def test_a_table_is_sent_and_named_in_the_input(
     for name in ("a.csv", "b.parquet"):
         (folder / name).write_bytes(b"x")
     arguments = ("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--sweeps")
-    with pytest.raises(InputError, match="2 tables; name one"):
-        upload(*arguments, str(folder))
     target = f"{s3}/sweeps/a.csv"
     for given in (str(folder / "a.csv"), target):
         assert upload(*arguments, given)[1]["sweeps"] == target
     assert [info.uri for info in storage.list_files(f"{s3}/sweeps")] == [target]
+    assert upload(*arguments, str(folder))[1]["sweeps"] == f"{s3}/sweeps/tables"
+    sent = [info.uri.removeprefix(f"{s3}/sweeps/") for info in storage.list_files(f"{s3}/sweeps")]
+    assert sent == ["a.csv", "tables/a.csv", "tables/b.parquet"]
+
+
+def test_a_hats_catalogue_is_sent_whole(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    arguments = ("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--sweeps")
+    root = write_hats(tmp_path / "dr10", table([{}]))
+    assert upload(*arguments, str(root))[1]["sweeps"] == f"{s3}/sweeps/dr10"
+    sent = [info.uri.removeprefix(f"{s3}/sweeps/") for info in storage.list_files(f"{s3}/sweeps")]
+    assert sent == [
+        "dr10/dataset/Norder=5/Dir=0/Npix=6814.parquet",
+        "dr10/hats.properties",
+        "dr10/partition_info.csv",
+        "dr10/properties",
+    ]
+    assert upload(*arguments, f"{s3}/sweeps/dr10")[1]["sweeps"] == f"{s3}/sweeps/dr10"
 
 
 def test_a_stack_that_is_not_finished_is_named(outputs: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the sweep reader: headers, table layout, rows, plain and gzipped.
+"""Coverage-guided fuzzing of the readers: sweep files, plain and gzipped, and CSV and Parquet tables.
 
     python tests/faults/fuzz_reader.py -max_total_time=120
 
@@ -20,12 +20,18 @@ with atheris.instrument_imports(
     include=[
         "lensneg.survey.fits_layout",
         "lensneg.survey.fits_rows",
+        "lensneg.survey.parquet_rows",
+        "lensneg.survey.table_rows",
         "lensneg.survey.uncompressed",
         "lensneg.schema.sweep_columns",
     ]
 ):
     from lensneg.survey.fits_rows import iter_rows, probe_sweep
-from sweepfile import NAME, write_sweep
+    from lensneg.survey.table_rows import iter_table, probe_table
+import pyarrow.csv
+import pyarrow.parquet as pq
+from hatscase import as_arrow
+from sweepfile import NAME, table, write_sweep
 
 from lensneg import storage
 from lensneg.errors import LensnegError
@@ -72,7 +78,31 @@ def read(name: str, content: bytes) -> None:
             raise ValueError("an error that does not name its file") from error
 
 
+def open_file(uri: str, size: int) -> io.BytesIO:
+    return io.BytesIO(CONTENT["bytes"])
+
+
+def read_table(name: str, content: bytes) -> None:
+    """Read a table to its end, as :func:`read` a sweep file."""
+    CONTENT["bytes"] = content
+    try:
+        file = probe_table(storage.FileInfo(name, len(content), ""))
+        rows = 0
+        for start, chunk in iter_table(file):
+            assert start == rows
+            (length,) = {len(values) for values in chunk.values()}
+            rows += length
+        assert rows == file.n_rows
+    except LensnegError as error:
+        if name not in str(error):
+            raise ValueError("an error that does not name its file") from error
+
+
 def one_input(data: bytes) -> None:
+    # What begins as a sweep file is none of a table, and the other way round.
+    if not data.startswith(b"SIMPLE"):
+        read_table("rows.parquet", data)
+        read_table("rows.csv", data)
     read(NAME, data)
     read(f"{NAME}.gz", gzip.compress(data, 1))
     read(f"{NAME}.gz", data)
@@ -82,6 +112,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     storage.open_range = Memory  # type: ignore[assignment,misc]
     storage.read_bytes = read_bytes
+    storage.open_file = open_file  # type: ignore[assignment]
     needed = [column for column in SWEEP_COLUMNS if column.name in NEEDED_COLUMNS]
     with tempfile.TemporaryDirectory() as folder:
         seeds = Path(folder)
@@ -89,6 +120,9 @@ def main() -> None:
             write_sweep(seeds / NAME, [{}] * rows, columns=needed)
             (seeds / NAME).rename(seeds / f"seed-{rows}")
         (seeds / "zipped").write_bytes(gzip.compress((seeds / "seed-2").read_bytes()))
+        rows = as_arrow(table([{}] * 2)).select(NEEDED_COLUMNS)
+        pq.write_table(rows, seeds / "parquet-2", row_group_size=1, compression="none")
+        pyarrow.csv.write_csv(rows, seeds / "csv-2")
         words = seeds / "words.dict"
         keys = [
             "NAXIS1",

@@ -22,7 +22,8 @@ def quotas_of(files: int, rows: int) -> Quotas:
     manifest = ManifestRules(columns={}, pool=(), run={}, splits=(), split_edges=(), split_seed=0,
                              rows_per_file=1)  # fmt: skip
     return Quotas(run_id="one", pool_files=names, row_groups=dict.fromkeys(names, ()),
-                  footers=dict.fromkeys(names, footer), manifest=manifest, strata=(stratum, stratum))  # fmt: skip
+                  footers=dict.fromkeys(names, footer), manifest=manifest,
+                  strata=(stratum, stratum))  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from lensneg.schema.config import Config
 from lensneg.schema.lenses import Lenses
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.survey.names import Cell
+from lensneg.survey.parquet_rows import Bounds, RowGroup
 
 Position = tuple[float, float]
 
@@ -166,3 +167,33 @@ def test_the_first_row_outside_is_named(plan: Config) -> None:
     found = refusal(plan, CELLS[0], (152.0, 2.0), (20.0, 3.25), (30.0, 4.0))
     assert "row 1,001 is at RA 20.0000, Dec 3.2500, outside the cell" in found
     assert "sweep.fits" in found
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "positive", "read"),
+    [
+        ((10, 12), (5, 6), [], False),  # outside the range of Dec, and no positive
+        ((10, 12), (5, 6), [(11, 5.5)], True),
+        ((10, 12), (5, 6), [(11, 4.9999)], True),  # 0.36" south of its southernmost source
+        ((10, 12), (5, 6), [(11, 4.9990)], False),  # 3.6"
+        ((0.0001, 2), (5, 6), [(359.9999, 5.5)], True),  # 0.7" away, across RA 0
+        ((358, 359.9999), (5, 6), [(0.0001, 5.5)], True),
+        ((10, 12), (5, 6), [(14, 5.5)], False),
+        ((10, 12), (89.9, 89.99999), [(200, 89.9999)], True),  # across the pole
+        ((10, 12), (-5, 0.5), [], True),  # within the range
+        ((10, 12), (-9, -1), [], False),  # rows at the border do not pass the cut
+        (None, None, [], True),  # not known
+    ],
+)
+def test_row_groups_without_a_source_of_the_run(
+    plan_with: Any, ra: Any, dec: Any, positive: list[Position], read: bool
+) -> None:
+    config = plan_with({"selection.dec_range": [-1.0, 1.0]})
+    group = RowGroup(0, 0, 100, (), Bounds(*ra) if ra else None, Bounds(*dec) if dec else None)
+    nearby = near(config, Cell(0, 360, -90, 90), positive)
+    assert (nearby.outside([group], config.selection) == []) == read
+    assert near(config, Cell(0, 360, -90, 90), positive, False).outside([group], config.selection) == (
+        [] if dec is None or dec == (-5, 0.5) else [group]
+    )
+    whole = plan_with({"selection.dec_range": None})
+    assert nearby.outside([group], whole.selection) == []

@@ -32,7 +32,9 @@ from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, check_releases, pool_table
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.inputs import iter_input, probe_input
+from lensneg.survey.parquet_rows import RowGroup
 from lensneg.survey.row_gatherer import RowGatherer
+from lensneg.survey.table_rows import table_row_groups
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +67,8 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     started = time.perf_counter()
     file = _planned_file(run, item)
     near = NearbyLenses(run, file.cell)
-    gathered, matches, cut, unusable = _read_rows(run, item, file, near)
+    outside = [] if file.footer is None else near.outside(table_row_groups(file), run.config.selection)
+    gathered, matches, cut, unusable = _read_rows(run, item, file, near, outside)
     pool = pool_table(run, item, gathered, near, cut)
     del gathered
     written = write_pool(run.files.pool(item.id), pool)
@@ -86,7 +89,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         candidate_matches=len(best),
         brick_ranges=tuple(brick_ranges(pool["targetid"].to_numpy())),
         row_groups=written.row_groups,
-        bytes_read=item.n_bytes,
+        bytes_read=item.n_bytes - sum(group.n_bytes for group in outside),
         pool_bytes=written.bytes,
         pool_sha256=written.sha256,
         pool_footer=written.footer,
@@ -123,9 +126,9 @@ def _planned_file(run: Run, item: Item) -> SweepFile:
 
 
 def _read_rows(
-    run: Run, item: Item, file: SweepFile, near: NearbyLenses
+    run: Run, item: Item, file: SweepFile, near: NearbyLenses, outside: list[RowGroup]
 ) -> tuple[Rows, pa.Table, dict[str, int], dict[str, int]]:
-    """Read an item's rows once.
+    """Read an item's rows once, without the row groups that are outside the run's region.
 
     Returns
     -------
@@ -140,12 +143,14 @@ def _read_rows(
     """
     config = run.config
     cut, first_bad = Counter(dict.fromkeys(CUT_REASONS, 0)), ""
+    cut["footprint"] = sum(group.n_rows for group in outside)
     allowed = allowed_bad_rows(config, item.n_rows)
     needed = needed_columns(config) + ((BRICK_PRIMARY,) if BRICK_PRIMARY in (file.dtype.names or ()) else ())
     sieved, near_positives = (RowGatherer(file.dtype, needed, file.nulls) for _ in range(2))
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
-        for start, chunk in iter_input(file, item.first_row, item.n_rows):
+        left_out = {group.number for group in outside}
+        for start, chunk in iter_input(file, item.first_row, item.n_rows, left_out):
             rows = Rows(chunk, nulls=file.nulls)
             kept, cut_here = select(rows, config, SIEVE)
             cut.update(cut_here)

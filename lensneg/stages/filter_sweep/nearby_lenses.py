@@ -7,8 +7,12 @@ import numpy as np
 from lensneg.errors import SweepError
 from lensneg.rules.rows import Rows
 from lensneg.rules.sky import PositionIndex, unit_vectors
+from lensneg.schema.arrays import BoolArray, FloatArray
+from lensneg.schema.config import SelectionConfig
 from lensneg.schema.run import Run
 from lensneg.survey.names import Cell
+from lensneg.survey.parquet_rows import RowGroup
+from lensneg.survey.pixels import Area, radius_of
 
 #: A sweep file holds whole bricks, so a source may lie outside the file's cell by at most a brick.
 _CELL_MARGIN_DEG: Final = 0.25
@@ -20,19 +24,21 @@ class NearbyLenses:
     They are chosen by their distance from the cell's centre, so RA 0/360 and the poles are no special cases.
     """
 
-    def __init__(self, run: Run, cell: Cell) -> None:
-        self.cell = cell
-        corners = unit_vectors(*(np.array(x) for x in zip(*cell.corners, strict=True)))
-        centre = unit_vectors(*(np.array([x]) for x in cell.centre))[0]
+    def __init__(self, run: Run, cell: Area) -> None:
+        self.cell, self._centre, self._radius = (
+            cell,
+            unit_vectors(*np.array([cell.centre]).T)[0],
+            radius_of(cell),
+        )
         config, lenses = run.config, run.lenses
         # A box of 5 by 5 degrees reaches farthest in its corners. A source may lie outside one on two sides.
         widest = max(config.exclusion.known_lens_radius_arcsec, config.positives.match_radius_arcsec)
-        beyond = 2 * _CELL_MARGIN_DEG + widest / 3600
-        radius = np.arccos((corners @ centre).min()) + np.radians(beyond)
-        near = unit_vectors(lenses.ra, lenses.dec) @ centre >= np.cos(radius)
-        # The box of a table may be wide. Its corners are then not what is farthest from its centre.
-        near |= cell.ra_max - cell.ra_min > 180
+        reach = min(self._radius + np.radians(2 * _CELL_MARGIN_DEG + widest / 3600), np.pi)
+        near = self._cosine(lenses.ra, lenses.dec) >= np.cos(reach)
         self.positive_rows = np.flatnonzero(near & lenses.is_positive)
+        self._ra, self._dec = lenses.ra[self.positive_rows], lenses.dec[self.positive_rows]
+        # A little more than the radius, as rounding may lose no positive.
+        self._reach = config.positives.match_radius_arcsec / 3600 + 1e-6
         self.lenses = PositionIndex(
             lenses.ra[near], lenses.dec[near], config.exclusion.known_lens_radius_arcsec
         )
@@ -42,19 +48,38 @@ class NearbyLenses:
             config.positives.match_radius_arcsec,
         )
 
+    def outside(self, groups: list[RowGroup], selection: SelectionConfig) -> list[RowGroup]:
+        """Return the row groups without a source that is in the run's range of Dec or near a positive."""
+        if selection.dec_range is None:
+            return []
+        low, high = selection.dec_range
+
+        def _is_outside(group: RowGroup) -> bool:
+            if group.ra is None or group.dec is None or (group.dec.high > low and group.dec.low < high):
+                return False
+            near = (self._dec > group.dec.low - self._reach) & (self._dec < group.dec.high + self._reach)
+            # A circle around a positive is as wide as the sky where it reaches a pole.
+            narrowest = np.cos(np.radians(np.minimum(np.abs(self._dec) + self._reach, 90)))
+            wide = np.minimum(self._reach / np.maximum(narrowest, 1e-9), 360)[:, np.newaxis]
+            turned = self._ra[:, np.newaxis] + [-360, 0, 360]
+            near &= ((turned > group.ra.low - wide) & (turned < group.ra.high + wide)).any(axis=1)
+            return not near.any()
+
+        return [group for group in groups if _is_outside(group)]
+
+    def _cosine(self, ra: FloatArray, dec: FloatArray) -> FloatArray:
+        """Return the cosine of the distance from the cell's centre."""
+        return np.asarray(unit_vectors(ra, dec) @ self._centre)
+
     def check_positions(self, rows: Rows, uri: str) -> None:
         """Refuse rows outside the cell: they would be compared with the lenses of another part of the sky."""
-        cell, ra, dec = self.cell, rows["RA"], rows["DEC"]
+        ra, dec = rows["RA"], rows["DEC"]
         # NaN compares as false, so this form counts it as outside.
         outside = ~((ra >= 0) & (ra <= 360) & (np.abs(dec) <= 90))
-        outside |= (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
-        beyond = np.abs((ra - cell.centre[0] + 180) % 360 - 180) - (cell.ra_max - cell.ra_min) / 2
-        farthest = max(abs(cell.dec_min), abs(cell.dec_max)) + _CELL_MARGIN_DEG
-        if farthest < 89:
-            outside |= beyond > _CELL_MARGIN_DEG / np.cos(np.radians(farthest))
-        else:  # a brick at the pole goes around it
-            around = np.abs(dec) < 90 - _CELL_MARGIN_DEG
-            outside |= around & (beyond * np.cos(np.radians(dec)) > 2 * _CELL_MARGIN_DEG)
+        if isinstance(self.cell, Cell):
+            outside |= _beyond(self.cell, ra, dec)
+        else:
+            outside |= self._cosine(ra, dec) < np.cos(self._radius + np.radians(_CELL_MARGIN_DEG))
         if outside.any():
             i = int(np.flatnonzero(outside)[0])
             raise SweepError(
@@ -63,3 +88,16 @@ class NearbyLenses:
                 where=uri,
                 remedy="was it renamed? fetch it again",
             )
+
+
+def _beyond(cell: Cell, ra: FloatArray, dec: FloatArray) -> BoolArray:
+    """Return which positions lie farther outside a cell than a brick does."""
+    outside = (dec < cell.dec_min - _CELL_MARGIN_DEG) | (dec > cell.dec_max + _CELL_MARGIN_DEG)
+    beyond = np.abs((ra - cell.centre[0] + 180) % 360 - 180) - (cell.ra_max - cell.ra_min) / 2
+    farthest = max(abs(cell.dec_min), abs(cell.dec_max)) + _CELL_MARGIN_DEG
+    if farthest < 89:
+        outside |= beyond > _CELL_MARGIN_DEG / np.cos(np.radians(farthest))
+    else:  # a brick at the pole goes around it
+        around = np.abs(dec) < 90 - _CELL_MARGIN_DEG
+        outside |= around & (beyond * np.cos(np.radians(dec)) > 2 * _CELL_MARGIN_DEG)
+    return np.asarray(outside)

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.rules.photometry import magnitude
 from lensneg.rules.pools import POOLS, classify
@@ -18,6 +17,7 @@ from lensneg.rules.strata import nobs_z_bin, type_order
 from lensneg.rules.usable import all_usable, has_identity
 from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES
+from lensneg.schema.input_name import input_name
 from lensneg.schema.item import Item
 from lensneg.schema.pool import pool_order
 from lensneg.schema.run import Run
@@ -134,9 +134,7 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
         "z_minus_w1": mags["z"] - mags["w1"],
         "healpix_64": pixel // 4,  # NESTED: four pixels make one of half the nside
         "healpix_128": pixel,
-        "sweep_file": pa.DictionaryArray.from_arrays(
-            np.zeros(len(rows), np.int8), [storage.basename(item.sweep)]
-        ),
+        "sweep_file": pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int8), [input_name(item.sweep)]),
         "row_index": rows.row_index,
     }
 

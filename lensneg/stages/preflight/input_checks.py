@@ -13,12 +13,15 @@ from lensneg.schema.catalog_spec import Role
 from lensneg.schema.check import Check, brief
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
+from lensneg.schema.input_name import input_name
 from lensneg.schema.run import CatalogInput, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.inputs import probe_input
 from lensneg.survey.listing import FOLDER_REMEDY, NOT_READ_REMEDY, SweepFolder, look_into
-from lensneg.survey.names import Cell, cell_of, cell_of_input, is_gzipped, is_table, overlapping
+from lensneg.survey.names import is_gzipped, is_table
+from lensneg.survey.pixels import Area, area_of, area_of_input, overlapping_inputs
+from lensneg.survey.table_rows import table_row_groups
 from lensneg.survey.versions import release_text, versions_of
 
 #: Errors that fail a check. A TransientError does not: the state machine tries again.
@@ -74,27 +77,26 @@ def sweeps(found: Inspection) -> Iterator[Check]:
     if not named:
         return
     yield from _headers(found, named, folder.not_files)
-    cells = {sweep.uri: cell_of_input(sweep) for sweep in found.sweeps}  # those of tables are known only now
+    areas = {sweep.uri: area_of_input(sweep) for sweep in found.sweeps}  # those of tables are known only now
     if kind == "sweep files":
-        cells = {info.uri: cell_of(info.uri) for info in named}
-    yield _disjoint(cells, {sweep.uri: sweep.release for sweep in found.sweeps if sweep.rows})
+        areas = {info.uri: area_of(info.uri) for info in named}
+    yield _disjoint(areas, {sweep.uri: sweep.release for sweep in found.sweeps if sweep.rows})
 
 
-def _disjoint(cells: dict[str, Cell], releases: dict[str, int]) -> Check:
+def _disjoint(areas: dict[str, Area], releases: dict[str, int]) -> Check:
     """Check that no two files hold the same sky. Where they hold it in two releases, these are named."""
-    uris, faults = list(cells), []
-    for pair in overlapping(list(cells.values())):
-        one, other = (uris[i] for i in pair)
-        names = [storage.basename(one), storage.basename(other)]
+    faults = []
+    for one, other in overlapping_inputs(areas):
+        names = [input_name(one), input_name(other)]
         if len({releases.get(one), releases.get(other)} - {None}) == 2:
             names = [f"{names[0]} of {release_text(releases[one])}"]
-            names.append(f"{storage.basename(other)} of {release_text(releases[other])}")
+            names.append(f"{input_name(other)} of {release_text(releases[other])}")
         faults.append(" and ".join(names))
     return Check.of_faults(
         "sweeps_disjoint",
         faults,
         expected="each part of the sky in one file, and so in one release",
-        found=f"{len(cells):,} cells",
+        found=f"{len(areas):,} cells",
         saying="their cells overlap: ",
         remedy="leave one of each pair out (--leave-out NAME): both .fits and .fits.gz, or two releases, "
         "would double every object; join tables of one part of the sky",
@@ -168,7 +170,8 @@ def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> tuple[SweepInput,
     except (*_FAILURES, OSError) as error:
         return str(error)
     rows = {"rows": file.n_rows, "release": file.release, "row_bytes": file.row_bytes}
-    sweep = SweepInput(**info._asdict(), **rows, box=file.box)
+    needed_bytes = sum(group.n_bytes for group in table_row_groups(file)) if is_table(info.uri) else 0
+    sweep = SweepInput(**info._asdict(), **rows, box=file.box, needed_bytes=needed_bytes)
     return sweep, file.oddities
 
 

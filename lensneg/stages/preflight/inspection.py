@@ -9,7 +9,7 @@ from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.schema.states import StateError
 from lensneg.stages.preflight.account import Limits
-from lensneg.survey.names import Cell, cell_of_input
+from lensneg.survey.pixels import Area, area_of_input
 
 
 @dataclass
@@ -55,6 +55,6 @@ class Inspection:
     record: RunRecord = field(init=False)
 
     @property
-    def cells(self) -> list[Cell]:
-        """The cells of the sweep files."""
-        return [cell_of_input(sweep) for sweep in self.sweeps]
+    def cells(self) -> list[Area]:
+        """The areas of the sweep files."""
+        return [area_of_input(sweep) for sweep in self.sweeps]

@@ -8,6 +8,7 @@ from typing import Final
 from lensneg import storage
 from lensneg.schema.check import Check, brief
 from lensneg.schema.fan_out import FanOutSummary
+from lensneg.schema.input_name import input_name
 from lensneg.schema.item import Item, ItemStats
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run
@@ -141,7 +142,7 @@ def _inputs_unchanged(found: Findings) -> Iterator[Check]:
     """Check that every input still has the size and ETag that it was planned with."""
 
     def fault(planned: storage.FileInfo) -> str:
-        name, now = storage.basename(planned.uri), there.get(planned.uri)
+        name, now = input_name(planned.uri), there.get(planned.uri)
         if now is None:
             return f"{name} is gone"
         return "" if now[1:] == planned[1:] else f"{name} has other bytes"

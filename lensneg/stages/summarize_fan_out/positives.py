@@ -15,7 +15,7 @@ from lensneg.schema.item import ItemStats
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_table
 from lensneg.stages.summarize_fan_out.results import each
-from lensneg.survey.names import cell_of_input
+from lensneg.survey.pixels import area_of_input
 
 
 def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Table, PositiveCounts]:
@@ -85,7 +85,7 @@ def _inside_done(run: Run, stats: list[ItemStats]) -> BoolArray:
     rows: Counter[str] = Counter()
     for s in stats:
         rows[s.item.sweep] += s.rows_in
-    done = [cell_of_input(sweep) for sweep in run.record.sweeps if rows[sweep.uri] == sweep.rows]
+    done = [area_of_input(sweep) for sweep in run.record.sweeps if rows[sweep.uri] == sweep.rows]
     return inside_cells(run.lenses.ra, run.lenses.dec, done)
 
 
