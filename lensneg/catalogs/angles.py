@@ -15,7 +15,7 @@ from lensneg.schema.arrays import FloatArray
 Axis = Literal["ra", "dec"]
 
 #: Text that stands for a missing value, in lower case.
-_MISSING: Final = frozenset(
+MISSING: Final = frozenset(
     {
         "",
         "-",
@@ -150,7 +150,7 @@ def to_degrees(values: pa.Array, axis: Axis, unit: u.UnitBase, sexagesimal: bool
     """
     if pa.types.is_string(values.type):
         text = pc.utf8_trim_whitespace(values)
-        missing = pc.is_in(pc.utf8_lower(text), pa.array(sorted(_MISSING)))
+        missing = pc.is_in(pc.utf8_lower(text), pa.array(sorted(MISSING)))
         text = pc.if_else(missing, None, text)
         present = [value for value in text.to_pylist() if value is not None]
         if present and all(len(value) < 40 and _SEXAGESIMAL.fullmatch(value) for value in present):

@@ -199,7 +199,7 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             name=name,
             passed=len(catalog.ra) > 0,
             expected=expected,
-            actual="; ".join((f"{len(catalog.ra):,} positions in {catalog.rows:,} rows", *catalog.remarks)),
+            actual=catalog.summary,
             where=spec.uri,
             remedy=remedy,
         )
