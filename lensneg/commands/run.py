@@ -20,6 +20,7 @@ from lensneg.commands.common import (
     mode_option,
     notes,
     print_json,
+    say,
 )
 from lensneg.schema.request import RunRequest
 
@@ -81,7 +82,7 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     from lensneg.commands import run_screen as screen
     from lensneg.local.run import execute, make_request
 
-    request = make_request(**inputs)
+    request = make_request(**inputs, tell=say)
     again = f"the same command with --run-id {request.run_id} continues the run"
     outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
     if as_json:

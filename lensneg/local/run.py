@@ -1,8 +1,8 @@
 """Run the state machine on this machine: ``lensneg.run``, and the work of ``lensneg run``."""
 
+import logging
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from lensneg import storage
 from lensneg.errors import GateFailedError, InputError, RunStateError
@@ -14,8 +14,10 @@ from lensneg.schema.manifest import MANIFEST_NAME, Manifest
 from lensneg.schema.request import Mode, RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
+from lensneg.stages.preflight.kinds import recognise_inputs
 from lensneg.stages.publish_manifest import sample_record
-from lensneg.survey.names import is_table
+
+_log = logging.getLogger(__name__)
 
 #: One path or several.
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -128,8 +130,9 @@ def make_request(
     out: str | os.PathLike[str],
     mode: Mode,
     run_id: str | None,
+    tell: Callable[[str], None] = _log.info,
 ) -> RunRequest:
-    """Return the request of a run, after a quick check of the arguments. Gate 1 checks the inputs.
+    """Return the request of a run, after a quick check of its inputs. Gate 1 checks them whole.
 
     Parameters
     ----------
@@ -145,6 +148,8 @@ def make_request(
         As :func:`run` takes it.
     run_id : str or None
         As :func:`run` takes it.
+    tell : callable, optional
+        Takes a line for each catalogue, which says what was recognised. By default it is logged.
 
     Returns
     -------
@@ -154,7 +159,8 @@ def make_request(
     Raises
     ------
     InputError
-        If an argument is wrong. The message names the option, the fault and the remedy.
+        If an argument or a catalogue is wrong, or an input is of a wrong kind. The message names the option,
+        the fault and the remedy.
     """
     request = RunRequest.of_input(
         {
@@ -169,7 +175,8 @@ def make_request(
             "out": os.fspath(out),
         }
     )
-    _check(request)
+    for line in recognise_inputs(request, _check(request)):
+        tell(line)
     return request
 
 
@@ -179,9 +186,9 @@ def _texts(paths: Paths) -> list[str]:
     return [os.fspath(path) for path in paths]
 
 
-def _check(request: RunRequest) -> None:
+def _check(request: RunRequest) -> Config:
     try:
-        Config.load(request.config)
+        config = Config.load(request.config)
     except InputError as error:
         raise type(error)(error.what, where=f"--config {error.where}", remedy=error.remedy) from error
     if storage.is_s3(request.out):
@@ -193,8 +200,7 @@ def _check(request: RunRequest) -> None:
     if os.path.exists(request.out) and not os.path.isdir(request.out):
         remedy = "name a folder, which need not exist yet"
         raise InputError("a file", where=f"--out {request.out}", remedy=remedy)
-    is_found = Path(request.sweeps).is_dir() or (is_table(request.sweeps) and storage.is_file(request.sweeps))
-    if not (storage.is_s3(request.sweeps) or is_found):
+    if not (storage.is_s3(request.sweeps) or os.path.exists(request.sweeps)):
         remedy = "lensneg mock-sky can make one to try; or name a .csv or .parquet table"
         raise InputError(
             "no such folder, and no such table", where=f"--sweeps {request.sweeps}", remedy=remedy
@@ -203,6 +209,7 @@ def _check(request: RunRequest) -> None:
         for spec in specs:
             if not storage.exists(spec.uri):
                 raise InputError("no such file", where=f"--{role} {spec.uri}", remedy="check the path")
+    return config
 
 
 def execute(request: RunRequest, workers: int | None, watcher: Watcher) -> Outcome:

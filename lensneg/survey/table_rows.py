@@ -124,18 +124,41 @@ def iter_table(file: SweepFile) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
         ) from error
 
 
+def table_columns(info: storage.FileInfo) -> list[str]:
+    """Return the names of a table's columns.
+
+    Parameters
+    ----------
+    info : FileInfo
+        The stored file, CSV or Parquet.
+
+    Returns
+    -------
+    list of str
+        In the order of the file. Empty if the file cannot be read.
+    """
+    try:
+        with closing(storage.open_file(info.uri, info.size)) as stream:
+            return _names_in_csv(stream) if _is_csv(info.uri) else pq.ParquetFile(stream).schema_arrow.names
+    except (pa.ArrowException, OSError, ValueError):
+        return []
+
+
 def _is_csv(uri: str) -> bool:
     return uri.lower().endswith(".csv")
+
+
+def _names_in_csv(stream: Any) -> list[str]:
+    # From memory: a reader reads ahead, and would move the stream under the next one.
+    head = stream.read(_BLOCK_BYTES)
+    return list(pa.csv.open_csv(io.BytesIO(head[: head.rfind(b"\n") + 1] or head)).schema.names)
 
 
 def _batches(file: SweepFile, needed: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     """Yield the needed columns, in their order; of a CSV file as text."""
     with closing(storage.open_file(file.uri, file.size)) as stream:
         if _is_csv(file.uri):
-            # From memory: a reader reads ahead, and would move the stream under the next one.
-            head = stream.read(_BLOCK_BYTES)
-            lines = io.BytesIO(head[: head.rfind(b"\n") + 1] or head)
-            names = _find_columns(pa.csv.open_csv(lines).schema.names, needed, file.uri)
+            names = _find_columns(_names_in_csv(stream), needed, file.uri)
             stream.seek(0)
             convert = pa.csv.ConvertOptions(
                 include_columns=names,
