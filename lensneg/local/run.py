@@ -16,8 +16,13 @@ from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.preflight.kinds import recognise_inputs
 from lensneg.stages.publish_manifest import sample_record
+from lensneg.survey.items import mini_test_is_whole
+from lensneg.survey.listing import look_into
 
 _log = logging.getLogger(__name__)
+
+#: What is said where a run makes no mini-test first, though it was asked to.
+NO_MINI_TEST = "no mini-test first: it would read every sweep file, so the full run is its own test"
 
 #: One path or several.
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -134,6 +139,8 @@ def make_request(
 ) -> RunRequest:
     """Return the request of a run, after a quick check of its inputs. Gate 1 checks them whole.
 
+    Where a mini-test would read every file of a local folder, a ``test-then-full`` run is a full one.
+
     Parameters
     ----------
     config, sweeps : str or path-like
@@ -175,8 +182,14 @@ def make_request(
             "out": os.fspath(out),
         }
     )
-    for line in recognise_inputs(request, _check(request)):
+    config_read = _check(request)
+    for line in recognise_inputs(request, config_read):
         tell(line)
+    if mode == "test-then-full" and not storage.is_s3(request.sweeps):
+        found = look_into(request.sweeps, request.leave_out)
+        if mini_test_is_whole(len(found.sweeps), config_read.execution):
+            _log.info(NO_MINI_TEST)
+            return request.model_copy(update={"mode": "full"})
     return request
 
 
