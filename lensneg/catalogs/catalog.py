@@ -89,6 +89,8 @@ class Catalog(Positions):
         The format of the file, and the columns that were read, with the unit of the positions.
     remarks : tuple of str
         What a user should know of how the file was read: rows without a position, another unit than degrees.
+    columns : frozenset of str
+        The names of the file's columns, in lower case.
     unit_stated : bool
         Whether the file or the user states the unit.
     sha256 : str
@@ -102,6 +104,7 @@ class Catalog(Positions):
     others: Positions
     recognised: str
     remarks: tuple[str, ...]
+    columns: frozenset[str]
     unit_stated: bool
     sha256: str
 
@@ -192,6 +195,7 @@ def read_catalog(spec: CatalogSpec, with_others: bool = False, extra: tuple[str,
         others=others,
         recognised=_recognised(table, ra_column, dec_column, name_column, facts, ra_stated and dec_stated),
         remarks=tuple(filter(None, remarks)),
+        columns=frozenset(column.name.strip().lower() for column in table.columns),
         unit_stated=ra_stated and dec_stated,
         sha256=hashlib.sha256(data).hexdigest(),
     )

@@ -10,7 +10,8 @@ from lensneg.local.run_process import run_in_process
 from lensneg.local.watcher import NoWatcher, Outcome, Watcher
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
-from lensneg.schema.manifest import MANIFEST_NAME, Manifest
+from lensneg.schema.manifest import Manifest
+from lensneg.schema.manifest_places import MANIFEST_NAME
 from lensneg.schema.request import Mode, RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord

@@ -29,6 +29,7 @@ from lensneg.page import comparison, figures
 from lensneg.rules.selection import CUT_REASONS
 from lensneg.schema import validation as results
 from lensneg.schema.code_version import ROOT
+from lensneg.schema.columns import MANIFEST_SCHEMA
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.state_times import StateTimes
 from lensneg.stages.check_sample.gate3 import check_sample
@@ -82,7 +83,7 @@ def validation(files: RunFiles) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def rows(files: RunFiles) -> list[dict[str, Any]]:
     parts = [uri for part in ("negatives", "positives") for uri in files.sample_parts(part)]
-    return pa.concat_tables([pq.ParquetFile(uri).read() for uri in parts]).to_pylist()
+    return pa.concat_tables([pq.ParquetFile(uri).read(MANIFEST_SCHEMA.names) for uri in parts]).to_pylist()
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:

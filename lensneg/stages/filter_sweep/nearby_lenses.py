@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from lensneg.errors import SweepError
+from lensneg.rules.exclusion import exclusion_radius
 from lensneg.rules.rows import Rows
 from lensneg.rules.sky import PositionIndex, unit_vectors
 from lensneg.schema.run import Run
@@ -26,16 +27,15 @@ class NearbyLenses:
         centre = unit_vectors(*(np.array([x]) for x in cell.centre))[0]
         config, lenses = run.config, run.lenses
         # A box of 5 by 5 degrees reaches farthest in its corners. A source may lie outside one on two sides.
-        widest = max(config.exclusion.known_lens_radius_arcsec, config.positives.match_radius_arcsec)
+        radii = exclusion_radius(lenses.radius_arcsec, config)
+        widest = radii.max(initial=0.0)
         beyond = 2 * _CELL_MARGIN_DEG + widest / 3600
         radius = np.arccos((corners @ centre).min()) + np.radians(beyond)
         near = unit_vectors(lenses.ra, lenses.dec) @ centre >= np.cos(radius)
         # The box of a table may be wide. Its corners are then not what is farthest from its centre.
         near |= cell.ra_max - cell.ra_min > 180
         self.positive_rows = np.flatnonzero(near & lenses.is_positive)
-        self.lenses = PositionIndex(
-            lenses.ra[near], lenses.dec[near], config.exclusion.known_lens_radius_arcsec
-        )
+        self.lenses = PositionIndex(lenses.ra[near], lenses.dec[near], radii[near])
         self.positives = PositionIndex(
             lenses.ra[self.positive_rows],
             lenses.dec[self.positive_rows],

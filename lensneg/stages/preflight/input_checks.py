@@ -198,6 +198,17 @@ def catalogs(found: Inspection) -> Iterator[Check]:
         positives = [catalog for source, catalog in found.catalogs if source.role == "positives"]
         named = {sweep.name: cell_of_input(sweep) for sweep in found.sweeps}
         yield positives_in_sweeps(positives, named)
+    for name in extra:
+        positives = [catalog for source, catalog in found.catalogs if source.role == "positives"]
+        there = any(name.lower() in catalog.columns for catalog in positives)
+        yield Check(
+            name="columns_in_catalogs",
+            passed=there,
+            expected=f"a catalogue of positives with a column {name!r} (positives.columns of the config)",
+            actual=f"{'one' if there else 'none'} of {len(positives)}",
+            where=request.config,
+            remedy="correct the name in a new version of the config, or take it out",
+        )
     if request.spectroscopic and found.config:
         section = found.config.spectroscopic
         yield Check(
