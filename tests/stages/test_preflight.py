@@ -565,3 +565,14 @@ def test_how_a_catalogue_was_read_is_said(desk: Desk) -> None:
     show_outcome(screen, desk.request, Outcome("SUCCEEDED", "", "", desk.files))
     assert "others.csv: " in screen.export_text(clear=False)
     assert "rows without a position: 1" in screen.export_text()
+
+
+@pytest.mark.parametrize(("column", "fails"), [("NAME", False), ("nowhere", True)])
+def test_a_further_column_must_be_in_a_catalogue_of_positives(desk: Desk, column: str, fails: bool) -> None:
+    if not fails:
+        column = (desk.folder / "positives.csv").read_text().splitlines()[0].split(",")[-1].upper()
+    path = desk.folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["positives"]["columns"] = [column]
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    assert desk.look()[0] == ({"columns_in_catalogs"} if fails else set())
