@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from astropy import units as u
-from astropy.coordinates import Angle
 
 from lensneg.schema.arrays import FloatArray
 
@@ -172,6 +171,8 @@ def to_degrees(values: pa.Array, axis: Axis, unit: u.UnitBase, sexagesimal: bool
 
 
 def _from_sexagesimal(text: pa.Array, unit: u.UnitBase) -> Degrees:
+    from astropy.coordinates import Angle  # takes a third of a second
+
     found = np.full(len(text), np.nan)
     rows = np.flatnonzero(np.asarray(text.is_valid()))
     values = [value.as_py() for value in text.drop_null()]

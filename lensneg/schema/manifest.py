@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator
 from functools import cached_property, partial
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -18,7 +18,7 @@ from lensneg.schema.config import SPLIT_ORDER, Config
 from lensneg.schema.content import content_sha256_of
 from lensneg.schema.item import NotRead
 from lensneg.schema.lens_facts import lens_schema
-from lensneg.schema.manifest_places import candidates, why_none
+from lensneg.schema.manifest_places import WHAT_TO_GIVE, candidates, why_none
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
 from lensneg.schema.run import RunRecord
@@ -86,7 +86,17 @@ class ColumnRecord(Record):
 
     @classmethod
     def of_field(cls, field: pa.Field) -> Self:
-        """Describe a field of Arrow by its metadata."""
+        """Describe a field of Arrow by its metadata.
+
+        Parameters
+        ----------
+        field : pyarrow.Field
+            With its unit and description as metadata, if it has any.
+
+        Returns
+        -------
+        ColumnRecord
+        """
         text = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
         known = {"unit": "", "description": ""} | text
         return cls(name=field.name, type=field.type, nullable=field.nullable, **known)
@@ -149,9 +159,6 @@ class ManifestRecord(Parts):
         )
 
 
-_WHAT_TO_GIVE: Final = "give an output folder, a run, a manifest's folder or its manifest.json"
-
-
 class Manifest:
     """A published manifest; :meth:`open` opens one.
 
@@ -206,7 +213,7 @@ class Manifest:
                 return cls(candidate, ManifestRecord.read(candidate, InputError))
             except FileNotFoundError:
                 continue
-        raise InputError(why_none(named), where=named, remedy=_WHAT_TO_GIVE)
+        raise InputError(why_none(named), where=named, remedy=WHAT_TO_GIVE)
 
     @property
     def run_id(self) -> str:
@@ -228,7 +235,18 @@ class Manifest:
         return [storage.join(self.folder, file.name) for file in self.record.part(part).files]
 
     def schema(self, part: Part) -> pa.Schema:
-        """Return the columns of a part, with units and descriptions."""
+        """Return the columns of a part.
+
+        Parameters
+        ----------
+        part : str
+            ``negatives`` or ``positives``.
+
+        Returns
+        -------
+        pyarrow.Schema
+            With units and descriptions.
+        """
         return part_schema(part, self.config.positives.columns, MANIFEST_SCHEMA)
 
     def dataset(self, part: Part) -> ds.Dataset:

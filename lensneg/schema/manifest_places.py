@@ -11,9 +11,23 @@ from lensneg.schema.run import RunRecord
 #: The name of the file that describes a published manifest.
 MANIFEST_NAME: Final = "manifest.json"
 
+#: What a user can name instead.
+WHAT_TO_GIVE: Final = "give an output folder, a run, a manifest's folder or its manifest.json"
+
 
 def candidates(uri: str) -> Iterator[str]:
-    """Yield the possible URIs of the manifest.json of what a user named."""
+    """Yield the possible URIs of the manifest.json of what a user named.
+
+    Parameters
+    ----------
+    uri : str
+        An output folder, a run's folder, a manifest's folder, or one of their files.
+
+    Yields
+    ------
+    str
+        The most likely one first.
+    """
     folder, _, name = uri.rpartition("/")
     if name in ("latest.json", "run.json"):
         uri = folder
@@ -33,7 +47,18 @@ def candidates(uri: str) -> Iterator[str]:
 
 
 def why_none(uri: str) -> str:
-    """Return the reason why there is no manifest where a user named one."""
+    """Return the reason why there is no manifest where a user named one.
+
+    Parameters
+    ----------
+    uri : str
+        As for :func:`candidates`.
+
+    Returns
+    -------
+    str
+        In a few words.
+    """
     run = None
     if not uri.endswith(".json") or uri.endswith("/run.json"):
         run = RunRecord.read_if_there(storage.join(uri.removesuffix("/run.json"), "run.json"))
