@@ -12,7 +12,7 @@ from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Content, Subject
 from lensneg.audit.tally import Tally
 from lensneg.schema.check import Check
-from lensneg.schema.columns import WRITTEN_SCHEMA
+from lensneg.schema.columns import WRITTEN_SCHEMA, part_schema
 from lensneg.schema.config import Config
 from lensneg.schema.manifest import Part
 
@@ -54,6 +54,11 @@ def positive(i: int = 1000, **changes: Any) -> Row:
 def table(rows: Iterable[Row]) -> pa.Table:
     """Rows as they are in the files."""
     return pa.Table.from_pylist(list(rows), WRITTEN_SCHEMA)
+
+
+def part_table(part: str, rows: Iterable[Row]) -> pa.Table:
+    """Rows of a part as they are published; of a lens that a row does not name, nothing is known."""
+    return pa.Table.from_pylist(list(rows), part_schema(part))
 
 
 def subject(config: Config, **claims: Any) -> Subject:

@@ -12,7 +12,7 @@ from conftest import config_text
 
 from lensneg import storage
 from lensneg.schema.code_version import code_version
-from lensneg.schema.columns import ANNOTATED_SCHEMA, WRITTEN_SCHEMA
+from lensneg.schema.columns import WRITTEN_SCHEMA, part_schema
 from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
@@ -83,12 +83,12 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
     for part, some in change(rows).items():
         path = Path(files.sample_part(part, 0))
         path.parent.mkdir(parents=True)
-        table = pa.Table.from_pylist(some, ANNOTATED_SCHEMA)
+        table = pa.Table.from_pylist(some, part_schema(part))
         pq.write_table(table, path)
         data = path.read_bytes()
         entry = {"name": path.name, "rows": len(some), "bytes": len(data),
                  "sha256": hashlib.sha256(data).hexdigest()}  # fmt: skip
-        audited[part] = {"files": [entry], "content_sha256": content_sha256(table)}
+        audited[part] = {"files": [entry], "content_sha256": content_sha256(table, table.schema)}
     storage.write_json(files.audited, audited)
     storage.write_json(
         files.quotas,

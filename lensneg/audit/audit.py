@@ -72,7 +72,9 @@ def audit(subject: Subject) -> Audit:
     sha256, checks = dict.fromkeys(PARTS, ""), list(file_checks(subject, files))
     if not files.any_fault:
         read = {part: partial(files.column, part) for part in PARTS}
-        sha256 = {part: content_sha256_of(files.rows[part], read[part]) for part in PARTS}
+        sha256 = {
+            part: content_sha256_of(files.rows[part], read[part], files.schemas[part]) for part in PARTS
+        }
         checks += content_check(subject, sha256)
         checks += _judged(tallies)
         if all_passed(checks):

@@ -26,8 +26,10 @@ _OF_A_DRAW: Final = [
 class Rows:
     """Some rows of a part of a manifest as arrays, each made when it is asked for, and once."""
 
-    def __init__(self, table: pa.Table, part: Part = "negatives") -> None:
+    def __init__(self, table: pa.Table, part: Part = "negatives", lenses: pa.Table | None = None) -> None:
         self.table, self.part = table, part
+        #: Of positives, the columns that say which lens each is.
+        self.lenses = lenses
         self._arrays: dict[str, npt.NDArray[Any]] = {}
 
     def __len__(self) -> int:

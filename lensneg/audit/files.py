@@ -11,7 +11,7 @@ from lensneg import storage
 from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Subject
 from lensneg.schema.check import Check, brief
-from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, WRITTEN_SCHEMA
+from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, WRITTEN_SCHEMA, part_schema
 from lensneg.schema.manifest import Part, PartFile
 from lensneg.schema.tables import ROWS_AT_ONCE, open_for_arrow
 
@@ -56,7 +56,11 @@ class Files:
 
     def __init__(self, subject: Subject) -> None:
         self._promised = subject.promised
-        self._files = {part: [_opened(uri) for uri in subject.files.get(part, ())] for part in PARTS}
+        #: The columns of each part.
+        self.schemas = {part: part_schema(part, subject.config.positives.columns) for part in PARTS}
+        self._files = {
+            part: [_opened(uri, self.schemas[part]) for uri in subject.files.get(part, ())] for part in PARTS
+        }
         #: The number of rows of each part, as its files with the right columns state it.
         self.rows = {part: sum(file.rows for file in self._usable(part)) for part in PARTS}
         #: Whether anything is wrong with a file, as far as it is known.
@@ -81,7 +85,8 @@ class Files:
         for table in file.batches():
             rows += len(table)
             if not self.any_fault:
-                yield Rows(table.cast(WRITTEN_SCHEMA), part)
+                both = table.select(WRITTEN_SCHEMA.names).cast(WRITTEN_SCHEMA)
+                yield Rows(both, part, table.select(table.column_names[len(WRITTEN_SCHEMA) :]))
         if file.problem:
             self.any_fault = True
             return
@@ -131,27 +136,29 @@ class Files:
         return ((part, file) for part in PARTS for file in self._files[part])
 
 
-def _opened(uri: str) -> _File:
+def _opened(uri: str, schema: pa.Schema) -> _File:
     """Read the footer of a file."""
     try:
         size = storage.stat(uri).size
         with open_for_arrow(uri, size) as stream:
             file = pq.ParquetFile(stream)
-            return _File(uri, size, file.metadata.num_rows, file.metadata, schema_faults(file.schema_arrow))
+            return _File(
+                uri, size, file.metadata.num_rows, file.metadata, schema_faults(file.schema_arrow, schema)
+            )
     except (pa.ArrowException, OSError) as error:
         return _File(uri, problem=f"{uri}: {error}")
 
 
-def schema_faults(schema: pa.Schema) -> list[str]:
-    """Return how a table's columns differ from the manifest's, in names, order and types."""
-    if schema.names != MANIFEST_SCHEMA.names:
-        missing = [name for name in MANIFEST_SCHEMA.names if name not in schema.names]
-        extra = [name for name in schema.names if name not in MANIFEST_SCHEMA.names]
+def schema_faults(schema: pa.Schema, expected: pa.Schema = MANIFEST_SCHEMA) -> list[str]:
+    """Return how a table's columns differ from those expected, in names, order and types."""
+    if schema.names != expected.names:
+        missing = [name for name in expected.names if name not in schema.names]
+        extra = [name for name in schema.names if name not in expected.names]
         parts = [f"no {brief(missing)}"] * bool(missing) + [f"unknown {brief(extra)}"] * bool(extra)
         return [", ".join(parts) or "columns in another order"]
     return [
         f"{field.name} is {schema.field(field.name).type}, not {field.type}"
-        for field in MANIFEST_SCHEMA
+        for field in expected
         if schema.field(field.name).type != field.type
     ]
 
@@ -187,7 +194,8 @@ def file_checks(subject: Subject, read: Files) -> Iterator[Check]:
     yield Check.of_faults(
         "schema",
         read.schema_faults,
-        expected=f"the {len(MANIFEST_SCHEMA)} columns of the manifest, in order and typed",
+        expected=f"the {len(MANIFEST_SCHEMA)} columns of the manifest, in order and typed; and those of the "
+        "positives' lenses",
         found=f"{len(MANIFEST_SCHEMA)} columns",
         remedy="the Spark job and lensneg are of different versions; deploy both together",
         shown=3,

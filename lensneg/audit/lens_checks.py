@@ -1,9 +1,10 @@
 """No negative near a lens."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Content
@@ -22,7 +23,11 @@ _NEAR_REMEDY: Final = (
 
 
 def near_any(
-    ra: FloatArray, dec: FloatArray, lens_ra: FloatArray, lens_dec: FloatArray, radius_arcsec: float
+    ra: FloatArray,
+    dec: FloatArray,
+    lens_ra: FloatArray,
+    lens_dec: FloatArray,
+    radius_arcsec: float | FloatArray,
 ) -> BoolArray:
     """Return which positions lie within a radius of any lens.
 
@@ -33,7 +38,8 @@ def near_any(
     ----------
     ra, dec, lens_ra, lens_dec : ndarray of float64
         Degrees.
-    radius_arcsec : float
+    radius_arcsec : float or ndarray of float64
+        One for all lenses, or one for each.
 
     Returns
     -------
@@ -47,7 +53,7 @@ def near_any(
     """
     near = np.zeros(len(ra), dtype=bool)
     order = np.argsort(dec)
-    radius = radius_arcsec / 3600
+    radius = np.broadcast_to(np.asarray(radius_arcsec) / 3600, len(lens_dec))
     first = np.searchsorted(dec[order], lens_dec - radius * (1 + 1e-9))
     last = np.searchsorted(dec[order], lens_dec + radius * (1 + 1e-9), side="right")
     count = last - first
@@ -60,7 +66,7 @@ def near_any(
         lat, lens_lat = np.radians(dec[row]), np.radians(lens_dec[which])
         half_lon = np.radians(ra[row] - lens_ra[which]) / 2
         square = np.sin((lat - lens_lat) / 2) ** 2 + np.cos(lat) * np.cos(lens_lat) * np.sin(half_lon) ** 2
-        near[row[2 * np.arcsin(np.sqrt(square)) <= np.radians(radius)]] = True
+        near[row[2 * np.arcsin(np.sqrt(square)) <= np.radians(radius[which])]] = True
     return near
 
 
@@ -69,15 +75,19 @@ class ClearOfLenses(Tally):
 
     def __init__(self, content: Content) -> None:
         self._subject, config = content.subject, content.config
-        self._radius, self._match = (
-            config.exclusion.known_lens_radius_arcsec,
-            config.positives.match_radius_arcsec,
-        )
+        self._match = config.positives.match_radius_arcsec
+        of_config = config.exclusion.known_lens_radius_arcsec
+        self._least = self._subject.least_radius or of_config
+        stated = self._subject.stated_radius
+        radii = np.full(len(self._subject.ra), np.nan) if stated is None else stated
+        self._radius = np.maximum(np.where(np.isnan(radii), of_config, radii), self._match)
         #: The positives. There are no more positives than positions in the catalogues.
         self._ids, self._ra, self._dec = np.empty(0, dtype=np.int64), _NONE, _NONE
         spectra = self._subject.is_spectroscopic
         self._known = np.ones(len(self._subject.ra), dtype=bool) if spectra is None else ~spectra
-        within = f'no negative within {self._radius:g}" of any of'
+        low, high = (self._radius.min(), self._radius.max()) if len(radii) else (of_config, of_config)
+        between = f'{low:g}"' if low == high else f'its radius of {low:g}" to {high:g}"'
+        within = f"no negative within {between} of any of"
         self._rules = [
             RowRule(
                 "clear_of_lenses",
@@ -88,12 +98,12 @@ class ClearOfLenses(Tally):
             )
         ]
         if spectra is not None and spectra.any():
-            ra, dec = self._subject.ra[spectra], self._subject.dec[spectra]
+            ra, dec, radius = (a[spectra] for a in (self._subject.ra, self._subject.dec, self._radius))
             self._rules.append(
                 RowRule(
                     "clear_of_spectroscopic",
                     f"{within} {len(ra):,} positions of the spectroscopic catalogues",
-                    lambda rows: near_any(rows["ra"], rows["dec"], ra, dec, self._radius),
+                    lambda rows: near_any(rows["ra"], rows["dec"], ra, dec, radius),
                     _NEAR_REMEDY,
                     parts=("negatives",),
                 )
@@ -110,11 +120,12 @@ class ClearOfLenses(Tally):
 
     def _near_known(self, rows: Rows) -> BoolArray:
         subject, place = self._subject, (rows["ra"], rows["dec"])
-        wrong = near_any(*place, subject.ra[self._known], subject.dec[self._known], self._radius)
+        lenses = (subject.ra[self._known], subject.dec[self._known], self._radius[self._known])
+        wrong = near_any(*place, *lenses)
         wrong |= np.isin(rows["targetid"], self._ids)
         if subject.missing_catalogs:
             # A source matched to a positive may lie that much nearer than its catalogue position.
-            wrong |= near_any(*place, self._ra, self._dec, self._radius - self._match)
+            wrong |= near_any(*place, self._ra, self._dec, max(self._least - self._match, 0.0))
         return wrong
 
     def checks(self) -> Iterator[Check]:
@@ -134,23 +145,41 @@ class ClearOfLenses(Tally):
 
 
 class PositivesAtLenses(Tally):
-    """Looks for positives that no catalogue of positives has, if these catalogues are all there."""
+    """Looks for positives that no catalogue of positives has, or of which it says something else.
+
+    If these catalogues are all there.
+    """
 
     def __init__(self, content: Content) -> None:
         subject = content.subject
         self._rules: tuple[RowRule, ...] = ()
-        if subject.is_positive is not None:
-            radius = content.config.positives.match_radius_arcsec
-            ra, dec = subject.ra[subject.is_positive], subject.dec[subject.is_positive]
-            rule = RowRule(
-                "positives_at_lenses",
-                f'every positive within {radius:g}" of one of {len(ra):,} positions of the catalogues of '
-                "positives",
-                lambda rows: ~near_any(rows["ra"], rows["dec"], ra, dec, radius * (1 + 1e-9)),
-                "a position was changed, or this is a fault of lensneg: please report it",
-                parts=("positives",),
-            )
-            self._rules = (rule,)
+        if subject.is_positive is None:
+            return
+        self._radius = content.config.positives.match_radius_arcsec * (1 + 1e-9)
+        self._ra, self._dec = subject.ra[subject.is_positive], subject.dec[subject.is_positive]
+        self._entries: dict[tuple[Any, ...], list[int]] = {}
+        if subject.facts is not None:
+            for i, said in enumerate(_tuples(subject.facts.filter(pa.array(subject.is_positive)))):
+                self._entries.setdefault(said, []).append(i)
+        rule = RowRule(
+            "positives_at_lenses",
+            f'every positive within {content.config.positives.match_radius_arcsec:g}" of one of '
+            f"{len(self._ra):,} positions of the catalogues of positives, with what they say of the lens",
+            self._wrong,
+            "a position or a fact was changed, or this is a fault of lensneg: please report it",
+            parts=("positives",),
+        )
+        self._rules = (rule,)
+
+    def _wrong(self, rows: Rows) -> BoolArray:
+        ra, dec = rows["ra"], rows["dec"]
+        wrong = ~near_any(ra, dec, self._ra, self._dec, self._radius)
+        if self._entries and rows.lenses is not None:
+            for i, said in enumerate(_tuples(rows.lenses.drop_columns(["lens_catalog"]))):
+                at = self._entries.get(said, [])
+                one = slice(i, i + 1)
+                wrong[i] |= not near_any(ra[one], dec[one], self._ra[at], self._dec[at], self._radius).any()
+        return wrong
 
     def add(self, rows: Rows) -> None:
         """Compare some positives with the catalogues."""
@@ -161,3 +190,8 @@ class PositivesAtLenses(Tally):
         """Yield the check."""
         for rule in self._rules:
             yield from rule.checks()
+
+
+def _tuples(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of each row."""
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 
 from lensneg import storage
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit, Subject
-from lensneg.catalogs.catalog import Positions, read_catalog
-from lensneg.schema.arrays import BoolArray, FloatArray
+from lensneg.catalogs.catalog import Catalog, Positions, read_catalog
+from lensneg.schema.arrays import BoolArray
 from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
 from lensneg.schema.check import Check
 from lensneg.schema.config import config_sha256
 from lensneg.schema.input_name import input_name
 from lensneg.schema.layout import CARD_NAME
-from lensneg.schema.manifest import MANIFEST_NAME, Manifest, ManifestRecord
+from lensneg.schema.lens_facts import facts_schema
+from lensneg.schema.manifest import Manifest, ManifestRecord
+from lensneg.schema.manifest_places import MANIFEST_NAME
 from lensneg.schema.run import RunRecord
 from lensneg.survey.listing import list_sweep_folder
 
@@ -51,7 +54,7 @@ def audit_published(
 def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[CatalogSpec, ...]) -> Subject:
     """Return what a published manifest claims, and the inputs of its run that are at hand."""
     record = manifest.record.run
-    ra, dec, roles, missing = _positions(record, exclude)
+    lenses, roles, missing = _positions(record, exclude)
     return Subject.listed(
         manifest.folder,
         manifest.record,
@@ -59,8 +62,11 @@ def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[Cat
         config=manifest.config,
         run_columns=record.columns,
         strata=manifest.record.strata,
-        ra=ra,
-        dec=dec,
+        ra=lenses.ra,
+        dec=lenses.dec,
+        stated_radius=lenses.radius_arcsec,
+        least_radius=_least_radius(record),
+        facts=lenses.facts.add_column(0, "name", [lenses.names]) if lenses.names else None,
         is_positive=roles["positives"],
         is_spectroscopic=roles["spectroscopic"],
         sweeps=_sweeps_at_hand(record, sweeps),
@@ -85,34 +91,60 @@ def _consistent(record: ManifestRecord) -> Check:
     )
 
 
+def _least_radius(record: RunRecord) -> float:
+    """Return the least exclusion radius that a positive's lens may have, from what the record says."""
+    config = record.parsed_config()
+    radii = [config.exclusion.known_lens_radius_arcsec]
+    for spec in record.specs("positives"):
+        radii += [spec.radius_arcsec] if spec.radius_arcsec else []
+        radii += [config.positives.match_radius_arcsec] if spec.radius else []
+    return min(radii)
+
+
 def _positions(
     record: RunRecord, exclude: tuple[CatalogSpec, ...]
-) -> tuple[FloatArray, FloatArray, dict[Role, BoolArray | None], tuple[str, ...]]:
+) -> tuple[Positions, dict[Role, BoolArray | None], tuple[str, ...]]:
     """Return all lens positions at hand, those of each role, and the run's catalogues that are not there.
 
     A file stands for a catalogue of the run if it has its SHA-256, whatever its name and place. The positions
     of a role are not known if one of its catalogues is not there.
     """
-    given, missing = [read_catalog(spec) for spec in exclude], []
+    extra = record.parsed_config().positives.columns
+    by_sha256 = {source.sha256: source.spec for source in record.catalogs}
+    given, missing = [_as_in_run(spec, by_sha256, extra) for spec in exclude], []
     lenses: list[tuple[Positions, str]] = [(catalog, catalog.sha256) for catalog in given]
     at_hand = {catalog.sha256 for catalog in given}
     for source in record.catalogs:
         name = source.name
         if storage.exists(source.spec.uri):
             name += " (with other content)"
-            catalog = read_catalog(source.spec, with_others=source.role == "positives")
+            catalog = read_catalog(source.spec, source.role == "positives", extra)
             lenses += [(catalog, catalog.sha256), (catalog.others, "")]
             at_hand.add(catalog.sha256)
         if source.sha256 not in at_hand:
             missing.append((source, name))
-    empty = np.empty(0)
-    ra = np.concatenate([empty, *[part.ra for part, _ in lenses]])
-    dec = np.concatenate([empty, *[part.dec for part, _ in lenses]])
+    parts = [Positions(np.empty(0), np.empty(0), [], np.empty(0), facts_schema(extra).empty_table())]
+    parts += [part for part, _ in lenses]
+    positions = Positions(
+        np.concatenate([part.ra for part in parts]),
+        np.concatenate([part.dec for part in parts]),
+        [name for part in parts for name in part.names],
+        np.concatenate([part.radius_arcsec for part in parts]),
+        pa.concat_tables([part.facts for part in parts]),
+    )
     sha256 = np.repeat([of for _, of in lenses] or [""], [len(part.ra) for part, _ in lenses] or [0])
     roles: dict[Role, BoolArray | None] = dict.fromkeys(ROLES)
     for role in set(ROLES) - {source.role for source, _ in missing}:
         roles[role] = np.isin(sha256, [source.sha256 for source in record.catalogs if source.role == role])
-    return ra, dec, roles, tuple(name for _, name in missing)
+    return positions, roles, tuple(name for _, name in missing)
+
+
+def _as_in_run(spec: CatalogSpec, by_sha256: dict[str, CatalogSpec], extra: tuple[str, ...]) -> Catalog:
+    """Read a catalogue that was named; a copy of one of the run as the run read it."""
+    catalog = read_catalog(spec, extra=extra)
+    if catalog.sha256 in by_sha256 and spec == CatalogSpec(uri=spec.uri):
+        return read_catalog(by_sha256[catalog.sha256].model_copy(update={"uri": spec.uri}), extra=extra)
+    return catalog
 
 
 def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, storage.FileInfo]:

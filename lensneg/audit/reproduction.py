@@ -21,7 +21,7 @@ from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import ROLES
 from lensneg.schema.code_version import code_version
-from lensneg.schema.columns import MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
+from lensneg.schema.columns import PARTS, RUN_COLUMNS
 from lensneg.schema.input_name import input_name
 from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
@@ -289,8 +289,9 @@ def _differing(before: pa.Table, now: pa.Table) -> tuple[int, int, tuple[str, ..
     shared_new = now.filter(pc.is_in(new, old)).sort_by("targetid")
     columns = tuple(
         field.name
-        for field in MANIFEST_SCHEMA
+        for field in before.schema
         if field.name not in RUN_COLUMNS
+        and field.name in now.column_names
         and not _equal(shared_old[field.name].combine_chunks(), shared_new[field.name].combine_chunks())
     )
     return len(before) - len(shared_old), len(now) - len(shared_new), columns

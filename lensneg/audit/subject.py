@@ -41,6 +41,12 @@ class Subject:
         Which of these are of a catalogue of positives; None where these catalogues are not all there.
     is_spectroscopic : ndarray of bool, shape (n,), or None
         Which of these are of a spectroscopic catalogue; None where these catalogues are not all there.
+    stated_radius : ndarray of float64, shape (n,), or None
+        The exclusion radius that the catalogues state of each, in arcseconds. NaN, or None, for the config's.
+    least_radius : float or None
+        The least radius that a positive's lens may have. None for the config's.
+    facts : pyarrow.Table or None
+        The name of each, and what the catalogues say of it.
     sweeps : mapping of str to FileInfo
         The sweep files at hand, by name.
     all_at_hand : bool
@@ -61,6 +67,9 @@ class Subject:
     missing_catalogs: tuple[str, ...] = ()
     is_positive: BoolArray | None = None
     is_spectroscopic: BoolArray | None = None
+    stated_radius: FloatArray | None = None
+    least_radius: float | None = None
+    facts: pa.Table | None = None
     others: tuple[str, ...] = ()
     contents: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,7 +9,8 @@ from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.columns import PARTS
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.manifest import MANIFEST_NAME, Manifest, PartFile
+from lensneg.schema.manifest import Manifest, PartFile
+from lensneg.schema.manifest_places import MANIFEST_NAME
 from lensneg.schema.publication import Latest
 
 

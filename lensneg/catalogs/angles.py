@@ -8,14 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from astropy import units as u
-from astropy.coordinates import Angle
 
 from lensneg.schema.arrays import FloatArray
 
 Axis = Literal["ra", "dec"]
 
 #: Text that stands for a missing value, in lower case.
-_MISSING: Final = frozenset(
+MISSING: Final = frozenset(
     {
         "",
         "-",
@@ -150,7 +149,7 @@ def to_degrees(values: pa.Array, axis: Axis, unit: u.UnitBase, sexagesimal: bool
     """
     if pa.types.is_string(values.type):
         text = pc.utf8_trim_whitespace(values)
-        missing = pc.is_in(pc.utf8_lower(text), pa.array(sorted(_MISSING)))
+        missing = pc.is_in(pc.utf8_lower(text), pa.array(sorted(MISSING)))
         text = pc.if_else(missing, None, text)
         present = [value for value in text.to_pylist() if value is not None]
         if present and all(len(value) < 40 and _SEXAGESIMAL.fullmatch(value) for value in present):
@@ -172,6 +171,8 @@ def to_degrees(values: pa.Array, axis: Axis, unit: u.UnitBase, sexagesimal: bool
 
 
 def _from_sexagesimal(text: pa.Array, unit: u.UnitBase) -> Degrees:
+    from astropy.coordinates import Angle  # takes a third of a second
+
     found = np.full(len(text), np.nan)
     rows = np.flatnonzero(np.asarray(text.is_valid()))
     values = [value.as_py() for value in text.drop_null()]

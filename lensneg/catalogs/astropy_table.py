@@ -1,17 +1,35 @@
-"""The tables of the formats that astropy.table reads whole: VOTable, ECSV, CDS and AAS tables, IPAC."""
+"""The tables of the formats that astropy.table reads whole: VOTable, ECSV, CDS and AAS tables, and others."""
 
 import io
 import re
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from lensneg.catalogs.frames import FK4, Frame, frame_of, names_fk4
 from lensneg.catalogs.table import CatalogTable, Column, text_of
 
 #: A VOTable whose rows are in another file, which astropy would fetch.
 _ROWS_ELSEWHERE: Final = re.compile(rb"STREAM\b[^>]*\bhref", re.IGNORECASE)
+
+#: The names of formats in words. Others have astropy's name.
+_IN_WORDS: Final = {
+    "votable": "VOTable",
+    "ascii.ecsv": "ECSV",
+    "ascii.mrt": "machine-readable table (CDS)",
+    "ascii.ipac": "IPAC table",
+    "ascii.latex": "LaTeX table",
+    "ascii.aastex": "AASTeX table",
+    "ascii.fixed_width_two_line": "fixed-width text",
+    "ascii.rst": "reStructuredText table",
+    "ascii.sextractor": "SExtractor catalogue",
+}
+
+#: A line of dashes below the names of a table whose columns have fixed widths.
+_RULED: Final = re.compile(rb"[^\n]*[A-Za-z][^\n]*\n[ \t]*-+(?: +-+)+[ \t\r]*\n")
 
 
 def astropy_format(data: bytes) -> str:
@@ -25,7 +43,7 @@ def astropy_format(data: bytes) -> str:
     Returns
     -------
     str
-        ``votable``, ``ascii.ecsv``, ``ascii.mrt`` or ``ascii.ipac``. Empty for any other format.
+        ``votable``, ``ascii.ecsv``, ``ascii.mrt`` and the like. Empty for text with a delimiter.
 
     Examples
     --------
@@ -33,14 +51,27 @@ def astropy_format(data: bytes) -> str:
     ('ascii.ecsv', '')
     """
     head = data[: 1 << 16].removeprefix(b"\xef\xbb\xbf").lstrip()
-    first = head.split(b"\n", 1)[0].rstrip()
+    first, second = (line.rstrip() for line in (head + b"\n\n").split(b"\n")[:2])
     if head.startswith(b"<") and b"VOTABLE" in head:
         return "votable"
     if re.match(rb"#\s*%ECSV", head):
         return "ascii.ecsv"
     if b"\nByte-by-byte Description of file" in head:
         return "ascii.mrt"
-    return "ascii.ipac" if first.startswith(b"\\") or re.match(rb"\|.*\|$", first) else ""
+    if re.search(rb"\\begin\{deluxetable", head):
+        return "ascii.aastex"
+    if re.search(rb"\\begin\{(?:tabular|longtable)", head):
+        return "ascii.latex"
+    if re.match(rb"#\s*1\s+[A-Z]\w*", first) and re.match(rb"#\s*\d+\s+[A-Z]\w*", second):
+        return "ascii.sextractor"
+    if re.match(rb"=+( +=+)+$", first):
+        return "ascii.rst"
+    if _RULED.match(head):
+        return "ascii.fixed_width_two_line"
+    # An IPAC table has types below its names. In other tables with bars the rows follow, with numbers.
+    has_bars = re.match(rb"\|.*\|$", first) and second.startswith(b"|")
+    is_ipac = first.startswith(b"\\") or (has_bars and not re.search(rb"\|\s*[+-]?\d+\.?\d*\s*\|", second))
+    return "ascii.ipac" if is_ipac else ""
 
 
 def read_with_astropy(data: bytes, name: str) -> list[CatalogTable]:
@@ -68,21 +99,45 @@ def read_with_astropy(data: bytes, name: str) -> list[CatalogTable]:
 
         if _ROWS_ELSEWHERE.search(data):
             raise ValueError("its rows are in another file (STREAM href): save them in this one")
-        found = [t.to_table() for t in parse(io.BytesIO(data), verify="ignore").iter_tables()]
+        votable = parse(io.BytesIO(data), verify="ignore")
+        frames = {system.ID: _frame_of_system(system) for system in _systems(votable)}
+        found = [t.to_table() for t in votable.iter_tables()]
+        references = [{f.name: f.ref for f in t.fields} for t in votable.iter_tables()]
+        only = next(iter(frames.values())) if len(frames) == 1 else None
+        of_columns = [{n: frames.get(ref, only) for n, ref in refs.items()} for refs in references]
     else:
         from astropy.table import Table
 
-        lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        source: Any = io.BytesIO(data)
+        if name.startswith("ascii"):
+            source = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
         if name == "ascii.ecsv":
-            _check_comments(lines)
-        found = [Table.read(lines, format=name, guess=False)]
+            _check_comments(source)
+        options = {"guess": False} if name.startswith("ascii") else {}
+        found, of_columns = [Table.read(source, format=name, **options)], [{}]
     if not found:
         raise ValueError("it holds no table")
     titles = [f"table {i + 1}" if len(found) > 1 else "" for i in range(len(found))]
     return [
-        CatalogTable(len(table), tuple(_column(table, name) for name in table.colnames), title)
-        for table, title in zip(found, titles, strict=True)
+        CatalogTable(
+            len(table),
+            tuple(_column(table, column, frames.get(column)) for column in table.colnames),
+            title,
+            _IN_WORDS.get(name, name),
+        )
+        for table, title, frames in zip(found, titles, of_columns, strict=True)
     ]
+
+
+def _systems(part: Any) -> Iterator[Any]:
+    """Yield the coordinate systems of a VOTable."""
+    yield from part.coordinate_systems
+    for resource in part.resources:
+        yield from _systems(resource)
+
+
+def _frame_of_system(system: Any) -> Frame:
+    return frame_of(str(system.system or ""), str(system.equinox or ""))
 
 
 def _check_comments(lines: list[str]) -> None:
@@ -94,10 +149,12 @@ def _check_comments(lines: list[str]) -> None:
             raise ValueError(f"line {number} begins with #, as a comment does: remove it, or quote its value")
 
 
-def _column(table: Any, name: str) -> Column:
+def _column(table: Any, name: str, frame: Frame | None) -> Column:
     column = table[name]
     unit = str(getattr(column, "unit", None) or "")
-    return Column(name, partial(_values, column), unit, _holds(column))
+    if frame is None and names_fk4(str(getattr(column, "description", None) or "")):
+        frame = FK4
+    return Column(name, partial(_values, column), unit, _holds(column), frame)
 
 
 def _is_text(value: object) -> bool:

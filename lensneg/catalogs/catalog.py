@@ -2,52 +2,42 @@
 
 import hashlib
 import logging
-import re
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lensneg import storage
 from lensneg.catalogs.angles import Axis, Degrees, NotACoordinateError, angle_unit, to_degrees
-from lensneg.catalogs.formats import parse_tables, read_file, unreadable
+from lensneg.catalogs.facts import Facts, read_facts
+from lensneg.catalogs.find_columns import (
+    UNIT_IN_NAME,
+    find,
+    named,
+    texts_of,
+    values_of,
+    with_coordinates_in_parts,
+)
+from lensneg.catalogs.formats import parse_tables, read_file
+from lensneg.catalogs.frames import FK4, ICRS, Frame, names_fk4, to_icrs
+from lensneg.catalogs.kinds import check_is_no_sweep, check_name_is_no_sweep
 from lensneg.catalogs.selection import rows_with
 from lensneg.catalogs.table import CatalogTable, Column
-from lensneg.errors import CatalogError, LensnegError
+from lensneg.errors import CatalogError
 from lensneg.schema.arrays import BoolArray, FloatArray, IntArray
-from lensneg.schema.catalog_spec import CatalogSpec, ColumnRole
+from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import brief
 
 _log = logging.getLogger(__name__)
-
-#: The usual names of the columns of right ascension, declination, name and grade, in lower case. The first
-#: one that a catalogue has is read. A unit in brackets may follow. One without positions needs a mapping.
-COLUMN_ALIASES: Final[dict[ColumnRole, tuple[str, ...]]] = {
-    "ra": (
-        "ra", "target_ra", "ra_deg", "radeg", "raj2000", "ra_j2000", "_raj2000", "ra_icrs", "_ra_icrs", "_ra",
-        "raj2000_deg", "ra2000", "ra_2000", "alpha_j2000", "alphawin_j2000", "right_ascension", "s_ra",
-    ),
-    "dec": (
-        "dec", "target_dec", "dec_deg", "decdeg", "dedeg", "de_deg", "dej2000", "decj2000", "dec_j2000",
-        "_dej2000", "de_icrs", "dec_icrs", "_de_icrs", "_de", "dec2000", "dec_2000", "delta_j2000",
-        "deltawin_j2000", "declination", "decl", "s_dec",
-    ),
-    "name": ("name", "id", "targetid", "object", "lens_name"),
-    "grade": ("grade", "grading"),
-}  # fmt: skip
-
-#: A column's name with a unit in brackets.
-_UNIT_IN_NAME: Final = re.compile(r"\s*(.*?)\s*[\[(]([^\[\]()]*)[\])]\s*")
 
 _RANGES: Final[dict[Axis, tuple[float, float]]] = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
 
 
 @dataclass(frozen=True)
 class Positions:
-    """Positions, names and grades of a catalogue's entries.
+    """Positions, names and facts of a catalogue's entries.
 
     Attributes
     ----------
@@ -55,14 +45,28 @@ class Positions:
         Degrees, ICRS.
     names : list of str, length n
         The names of the entries.
-    grades : list of str, length n
-        The grades of the entries. Empty where there is none.
+    radius_arcsec : ndarray of float64, shape (n,)
+        The exclusion radius of the entries. NaN for that of the config.
+    facts : pyarrow.Table
+        With the columns of :func:`~lensneg.schema.lens_facts.facts_schema`.
     """
 
     ra: FloatArray
     dec: FloatArray
     names: list[str] = field(repr=False)
-    grades: list[str] = field(repr=False)
+    radius_arcsec: FloatArray = field(repr=False)
+    facts: pa.Table = field(repr=False)
+
+    @property
+    def grades(self) -> list[str]:
+        """The grades of the entries.
+
+        Returns
+        -------
+        list of str
+            Empty where there is none.
+        """
+        return [grade or "" for grade in self.facts["grade"].to_pylist()]
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,12 @@ class Catalog(Positions):
         The number of selected rows without coordinates.
     others : Positions
         Of the other rows, if they were asked for. They are known lenses too.
+    recognised : str
+        The format of the file, and the columns that were read, with the unit of the positions.
     remarks : tuple of str
         What a user should know of how the file was read: rows without a position, another unit than degrees.
+    columns : frozenset of str
+        The names of the file's columns, in lower case.
     unit_stated : bool
         Whether the file or the user states the unit.
     sha256 : str
@@ -94,12 +102,26 @@ class Catalog(Positions):
     selected: int
     without_position: int
     others: Positions
+    recognised: str
     remarks: tuple[str, ...]
+    columns: frozenset[str]
     unit_stated: bool
     sha256: str
 
+    @property
+    def summary(self) -> str:
+        """What was recognised.
 
-def read_catalog(spec: CatalogSpec, with_others: bool = False) -> Catalog:
+        Returns
+        -------
+        str
+            One line: format, columns, units, rows, missing positions, remarks.
+        """
+        counts = f"{len(self.ra):,} positions in {self.rows:,} rows"
+        return "; ".join((self.recognised, counts, *self.remarks))
+
+
+def read_catalog(spec: CatalogSpec, with_others: bool = False, extra: tuple[str, ...] = ()) -> Catalog:
     """Read a catalogue.
 
     Parameters
@@ -109,6 +131,8 @@ def read_catalog(spec: CatalogSpec, with_others: bool = False) -> Catalog:
     with_others : bool
         Whether the rows that ``spec.where`` does not select are read too, as known lenses. They are not if
         ``spec.others`` is ``ignore``.
+    extra : tuple of str
+        Further columns to read, if the catalogue has them: ``positives.columns`` of the config.
 
     Returns
     -------
@@ -118,39 +142,47 @@ def read_catalog(spec: CatalogSpec, with_others: bool = False) -> Catalog:
     Raises
     ------
     CatalogError
-        If the file is missing, unreadable or empty, if a column is missing, if no row has a value that
-        ``spec.where`` selects, or if a coordinate is not a number or out of range. The message names the
-        file, the row and the remedy.
+        If the file is missing, unreadable, empty or a sweep file, if a column is missing, if no row has a
+        value that ``spec.where`` names, if a coordinate is not a number or out of range, or if the frame is
+        not known. The message names the file, the row and the remedy.
     """
+    check_name_is_no_sweep(spec.uri)
     data = read_file(spec.uri)
-    table, ra_column, dec_column = _table_with_positions(parse_tables(data, spec.uri), spec)
-    name_column = _find(table, spec, "name")
+    table, ra_column, dec_column = _table_with_positions(parse_tables(data, spec.uri, spec.format), spec)
+    check_is_no_sweep([column.name for column in table.columns], spec)
+    name_column = find(table, spec, "name")
     keep = np.ones(table.rows, dtype=bool)
     for column, values in spec.where.items():
-        keep &= _selected(table, column, values, spec)
+        keep &= _with_value(table, column, values, spec, f"where.{column}")
+    for column, values in spec.where_not.items():
+        keep &= ~_with_value(table, column, values, spec, f"where_not.{column}")
     if not keep.any():
-        reason = f"none of its {table.rows:,} rows is selected" if spec.where else "it has no rows"
+        chosen_by = spec.where or spec.where_not
+        reason = f"none of its {table.rows:,} rows is selected" if chosen_by else "it has no rows"
         raise CatalogError(reason, where=spec.uri, remedy="check the file and its where.COLUMN=VALUE")
     rows = np.arange(table.rows) if with_others and spec.others == "exclude" else np.flatnonzero(keep)
+    frame = _frame(table, ra_column, dec_column, spec)
     ra, ra_remark, ra_stated = _coordinates("ra", ra_column, rows, spec)
     dec, dec_remark, dec_stated = _coordinates("dec", dec_column, rows, spec)
+    ra, dec = to_icrs(ra, dec, frame)
     placed = np.isfinite(ra) & np.isfinite(dec)
     there = rows[placed]
     if name_column:
-        names = _texts(name_column, spec).take(pa.array(there)).to_pylist()
+        names = texts_of(name_column, spec).take(pa.array(there)).to_pylist()
     else:
         names = [f"{storage.basename(spec.uri)}:{i}" for i in there.tolist()]
-    grade_column = _find(table, spec, "grade")
-    grades = (
-        _texts(grade_column, spec).take(pa.array(there)).to_pylist() if grade_column else [""] * len(there)
+    facts = read_facts(table, there, spec, extra)
+    positions = Positions(
+        np.where(ra[placed] == 360.0, 0.0, ra[placed]), dec[placed], names, facts.radius_arcsec, facts.table
     )
-    positions = Positions(np.where(ra[placed] == 360.0, 0.0, ra[placed]), dec[placed], names, grades)
     chosen, others = _some(positions, keep[there]), _some(positions, ~keep[there])
     without, lacking = int(keep.sum()) - len(chosen.ra), len(rows) - len(there)
     remarks = (
         table.title and f"read from {table.title}",
         ra_remark,
         dec_remark,
+        f"converted from {frame} to ICRS" if frame != ICRS else "",
+        *facts.remarks,
         f"rows without a position: {lacking:,}" if lacking else "",
         f"not selected, but excluded as known lenses: {len(others.ra):,}" if len(others.ra) else "",
     )
@@ -161,27 +193,59 @@ def read_catalog(spec: CatalogSpec, with_others: bool = False) -> Catalog:
         selected=int(keep.sum()),
         without_position=without,
         others=others,
+        recognised=_recognised(table, ra_column, dec_column, name_column, facts, ra_stated and dec_stated),
         remarks=tuple(filter(None, remarks)),
+        columns=frozenset(column.name.strip().lower() for column in table.columns),
         unit_stated=ra_stated and dec_stated,
         sha256=hashlib.sha256(data).hexdigest(),
     )
-    said = "; ".join((f"columns {ra_column.name}, {dec_column.name}", *catalog.remarks))
-    _log.info("%s: %d positions in %d rows, %s", spec.uri, len(catalog.ra), table.rows, said)
+    _log.info("%s: %s", spec.uri, catalog.summary)
     return catalog
 
 
+def _recognised(
+    table: CatalogTable, ra: Column, dec: Column, name: Column | None, facts: Facts, is_stated: bool
+) -> str:
+    unit = "" if is_stated else ", in degrees as no unit is stated"
+    columns = [f"RA {ra.name!r}, Dec {dec.name!r}{unit}", f"name {name.name!r}" if name else "no names"]
+    return "; ".join((table.format, ", ".join((*columns, *facts.columns))))
+
+
+def _frame(table: CatalogTable, ra: Column, dec: Column, spec: CatalogSpec) -> Frame:
+    """Return the frame of the positions: as the user says, or else as the file says of the columns."""
+    if spec.frame:
+        return {"icrs": ICRS, "fk4": FK4}[spec.frame]
+    remedy = "say which frame it is: '?frame=fk4' (B1950, which is converted) or '?frame=icrs'"
+    frame = ra.frame or dec.frame or ICRS
+    if (dec.frame or frame) != frame:
+        what = f"{ra.name} and {dec.name} are in different frames, {frame} and {dec.frame}"
+        raise CatalogError(what, where=spec.uri, remedy=remedy)
+    if not frame.can_be_converted:
+        what = f"the positions are in the frame {frame.name}; expected ICRS, FK5 or FK4"
+        raise CatalogError(what, where=spec.uri, remedy=remedy)
+    if ra.frame is None and names_fk4(table.comments):
+        raise CatalogError("its comments speak of FK4 or B1950", where=spec.uri, remedy=remedy)
+    return frame
+
+
 def _some(positions: Positions, mask: BoolArray) -> Positions:
-    names, grades = (list(compress(texts, mask)) for texts in (positions.names, positions.grades))
-    return Positions(positions.ra[mask], positions.dec[mask], names, grades)
+    return Positions(
+        positions.ra[mask],
+        positions.dec[mask],
+        list(compress(positions.names, mask)),
+        positions.radius_arcsec[mask],
+        positions.facts.filter(pa.array(mask)),
+    )
 
 
 def _table_with_positions(
     tables: list[CatalogTable], spec: CatalogSpec
 ) -> tuple[CatalogTable, Column, Column]:
     """Return the first table that has positions, with their columns."""
-    for last, table in enumerate(tables, 1):
+    for last, found in enumerate(tables, 1):
+        table = with_coordinates_in_parts(found)
         try:
-            ra, dec = _find(table, spec, "ra"), _find(table, spec, "dec")
+            ra, dec = find(table, spec, "ra"), find(table, spec, "dec")
         except CatalogError:
             if last == len(tables):
                 raise
@@ -191,85 +255,18 @@ def _table_with_positions(
     raise AssertionError("a column of positions is found, or refused")
 
 
-def _find(table: CatalogTable, spec: CatalogSpec, role: ColumnRole) -> Column | None:
-    """Return the column of a role. None where a catalogue has no names or no grades."""
-    given = getattr(spec, role)
-    if given:
-        return _named(table, given, spec, role)
-    by_name: dict[str, Column] = {}
-    for column in reversed(table.columns):
-        if not column.holds:
-            by_name[_base(column.name)] = column
-    for name in COLUMN_ALIASES[role]:
-        if name in by_name:
-            _check_single(table, by_name[name].name, spec)
-            return by_name[name]
-    if role in ("name", "grade"):
-        return None
-    wanted = " or ".join(repr(name) for name in COLUMN_ALIASES[role][:3])
-    raise CatalogError(
-        f"no column {wanted} among {_names(table)}",
-        where=spec.uri,
-        remedy=f"name it: '{spec.uri}?{role}=COLUMN'",
-    )
-
-
-def _base(name: str) -> str:
-    """Return a column's name in lower case, without a unit in brackets."""
-    match = _UNIT_IN_NAME.fullmatch(name)
-    return (match[1] if match else name).strip().lower().replace(" ", "_")
-
-
-def _named(table: CatalogTable, name: str, spec: CatalogSpec, use: str) -> Column:
-    """Return the column of a name, with or without regard to case."""
-    exact = [column for column in table.columns if column.name.strip() == name]
-    # A blank may be written as a plus sign, as in the query of a URL.
-    spellings = (name.lower(), name.lower().replace("+", " "))
-    found = exact or [column for column in table.columns if column.name.strip().lower() in spellings]
-    if not found:
-        raise CatalogError(
-            f"no column {name!r} among {_names(table)}",
-            where=spec.uri,
-            remedy=f"correct {use}=, or name another",
-        )
-    _check_single(table, found[0].name, spec)
-    if found[0].holds:
-        what = f"column {name!r} holds {found[0].holds}; expected text or numbers"
-        raise CatalogError(what, where=spec.uri, remedy=f"correct {use}=, or name another")
-    return found[0]
-
-
-def _names(table: CatalogTable) -> str:
-    return brief([column.name[:40] for column in table.columns], 40)
-
-
-def _check_single(table: CatalogTable, name: str, spec: CatalogSpec) -> None:
-    if sum(column.name == name for column in table.columns) > 1:
-        raise CatalogError(f"there are two columns {name!r}", where=spec.uri, remedy="rename one of them")
-
-
-def _values(column: Column, spec: CatalogSpec) -> pa.Array:
-    try:
-        return column.read()
-    except LensnegError:
-        raise
-    except Exception as error:  # the libraries raise errors of many kinds about damaged bytes
-        raise unreadable(error, spec.uri, f"column {column.name!r}") from error
-
-
-def _texts(column: Column, spec: CatalogSpec) -> pa.Array:
-    return pc.utf8_trim_whitespace(pc.fill_null(_values(column, spec).cast(pa.string()), ""))
-
-
-def _selected(table: CatalogTable, name: str, wanted: tuple[str, ...], spec: CatalogSpec) -> BoolArray:
-    column = _named(table, name, spec, f"where.{name}")
-    mask, unmatched, there = rows_with(_values(column, spec), wanted)
+def _with_value(
+    table: CatalogTable, name: str, wanted: tuple[str, ...], spec: CatalogSpec, option: str
+) -> BoolArray:
+    """Return which rows have one of some values in a column."""
+    column = named(table, name, spec, option)
+    mask, unmatched, there = rows_with(values_of(column, spec), wanted)
     if unmatched and table.rows:
         values = brief([value[:40] for value in there], 12)
         raise CatalogError(
             f"no row has {name} {' or '.join(map(repr, unmatched))}; there are {values}",
             where=spec.uri,
-            remedy=f"correct where.{name}=; a comma in a value is written %2C",
+            remedy=f"correct {option}=; a comma in a value is written %2C",
         )
     return mask
 
@@ -278,7 +275,7 @@ def _coordinates(
     axis: Axis, column: Column, rows: IntArray, spec: CatalogSpec
 ) -> tuple[FloatArray, str, bool]:
     """Return a coordinate of some rows, NaN where it is missing, with how it was read."""
-    in_name = _UNIT_IN_NAME.fullmatch(column.name)
+    in_name = UNIT_IN_NAME.fullmatch(column.name)
     stated = spec.unit or column.unit or (in_name[2] if in_name else "")
     if spec.unit == "hour" and axis == "dec":
         stated = "deg"
@@ -288,7 +285,7 @@ def _coordinates(
         what = f"the unit of {column.name} is {stated!r}; expected a unit of {axis.upper()}, such as deg"
         remedy = "if the values are degrees, hours or radians, say so: '?unit=deg', hour or rad"
         raise CatalogError(what, where=spec.uri, remedy=remedy) from error
-    values = _values(column, spec).take(pa.array(rows))
+    values = values_of(column, spec).take(pa.array(rows))
     try:
         found: Degrees = to_degrees(values, axis, unit, sexagesimal, bool(stated))
     except NotACoordinateError as error:

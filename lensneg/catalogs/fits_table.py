@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
+from lensneg.catalogs.frames import Frame, frame_of
 from lensneg.catalogs.table import CatalogTable, Column, text_of
 
 
@@ -36,15 +37,31 @@ def read_fits(data: bytes) -> list[CatalogTable]:
     tables = [(i, hdu) for i, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
     if not tables:
         raise ValueError("it holds no table")
-    return [_table(hdu, f"table {i} ({hdu.name})" if len(tables) > 1 else "", data) for i, hdu in tables]
+    return [
+        _table(hdu, f"table {i} ({hdu.name})" if len(tables) > 1 else "", data, hdus[0].header)
+        for i, hdu in tables
+    ]
 
 
-def _table(hdu: Any, title: str, data: bytes) -> CatalogTable:
+def _frame(*headers: Any) -> Frame | None:
+    """Return the frame that the first header with one names."""
+    for header in headers:
+        system = header.get("RADESYS", header.get("RADECSYS", ""))
+        equinox = str(header.get("EQUINOX", ""))
+        if not equinox and str(header.get("EPOCH", "")).startswith("1950"):  # EPOCH is also used for a date
+            equinox = "1950"
+        if system or equinox:
+            return frame_of(str(system), equinox)
+    return None
+
+
+def _table(hdu: Any, title: str, data: bytes, primary: Any) -> CatalogTable:
     if hdu.fileinfo()["datLoc"] + hdu.size > len(data):
         raise ValueError("the file ends within its table")
     read = _ascii_values if isinstance(hdu, fits.TableHDU) else _binary_values
+    frame = _frame(hdu.header, primary)
     columns = [
-        Column(str(column.name), partial(read, hdu, i), str(column.unit or ""), _holds(column))
+        Column(str(column.name), partial(read, hdu, i), str(column.unit or ""), _holds(column), frame)
         for i, column in enumerate(hdu.columns)
     ]
     return CatalogTable(int(hdu.header["NAXIS2"]), tuple(columns), title)

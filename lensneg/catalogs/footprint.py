@@ -5,8 +5,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from lensneg.rules.sky import unit_vectors
 from lensneg.schema.arrays import BoolArray, FloatArray
-from lensneg.survey.pixels import Area
+from lensneg.schema.check import brief
+from lensneg.survey.pixels import Area, Pixel, radius_of
+from lensneg.survey.releases import RELEASE_NAME, release_cells
 
 #: The unit of fewer positions is not checked, because they do not show it.
 _FEWEST_FOR_UNITS: Final = 10
@@ -43,6 +46,68 @@ def inside_cells(ra: FloatArray, dec: FloatArray, cells: Sequence[Area]) -> Bool
     for cell in set(cells):
         inside |= cell.holds(ra, dec)
     return inside
+
+
+def degrees_from(cell: Area, ra: FloatArray, dec: FloatArray) -> FloatArray:
+    """Return how far positions are from a cell, on the sphere.
+
+    Parameters
+    ----------
+    cell : Cell or Pixel
+        The area of a sweep file. Of a pixel, the circle around it is taken.
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees, ICRS.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Degrees. Zero inside the cell.
+
+    Examples
+    --------
+    >>> from lensneg.survey.names import Cell
+    >>> degrees_from(Cell(0, 5, 0, 5), np.array([359.0, 2.0, 2.0]), np.array([0.0, 7.0, 1.0])).round(6)
+    array([1., 2., 0.])
+    """
+    if isinstance(cell, Pixel):
+        centre = unit_vectors(*np.array([cell.centre]).T)[0]
+        angles = np.arccos(np.clip(unit_vectors(ra, dec) @ centre, -1, 1))
+        return np.asarray(np.degrees(np.maximum(angles - radius_of(cell), 0)))
+    from_centre = np.abs((ra - (cell.ra_min + cell.ra_max) / 2 + 180) % 360 - 180)
+    beyond = np.radians(np.maximum(from_centre - (cell.ra_max - cell.ra_min) / 2, 0))
+    lat, ends = np.radians(dec), (np.radians(cell.dec_min), np.radians(cell.dec_max))
+    # The nearest point of an edge, which is a meridian: within it, or one of its ends.
+    foot = np.arctan2(np.sin(lat), np.cos(lat) * np.cos(beyond))
+    found = np.full(len(ra), np.pi)
+    for edge in (np.clip(foot, *ends), *ends):
+        square = np.sin((lat - edge) / 2) ** 2 + np.cos(lat) * np.cos(edge) * np.sin(beyond / 2) ** 2
+        found = np.minimum(found, 2 * np.arcsin(np.sqrt(np.clip(square, 0, 1))))
+    return np.asarray(np.degrees(found))
+
+
+def how_far(ra: FloatArray, dec: FloatArray, cells: dict[str, Area]) -> str:
+    """Return where positions are that lie in no sweep file, in words.
+
+    Parameters
+    ----------
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees, ICRS. At least one position.
+    cells : dict of str to Cell or Pixel
+        The areas of the sweep files, by the file's name. At least one.
+
+    Returns
+    -------
+    str
+        How far the nearest sweep file is, and the files of the survey in which the positions lie.
+    """
+    nearest = {name: float(degrees_from(cell, ra, dec).min()) for name, cell in cells.items()}
+    name = min(nearest, key=lambda name: nearest[name])
+    needed = [name for name, cell in release_cells().items() if cell.holds(ra, dec).any()]
+    files = "1 file" if len(needed) == 1 else f"{len(needed):,} files"
+    where = f"they lie in {files} of {RELEASE_NAME}: {brief(needed, 3)}" if needed else ""
+    return f"the nearest sweep file, {name}, is {nearest[name]:.2f} degrees away; " + (
+        where or f"no file of {RELEASE_NAME} covers them"
+    )
 
 
 class OtherUnit(NamedTuple):

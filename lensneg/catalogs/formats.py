@@ -3,6 +3,7 @@
 import gzip
 import io
 import warnings
+from dataclasses import replace
 
 from lensneg import storage
 from lensneg.catalogs import table
@@ -42,7 +43,7 @@ def read_file(uri: str) -> bytes:
         raise CatalogError("this is a folder", where=uri, remedy="name a catalogue file in it") from error
 
 
-def parse_tables(data: bytes, uri: str) -> list[CatalogTable]:
+def parse_tables(data: bytes, uri: str, fmt: str | None = None) -> list[CatalogTable]:
     """Return the tables of a file.
 
     Parameters
@@ -51,6 +52,8 @@ def parse_tables(data: bytes, uri: str) -> list[CatalogTable]:
         The content of a file in one of the formats of docs/cli.md, also gzipped.
     uri : str
         The file, for error messages.
+    fmt : str, optional
+        The name that astropy.table has for the format. By default the content shows it.
 
     Returns
     -------
@@ -69,19 +72,19 @@ def parse_tables(data: bytes, uri: str) -> list[CatalogTable]:
             warnings.simplefilter("ignore")
             if data.startswith(b"\x1f\x8b"):
                 data = _gunzip(data, uri)
-            if data.startswith(b"SIMPLE  =") or suffix in ("fits", "fit"):
-                return read_fits(data)
-            if data.startswith(b"PAR1"):
-                return [read_parquet(data, uri)]
-            name = astropy_format(data)
+            if fmt in (None, "fits") and (data.startswith(b"SIMPLE  =") or suffix in ("fits", "fit")):
+                return [replace(table, format="FITS") for table in read_fits(data)]
+            if fmt in (None, "parquet") and data.startswith(b"PAR1"):
+                return [replace(read_parquet(data, uri), format="Parquet")]
+            name = fmt or astropy_format(data)
             return read_with_astropy(data, name) if name else [read_text(data)]
     except LensnegError:
         raise
     except Exception as error:  # the libraries raise errors of many kinds about damaged bytes
-        raise unreadable(error, uri) from error
+        raise unreadable(error, uri, fmt=fmt) from error
 
 
-def unreadable(error: Exception, uri: str, part: str = "") -> CatalogError:
+def unreadable(error: Exception, uri: str, part: str = "", fmt: str | None = None) -> CatalogError:
     """Return the error for a file that a library cannot read.
 
     Parameters
@@ -92,16 +95,20 @@ def unreadable(error: Exception, uri: str, part: str = "") -> CatalogError:
         The file.
     part : str
         The part that cannot be read, such as a column. By default the file.
+    fmt : str, optional
+        The format that the user named.
 
     Returns
     -------
     CatalogError
+        It says why, and what to do.
     """
     why = " ".join(str(error).split())[:300] or type(error).__name__
     return CatalogError(
-        f"{part} cannot be read as CSV, TSV, FITS, Parquet, VOTable or ECSV: {why}".strip(),
+        f"{part} cannot be read as {fmt or 'CSV, TSV, FITS, Parquet, VOTable or ECSV'}: {why}".strip(),
         where=uri,
-        remedy="text must be UTF-8, with a line of column names",
+        remedy="text must be UTF-8, with a line of column names; ?format=NAME names another format of "
+        "astropy.table, such as ascii.latex",
     )
 
 

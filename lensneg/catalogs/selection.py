@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lensneg.catalogs.angles import MISSING
 from lensneg.schema.arrays import BoolArray
 
 _BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
@@ -22,7 +23,8 @@ def rows_with(values: pa.Array, wanted: tuple[str, ...]) -> tuple[BoolArray, lis
         A column: text, numbers or booleans.
     wanted : tuple of str
         The values as a user writes them. Blanks around them do not count. An empty one is a missing value.
-        Numbers and booleans are compared as such, also those of a text column that holds nothing else.
+        Numbers and booleans are compared as such, also those of a text column that holds nothing else but
+        marks of missing values.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def rows_with(values: pa.Array, wanted: tuple[str, ...]) -> tuple[BoolArray, lis
     elif pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
     counts = Counter(values.to_pylist())
-    present = [value for value in counts if value is not None and value != ""]
+    present = [value for value in counts if value is not None and str(value).lower() not in MISSING]
     as_numbers = all(isinstance(value, float) or _number(value) is not None for value in present)
     as_booleans = all(str(value).lower() in _BOOLEANS for value in present) and not as_numbers
     single = pa.types.is_float32(values.type)

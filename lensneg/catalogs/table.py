@@ -6,6 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from lensneg.catalogs.frames import Frame
 from lensneg.errors import CatalogError
 
 #: A larger file is refused, because a catalogue is read whole. All lenses known in 2025 are a few megabytes.
@@ -28,12 +29,15 @@ class Column:
         The unit in the file's words. Empty where the file gives none.
     holds : str
         What the values are if they are neither text, numbers nor booleans, such as ``lists``.
+    frame : Frame or None
+        The frame of a coordinate, if the file says it of this column or of the table.
     """
 
     name: str
     read: Callable[[], pa.Array]
     unit: str = ""
     holds: str = ""
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,17 @@ class CatalogTable:
         The columns, in the file's order.
     title : str
         Which table of the file it is. Empty where the file has one.
+    format : str
+        The file's format in words.
+    comments : str
+        The comments before the table, of a text file.
     """
 
     rows: int
     columns: tuple[Column, ...]
     title: str = ""
+    format: str = ""
+    comments: str = ""
 
 
 def check_size(n_bytes: int, uri: str, what: str = "") -> None:

@@ -16,6 +16,15 @@ _NUMBER: Final = re.compile(r"\s*[+-]?\.?\d")
 
 _LINES_OF_NAMES: Final = 20
 
+#: The formats by what is between the values.
+_IN_WORDS: Final = {
+    ",": "CSV",
+    "\t": "TSV",
+    ";": "text with semicolons",
+    "|": "text with bars",
+    " ": "text with blanks",
+}
+
 
 class _Layout(NamedTuple):
     """How a text file is laid out: its names and units, and where its rows begin."""
@@ -24,6 +33,7 @@ class _Layout(NamedTuple):
     names: list[str]
     units: list[str]
     start: int
+    comments: str
 
 
 def read_text(data: bytes) -> CatalogTable:
@@ -56,15 +66,19 @@ def read_text(data: bytes) -> CatalogTable:
         Column(name, partial(_values, data, layout, i), unit)
         for i, (name, unit) in enumerate(zip(layout.names, layout.units, strict=True))
     ]
-    return CatalogTable(len(columns[0].read()), tuple(columns))
+    rows, form = len(columns[0].read()), _IN_WORDS[layout.delimiter]
+    if any(layout.units) and "VizieR" in layout.comments:
+        form = "VizieR's TSV"
+    return CatalogTable(rows, tuple(columns), format=form, comments=layout.comments)
 
 
 def _layout(data: bytes) -> _Layout:
-    start, comment = 0, b""
+    start, comment, comments = 0, b"", list[bytes]()
     while True:
         line, stop = _line(data, start)
         if line.lstrip().startswith(b"#"):
             comment = line
+            comments.append(line)
         elif line.strip():
             break
         start = stop
@@ -83,14 +97,14 @@ def _layout(data: bytes) -> _Layout:
     noted = _split(comment.decode("utf-8", "replace").strip().lstrip("#").strip(), delimiter)
     if len(noted) == len(names) and any(_NUMBER.match(name) for name in names):
         names, stop = noted, start
-    names = [name.strip() for name in names]
+    names, noted_before = [name.strip() for name in names], b"".join(comments).decode("utf-8", "replace")
     units, after = _line(data, stop)
     dashes, after = _line(data, after)
     if re.fullmatch(rb"[-\t ,;|]*---[-\t ,;|]*", dashes.strip(b"\r\n")):
         found = _split(units.decode("utf-8").strip("\r\n"), delimiter)
         if len(found) == len(names) and not any(_NUMBER.match(unit) for unit in found):
-            return _Layout(delimiter, names, [unit.strip() for unit in found], after)
-    return _Layout(delimiter, names, [""] * len(names), stop)
+            return _Layout(delimiter, names, [unit.strip() for unit in found], after, noted_before)
+    return _Layout(delimiter, names, [""] * len(names), stop, noted_before)
 
 
 def _line(data: bytes, start: int) -> tuple[bytes, int]:
@@ -139,6 +153,5 @@ def _blank_separated(layout: _Layout, data: bytes) -> CatalogTable:
             raise ValueError(f"row {number}: expected {len(layout.names)} values, got {len(values)}")
     columns = zip(*rows, strict=True) if rows else [()] * len(layout.names)
     named = zip(layout.names, columns, strict=True)
-    return CatalogTable(
-        len(rows), tuple(Column(name, partial(pa.array, values, pa.string())) for name, values in named)
-    )
+    made = tuple(Column(name, partial(pa.array, values, pa.string())) for name, values in named)
+    return CatalogTable(len(rows), made, format=_IN_WORDS[" "], comments=layout.comments)

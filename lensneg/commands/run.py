@@ -20,6 +20,7 @@ from lensneg.commands.common import (
     mode_option,
     notes,
     print_json,
+    say,
 )
 from lensneg.schema.request import RunRequest
 
@@ -81,7 +82,7 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     from lensneg.commands import run_screen as screen
     from lensneg.local.run import NO_MINI_TEST, execute, make_request
 
-    request = make_request(**inputs)
+    request = make_request(**inputs, tell=say)
     notes.print(f"run {request.run_id} begins", highlight=False)
     if request.mode != inputs["mode"]:
         notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)

@@ -84,8 +84,7 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
         boxes += [Box(0, 360, *dec)] if dec else []
         catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
         for catalog in catalogs:
-            for remark in catalog.remarks:
-                say(f"{catalog.spec.uri}: {remark}")
+            say(f"{catalog.spec.uri}: {catalog.summary}")
         chosen = choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes)
         return command(*session, chosen=chosen, **options)
 

@@ -2,8 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from lensneg import storage
 from lensneg.errors import GateFailedError, InputError, RunStateError
@@ -11,14 +10,15 @@ from lensneg.local.run_process import run_in_process
 from lensneg.local.watcher import NoWatcher, Outcome, Watcher
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
-from lensneg.schema.manifest import MANIFEST_NAME, Manifest
+from lensneg.schema.manifest import Manifest
+from lensneg.schema.manifest_places import MANIFEST_NAME
 from lensneg.schema.request import Mode, RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
+from lensneg.stages.preflight.kinds import recognise_inputs
 from lensneg.stages.publish_manifest import sample_record
 from lensneg.survey.items import mini_test_is_whole
 from lensneg.survey.listing import look_into
-from lensneg.survey.names import is_table
 
 _log = logging.getLogger(__name__)
 
@@ -136,8 +136,9 @@ def make_request(
     out: str | os.PathLike[str],
     mode: Mode,
     run_id: str | None,
+    tell: Callable[[str], None] = _log.info,
 ) -> RunRequest:
-    """Return the request of a run, after a quick check of the arguments. Gate 1 checks the inputs.
+    """Return the request of a run, after a quick check of its inputs. Gate 1 checks them whole.
 
     Where a mini-test would read every file of a local folder, a ``test-then-full`` run is a full one.
 
@@ -155,6 +156,8 @@ def make_request(
         As :func:`run` takes it.
     run_id : str or None
         As :func:`run` takes it.
+    tell : callable, optional
+        Takes a line for each catalogue, which says what was recognised. By default it is logged.
 
     Returns
     -------
@@ -164,7 +167,8 @@ def make_request(
     Raises
     ------
     InputError
-        If an argument is wrong. The message names the option, the fault and the remedy.
+        If an argument or a catalogue is wrong, or an input is of a wrong kind. The message names the option,
+        the fault and the remedy.
     """
     request = RunRequest.of_input(
         {
@@ -180,6 +184,8 @@ def make_request(
         }
     )
     config_read = _check(request)
+    for line in recognise_inputs(request, config_read):
+        tell(line)
     if mode == "test-then-full" and not storage.is_s3(request.sweeps):
         found = look_into(request.sweeps, request.leave_out)
         if mini_test_is_whole(len(found.sweeps), config_read.execution):
@@ -208,8 +214,7 @@ def _check(request: RunRequest) -> Config:
     if os.path.exists(request.out) and not os.path.isdir(request.out):
         remedy = "name a folder, which need not exist yet"
         raise InputError("a file", where=f"--out {request.out}", remedy=remedy)
-    is_found = Path(request.sweeps).is_dir() or (is_table(request.sweeps) and storage.is_file(request.sweeps))
-    if not (storage.is_s3(request.sweeps) or is_found):
+    if not (storage.is_s3(request.sweeps) or os.path.exists(request.sweeps)):
         remedy = "lensneg mock-sky can make one to try; or name a .csv or .parquet table"
         raise InputError(
             "no such folder, and no such table", where=f"--sweeps {request.sweeps}", remedy=remedy

@@ -16,7 +16,7 @@ from astropy.table import MaskedColumn, Table
 from astropy.units import UnitsWarning, UnrecognizedUnit
 
 from lensneg.schema.columns import COLUMNS
-from lensneg.schema.manifest import Manifest, Part
+from lensneg.schema.manifest import ColumnRecord, Manifest, Part
 
 Format = Literal["fits", "votable", "csv", "ecsv"]
 
@@ -42,13 +42,19 @@ def astropy_table(rows: pa.Table, meta: dict[str, Any] | None = None, *, text: A
         Every column has its unit and description. Nulls are masked. A time is ISO 8601 text.
     """
     table = Table(meta=meta or {})
-    for column in COLUMNS:
+    for column in _columns(rows):
         values, missing = _values(rows[column.name], text)
         table[column.name] = MaskedColumn(values, mask=missing) if missing.any() else values
         table[column.name].description = column.description
         if column.unit:
             table[column.name].unit = column.unit
     return table
+
+
+def _columns(rows: pa.Table) -> list[ColumnRecord]:
+    """Return the manifest's columns, and those of the lenses that the positives have after them."""
+    ours = [ColumnRecord.model_validate(column, from_attributes=True) for column in COLUMNS]
+    return ours + [ColumnRecord.of_field(field) for field in list(rows.schema)[len(ours) :]]
 
 
 def _values(column: pa.ChunkedArray, text: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -90,14 +96,14 @@ def export_part(manifest: Manifest, part: Part, to: Format) -> dict[str, bytes]:
     meta = {"RUN_ID": manifest.run_id, "CONTENT": manifest.record.part(part).content_sha256}
     name = f"{part}.{SUFFIXES[to]}"
     if to == "fits":
-        return {name: _fits(astropy_table(rows, text=bytes), meta, part)}
+        return {name: _fits(astropy_table(rows, text=bytes), _columns(rows), meta, part)}
     if to == "votable":
-        return {name: _votable(astropy_table(rows, text=bytes), meta, part)}
+        return {name: _votable(astropy_table(rows, text=bytes), _columns(rows), meta, part)}
     if to == "ecsv":
         return {name: _text(astropy_table(rows, meta), "ascii.ecsv", delimiter=",")}
     plain = _text(astropy_table(rows), "ascii.csv")
     columns = Table(
-        rows=[(c.name, str(c.type), c.unit, c.description) for c in COLUMNS],
+        rows=[(c.name, c.type, c.unit, c.description) for c in _columns(rows)],
         names=("name", "type", "unit", "description"),
     )
     return {name: plain, f"{part}-columns.csv": _text(columns, "ascii.csv")}
@@ -109,11 +115,11 @@ def _text(table: Table, form: str, **options: Any) -> bytes:
     return sink.getvalue().encode()
 
 
-def _fits(table: Table, meta: dict[str, str], part: str) -> bytes:
+def _fits(table: Table, columns: list[ColumnRecord], meta: dict[str, str], part: str) -> bytes:
     for name in table.colnames:  # astropy drops units that are not of the FITS standard
         table[name].unit = None
     hdu = fits.table_to_hdu(table)
-    for number, column in enumerate(COLUMNS, start=1):
+    for number, column in enumerate(columns, start=1):
         if column.unit:
             hdu.header.set(f"TUNIT{number}", column.unit, after=f"TFORM{number}")
         hdu.header.set(f"TCOMM{number}", column.description, after=f"TFORM{number}")
@@ -124,7 +130,7 @@ def _fits(table: Table, meta: dict[str, str], part: str) -> bytes:
     return sink.getvalue()
 
 
-def _votable(table: Table, meta: dict[str, str], part: str) -> bytes:
+def _votable(table: Table, columns: list[ColumnRecord], meta: dict[str, str], part: str) -> bytes:
     sink = io.BytesIO()
     with warnings.catch_warnings():
         # The survey's units are not of the VOUnit standard. Tools show them as they are.
@@ -132,7 +138,7 @@ def _votable(table: Table, meta: dict[str, str], part: str) -> bytes:
         warnings.simplefilter("ignore", votable.exceptions.W50)
         document = votable.from_table(table, table_id=part)
         document.description = "; ".join(f"{key} {value}" for key, value in meta.items())
-        for field, column in zip(document.get_first_table().fields, COLUMNS, strict=True):
+        for field, column in zip(document.get_first_table().fields, columns, strict=True):
             if column.unit:
                 field.unit = UnrecognizedUnit(column.unit)
         document.to_xml(sink, tabledata_format="binary2")

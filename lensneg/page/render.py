@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
 from jinja2 import Environment, PackageLoader
 
 from lensneg.schema.run import RunRecord
@@ -25,6 +26,8 @@ class PageContent:
         SVG by name. The histograms are named by quantity.
     time_line : str
         SVG. Empty if no times of the states are known.
+    lenses : pyarrow.Table or None
+        What the catalogues say of the positives. None if the run has not matched them.
     run : RunRecord
         The run's inputs.
     published : str
@@ -38,6 +41,7 @@ class PageContent:
     figures: Mapping[str, str]
     histograms: Mapping[str, str]
     time_line: str
+    lenses: pa.Table | None
     run: RunRecord
     published: str
     quarantined: bool

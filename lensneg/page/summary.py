@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from lensneg.page import acceptance, comparison
 from lensneg.page.sample_rows import SampleRows
+from lensneg.rules.exclusion import exclusion_radius
 from lensneg.rules.systems import near_any
 from lensneg.schema import validation as results
 from lensneg.schema.columns import POSITIVE
@@ -76,7 +77,8 @@ def _spectroscopic(run: Run, rows: SampleRows | None) -> results.SpectroscopicRe
         return None
     near = None
     if rows is not None:
-        spectra, radius = run.is_spectroscopic, run.config.exclusion.known_lens_radius_arcsec
+        spectra = run.is_spectroscopic
+        radius = exclusion_radius(run.lenses.radius_arcsec, run.config)[spectra]
         others, near = (run.lenses.ra[spectra], run.lenses.dec[spectra]), 0
         for table in rows.negatives(["ra", "dec"]):
             near += int(near_any(table["ra"].to_numpy(), table["dec"].to_numpy(), *others, radius).sum())

@@ -105,8 +105,8 @@ class PositionIndex:
     ----------
     ra, dec : ndarray of float64, shape (n,)
         Degrees.
-    radius_arcsec : float
-        Pairs up to and including this separation are found.
+    radius_arcsec : float or ndarray of float64, shape (n,)
+        Pairs up to and including this separation are found: one for all positions, or one for each.
     """
 
     #: Declination bins of the first sieve: 1.1 arcsec over 5 degrees, so that a narrow radius stays so.
@@ -116,13 +116,14 @@ class PositionIndex:
     #: Most columns around the sky, as a power of two: 5 arcminutes each.
     _COLUMN_BITS = 12
 
-    def __init__(self, ra: FloatArray, dec: FloatArray, radius_arcsec: float) -> None:
+    def __init__(self, ra: FloatArray, dec: FloatArray, radius_arcsec: float | FloatArray) -> None:
         self.size = len(ra)
-        self.radius_arcsec = radius_arcsec
+        self.radius_arcsec = np.broadcast_to(radius_arcsec, len(ra))
         if self.size == 0:
             return
         self._vectors = unit_vectors(ra, dec)
-        radius = radius_arcsec / 3600 + _MARGIN
+        radius = self.radius_arcsec / 3600 + _MARGIN
+        widest = float(radius.max())
         south, north = dec - radius, dec + radius
         # The first bin is left empty: what has no declination comes to lie there.
         self._bins_per_degree = (self._DEC_BINS - 3) / float(north.max() - south.min())
@@ -131,9 +132,9 @@ class PositionIndex:
         self._bands = np.zeros(self._DEC_BINS, dtype=bool)
         for a, b in zip(first.tolist(), last.tolist(), strict=True):
             self._bands[a : b + 1] = True
-        # A cell is not made smaller than half a radius: circles would lie in too many.
-        self._row_bits = max(self._ROW_BITS, int(np.ceil(np.log2(self._bins_per_degree * radius / 2))))
-        self._column_bits = min(self._COLUMN_BITS, int(np.log2(360 / (radius / 2))))
+        # A cell is not made smaller than half the widest radius: circles would lie in too many.
+        self._row_bits = max(self._ROW_BITS, int(np.ceil(np.log2(self._bins_per_degree * widest / 2))))
+        self._column_bits = min(self._COLUMN_BITS, int(np.log2(360 / (widest / 2))))
         # How far the circles reach in right ascension.
         holds_pole = np.abs(dec) + radius > 90 - _MARGIN
         sine = np.sin(np.radians(radius)) / np.cos(np.radians(np.where(holds_pole, 0, dec)))
@@ -218,5 +219,5 @@ class PositionIndex:
         of_pair, place = _expanded(first, count)
         source, position = candidates[of_pair], self._owners[place]
         separation = separation_arcsec(unit_vectors(ra[source], dec[source]), self._vectors[position])
-        near = separation <= self.radius_arcsec  # where there is NaN, not
+        near = separation <= self.radius_arcsec[position]  # where there is NaN, not
         return Pairs(source[near], position[near], separation[near])

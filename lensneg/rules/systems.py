@@ -37,7 +37,11 @@ def systems(ra: FloatArray, dec: FloatArray, radius_arcsec: float) -> IntArray:
 
 
 def near_any(
-    ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
+    ra: FloatArray,
+    dec: FloatArray,
+    other_ra: FloatArray,
+    other_dec: FloatArray,
+    radius_arcsec: float | FloatArray,
 ) -> BoolArray:
     """Return which positions lie within a radius of any other position.
 
@@ -47,7 +51,8 @@ def near_any(
         Degrees.
     other_ra, other_dec : ndarray of float64, shape (m,)
         Degrees.
-    radius_arcsec : float
+    radius_arcsec : float or ndarray of float64
+        One for all others, or one for each.
         A separation of exactly this is within the radius.
 
     Returns

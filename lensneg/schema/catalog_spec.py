@@ -1,16 +1,16 @@
 """A lens catalogue as a user names it: a file, and the columns to read."""
 
-from typing import Final, Literal, Self, get_args
+from typing import Annotated, Final, Literal, Self, get_args
 from urllib.parse import quote, unquote
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from lensneg import storage
 from lensneg.errors import InputError
-from lensneg.schema.record import Record
+from lensneg.schema.record import Record, faults_of
 
-#: The columns of a catalogue that lensneg reads.
-ColumnRole = Literal["ra", "dec", "name", "grade"]
+#: The columns of a catalogue that lensneg reads. ``radius`` is the exclusion radius of each lens.
+ColumnRole = Literal["ra", "dec", "name", "grade", "redshift", "einstein_radius", "radius"]
 COLUMN_ROLES: Final[tuple[ColumnRole, ...]] = get_args(ColumnRole)
 
 #: What a run takes a catalogue for. The lenses of every role are kept clear of.
@@ -20,14 +20,21 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 #: The unit that a user states. Hours are those of right ascension: declination is then in degrees.
 Unit = Literal["deg", "hour", "rad"]
 
+#: The frame that a user states: that of J2000, or that of B1950.
+Frame = Literal["icrs", "fk4"]
+
 #: What happens to the rows of positives that ``where`` does not select.
 Others = Literal["exclude", "ignore"]
 
-_CHOICES: Final = {"unit": get_args(Unit), "others": get_args(Others)}
+_CHOICES: Final = {"unit": get_args(Unit), "frame": get_args(Frame), "others": get_args(Others)}
+
+#: The options that select rows, each before a column's name.
+_SELECTIONS: Final = ("where.", "where_not.")
 
 _OPTIONS: Final = (
-    "expected ra=, dec=, name= or grade= with a column's name, where.COLUMN=VALUE,VALUE, unit=deg, hour or "
-    "rad, or others=exclude or ignore"
+    f"expected {', '.join(f'{role}=' for role in COLUMN_ROLES[:-1])} or radius= with a column's name, "
+    "where.COLUMN=VALUE,VALUE or where_not.COLUMN=VALUE,VALUE, radius_arcsec=NUMBER, unit=deg, hour or rad, "
+    "frame=icrs or fk4, format=NAME of astropy.table, or others=exclude or ignore"
 )
 
 
@@ -38,12 +45,24 @@ class CatalogSpec(Record):
     ----------
     uri : str
         The file.
-    ra, dec, name, grade : str or None
-        The columns of right ascension, declination, name and grade. None for a column with a usual name.
+    ra, dec, name, grade, redshift, einstein_radius : str or None
+        The columns of right ascension, declination, name, grade, redshift and Einstein radius. None for a
+        column with a usual name.
+    radius : str or None
+        The column of the exclusion radius of each lens. A lens without a value has ``radius_arcsec``.
+    radius_arcsec : float or None
+        The exclusion radius of the catalogue's lenses. None for that of the config.
     where : dict of str to tuple of str
         Only rows in which each of these columns has one of the given values are selected.
+    where_not : dict of str to tuple of str
+        Rows in which one of these columns has one of the given values are not selected.
     unit : str or None
         The unit of numbers, whatever the file says: ``deg``, ``hour`` or ``rad``.
+    frame : str or None
+        The frame of the positions, whatever the file says: ``icrs``, or ``fk4`` for that of B1950.
+    format : str or None
+        The name of the file's format in astropy.table, such as ``ascii.latex``. None for the one that the
+        content shows.
     others : str
         What happens to the rows of a catalogue of positives that ``where`` does not select. They are lenses
         too. So they are excluded from the negatives, or with ``ignore`` they are not.
@@ -54,8 +73,15 @@ class CatalogSpec(Record):
     dec: str | None = None
     name: str | None = None
     grade: str | None = None
+    redshift: str | None = None
+    einstein_radius: str | None = None
+    radius: str | None = None
+    radius_arcsec: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    where_not: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     unit: Unit | None = None
+    frame: Frame | None = None
+    format: str | None = None
     others: Others = "exclude"
 
     @classmethod
@@ -65,9 +91,9 @@ class CatalogSpec(Record):
         Parameters
         ----------
         text : str
-            ``FILE`` or ``FILE?ra=COLUMN&dec=COLUMN&name=COLUMN&where.COLUMN=VALUE,VALUE&unit=UNIT``, and
-            ``others=WHAT``, with any of the options. Values are taken literally, without the blanks around
-            them. In a value, a comma is written as ``%2C`` and an ampersand as ``%26``.
+            ``FILE`` or ``FILE?ra=COLUMN&dec=COLUMN&where.COLUMN=VALUE,VALUE&unit=UNIT``, with any of the
+            options, which are the attributes of this class. Values are taken literally, without the blanks
+            around them. In a value, a comma is written as ``%2C`` and an ampersand as ``%26``.
 
         Returns
         -------
@@ -86,24 +112,30 @@ class CatalogSpec(Record):
         """
         uri, _, query = text.partition("?")
         options: dict[str, str] = {}
-        where: dict[str, tuple[str, ...]] = {}
+        selections: dict[str, dict[str, tuple[str, ...]]] = {kind: {} for kind in _SELECTIONS}
         for option in filter(None, query.split("&")):
             key, mark, value = option.partition("=")
             key = unquote(key).strip()
+            kind = next((kind for kind in _SELECTIONS if key.startswith(kind)), "") if mark else ""
             what = ""
-            if key in options or key.removeprefix("where.") in where:
+            if key in options or (kind and key.removeprefix(kind) in selections[kind]):
                 what = f"{key!r} is given twice"
-            elif key.startswith("where.") and mark:
-                where[key.removeprefix("where.")] = tuple(unquote(part).strip() for part in value.split(","))
+            elif kind:
+                values = tuple(unquote(part).strip() for part in value.split(","))
+                selections[kind][key.removeprefix(kind)] = values
                 continue
-            elif key not in (*COLUMN_ROLES, *_CHOICES) or not value.strip():
+            elif key not in (*COLUMN_ROLES, *_CHOICES, "radius_arcsec", "format") or not value.strip():
                 what = f"{key!r} is not an option of a catalogue"
             options[key] = value = unquote(value).strip()
             if key in _CHOICES and value not in _CHOICES[key]:
                 what = f"{key}={value!r} is not possible"
             if what:
                 raise InputError(f"{what}; {_OPTIONS}", where=repr(text))
-        return cls.model_validate({"uri": storage.normalize(uri), "where": where, **options})
+        chosen = {kind.rstrip("."): columns for kind, columns in selections.items()}
+        try:
+            return cls.model_validate({"uri": storage.normalize(uri), **chosen, **options})
+        except ValidationError as error:
+            raise InputError("; ".join(faults_of(error)), where=repr(text)) from error
 
     @property
     def text(self) -> str:
@@ -117,8 +149,11 @@ class CatalogSpec(Record):
         options: dict[str, str] = {
             str(role): _quoted(c) for role in COLUMN_ROLES if (c := getattr(self, role))
         }
-        options |= {f"where.{_quoted(c)}": ",".join(map(_quoted, v)) for c, v in self.where.items()}
-        options |= {"unit": self.unit} if self.unit else {}
+        for kind in _SELECTIONS:
+            columns = getattr(self, kind.rstrip("."))
+            options |= {f"{kind}{_quoted(c)}": ",".join(map(_quoted, v)) for c, v in columns.items()}
+        options |= {"radius_arcsec": repr(self.radius_arcsec)} if self.radius_arcsec else {}
+        options |= {key: v for key in ("unit", "frame", "format") if (v := getattr(self, key))}
         options |= {"others": self.others} if self.others != "exclude" else {}
         return self.uri + (f"?{'&'.join(f'{k}={v}' for k, v in options.items())}" if options else "")
 

@@ -12,6 +12,8 @@ from typing import Final, Literal, NamedTuple
 
 import pyarrow as pa
 
+from lensneg.schema.lens_facts import lens_schema
+
 Stage = Literal["map", "draw"]
 
 
@@ -138,6 +140,27 @@ WRITTEN_SCHEMA: Final = pa.schema([f.with_nullable(True).remove_metadata() for f
 
 #: The same with units and descriptions: the schema of the published files.
 ANNOTATED_SCHEMA: Final = pa.schema([f.with_nullable(True) for f in MANIFEST_SCHEMA])
+
+
+def part_schema(part: str, extra: Iterable[str] = (), base: pa.Schema = ANNOTATED_SCHEMA) -> pa.Schema:
+    """Return the schema of the published files of a part.
+
+    Parameters
+    ----------
+    part : str
+        One of ``PARTS``.
+    extra : iterable of str
+        ``positives.columns`` of the config.
+    base : pyarrow.Schema
+        The columns that both parts have, as ``ANNOTATED_SCHEMA`` or ``MANIFEST_SCHEMA``.
+
+    Returns
+    -------
+    pyarrow.Schema
+        With units and descriptions. The positives have the columns of their lenses after the others.
+    """
+    return pa.schema([*ANNOTATED_SCHEMA, *(lens_schema(extra) if part == "positives" else ())])
+
 
 #: The types of the columns in Spark's SQL, by name.
 SPARK_TYPES: Final = {

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from lensneg import storage
 from lensneg.errors import ConfigError
+from lensneg.schema.lens_facts import LensColumns
 from lensneg.schema.record import Count, Share
 from lensneg.schema.renamed_keys import RENAMED
 from lensneg.schema.resources import config_path
@@ -100,10 +101,11 @@ class ExclusionConfig(_Section):
 
 
 class PositivesConfig(_Section):
-    """How catalogue positions are matched to sources."""
+    """How catalogue positions are matched to sources, and the catalogues' columns that come with them."""
 
     match_radius_arcsec: Annotated[float, Field(gt=0, le=60)]
     apply_cuts: bool
+    columns: LensColumns = ()
 
 
 class SpectroscopicConfig(_Section):

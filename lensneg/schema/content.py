@@ -18,7 +18,7 @@ _ROWS_AT_ONCE: Final = 1 << 16
 _PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 
 
-def content_sha256(table: pa.Table) -> str:
+def content_sha256(table: pa.Table, schema: pa.Schema = MANIFEST_SCHEMA) -> str:
     """Return a hash of a manifest's rows, which is the same for two runs of the same inputs.
 
     The hash covers every column except those that identify the run (``RUN_COLUMNS``), in the order of the
@@ -27,17 +27,21 @@ def content_sha256(table: pa.Table) -> str:
     Parameters
     ----------
     table : pyarrow.Table
-        Rows with the columns of :data:`MANIFEST_SCHEMA`.
+        Rows with the columns of the schema.
+    schema : pyarrow.Schema
+        The columns of the part: that of the negatives by default.
 
     Returns
     -------
     str
         64 hexadecimal digits.
     """
-    return content_sha256_of(len(table), lambda name: table[name].chunks)
+    return content_sha256_of(len(table), lambda name: table[name].chunks, schema)
 
 
-def content_sha256_of(rows: int, read: Callable[[str], Iterable[pa.Array]]) -> str:
+def content_sha256_of(
+    rows: int, read: Callable[[str], Iterable[pa.Array]], schema: pa.Schema = MANIFEST_SCHEMA
+) -> str:
     """Return the hash of :func:`content_sha256` for rows that are read column by column, in pieces.
 
     Parameters
@@ -47,6 +51,8 @@ def content_sha256_of(rows: int, read: Callable[[str], Iterable[pa.Array]]) -> s
     read : callable
         Takes the name of a column, and returns its values in the order of the rows, in arrays of any length.
         It is called twice for a column with nulls.
+    schema : pyarrow.Schema
+        The columns of the part: that of the negatives by default.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def content_sha256_of(rows: int, read: Callable[[str], Iterable[pa.Array]]) -> s
         64 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for field in MANIFEST_SCHEMA:
+    for field in schema:
         if field.name not in RUN_COLUMNS:
             digest.update(field.name.encode() + b"\0")
             digest = _with_column(digest, rows, field, read)

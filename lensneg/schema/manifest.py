@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator
 from functools import cached_property, partial
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -13,18 +13,16 @@ from pydantic import BeforeValidator, Field
 
 from lensneg import storage
 from lensneg.errors import InputError
-from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS, RUN_COLUMNS, part_schema
 from lensneg.schema.config import SPLIT_ORDER, Config
 from lensneg.schema.content import content_sha256_of
 from lensneg.schema.item import NotRead
-from lensneg.schema.publication import Latest
+from lensneg.schema.lens_facts import lens_schema
+from lensneg.schema.manifest_places import WHAT_TO_GIVE, candidates, why_none
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
 from lensneg.schema.run import RunRecord
 from lensneg.schema.tables import open_for_arrow, read_batches
-
-#: The name of the file that describes a published manifest.
-MANIFEST_NAME: Final = "manifest.json"
 
 Part = Literal["negatives", "positives"]
 
@@ -86,6 +84,23 @@ class ColumnRecord(Record):
     nullable: bool
     description: str
 
+    @classmethod
+    def of_field(cls, field: pa.Field) -> Self:
+        """Describe a field of Arrow by its metadata.
+
+        Parameters
+        ----------
+        field : pyarrow.Field
+            With its unit and description as metadata, if it has any.
+
+        Returns
+        -------
+        ColumnRecord
+        """
+        text = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        known = {"unit": "", "description": ""} | text
+        return cls(name=field.name, type=field.type, nullable=field.nullable, **known)
+
 
 class ManifestRecord(Parts):
     """The file manifest.json: everything that is needed to read, audit and reproduce a manifest."""
@@ -95,6 +110,8 @@ class ManifestRecord(Parts):
     run_id: str
     rows: RowCounts
     columns: tuple[ColumnRecord, ...]
+    #: Those of the positives alone, after the others.
+    lens_columns: tuple[ColumnRecord, ...] = ()
     content_excludes: tuple[str, ...]
     strata: tuple[StratumQuota, ...]
     run: RunRecord
@@ -126,20 +143,20 @@ class ManifestRecord(Parts):
         ManifestRecord
             The description.
         """
+        extra = run.parsed_config().positives.columns
+        extra = run.parsed_config().positives.columns
         return cls(
             run_id=run.run_id,
             rows=RowCounts(negatives=parts.negatives.rows, positives=parts.positives.rows),
             negatives=parts.negatives,
             positives=parts.positives,
             columns=tuple(ColumnRecord.model_validate(c, from_attributes=True) for c in COLUMNS),
+            lens_columns=tuple(ColumnRecord.of_field(field) for field in lens_schema(extra)),
             content_excludes=RUN_COLUMNS,
             strata=strata,
             run=run,
             not_read=not_read,
         )
-
-
-_WHAT_TO_GIVE: Final = "give an output folder, a run, a manifest's folder or its manifest.json"
 
 
 class Manifest:
@@ -191,12 +208,12 @@ class Manifest:
             If there is no published manifest, or its manifest.json is damaged.
         """
         named = storage.normalize(os.fspath(uri))
-        for candidate in _candidates(named):
+        for candidate in candidates(named):
             try:
                 return cls(candidate, ManifestRecord.read(candidate, InputError))
             except FileNotFoundError:
                 continue
-        raise InputError(_why_none(named), where=named, remedy=_WHAT_TO_GIVE)
+        raise InputError(why_none(named), where=named, remedy=WHAT_TO_GIVE)
 
     @property
     def run_id(self) -> str:
@@ -216,6 +233,21 @@ class Manifest:
     def files(self, part: Part) -> list[str]:
         """Return the URIs of the files of ``negatives`` or ``positives``, in the order of the rows."""
         return [storage.join(self.folder, file.name) for file in self.record.part(part).files]
+
+    def schema(self, part: Part) -> pa.Schema:
+        """Return the columns of a part.
+
+        Parameters
+        ----------
+        part : str
+            ``negatives`` or ``positives``.
+
+        Returns
+        -------
+        pyarrow.Schema
+            With units and descriptions.
+        """
+        return part_schema(part, self.config.positives.columns, MANIFEST_SCHEMA)
 
     def dataset(self, part: Part) -> ds.Dataset:
         """Return the rows of a part as an Arrow dataset of the files that manifest.json lists.
@@ -242,7 +274,7 @@ class Manifest:
                 fragments.append(form.make_fragment(open_for_arrow(uri, file.bytes)))
             except FileNotFoundError as error:
                 raise _missing(uri) from error
-        return ds.FileSystemDataset(fragments, MANIFEST_SCHEMA, form)
+        return ds.FileSystemDataset(fragments, self.schema(part), form)
 
     def negatives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> ds.Scanner:
         """Return the negatives of one split or of all.
@@ -290,7 +322,7 @@ class Manifest:
 
     def _scan(self, part: Part, split: str | None, columns: Collection[str] | None) -> ds.Scanner:
         asked = [("split", split, SPLIT_ORDER)] if split is not None else []
-        asked += [("column", name, MANIFEST_SCHEMA.names) for name in columns or ()]
+        asked += [("column", name, self.schema(part).names) for name in columns or ()]
         for kind, name, known in asked:
             if name not in known:
                 raise InputError(f"no {kind} {name!r}; there are {', '.join(known)}", where=self.uri)
@@ -315,7 +347,8 @@ class Manifest:
         InputError
             If a file is missing, or has other bytes than were published.
         """
-        tables = [MANIFEST_SCHEMA.empty_table()]
+        schema = self.schema(part)
+        tables = [schema.empty_table()]
         for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
             try:
                 data = storage.read_bytes(uri)
@@ -323,7 +356,7 @@ class Manifest:
                 raise _missing(uri) from error
             if hashlib.sha256(data).hexdigest() != file.sha256:
                 raise _changed(uri)
-            tables.append(pq.ParquetFile(pa.BufferReader(data)).read().cast(MANIFEST_SCHEMA))
+            tables.append(pq.ParquetFile(pa.BufferReader(data)).read().cast(schema))
         return pa.concat_tables(tables)
 
     def _column(self, part: Part, name: str) -> Iterator[pa.Array]:
@@ -352,7 +385,8 @@ class Manifest:
             if rows != getattr(self.counts, part):
                 what = f"it states {getattr(self.counts, part):,} {part}, and its files hold {rows:,}"
                 raise InputError(what, where=self.uri, remedy="copy it again")
-            if content_sha256_of(rows, partial(self._column, part)) != self.record.part(part).content_sha256:
+            found = content_sha256_of(rows, partial(self._column, part), self.schema(part))
+            if found != self.record.part(part).content_sha256:
                 what = f"the rows of {part} are not those of its content_sha256"
                 raise InputError(what, where=self.uri, remedy="copy it again")
 
@@ -363,34 +397,3 @@ def _changed(uri: str) -> InputError:
 
 def _missing(uri: str) -> InputError:
     return InputError("missing, though the manifest names it", where=uri, remedy="copy the whole folder")
-
-
-def _candidates(uri: str) -> Iterator[str]:
-    """Yield the possible URIs of the manifest.json of what a user named."""
-    folder, _, name = uri.rpartition("/")
-    if name in ("latest.json", "run.json"):
-        uri = folder
-    elif name.endswith(".json") or storage.is_file(uri):
-        yield uri
-        return
-    yield storage.join(uri, MANIFEST_NAME)
-    out, _, run_id = uri.rpartition("/runs/")
-    if out:
-        yield storage.join(out, "manifests", run_id, MANIFEST_NAME)
-    try:
-        latest = Latest.read(storage.join(uri, "latest.json"), InputError)
-    except FileNotFoundError:
-        return
-    # The folder may have been moved or copied, so the URI in latest.json may be wrong.
-    yield storage.join(uri, "manifests", latest.run_id, MANIFEST_NAME)
-
-
-def _why_none(uri: str) -> str:
-    """Return the reason why there is no manifest where a user named one."""
-    run = None
-    if not uri.endswith(".json") or uri.endswith("/run.json"):
-        run = RunRecord.read_if_there(storage.join(uri.removesuffix("/run.json"), "run.json"))
-    if run is None:
-        return "no such file" if uri.endswith(".json") else "no published manifest there"
-    what = "a mini-test publishes nothing" if run.mode == "test" else "it was not published"
-    return f"run {run.run_id} has no manifest: {what}"

@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pyarrow as pa
 
 from lensneg import storage
 from lensneg.catalogs.catalog import Catalog, Positions, read_catalog
@@ -41,7 +42,8 @@ def plan_fan_out(root: str) -> Plan:
     files = RunFiles.of_root(root)
     record = RunRecord.read(files.inventory)
     execution = record.parsed_config().execution
-    catalogs = [_planned_catalog(source) for source in record.catalogs]
+    extra = record.parsed_config().positives.columns
+    catalogs = [_planned_catalog(source, extra) for source in record.catalogs]
     lenses = _lenses(record, catalogs)
     if record.mode == "test":
         chosen = mini_test_sweeps(record.sweeps, lenses, execution.mini_test_files)
@@ -60,9 +62,9 @@ def plan_fan_out(root: str) -> Plan:
     return Plan(bucket=bucket, key=key, count=len(items), tolerated_failure_percentage=100)
 
 
-def _planned_catalog(source: CatalogInput) -> Catalog:
+def _planned_catalog(source: CatalogInput, extra: tuple[str, ...]) -> Catalog:
     """Read a catalogue, and check that it is still the one that gate 1 read."""
-    catalog = read_catalog(source.spec, with_others=source.role == "positives")
+    catalog = read_catalog(source.spec, source.role == "positives", extra)
     if catalog.sha256 != source.sha256:
         raise CatalogError(
             "the file changed after gate 1 had read it",
@@ -84,6 +86,8 @@ def _lenses(record: RunRecord, catalogs: list[Catalog]) -> Lenses:
         is_positive=np.repeat([positive for _, positive, _ in parts], lengths),
         names=[name for _, _, part in parts for name in part.names],
         catalog=np.repeat(np.array([i for i, _, _ in parts], np.int32), lengths),
+        radius_arcsec=np.concatenate([part.radius_arcsec for _, _, part in parts]),
+        facts=pa.concat_tables([part.facts for _, _, part in parts]).combine_chunks(),
     )
 
 

@@ -8,6 +8,8 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
+import pyarrow as pa
+
 from lensneg import storage
 from lensneg.cost.run_cost import run_cost
 from lensneg.page import comparison
@@ -16,10 +18,12 @@ from lensneg.page.sample_rows import SampleRows, open_rows
 from lensneg.page.sample_sky import SampleSky
 from lensneg.page.summary import summarize
 from lensneg.schema.item import ItemStats
+from lensneg.schema.lens_facts import lens_schema
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.run_cost import RunCost
 from lensneg.schema.state_times import StateTimes
 from lensneg.schema.states import Written
+from lensneg.schema.tables import read_table
 from lensneg.survey.pixels import Area, area_of_input
 
 _log = logging.getLogger(__name__)
@@ -59,6 +63,7 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
             figures=maps,
             histograms=histograms,
             time_line=_time_line(cost),
+            lenses=_lenses(run),
             run=run.record,
             published=run.files.manifest if storage.exists(run.files.manifest) else "",
             quarantined=storage.exists(run.files.quarantine),
@@ -67,6 +72,15 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
     storage.write_bytes(run.files.report, page.encode())
     _log.info("%s: %d bytes", run.files.report, len(page))
     return Written(uri=run.files.report)
+
+
+def _lenses(run: Run) -> pa.Table | None:
+    """Return the places and strata of the positives, and what the catalogues say of them."""
+    names = ["ra", "dec", "nobs_z_bin", "type_bin", *lens_schema(run.config.positives.columns).names]
+    try:
+        return read_table(run.files.matched_positives).select(names)
+    except (FileNotFoundError, KeyError):  # a run of an earlier version, or one that failed before
+        return None
 
 
 def _time_line(cost: RunCost | None) -> str:

@@ -33,6 +33,8 @@ def validate_manifest(root: str) -> Judged:
             ra=run.lenses.ra,
             dec=run.lenses.dec,
             is_positive=run.lenses.is_positive,
+            stated_radius=run.lenses.radius_arcsec,
+            facts=run.lenses.facts.add_column(0, "name", [run.lenses.names]),
             is_spectroscopic=run.is_spectroscopic,
             sweeps={sweep.name: sweep.info for sweep in run.record.sweeps},
         )

@@ -253,6 +253,26 @@ def _arrow_errors(file: SweepFile, place: str) -> Iterator[None]:
         raise SweepError(what, where=file.uri, remedy=f"write the file again, as {kind}") from error
 
 
+def table_columns(info: storage.FileInfo) -> list[str]:
+    """Return the names of a table's columns.
+
+    Parameters
+    ----------
+    info : FileInfo
+        The stored file, CSV or Parquet.
+
+    Returns
+    -------
+    list of str
+        In the order of the file. Empty if the file cannot be read.
+    """
+    try:
+        with closing(storage.open_file(info.uri, info.size)) as stream:
+            return _csv_names(stream) if _is_csv(info.uri) else pq.ParquetFile(stream).schema_arrow.names
+    except (pa.ArrowException, OSError, ValueError):
+        return []
+
+
 def _is_csv(uri: str) -> bool:
     return uri.lower().endswith(".csv")
 

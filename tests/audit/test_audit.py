@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from auditrows import Row, positive, row, subject, table
+from auditrows import Row, part_table, positive, row, subject
 
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit
@@ -37,7 +37,7 @@ def audited(
     for part, rows in (("negatives", negatives), ("positives", positives)):
         path = folder / part / "part-0.parquet"
         path.parent.mkdir(exist_ok=True)
-        pq.write_table(table(rows), path)
+        pq.write_table(part_table(part, rows), path)
         files[part] = (str(path),)
     pools = [
         PoolQuota(pool="N1", available=10, target=3, backfill=1, quota=4, threshold=0),

@@ -19,7 +19,7 @@ from lensneg.audit.columns import Rows
 from lensneg.audit.files import Files
 from lensneg.audit.subject import Subject
 from lensneg.rules.priority import sampling_priority
-from lensneg.schema.columns import WRITTEN_SCHEMA
+from lensneg.schema.columns import WRITTEN_SCHEMA, part_schema
 from lensneg.schema.config import Config
 from lensneg.schema.gate import all_passed
 from lensneg.schema.quotas import PoolQuota, StratumQuota
@@ -47,7 +47,10 @@ def write_rows(path: Path, like: dict[str, Any], first: int, rows: int) -> str:
     for name, values in changed.items():
         whole = whole.set_column(whole.schema.get_field_index(name), name, pa.array(values))
     path.parent.mkdir(exist_ok=True, parents=True)
-    pq.write_table(whole.cast(WRITTEN_SCHEMA), path, row_group_size=1 << 17, compression="zstd")
+    whole = whole.cast(WRITTEN_SCHEMA)
+    for field in list(part_schema(path.parent.name))[len(WRITTEN_SCHEMA) :]:
+        whole = whole.append_column(field, pa.nulls(rows, field.type))
+    pq.write_table(whole, path, row_group_size=1 << 17, compression="zstd")
     return str(path)
 
 

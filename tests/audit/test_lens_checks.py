@@ -3,12 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from auditrows import Row, checks_of, content, positive, row
+from auditrows import Row, checks_of, content, positive, row, table
 from sphere import offset
 
 from lensneg.audit import lens_checks
-from lensneg.audit.lens_checks import ClearOfLenses, near_any
+from lensneg.audit.columns import Rows
+from lensneg.audit.lens_checks import ClearOfLenses, PositivesAtLenses, near_any
 from lensneg.schema.check import Check
 from lensneg.schema.config import Config
 
@@ -162,3 +164,29 @@ def test_without_spectra_all_positions_are_of_known_lenses(plan: Config, spectra
     claims = {"ra": np.array([PLACE[0]]), "dec": np.array([PLACE[1]]), "is_spectroscopic": spectra}
     [check] = judged(plan, [row(1)], [], **claims)
     assert (check.name, check.passed) == ("clear_of_lenses", False)
+
+
+def test_each_lens_has_the_radius_that_its_catalogue_states(plan: Config) -> None:
+    """11 arcsec where it states none, and at least the match radius."""
+    stated = np.array([np.nan, 30.0, 0.5])
+    lens = {"ra": np.array([10.0, 20.0, 30.0]), "dec": np.zeros(3), "stated_radius": stated}
+    for at, arcsec, is_near in [(10, 10.9, True), (10, 11.1, False), (20, 29.9, True), (20, 30.1, False),
+                                (30, 1.4, True), (30, 1.6, False)]:  # fmt: skip
+        judged = content(plan, [row(1, ra=float(at), dec=arcsec / 3600)], **lens)
+        assert checks_of(ClearOfLenses, judged)[0].passed != is_near
+    assert 'within its radius of 1.5" to 30" of any of 3' in checks_of(ClearOfLenses, judged)[0].expected
+
+
+def test_what_a_positive_says_of_its_lens_is_compared_with_the_catalogues(plan: Config) -> None:
+    facts = pa.table({"name": ["A", "B"], "grade": ["x", None], "redshift": [0.5, None]})
+    lens = {"ra": np.array([10.0, 20.0]), "dec": np.zeros(2), "is_positive": np.ones(2, bool), "facts": facts}
+    for at, said, passed in [
+        (10.0, ("A", "x", 0.5), True), (20.0, ("B", None, None), True), (20.0, ("A", "x", 0.5), False),
+        (10.0, ("A", "x", 0.25), False), (10.0, ("A", None, 0.5), False), (10.0, ("C", "x", 0.5), False),
+    ]:  # fmt: skip
+        names = ("lens_name", "lens_grade", "lens_redshift", "lens_catalog")
+        lenses = pa.table({n: [v] for n, v in zip(names, (*said, "c.csv"), strict=True)})
+        judged = content(plan, [], [positive(ra=at, dec=0.0)], **lens)
+        tally = PositivesAtLenses(judged)
+        tally.add(Rows(table([positive(ra=at, dec=0.0)]), "positives", lenses))
+        assert [check.passed for check in tally.checks()] == [passed], (at, said)

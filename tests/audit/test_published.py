@@ -159,7 +159,8 @@ def test_rows_that_are_not_selected_are_lenses_too(files: RunFiles, tmp_path: Pa
         spec = CatalogSpec.parse(f"{path}?where.grade=A{options}")
         [catalog] = record.catalogs
         graded = catalog.model_copy(update={"spec": spec, "role": role, "sha256": sha256})
-        ra, dec, _, missing = _positions(record.model_copy(update={"catalogs": (graded,)}), ())
+        lenses, _, missing = _positions(record.model_copy(update={"catalogs": (graded,)}), ())
+        ra, dec = lenses.ra, lenses.dec
         assert list(zip(ra.tolist(), dec.tolist(), strict=True)) == expected
         assert missing == ()
 
@@ -171,7 +172,8 @@ def test_spectroscopic_catalogues_are_told_apart(files: RunFiles, tmp_path: Path
     sha256 = hashlib.sha256((tmp_path / "spectra.csv").read_bytes()).hexdigest()
     source = first.model_copy(update={"spec": spec, "role": "spectroscopic", "sha256": sha256})
     run = manifest.record.run.model_copy(update={"catalogs": (first, source)})
-    ra, _, roles, _ = _positions(run, ())
+    lenses, roles, _ = _positions(run, ())
+    ra = lenses.ra
     assert ra.tolist() == [1.0, 2.0, 3.0]
     assert {role: None if mask is None else mask.tolist() for role, mask in roles.items()} == {
         "positives": [True, False, False],
@@ -180,10 +182,12 @@ def test_spectroscopic_catalogues_are_told_apart(files: RunFiles, tmp_path: Path
     }
     # A copy under another name stands for it; without one its positions are not known.
     (tmp_path / "spectra.csv").rename(tmp_path / "moved.csv")
-    ra, _, roles, missing = _positions(run, (CatalogSpec.parse(str(tmp_path / "moved.csv")),))
+    lenses, roles, missing = _positions(run, (CatalogSpec.parse(str(tmp_path / "moved.csv")),))
+    ra = lenses.ra
     assert (ra.tolist(), missing) == ([2.0, 3.0, 1.0], ())
     assert roles["spectroscopic"] is not None
     assert roles["spectroscopic"].tolist() == [True, True, False]
-    ra, _, roles, missing = _positions(run, ())
+    lenses, roles, missing = _positions(run, ())
+    ra = lenses.ra
     assert (roles["spectroscopic"], missing) == (None, ("spectra.csv",))
     assert roles["positives"] is not None

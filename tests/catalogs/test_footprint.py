@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lensneg.catalogs.footprint import inside_cells, mistaken_unit
+from lensneg.catalogs.footprint import degrees_from, how_far, inside_cells, mistaken_unit
+from lensneg.schema.arrays import FloatArray
 from lensneg.survey.names import Cell
 
 #: Ten lenses all around the sky, between Dec -10 and +10, in degrees.
@@ -64,3 +65,28 @@ def test_too_little_says_nothing_of_the_unit() -> None:
     assert mistaken_unit(RA[:9] / 15, DEC[:9], HOURS_AWAY) is None, "nine positions"
     assert mistaken_unit(RA / 60, DEC, HOURS_AWAY) is None, "a small field has small values in any unit"
     assert mistaken_unit(RA / 15, DEC, [Cell(0, 5, 60, 65)]) is None, "inside no cell in any unit"
+
+
+def test_the_distance_from_a_cell_is_that_of_its_nearest_point() -> None:
+
+    def vectors(ra: FloatArray, dec: FloatArray) -> FloatArray:
+        a, d = np.radians(ra), np.radians(dec)
+        return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=1)
+
+    rng = np.random.default_rng(3)
+    ra, dec = rng.uniform(0, 360, 300), np.degrees(np.arcsin(rng.uniform(-1, 1, 300)))
+    for cell in (Cell(175, 180, -5, 0), Cell(355, 360, 80, 85), Cell(0, 5, -90, -85), Cell(0, 360, 10, 20)):
+        # The nearest of all points of a fine grid on the cell, by the angle between unit vectors.
+        grid = np.meshgrid(np.linspace(*cell[:2], 201), np.linspace(*cell[2:], 201))
+        cosines = vectors(ra, dec) @ vectors(*(x.ravel() for x in grid)).T
+        nearest = np.degrees(np.arccos(np.clip(cosines, -1, 1))).min(axis=1)
+        inside = cell.holds(ra, dec)
+        found = degrees_from(cell, ra, dec)
+        assert np.all(found[inside] < 1e-9)
+        np.testing.assert_allclose(found[~inside], nearest[~inside], atol=1.0)
+        assert np.all(found <= nearest + 1e-5)
+
+
+def test_what_is_said_of_positions_that_no_file_covers() -> None:
+    said = how_far(np.array([10.0]), np.array([80.0]), {"a.csv": Cell(0, 20, 60, 70)})
+    assert said == "the nearest sweep file, a.csv, is 10.00 degrees away; no file of DR10.1 covers them"

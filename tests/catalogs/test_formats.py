@@ -409,3 +409,53 @@ def test_what_astropy_writes(read: Read, fmt: str) -> None:
     catalog = read(writer(made, fmt), "lenses.txt", "?where.grade=A")
     assert positions(catalog) == [ALL[0], ALL[2]]
     assert catalog.names == ["a b", "d"]
+
+
+WITHOUT_UNITS = [
+    "ascii.latex",
+    "ascii.aastex",
+    "ascii.fixed_width",
+    "ascii.fixed_width_two_line",
+    "ascii.rst",
+]
+
+
+@pytest.mark.parametrize("fmt", WITHOUT_UNITS)
+def test_tables_of_papers_that_astropy_writes(read: Read, fmt: str) -> None:
+    made = table(name=["a b", "c", "d"], grade=["A", "B", "A"])
+    catalog = read(writer(made, fmt), "lenses.txt", "?where_not.grade=B")
+    assert positions(catalog) == [ALL[0], ALL[2]]
+    assert catalog.names == ["a b", "d"]
+
+
+def test_a_sextractor_catalogue(read: Read) -> None:
+    text = "#   1 NUMBER      Running number\n#   2 ALPHA_J2000 RA [deg]\n#   3 DELTA_J2000 Dec [deg]\n"
+    catalog = read(text + "1 10.125 1.5\n2 11.25 2.25\n", "c.cat")
+    assert positions(catalog) == ALL[:2]
+    assert catalog.unit_stated
+
+
+def test_the_format_that_a_user_names(read: Read) -> None:
+    text = "10.125 1.5 A\n11.25 2.25 B\n"
+    catalog = read(text, "c.dat", "?format=ascii.no_header&ra=col1&dec=col2&grade=col3")
+    assert positions(catalog) == ALL[:2]
+    assert catalog.grades == ["A", "B"]
+    with pytest.raises(CatalogError, match=r"c\.dat: cannot be read as ascii\.nothing: .*"):
+        read(text, "c.dat", "?format=ascii.nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "name,ra,dec\na,1,2\nb,,\n",
+            "CSV; RA 'ra', Dec 'dec', in degrees as no unit is stated, name 'name'",
+        ),
+        ("ra [deg]\tdec [deg]\n1\t2\n-\t-\n", "TSV; RA 'ra [deg]', Dec 'dec [deg]', no names"),
+        ("#VizieR\n_RAJ2000\t_DEJ2000\ndeg\tdeg\n---\t---\n1\t2\n-\t-\n", "VizieR's TSV; RA '_RAJ2000', Dec"),
+    ],
+)
+def test_what_was_recognised_is_one_line(read: Read, text: str, said: str) -> None:
+    catalog = read(text, "c.txt")
+    assert catalog.summary.startswith(said)
+    assert catalog.summary.endswith("; 1 positions in 2 rows; rows without a position: 1")

@@ -27,6 +27,8 @@ NUMBERS = pa.array([1.0, 2.5, None, 0.1])
         (pa.array([True, False, None]), ("0", ""), [1, 2]),
         (pa.array(["1", "2.0", "", "01"]), ("1", "2"), [0, 1, 3]),
         (pa.array(["1", "2.0", "A"]), ("2.0",), [1]),
+        (pa.array(["1", "2.0", "-", "NA", ""]), ("2", "-"), [1, 2]),
+        (pa.array(["True", "F", "-"]), ("t", "false"), [0, 1]),
         (pa.array([str(2**60), str(2**60 + 1)]), (str(2**60 + 1),), [1]),
         (pa.array(["True", "false"]), ("true",), [0]),
         (pa.array([float("nan"), 1.0]), ("",), [0]),

@@ -93,6 +93,8 @@ def test_help_names_the_commands_and_has_examples(door: Door) -> None:
         ({"--positives": "nowhere.csv"}, "nowhere.csv: no such file"),
         ({"--exclude": "nowhere.csv"}, "nowhere.csv: no such file"),
         ({"--spectroscopic": "nowhere.fits"}, "nowhere.fits: no such file"),
+        ({"--sweeps": str(PLAN)}, "this is a file, and neither a folder of sweep files nor a table"),
+        ({"--positives": str(PLAN)}, "cannot be read as CSV"),
         ({"--positives": "x.csv?alpha=RA"}, "'alpha' is not an option of a catalogue"),
         ({"--run-id": "../../etc"}, "run_id"),
         ({"--mode": "half"}, "'half' is not one of"),
@@ -154,8 +156,10 @@ def test_the_real_dr8_sweep_file_is_refused(
     folder = tmp_path / "sweeps"
     folder.mkdir()
     (folder / "sweep-310m005-320p000.fits").symlink_to(shared_data("dr8-sweep-310m005-320p000.fits"))
+    lenses = tmp_path / "lenses.csv"
+    lenses.write_text("ra,dec\n315,-2\n")
     result = lensneg(
-        "run", "--config", PLAN, "--sweeps", folder, "--positives", sky / "positives.csv",
+        "run", "--config", PLAN, "--sweeps", folder, "--positives", lenses,
         "--out", tmp_path / "out", "--mode", "test", "--workers", 1,
     )  # fmt: skip
     assert result.returncode == 1
@@ -173,8 +177,10 @@ def test_companion_files_are_not_inputs(sky: Path, tmp_path: Path) -> None:
     for sweep in (sky / "sweeps").iterdir():
         for companion in ("-lc", "-ex", "-pz"):
             (folder / sweep.name.replace(".fits", f"{companion}.fits")).symlink_to(sweep)
+    lenses = tmp_path / "lenses.csv"
+    lenses.write_text("ra,dec\n315,-2\n")
     result = lensneg(
-        "run", "--config", PLAN, "--sweeps", folder, "--positives", sky / "positives.csv",
+        "run", "--config", PLAN, "--sweeps", folder, "--positives", lenses,
         "--out", tmp_path / "out", "--mode", "test", "--workers", 1,
     )  # fmt: skip
     assert result.returncode == 1

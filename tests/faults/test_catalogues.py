@@ -143,6 +143,26 @@ def parquet_bytes(rows: list[Row], rng: random.Random, unit: str) -> bytes:
     return out.getvalue()
 
 
+def in_parts(rows: list[Row], _rng: random.Random, _unit: str) -> bytes:
+    """A table of CDS with its coordinates in parts, for the damaged files."""
+    made = Table(
+        {"Name": [f"L{i}" for i in range(len(rows))], "RAh": [1] * len(rows), "RAm": [2] * len(rows)}
+    )
+    made["RAs"], made["DE-"], made["DEd"] = 3.25, ["+", "-"] * (len(rows) // 2) + ["-"] * (len(rows) % 2), 4
+    made["DEm"], made["DEs"] = 5, 6.5
+    out = io.StringIO()
+    made.write(out, format="ascii.mrt")
+    return out.getvalue().encode()
+
+
+#: Formats of which only damaged files are tried here.
+TO_DAMAGE: dict[str, Callable[..., bytes]] = {
+    "mrt in parts": in_parts,
+    "latex": by_astropy("ascii.latex"),
+    "fixed width": by_astropy("ascii.fixed_width_two_line"),
+    "ipac": by_astropy("ascii.ipac"),
+}
+
 WRITERS: dict[str, Callable[..., bytes]] = {
     "text": text_bytes,
     "fits": fits_bytes,
@@ -215,15 +235,15 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(spoiled)
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("kind", WRITERS | TO_DAMAGE)
 def test_damaged_files_are_refused_or_hold_possible_positions(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "damaged"
     refused = 0
     for seed in range(MUTATIONS):
         rng = random.Random(f"{kind} damaged {seed}")
-        data = mutated(WRITERS[kind](random_rows(rng), rng, "deg"), rng)
+        data = mutated((WRITERS | TO_DAMAGE)[kind](random_rows(rng), rng, "deg"), rng)
         path.write_bytes(data)
-        options = rng.choice(["", "", "?unit=deg", "?name=grade"])
+        options = rng.choice(["", "?unit=deg", "?name=grade", "?redshift=Dec&einstein_radius=RA&radius=RA"])
         fault = None
         try:
             assert_possible(read_catalog(CatalogSpec.parse(f"{path}{options}"), with_others=True))

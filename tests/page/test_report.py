@@ -29,8 +29,10 @@ from lensneg.page import comparison, figures
 from lensneg.rules.selection import CUT_REASONS
 from lensneg.schema import validation as results
 from lensneg.schema.code_version import ROOT
+from lensneg.schema.columns import MANIFEST_SCHEMA
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.state_times import StateTimes
+from lensneg.schema.tables import read_table
 from lensneg.stages.check_sample.gate3 import check_sample
 from lensneg.stages.publish_manifest import publish_manifest
 from lensneg.stages.quarantine import quarantine
@@ -82,7 +84,7 @@ def validation(files: RunFiles) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def rows(files: RunFiles) -> list[dict[str, Any]]:
     parts = [uri for part in ("negatives", "positives") for uri in files.sample_parts(part)]
-    return pa.concat_tables([pq.ParquetFile(uri).read() for uri in parts]).to_pylist()
+    return pa.concat_tables([pq.ParquetFile(uri).read(MANIFEST_SCHEMA.names) for uri in parts]).to_pylist()
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:
@@ -614,3 +616,11 @@ def test_lensneg_validate_tells_by_its_exit_code(
     assert [c["name"] for c in gate["checks"] if not c["passed"]] == ["clear_of_lenses"]
     assert door(monkeypatch, "validate", tmp_path) == 2
     assert door(monkeypatch, "validate", run.manifest_folder, "--sweeps", tmp_path / "nowhere") == 2
+
+
+def test_the_page_lists_the_positives_as_their_catalogues_name_them(files: RunFiles) -> None:
+    page = Path(files.report).read_text()
+    assert "The positives, as their catalogues name them" in page
+    for row in read_table(files.matched_positives).slice(0, 200).to_pylist():
+        assert f"<td>{row['ra']:.5f}</td><td>{row['dec']:.5f}</td>" in page
+        assert f"<td>{row['lens_name']}</td>" in page

@@ -361,3 +361,17 @@ def test_real_candidates_pair_with_themselves(shared_data: Any) -> None:
     pairs_found = set(zip(found.source.tolist(), found.position.tolist(), strict=True))
     assert {(i, i) for i in range(len(catalog.ra))} <= pairs_found
     assert len({(a, b) for a, b in pairs_found if a < b}) == 4
+
+
+def test_each_position_may_have_its_own_radius() -> None:
+    """Against every separation, worked out in the plane of three numbers."""
+    rng = np.random.default_rng(8)
+    ra, dec = rng.uniform(10, 10.02, 60), rng.uniform(-0.01, 0.01, 60)
+    radius = rng.choice([0.5, 3.0, 11.0, 40.0], 60)
+    sources = rng.uniform(9.99, 10.03, 400), rng.uniform(-0.02, 0.02, 400)
+    found = PositionIndex(ra, dec, radius).pairs(*sources)
+    east = (sources[0][:, None] - ra) * np.cos(np.radians(dec)) * 3600
+    near = np.hypot(east, (sources[1][:, None] - dec) * 3600) <= radius
+    assert list(zip(found.source.tolist(), found.position.tolist(), strict=True)) == [
+        tuple(pair) for pair in np.argwhere(near).tolist()
+    ]

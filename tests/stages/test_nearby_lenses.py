@@ -116,7 +116,8 @@ def test_positives_keep_their_rows_and_other_lenses_are_none(plan: Config, posit
     assert found.positive_rows.tolist() == ([1, 2] if positive else [])
     assert (found.lenses.size, found.positives.size) == (2, 2 if positive else 0)
     # A positive's source is looked for within 1.5", a negative kept clear of within 11".
-    assert (found.lenses.radius_arcsec, found.positives.radius_arcsec) == (11.0, 1.5)
+    assert found.lenses.radius_arcsec.tolist() == [11.0, 11.0]
+    assert found.positives.radius_arcsec.tolist() == ([1.5, 1.5] if positive else [])
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
@@ -197,3 +198,14 @@ def test_row_groups_without_a_source_of_the_run(
     )
     whole = plan_with({"selection.dec_range": None})
     assert nearby.outside([group], whole.selection) == []
+
+
+def test_a_lens_keeps_negatives_as_far_as_its_catalogue_states(plan: Config) -> None:
+    run: Any = SimpleNamespace(config=plan, lenses=Lenses(
+        np.array([10.0, 10.0, 10.0]), np.array([1.0, 2.0, 3.0]), np.zeros(3, bool), ["L"] * 3,
+        np.zeros(3, np.int32), np.array([np.nan, 30.0, 0.5]),
+    ))  # fmt: skip
+    found = NearbyLenses(run, Cell(10, 15, 0, 5)).lenses
+    away = np.array([10.9, 11.1, 29.9, 30.1, 1.4, 1.6]) / 3600
+    pairs = found.pairs(np.full(6, 10.0), np.array([1.0, 1.0, 2.0, 2.0, 3.0, 3.0]) + away)
+    assert pairs.source.tolist() == [0, 2, 4]

@@ -11,6 +11,7 @@ import pytest
 from lensneg.schema.columns import POSITIVES_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.lens_facts import facts_schema
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.run import Run
 from lensneg.schema.tables import write_table
@@ -60,15 +61,22 @@ CANDIDATES = {
 }
 
 
-def match(config: Config, folder: Path) -> tuple[list[Row], list[int], dict[str, int]]:
-    """The matches, the TARGETIDs of the positives, and the counts."""
+def match(config: Config, folder: Path) -> tuple[list[Row], list[Row], dict[str, int]]:
+    """The matches, the positives, and the counts."""
     files = RunFiles(str(folder), "one")
     names, ra, dec, is_positive = zip(*ENTRIES, strict=True)
+    nothing = np.full(len(names), np.nan)
+    extra, numbers = config.positives.columns, range(9)
+    said = [[f"grade {i}" for i in numbers], [i / 8 for i in numbers], [None] * 9]
+    said += [[f"{name} {i}" for i in numbers] for name in extra]
+    facts = pa.table(said, schema=facts_schema(extra))
     lenses = Lenses(
-        np.array(ra), np.array(dec), np.array(is_positive), list(names), np.zeros(len(names), np.int32)
-    )
+        np.array(ra), np.array(dec), np.array(is_positive), list(names), np.zeros(len(names), np.int32),
+        nothing, facts,
+    )  # fmt: skip
     record: Any = SimpleNamespace(
-        sweeps=[SimpleNamespace(name=n, uri=n, rows=9, box=None) for n in (READ, HALF_READ)]
+        sweeps=[SimpleNamespace(name=n, uri=n, rows=9, box=None) for n in (READ, HALF_READ)],
+        catalogs=[SimpleNamespace(name="lenses.csv")],
     )
     stats: Any = []
     for (name, rows), sweep, read in zip(CANDIDATES.items(), (READ, READ, HALF_READ), (5, 4, 8), strict=True):
@@ -80,7 +88,7 @@ def match(config: Config, folder: Path) -> tuple[list[Row], list[int], dict[str,
             SimpleNamespace(item=item, candidate_matches=len(rows), rows_in=read, positives_sha256=sha256)
         )
     matches, positives, counts = match_positives(Run(record, config, files, lenses), stats)
-    return matches.to_pylist(), positives["targetid"].to_pylist(), dict(counts)
+    return matches.to_pylist(), positives.to_pylist(), dict(counts)
 
 
 def found(matches: list[Row]) -> dict[str, tuple[Any, ...]]:
@@ -105,9 +113,24 @@ def test_a_source_is_one_positive(
 ) -> None:
     """In the order of the strata; a config that does not ask for the cuts takes the masked one too."""
     matches, positives, counts = match(plan_with({"positives.apply_cuts": apply_cuts, **NO_EXP}), tmp_path)
-    assert positives == targetids
+    assert [row["targetid"] for row in positives] == targetids
     assert (found(matches)["of a masked DEV"][3] == "positive") == (50 in targetids)
     assert counts == {
         "entries": 8, "inside": 5, "matched": 4, "unmatched": 1, "outside_strata": 1, "failing_cuts": 1,
         "sources": len(targetids),
+    }  # fmt: skip
+
+
+def test_a_positive_says_which_lens_it_is(plan_with: Any, tmp_path: Path) -> None:
+    """The first entry of the catalogues on a source says it."""
+    changes = {"positives.columns": ["Ref"], **NO_EXP}
+    rows = {row["targetid"]: row for row in match(plan_with(changes), tmp_path)[1]}
+    assert [name for name in rows[70] if name.startswith("lens_")] == [
+        "lens_name", "lens_catalog", "lens_grade", "lens_redshift", "lens_einstein_radius", "lens_Ref",
+    ]  # fmt: skip
+    assert {n: tuple(row[f"lens_{k}"] for k in ("name", "catalog", "grade", "redshift", "Ref")) for n, row in
+            rows.items()} == {
+        80: ("across the border", "lenses.csv", "grade 8", 1.0, "Ref 8"),
+        70: ("first of two of one source", "lenses.csv", "grade 2", 0.25, "Ref 2"),
+        50: ("of a masked DEV", "lenses.csv", "grade 5", 0.625, "Ref 5"),
     }  # fmt: skip

@@ -547,7 +547,7 @@ def test_a_spectroscopic_catalogue_is_checked_as_the_others_are(desk: Desk) -> N
         lens = next(csv.DictReader(file))
     places = {"TARGET_RA": [float(lens["ra"])] * 2, "TARGET_DEC": [float(lens["dec"])] * 2}
     checks = spectroscopic(desk, places | {"TARGETID": [1, 2]})
-    assert checks["catalog_readable:desi.fits"].actual == "2 positions in 2 rows"
+    assert checks["catalog_readable:desi.fits"].actual.endswith("; 2 positions in 2 rows")
     assert checks["catalog_in_footprint:desi.fits"].passed
     assert checks["spectroscopic_in_config"].passed
     record = RunRecord.read(files_of(desk.request).inventory)
@@ -579,3 +579,14 @@ def test_how_a_catalogue_was_read_is_said(desk: Desk) -> None:
     show_outcome(screen, desk.request, Outcome("SUCCEEDED", "", "", desk.files))
     assert "others.csv: " in screen.export_text(clear=False)
     assert "rows without a position: 1" in screen.export_text()
+
+
+@pytest.mark.parametrize(("column", "fails"), [("NAME", False), ("nowhere", True)])
+def test_a_further_column_must_be_in_a_catalogue_of_positives(desk: Desk, column: str, fails: bool) -> None:
+    if not fails:
+        column = (desk.folder / "positives.csv").read_text().splitlines()[0].split(",")[-1].upper()
+    path = desk.folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["positives"]["columns"] = [column]
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    assert desk.look()[0] == ({"columns_in_catalogs"} if fails else set())

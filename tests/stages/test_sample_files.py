@@ -13,6 +13,7 @@ from lensneg.schema.columns import ANNOTATED_SCHEMA, POOL_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.lens_facts import lens_schema
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_table, write_table
 from lensneg.stages.check_sample import sample_files
@@ -37,12 +38,12 @@ def positives(count: int) -> pa.Table:
         | {"targetid": i, "confuser_category": None if i % 4 else "é", "mag_g": None if i % 5 else 20.0}
         for i in range(count)
     ]
-    return pa.Table.from_pylist(rows, POOL_SCHEMA)
+    return pa.Table.from_pylist(rows, pa.schema([*POOL_SCHEMA, *lens_schema()]))
 
 
 def rows_of(run: Run, count: int) -> pa.Table:
     write_table(run.files.matched_positives, positives(count))
-    return sample_files.read_positives(run)
+    return sample_files.read_positives(run).select(ANNOTATED_SCHEMA.names)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 999, 1000, 1001, 5000])

@@ -164,9 +164,9 @@ def test_pixels_overlap_where_one_holds_the_other() -> None:
     pixels = [(3, 5), (4, 23), (5, 96), (4, 25), (6, 6400), (3, 7)]
     areas = {f"x/Norder={k}/Dir=0/Npix={n}.parquet": Pixel(k, n) for k, n in pixels}
     # 23 is 4 * 5 + 3; 6400 is 16 * 400, far away; 96 is 4 * 24, beside 23.
-    assert overlapping_inputs(areas) == [*map(input_name, list(areas)[:2])]
+    assert overlapping_inputs(areas) == [tuple(list(areas)[:2])]
     areas |= {"sweep-000m005-005p000.parquet": Cell(0, 5, -5, 0)}
-    assert len(overlapping_inputs(areas)) == 2
+    assert len(overlapping_inputs(areas)) == 1
 
 
 def test_only_the_needed_columns_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The sample's files in their final form, and the positives."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -9,16 +10,20 @@ import pyarrow.parquet as pq
 
 from lensneg import storage
 from lensneg.rules.split import split_of_pixel
-from lensneg.schema.columns import ANNOTATED_SCHEMA, POOL_SCHEMA, REPETITIVE
+from lensneg.schema.columns import COLUMNS, REPETITIVE, part_schema
 from lensneg.schema.content import content_sha256, content_sha256_of
 from lensneg.schema.manifest import ManifestPart, PartFile
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_table, write_table
 
+#: The columns that SummarizeFanOut does not know.
+_DRAWN: Final = {column.name for column in COLUMNS if column.stage == "draw"}
+
 
 def read_positives(run: Run) -> pa.Table:
     """Return the run's positives in the manifest's form. SummarizeFanOut wrote them in its order."""
-    rows = read_table(run.files.matched_positives, POOL_SCHEMA)
+    schema = part_schema("positives", run.config.positives.columns)
+    rows = read_table(run.files.matched_positives, pa.schema(f for f in schema if f.name not in _DRAWN))
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
     columns |= {name: pa.repeat(pa.scalar(value), len(rows)) for name, value in run.record.columns.items()}
     columns["galaxy_id"] = pc.binary_join_element_wise(
@@ -26,8 +31,7 @@ def read_positives(run: Run) -> pa.Table:
     )
     columns["split"] = pa.array(split_of_pixel(rows["healpix_128"].to_numpy(), run.config.spatial_splits))
     columns["sampling_weight"] = pa.array(np.ones(len(rows)))
-    arrays = [columns[field.name].cast(field.type) for field in ANNOTATED_SCHEMA]
-    return pa.table(arrays, schema=ANNOTATED_SCHEMA)
+    return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 
 def write_part(run: Run, part: str, batches: Iterable[pa.Table]) -> ManifestPart:
@@ -44,7 +48,7 @@ def write_part(run: Run, part: str, batches: Iterable[pa.Table]) -> ManifestPart
     part : str
         ``negatives`` or ``positives``.
     batches : iterable of pyarrow.Table
-        The rows, with ``ANNOTATED_SCHEMA``.
+        The rows, with the schema of the part.
 
     Returns
     -------
@@ -53,19 +57,19 @@ def write_part(run: Run, part: str, batches: Iterable[pa.Table]) -> ManifestPart
     """
     files: list[PartFile] = []
     uris: list[str] = []
-    content = ""
-    for rows in _cut(batches, run.config.execution.rows_per_manifest_file):
+    content, schema = "", part_schema(part, run.config.positives.columns)
+    for rows in _cut(batches, schema, run.config.execution.rows_per_manifest_file):
         uri = run.files.sample_part(part, len(files))
         size, sha256 = write_table(uri, rows, dictionary=REPETITIVE)
         name = f"{part}/{storage.basename(uri)}"
         files.append(PartFile(name=name, rows=len(rows), bytes=size, sha256=sha256))
         uris.append(uri)
-        content = "" if len(files) > 1 else content_sha256(rows)
+        content = "" if len(files) > 1 else content_sha256(rows, schema)
         del rows  # before the rows of the next file are read
     remove_parts(run, part, keep=uris)
     rows_in_all = sum(file.rows for file in files)
     return ManifestPart(
-        files=tuple(files), content_sha256=content or _content_sha256_of_files(uris, rows_in_all)
+        files=tuple(files), content_sha256=content or _content_sha256_of_files(uris, rows_in_all, schema)
     )
 
 
@@ -75,7 +79,7 @@ def remove_parts(run: Run, part: str, keep: Iterable[str] = ()) -> None:
         storage.delete(uri)
 
 
-def _cut(batches: Iterable[pa.Table], most: int) -> Iterator[pa.Table]:
+def _cut(batches: Iterable[pa.Table], schema: pa.Schema, most: int) -> Iterator[pa.Table]:
     """Yield the rows in tables of ``most`` rows, and the rest in one of fewer, which may be empty."""
     held, count, none = list[pa.Table](), 0, True
     for batch in batches:
@@ -89,10 +93,10 @@ def _cut(batches: Iterable[pa.Table], most: int) -> Iterator[pa.Table]:
                 yield rows
                 del rows
     if held or none:
-        yield pa.concat_tables([*held, ANNOTATED_SCHEMA.empty_table()]).combine_chunks()
+        yield pa.concat_tables([*held, schema.empty_table()]).combine_chunks()
 
 
-def _content_sha256_of_files(uris: list[str], rows: int) -> str:
+def _content_sha256_of_files(uris: list[str], rows: int, schema: pa.Schema) -> str:
     """Return the hash of the rows of files that do not fit into memory together."""
 
     def chunks(name: str) -> Iterator[pa.Array]:
@@ -100,4 +104,4 @@ def _content_sha256_of_files(uris: list[str], rows: int) -> str:
             with storage.open_file(uri, storage.stat(uri).size) as stream:
                 yield from pq.ParquetFile(stream).read([name])[name].chunks
 
-    return content_sha256_of(rows, chunks)
+    return content_sha256_of(rows, chunks, schema)

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from lensneg.errors import SweepError
+from lensneg.rules.exclusion import exclusion_radius
 from lensneg.rules.rows import Rows
 from lensneg.rules.sky import PositionIndex, unit_vectors
 from lensneg.schema.arrays import BoolArray, FloatArray
@@ -32,16 +33,14 @@ class NearbyLenses:
         )
         config, lenses = run.config, run.lenses
         # A box of 5 by 5 degrees reaches farthest in its corners. A source may lie outside one on two sides.
-        widest = max(config.exclusion.known_lens_radius_arcsec, config.positives.match_radius_arcsec)
-        reach = min(self._radius + np.radians(2 * _CELL_MARGIN_DEG + widest / 3600), np.pi)
+        radii = exclusion_radius(lenses.radius_arcsec, config)
+        reach = min(self._radius + np.radians(2 * _CELL_MARGIN_DEG + radii.max(initial=0.0) / 3600), np.pi)
         near = self._cosine(lenses.ra, lenses.dec) >= np.cos(reach)
         self.positive_rows = np.flatnonzero(near & lenses.is_positive)
         self._ra, self._dec = lenses.ra[self.positive_rows], lenses.dec[self.positive_rows]
         # A little more than the radius, as rounding may lose no positive.
         self._reach = config.positives.match_radius_arcsec / 3600 + 1e-6
-        self.lenses = PositionIndex(
-            lenses.ra[near], lenses.dec[near], config.exclusion.known_lens_radius_arcsec
-        )
+        self.lenses = PositionIndex(lenses.ra[near], lenses.dec[near], radii[near])
         self.positives = PositionIndex(
             lenses.ra[self.positive_rows],
             lenses.dec[self.positive_rows],

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import numpy as np
+
 from lensneg import storage
 from lensneg.catalogs.catalog import Catalog, read_catalog
-from lensneg.catalogs.footprint import inside_cells, mistaken_unit
+from lensneg.catalogs.footprint import how_far, inside_cells, mistaken_unit
 from lensneg.errors import InputError, RunStateError, StorageError
 from lensneg.rules.selection import needed_columns
 from lensneg.schema.catalog_spec import Role
@@ -178,11 +180,13 @@ def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> tuple[SweepInput,
 def catalogs(found: Inspection) -> Iterator[Check]:
     """Read the catalogues, and check that they belong to the sweeps."""
     request, cells = found.request, found.cells
+    extra = found.config.positives.columns if found.config else ()
     for role, spec in [(role, spec) for role, specs in request.catalogs.items() for spec in specs]:
         name, expected = f"catalog_readable:{storage.basename(spec.uri)}", "positions in degrees"
         remedy = "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees"
         try:
-            catalog, info = read_catalog(spec, with_others=role == "positives"), storage.stat(spec.uri)
+            catalog = read_catalog(spec, role == "positives", extra)
+            info = storage.stat(spec.uri)
         except _FAILURES as error:
             yield Check.of_error(name, expected, error, remedy=remedy)
             continue
@@ -201,7 +205,7 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             name=name,
             passed=len(catalog.ra) > 0,
             expected=expected,
-            actual="; ".join((f"{len(catalog.ra):,} positions in {catalog.rows:,} rows", *catalog.remarks)),
+            actual=catalog.summary,
             where=spec.uri,
             remedy=remedy,
         )
@@ -209,13 +213,18 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             yield from _belongs(found, role, catalog)
     if cells:
         positives = [catalog for source, catalog in found.catalogs if source.role == "positives"]
-        inside = sum(int(inside_cells(c.ra, c.dec, cells).sum()) for c in positives)
+        named = {sweep.name: area_of_input(sweep) for sweep in found.sweeps}
+        yield positives_in_sweeps(positives, named)
+    for name in extra:
+        positives = [catalog for source, catalog in found.catalogs if source.role == "positives"]
+        there = any(name.lower() in catalog.columns for catalog in positives)
         yield Check(
-            name="positives_in_sweeps",
-            passed=inside > 0,
-            expected="at least one positive inside the cells of the sweep files",
-            actual=f"{inside:,} of {sum(len(catalog.ra) for catalog in positives):,}",
-            remedy="give sweep files of the sky that the catalogue covers; are the coordinates degrees?",
+            name="columns_in_catalogs",
+            passed=there,
+            expected=f"a catalogue of positives with a column {name!r} (positives.columns of the config)",
+            actual=f"{'one' if there else 'none'} of {len(positives)}",
+            where=request.config,
+            remedy="correct the name in a new version of the config, or take it out",
         )
     if request.spectroscopic and found.config:
         section = found.config.spectroscopic
@@ -227,6 +236,35 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             where=request.config,
             remedy="copy the section from configs/negative_sampling_v1.yaml into a new version of the config",
         )
+
+
+def positives_in_sweeps(positives: list[Catalog], cells: dict[str, Area]) -> Check:
+    """Check that a positive lies in the sweep files.
+
+    Parameters
+    ----------
+    positives : list of Catalog
+        The catalogues of positives.
+    cells : dict of str to Cell or Pixel
+        The areas of the sweep files, by the file's name.
+
+    Returns
+    -------
+    Check
+        If none does, it says how far the nearest file is, and which files would be needed.
+    """
+    ra = np.concatenate([np.empty(0), *(catalog.ra for catalog in positives)])
+    dec = np.concatenate([np.empty(0), *(catalog.dec for catalog in positives)])
+    inside = int(inside_cells(ra, dec, list(cells.values())).sum())
+    far = f"; {how_far(ra, dec, cells)}" if len(ra) and not inside else ""
+    return Check(
+        name="positives_in_sweeps",
+        passed=inside > 0,
+        expected="at least one positive inside the cells of the sweep files",
+        actual=f"{inside:,} of {len(ra):,}{far}",
+        remedy="give sweep files of the sky that the catalogue covers (lensneg sweeps fetch --near CATALOGUE "
+        "--to FOLDER); are the coordinates degrees?",
+    )
 
 
 def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]:

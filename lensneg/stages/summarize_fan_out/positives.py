@@ -12,6 +12,7 @@ from lensneg.schema.arrays import BoolArray
 from lensneg.schema.columns import POOL_SCHEMA, POSITIVES_SCHEMA, ROW_ORDER
 from lensneg.schema.fan_out import PositiveCounts
 from lensneg.schema.item import ItemStats
+from lensneg.schema.lens_facts import lens_schema
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_table
 from lensneg.stages.summarize_fan_out.results import each
@@ -26,7 +27,8 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
     matches : pyarrow.Table
         One row for each catalogue entry that lies in the run's cells or has a source, with its status.
     positives : pyarrow.Table
-        The positives: one row for each source, in the manifest's order, with the pool's columns.
+        The positives: one row for each source, in the manifest's order, with the pool's columns and those
+        of their lenses.
     counts : PositiveCounts
     """
     lenses, strata = run.lenses, run.config.strata
@@ -64,7 +66,7 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
         }
     )
     ranked = best.append_column("bin_rank", bin_rank).append_column("type_rank", type_rank)
-    positives = _unique_sources(ranked.filter(pa.array(counted)))
+    positives = _with_lenses(run, _unique_sources(ranked.filter(pa.array(counted))))
     inside_entry = inside[entry]
     matched = int(inside_entry.sum())
     total = int((inside & lenses.is_positive).sum())
@@ -93,4 +95,20 @@ def _unique_sources(matched: pa.Table) -> pa.Table:
     """Return one row for each source, in the manifest's order."""
     first = np.unique(matched["targetid"].to_numpy(), return_index=True)[1]
     order = [(name, "ascending") for name in ("bin_rank", "type_rank", *ROW_ORDER)]
-    return matched.take(pa.array(first)).sort_by(order).select(POOL_SCHEMA.names).cast(POOL_SCHEMA)
+    return matched.take(pa.array(first)).sort_by(order)
+
+
+def _with_lenses(run: Run, positives: pa.Table) -> pa.Table:
+    """Return the pool's columns of the positives, with those of the catalogue's first entry on each."""
+    lenses, catalogs = run.lenses, [catalog.name for catalog in run.record.catalogs]
+    entry = positives["catalog_row"].combine_chunks()
+    names = pa.array([lenses.names[i] for i in entry.to_pylist()], pa.string())
+    catalog = pa.array([catalogs[i] for i in lenses.catalog[entry.to_numpy()].tolist()], pa.string())
+    schema = pa.schema([*POOL_SCHEMA, *lens_schema(run.config.positives.columns)])
+    columns = [
+        *positives.select(POOL_SCHEMA.names).columns,
+        names,
+        catalog,
+        *lenses.facts.take(entry).columns,
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)
