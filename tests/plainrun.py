@@ -95,10 +95,10 @@ def draw_plainly(root: Path) -> None:
                     }
                 )
             rows += taken
-    parts = []
+    parts, half = [], max(1, -(-len(rows) // 2))
     (root / "draw" / "negatives").mkdir(parents=True, exist_ok=True)
-    for number, start in enumerate(range(0, len(rows), -(-len(rows) // 2))):
-        some = rows[start : start + -(-len(rows) // 2)]
+    for number, start in enumerate(range(0, len(rows), half)):
+        some = rows[start : start + half]
         parts.append({"name": f"negatives/part-{number:05d}.parquet", "rows": len(some)})
         pq.write_table(pa.Table.from_pylist(some, WRITTEN_SCHEMA), root / "draw" / parts[-1]["name"])
     summary = {

@@ -28,7 +28,7 @@ def shown() -> list[tuple[list[str], str]]:
     for _, language, block in blocks(PAGE.read_text()):
         if language == "sh":
             commands = [re.sub(r"\s+#.*", "", line) for line in block]
-        elif language == "text" and "aws smoke" not in commands[0]:
+        elif language == "text" and not commands[0].startswith(("lensneg aws smoke", "sam local")):
             found.append((commands, "\n".join(block)))
     return found
 

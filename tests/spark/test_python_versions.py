@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyspark
 import pytest
 
-from lensneg.local.emr import local_submit_parameters, spark_submit_line
+from lensneg.local.emr import local_submit_parameters
 from lensneg.local.environment import job_environment
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.resources import SPARK_JOB
@@ -39,12 +40,14 @@ def test_the_job_draws_a_sample_that_passes_gate_3_on_this_python(
     python, root = interpreter(version), tmp_path / "runs" / mapped.run_id
     shutil.copytree(mapped.root, root)
     assert summarize_fan_out(str(root)).gate.passed
-    submit = {"entryPoint": str(SPARK_JOB), "entryPointArguments": ["--run", str(root)]}
-    command = spark_submit_line(
-        {"sparkSubmit": {**submit, "sparkSubmitParameters": local_submit_parameters(2)}}
-    )
+    command = [python, str(SPARK_JOB), "--run", str(root)]
     # PySpark is pure Python: any interpreter runs the one that is installed.
-    environment = {**job_environment(os.environ), "PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
+    environment = {
+        **job_environment(os.environ),
+        "PYSPARK_PYTHON": python,
+        "PYSPARK_SUBMIT_ARGS": f"{local_submit_parameters(2)} pyspark-shell",
+        "PYTHONPATH": str(Path(pyspark.__file__).parents[1]),
+    }
     job = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert job.returncode == 0, re.sub(r"(?m)^\d\d/\d\d/\d\d .*\n", "", job.stderr)
     verdict = check_sample(str(root)).gate

@@ -1,6 +1,6 @@
 """The stack in the account of an institution: boundary, path, key, network, partition, buckets of others.
 
-What docs/operate.md gives to copy, the policies of the key and of a bucket in another account, is read from
+What docs/institution.md gives to copy, the policies of the key and of a bucket in another account, is read from
 there and put before the stand-in for IAM.
 """
 
@@ -35,8 +35,8 @@ SERVICES = {
 
 @lru_cache
 def documented(sid: str) -> list[Statement]:
-    """The policy of docs/operate.md that has a statement of this name, with its placeholders filled in."""
-    text = (ROOT / "docs" / "operate.md").read_text()
+    """The policy of docs/institution.md that has a statement of this name, with its placeholders filled in."""
+    text = (ROOT / "docs" / "institution.md").read_text()
     [block] = [block for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if f'"{sid}"' in block]
     for name, value in (("ACCOUNT", ACCOUNT), ("REGION", REGION), ("SWEEPS", SWEEPS)):
         block = block.replace(name, value)

@@ -189,7 +189,7 @@ def test_the_time_of_the_map_is_that_of_its_waves() -> None:
     name = "s3://b/sweep-{:03d}p000-{:03d}p005.fits"
     sweeps = [
         SweepInput(
-            uri=name.format(ra, ra + 5), size=10**10, etag="", rows=2_000_000, release=0, row_bytes=500
+            uri=name.format(ra, ra + 5), size=10**10, etag="", rows=20_000_000, release=0, row_bytes=500
         )
         for ra in range(0, 200, 5)
     ]

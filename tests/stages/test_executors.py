@@ -5,7 +5,7 @@ import pytest
 from lensneg.cost.tables import load_rates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.pool import Footer
-from lensneg.schema.quotas import PoolQuota, Quotas, StratumQuota
+from lensneg.schema.quotas import ManifestRules, PoolQuota, Quotas, StratumQuota
 from lensneg.stages.summarize_fan_out.executors import executors_of
 from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
 
@@ -19,8 +19,10 @@ def quotas_of(files: int, rows: int) -> Quotas:
                            reachable=True, pools=(pool,))  # fmt: skip
     names = tuple(f"{number}.parquet" for number in range(files))
     footer = Footer(size=0, sha256="")
+    manifest = ManifestRules(columns={}, pool=(), run={}, splits=(), split_edges=(), split_seed=0,
+                             rows_per_file=1)  # fmt: skip
     return Quotas(run_id="one", pool_files=names, row_groups=dict.fromkeys(names, ()),
-                  footers=dict.fromkeys(names, footer), strata=(stratum, stratum))  # fmt: skip
+                  footers=dict.fromkeys(names, footer), manifest=manifest, strata=(stratum, stratum))  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -28,19 +30,19 @@ def quotas_of(files: int, rows: int) -> Quotas:
     [
         (2, 50, 16, 1),
         (0, 0, 16, 1),
-        # Two strata of 5 M rows: 240 s of a core, a minute of the 4 cores of one executor.
-        (0, 5_000_000, 16, 1),
-        (0, 5_000_001, 16, 2),
-        (0, 10_000_001, 16, 3),
-        (2400, 5_000_000, 16, 2),  # and 240 s to open 2,400 files
-        (0, 50_000_000, 400, 10),
+        # Two strata of 1,666,000 rows: 79.97 s of a core, 20 s of the 4 cores of one executor.
+        (0, 1_666_000, 16, 1),
+        (0, 1_667_000, 16, 2),
+        (0, 3_334_000, 16, 3),
+        (800, 1_666_000, 16, 2),  # and 80 s to open 800 files
+        (0, 50_000_000, 400, 30),
         (0, 50_000_000, 16, 3),  # the driver takes 4 of the 16 vCPUs
         (0, 50_000_000, 19, 3),
         (0, 50_000_000, 8, 1),
         (0, 50_000_000, 4, 1),
     ],
 )
-def test_each_executor_gets_a_minute_of_work(files: int, rows: int, max_vcpus: int, executors: int) -> None:
+def test_each_executor_gets_20_seconds_of_work(files: int, rows: int, max_vcpus: int, executors: int) -> None:
     assert executors_of(quotas_of(files, rows), RATES, max_vcpus) == executors
 
 
