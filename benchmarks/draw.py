@@ -1,9 +1,10 @@
 """The draw: the real Spark job and CheckSample, beside DuckDB and Polars drawing the same rows.
 
-- *lensneg*: ``spark/sample_negatives.py`` as the local run submits it, two cores, then what CheckSample does,
-  in a fresh process: it judges the rows by gate 3, and writes the final files. Counted are the steps of
-  the job's summary and all of the latter but imports; the start of the JVM and the session are reported
-  apart. A first job, not counted, reads Spark's own files from the disk.
+- *lensneg*: ``spark/sample_negatives.py`` as the local run submits it, two cores, in a driver that has just
+  been started, then what CheckSample does, in a fresh process: it judges the rows by gate 3, and writes the
+  final files. Counted are all seconds from the start of the job to its end, with the start of Java and of
+  the session, and all of CheckSample but imports.
+- *lensneg_warm*: the same in a driver that has run one job, as the full run after a mini-test does it.
 - *duckdb*: ranks the keys of all rows in a window, then fetches the chosen rows: exact without thresholds.
 - *duckdb_thresholds*: the same, but told the thresholds that the Spark job is told.
 - *polars*: ranks the keys of all rows, then fetches the chosen rows.
@@ -21,7 +22,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from harness import BenchmarkError, MemoryLimitError, Times, ratio, say, spread, take_turns
 from mock_pool import CONFIG, make_pool, plan_draw
+from small_run import java_of
 
 from lensneg import storage
 from lensneg.local.emr import FINAL_STATES, LocalEmrServerless, local_submit_parameters
@@ -41,31 +43,36 @@ from lensneg.schema.columns import MANIFEST_SCHEMA
 CORES = 2
 
 #: Seconds; what takes longer in its first run takes no more turns, and those seconds are reported.
-PATIENCE = 30
+PATIENCE = 120
+
+#: Cores, and threads of EMR's executors, whose effect on the job's steps is measured.
+CORES_TRIED = (1, 2, 4)
+
+
+class Size(NamedTuple):
+    """A pool, and the positives of its draw: 100 rows are drawn for each."""
+
+    rows: int
+    files: int
+    positives: int
 
 
 class Scale(NamedTuple):
     """How much is measured."""
 
-    pool_rows: tuple[int, ...]
-    compared: tuple[int, int]  # pools on which all have all their turns
-    positives: int  # 100 rows are drawn for each
-    other_positives: tuple[int, ...]
-    files: int
+    compared: tuple[Size, Size]  # they take turns with each other
+    whole: Size  # as many rows and files as the survey
+    most_positives: int  # of the largest draw from the latter, by lensneg alone
     turns: int
-    other_turns: int
 
 
 FULL = Scale(
-    pool_rows=(1_500_000, 6_000_000, 24_000_000),
-    compared=(6_000_000, 24_000_000),
-    positives=1_499,
-    other_positives=(150, 5_000),
-    files=60,
-    turns=5,
-    other_turns=3,
+    compared=(Size(6_000_000, 60, 1_499), Size(24_000_000, 60, 1_499)),
+    whole=Size(42_000_000, 1_224, 5_000),
+    most_positives=50_000,
+    turns=3,
 )
-QUICK = Scale((60_000, 240_000), (60_000, 240_000), 15, (5,), 6, 2, 1)
+QUICK = Scale((Size(60_000, 6, 15), Size(240_000, 6, 15)), Size(300_000, 100, 30), 60, 2)
 
 
 # --- Four ways to draw
@@ -79,45 +86,70 @@ class Drawn(NamedTuple):
     output: Path
 
 
-def with_lensneg(root: str) -> Drawn:
-    """Draw with the Spark job, submitted as the local run does it, and with what CheckSample does then."""
-    emr = LocalEmrServerless(Path(root) / "logs")
-    job_driver = {
-        "sparkSubmit": {
+class LocalJobs:
+    """The local EMR Serverless, with a driver that is kept for all jobs, or one for each job."""
+
+    def __init__(self, kept: bool, cores: int = CORES) -> None:
+        self._kept, self._cores = kept, cores
+        self._emr: LocalEmrServerless | None = None
+
+    def stop(self) -> None:
+        """End the driver."""
+        if self._emr is not None:
+            self._emr.stop()
+        self._emr = None
+
+    def draw(self, root: str) -> Drawn:
+        """Draw with the Spark job, submitted as the local run does it, and with what CheckSample does."""
+        if self._emr is None:
+            self._emr = LocalEmrServerless(harness.SCRATCH / "draw-logs")
+            if self._kept:
+                self._job(self._emr, root)
+        try:
+            seconds, java = self._job(self._emr, root)
+        finally:
+            if not self._kept:
+                self.stop()
+        summary = storage.read_json(f"{root}/draw/summary.json")
+        check = harness.run_worker(__file__, "check_sample", root=root)
+        keys = ("negatives", "candidates", "row_groups_read", "row_groups_total")
+        more = {
+            "start": seconds - sum(summary["seconds"].values()),
+            "job": sum(summary["seconds"].values()),
+            "check": check["seconds"],
+            "java_peak_rss": java,
+            "check_peak_rss": check["peak_rss"],
+            "steps": {**summary["seconds"], "CheckSample": round(check["seconds"], 3)},
+            **{key: summary[key] for key in keys},
+        }
+        return Drawn(seconds + check["seconds"], more, Path(root) / "sample" / "negatives")
+
+    def _job(self, emr: LocalEmrServerless, root: str) -> tuple[float, int]:
+        """Run the job; return its seconds, and the highest resident set of its Java."""
+        submit = {
             "entryPoint": str(SPARK_JOB),
             "entryPointArguments": ["--run", root],
-            "sparkSubmitParameters": local_submit_parameters(CORES),
+            "sparkSubmitParameters": local_submit_parameters(self._cores),
         }
-    }
-    begun = time.perf_counter()
-    try:
+        begun = time.perf_counter()
         answer = emr.start_job_run(
             applicationId="local",
             clientToken="bench",
             executionRoleArn="arn:aws:iam::123456789012:role/local",
-            jobDriver=job_driver,
+            jobDriver={"sparkSubmit": submit},
         )
         job = emr.get_job_run(answer["JobRunId"])
         while job.state not in FINAL_STATES:
             time.sleep(0.01)
-        wall = time.perf_counter() - begun
-    finally:
-        emr.stop()
-    if job.state != "SUCCESS":
-        raise BenchmarkError(f"the Spark job failed: {job.state_details}")
-    summary = storage.read_json(f"{root}/draw/summary.json")
-    in_job = sum(summary["seconds"].values())
-    check = harness.run_worker(__file__, "check_sample", root=root)
-    keys = ("negatives", "candidates", "row_groups_read", "row_groups_total")
-    more = {
-        "session": wall - in_job,
-        "job": in_job,
-        "check": check["seconds"],
-        "check_peak_rss": check["peak_rss"],
-        "steps": {**summary["seconds"], "CheckSample": check["seconds"]},
-        **{key: summary[key] for key in keys},
-    }
-    return Drawn(in_job + check["seconds"], more, Path(root) / "sample" / "negatives")
+        seconds = time.perf_counter() - begun
+        if job.state != "SUCCESS":
+            raise BenchmarkError(f"the Spark job failed: {job.state_details}")
+        # Those of other drivers are not its own.
+        below = [pid for driver in emr._drivers for pid in java_of(driver._process.pid)]
+        return seconds, max((harness.memory("VmHWM", pid) for pid in below), default=0)
+
+
+COLD, WARM = LocalJobs(kept=False), LocalJobs(kept=True)
 
 
 def check_sample_task(root: str) -> dict[str, Any]:
@@ -139,8 +171,7 @@ def in_worker(task: str, root: str) -> Drawn:
     output = Path(root) / task
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir()
-    # What is left is for the page cache, which holds the pool.
-    most = int(0.7 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    most = int(0.75 * harness.available_bytes())  # the rest is for the page cache, which holds the pool
     threads = {"POLARS_MAX_THREADS": str(CORES)}
     result = harness.run_worker(__file__, task, most, threads, root=root, output=str(output / "0.parquet"))
     return Drawn(result.pop("seconds"), result, output)
@@ -260,7 +291,8 @@ def polars_task(root: str, output: str) -> dict[str, Any]:
 
 
 ENGINES: dict[str, Callable[[str], Drawn]] = {
-    "lensneg": with_lensneg,
+    "lensneg": COLD.draw,
+    "lensneg_warm": WARM.draw,
     "duckdb": lambda root: in_worker("duckdb", root),
     "duckdb_thresholds": lambda root: in_worker("duckdb_thresholds", root),
     "polars": lambda root: in_worker("polars", root),
@@ -310,101 +342,102 @@ class Arena:
         }
 
 
-def measure_pools(scale: Scale, roots: dict[int, str]) -> dict[str, Any]:
-    """Time the draw of one sample from pools of several sizes."""
-    arena = Arena()
-    engines, skipped = {}, {}
-    for rows, root in roots.items():
-        engines[rows], skipped[rows] = able(arena, root)
-    times: Times = {}
-    others = [(rows,) for rows in scale.pool_rows if rows not in scale.compared]
-    for together in (scale.compared, *others):
-        times |= take_turns(
-            {
-                f"{engine} {rows}": arena.contestant(engine, roots[rows])
-                for rows in together
-                for engine in engines[rows]
-            },
-            scale.turns if together == scale.compared else scale.other_turns,
-            "draw from a pool",
-        )
-    small, large = scale.compared
-    growing = [engine for engine in engines[large] if engine in engines[small]]
-    return {
-        "sizes": [
-            {
-                "rows": rows,
-                "mb": round(sum(f.stat().st_size for f in Path(root, "pool").iterdir()) / 1e6, 1),
-                "seconds": {engine: spread(times[f"{engine} {rows}"]) for engine in engines[rows]},
-                "lensneg_over": {
-                    engine: ratio(times, f"lensneg {rows}", f"{engine} {rows}")
-                    for engine in engines[rows]
-                    if engine != "lensneg"
-                },
-                "more": {engine: arena.more(engine, root) for engine in engines[rows]},
-                "skipped": skipped[rows],
-            }
-            for rows, root in roots.items()
-        ],
-        "compared": scale.compared,
-        "growth": {engine: ratio(times, f"{engine} {large}", f"{engine} {small}") for engine in growing},
+def measure_pools(sizes: Sequence[Size], turns: int) -> list[dict[str, Any]]:
+    """Time the draws from pools of several sizes, in turns; the last entry is the growth between them."""
+    arena, times, able_ = Arena(), Times(), dict[Size, tuple[list[str], dict[str, str]]]()
+    roots = {size: plan_draw(make_pool(size.rows, size.files), size.positives) for size in sizes}
+    for size, root in roots.items():
+        harness.warm(Path(root) / "pool")
+        able_[size] = able(arena, root)
+    contestants = {
+        f"{engine} {size.rows}": arena.contestant(engine, root)
+        for size, root in roots.items()
+        for engine in able_[size][0]
     }
+    times = take_turns(contestants, turns, "draw")
+    WARM.stop()
+    found = [
+        {
+            "rows": size.rows,
+            "files": size.files,
+            "drawn": size.positives * CONFIG.negative_pools.neg_pos_ratio,
+            "mb": round(sum(f.stat().st_size for f in Path(root, "pool").iterdir()) / 1e6, 1),
+            "seconds": {engine: spread(times[f"{engine} {size.rows}"]) for engine in able_[size][0]},
+            "over": {
+                f"{own}/{engine}": ratio(times, f"{own} {size.rows}", f"{engine} {size.rows}")
+                for own in ("lensneg", "lensneg_warm")
+                for engine in able_[size][0]
+                if not engine.startswith("lensneg")
+            },
+            "more": {engine: arena.more(engine, root) for engine in able_[size][0]},
+            "skipped": able_[size][1],
+        }
+        for size, root in roots.items()
+    ]
+    if len(sizes) == 2:
+        small, large = (size.rows for size in sizes)
+        growing = [engine for engine in able_[sizes[1]][0] if engine in able_[sizes[0]][0]]
+        growth = {engine: ratio(times, f"{engine} {large}", f"{engine} {small}") for engine in growing}
+        found.append({"growth": growth})
+    return found
 
 
 def able(arena: Arena, root: str) -> tuple[list[str], dict[str, str]]:
-    """Return the engines that take turns on a pool, and why others do not: Polars may lack memory or time."""
+    """Return the engines that take turns on a pool, and why others do not: for lack of memory or time."""
+    skipped: dict[str, str] = {}
+    for engine in ("polars", "duckdb"):
+        try:
+            seconds = arena.contestant(engine, root)()
+            if seconds > PATIENCE:
+                skipped[engine] = f"its first run took {seconds:.0f} s"
+        except MemoryLimitError as error:
+            skipped[engine] = str(error)
+        if engine in skipped:
+            say(f"{engine} is left out: {skipped[engine]}")
+    return [engine for engine in ENGINES if engine not in skipped], skipped
+
+
+def measure_cores(size: Size, turns: int) -> dict[str, Any]:
+    """Time the steps of the job in warm drivers with several numbers of cores."""
+    root = plan_draw(make_pool(size.rows, size.files), size.positives)
+    drivers = {str(cores): LocalJobs(kept=True, cores=cores) for cores in CORES_TRIED}
+
+    def steps(driver: LocalJobs) -> float:
+        return float(driver.draw(root).more["job"])
+
     try:
-        seconds = arena.contestant("polars", root)()
-        reason = f"its first run took {seconds:.0f} s" if seconds > PATIENCE else ""
-    except MemoryLimitError as error:
-        reason = str(error)
-    if not reason:
-        return list(ENGINES), {}
-    say(f"polars is left out: {reason}")
-    return [engine for engine in ENGINES if engine != "polars"], {"polars": reason}
-
-
-def measure_sample(scale: Scale, positives: int, root: str) -> dict[str, Any]:
-    """Time the draw of a sample of another size."""
-    arena, drawn = Arena(), positives * CONFIG.negative_pools.neg_pos_ratio
-    times = take_turns(
-        {engine: arena.contestant(engine, root) for engine in ("lensneg", "duckdb")},
-        scale.other_turns,
-        f"draw of {drawn:,} rows",
-    )
-    return {
-        "drawn": drawn,
-        "seconds": {engine: spread(values) for engine, values in times.items()},
-        "lensneg_over": {"duckdb": ratio(times, "lensneg", "duckdb")},
-        "more": {engine: arena.more(engine, root) for engine in times},
-    }
+        drawing = {cores: (lambda driver=driver: steps(driver)) for cores, driver in drivers.items()}
+        times = take_turns(drawing, turns, "the job's steps by cores")
+    finally:
+        for driver in drivers.values():
+            driver.stop()
+    return {"rows": size.rows, "seconds": {cores: spread(values) for cores, values in times.items()}}
 
 
 def measure(quick: bool) -> dict[str, Any]:
     """Run all of this module's measurements."""
     scale = QUICK if quick else FULL
-    pools = {rows: make_pool(rows, scale.files) for rows in scale.pool_rows}
-    roots = {rows: plan_draw(pool, scale.positives) for rows, pool in pools.items()}
-    for pool in pools.values():
-        harness.warm(pool)
-    with_lensneg(roots[min(roots)])
-    found = measure_pools(scale, roots)
-    small = scale.compared[0]
-    (size,) = (size for size in found["sizes"] if size["rows"] == small)
-    drawn = scale.positives * CONFIG.negative_pools.neg_pos_ratio
-    samples = [
-        {**size, "drawn": drawn},
-        *(measure_sample(scale, n, plan_draw(pools[small], n)) for n in scale.other_positives),
-    ]
+    begun = os.getloadavg()
+    [*sizes, growth] = measure_pools(scale.compared, scale.turns)
+    cores = measure_cores(scale.compared[1], scale.turns)
+    [whole] = measure_pools([scale.whole], scale.turns)
+    largest = scale.whole._replace(positives=scale.most_positives)
+    root = plan_draw(make_pool(largest.rows, largest.files), largest.positives)
+    drawn = COLD.draw(root)
     return {
         "turns": scale.turns,
-        "other_turns": scale.other_turns,
-        "files": scale.files,
         "cores": CORES,
-        "drawn": drawn,
-        "pools": found,
-        "samples_from": small,
-        "samples": sorted(samples, key=lambda sample: sample["drawn"]),
+        "load": [begun, os.getloadavg()],
+        "sizes": sizes,
+        **growth,
+        "whole": whole,
+        "by_cores": cores,
+        "largest": {
+            "rows": largest.rows,
+            "drawn": largest.positives * CONFIG.negative_pools.neg_pos_ratio,
+            "seconds": drawn.seconds,
+            **drawn.more,
+        },
     }
 
 

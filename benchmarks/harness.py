@@ -118,6 +118,12 @@ def memory(field: str, process: int | str = "self") -> int:
     raise ProcessLookupError(process)
 
 
+def available_bytes() -> int:
+    """Return the memory that processes may still take, as the kernel estimates it."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+
+
 def run_worker(
     script: str, task: str, most_bytes: int | None = None, env: Mapping[str, str] | None = None, **values: Any
 ) -> dict[str, Any]:

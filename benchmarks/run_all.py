@@ -25,6 +25,7 @@ NAMES = {
     "lensneg": "lensneg",
     "fitsio": "fitsio + pandas",
     "astropy": "astropy + NumPy",
+    "lensneg_warm": "lensneg, kept driver",
     "duckdb": "DuckDB",
     "duckdb_thresholds": "DuckDB, told the thresholds",
     "polars": "Polars",
@@ -34,6 +35,7 @@ COLOURS = {
     "lensneg": "#0072b2",
     "fitsio": "#d55e00",
     "astropy": "#cc79a7",
+    "lensneg_warm": "#56b4e9",
     "duckdb": "#d55e00",
     "duckdb_thresholds": "#e69f00",
     "polars": "#009e73",
@@ -166,102 +168,132 @@ from the same server, and says nothing about AWS.
 
 def draw_section(found: Result) -> str:
     """Return the text on the draw."""
-    pools = found["pools"]
-    sizes = {size["rows"]: size for size in pools["sizes"]}
-    small, large = pools["compared"]
-    rivals = ("duckdb", "duckdb_thresholds", "polars")
+    sizes = [*found["sizes"], *([found["whole"]] if "whole" in found else [])]
+    small, large = found["sizes"]
+    rivals, own = ("duckdb", "duckdb_thresholds", "polars"), ("lensneg", "lensneg_warm")
     ratios = table(
-        [f"{found['drawn']:,} rows drawn", *(f"from {millions(rows)} rows" for rows in (small, large))],
+        ["", *(f"{size['drawn']:,} rows from {millions(size['rows'])}" for size in sizes)],
         [
             [
-                f"{NAMES['lensneg']} / {NAMES[engine]}",
+                f"{NAMES[one]} / {NAMES[engine]}",
                 *(
-                    shown(sizes[rows]["lensneg_over"][engine])
-                    if engine in sizes[rows]["lensneg_over"]
-                    else "left out"
-                    for rows in (small, large)
+                    shown(size["over"][f"{one}/{engine}"]) if engine in size["seconds"] else "left out"
+                    for size in sizes
                 ),
             ]
             for engine in rivals
+            for one in own
         ],
     )
     growth = table(
-        ["", f"{millions(large)} / {millions(small)}: a pool {large / small:g} times as large"],
-        [[NAMES[engine], shown(figure)] for engine, figure in pools["growth"].items()],
+        ["", f"{millions(large['rows'])} / {millions(small['rows'])}, the same sample"],
+        [[NAMES[engine], shown(figure)] for engine, figure in found["growth"].items()],
     )
     by_pool = table(
         [
             "pool",
+            "files",
             "MB",
-            *(f"{NAMES[engine]}, s" for engine in ("lensneg", *rivals)),
+            *(f"{NAMES[engine]}, s" for engine in (*own, *rivals)),
             "row groups read",
             "turns",
         ],
         [
             [
-                millions(rows),
+                millions(size["rows"]),
+                f"{size['files']:,}",
                 f"{size['mb']:,.0f}",
-                *(seconds_of(size, engine) for engine in ("lensneg", *rivals)),
+                *(seconds_of(size, engine) for engine in (*own, *rivals)),
                 row_groups(size),
                 str(size["seconds"]["lensneg"]["n"]),
             ]
-            for rows, size in sizes.items()
+            for size in sizes
         ],
     )
-    by_sample = table(
-        ["drawn", "lensneg, s", "DuckDB, s", "lensneg / DuckDB", "row groups read", "turns"],
+    steps = table(
+        ["the last draw, s", "Java and session", *small["more"]["lensneg"]["steps"]],
         [
             [
-                f"{sample['drawn']:,}",
-                seconds_of(sample, "lensneg"),
-                seconds_of(sample, "duckdb"),
-                shown(sample["lensneg_over"]["duckdb"]),
-                row_groups(sample),
-                str(sample["seconds"]["lensneg"]["n"]),
+                f"{NAMES[engine]}, {millions(size['rows'])}",
+                shown(size["more"][engine]["start"]),
+                *(number(seconds) for seconds in size["more"][engine]["steps"].values()),
             ]
-            for sample in found["samples"]
+            for size in sizes
+            for engine in own
         ],
     )
-    job, checked = sizes[small]["more"]["lensneg"], sizes[large]["more"]["lensneg"]
-    steps = ", ".join(f"{name} {number(seconds)} s" for name, seconds in job["steps"].items())
-    peaks = ", ".join(
-        f"{NAMES[engine]} {megabytes(sizes[large]['more'][engine]['peak_rss'])}"
-        for engine in rivals
-        if engine in sizes[large]["more"]
+    peaks = table(
+        ["peak of memory", *(millions(size["rows"]) for size in sizes)],
+        [
+            *(
+                [
+                    f"{NAMES[engine]}: Java",
+                    *(megabytes(size["more"][engine]["java_peak_rss"]) for size in sizes),
+                ]
+                for engine in own
+            ),
+            ["CheckSample", *(megabytes(size["more"]["lensneg"]["check_peak_rss"]) for size in sizes)],
+            *([NAMES[engine], *(peak_of(size, engine) for size in sizes)] for engine in rivals),
+        ],
     )
     skipped = "".join(
-        f" {NAMES[engine]} is left out at {millions(rows)} rows: {why}."
-        for rows, size in sizes.items()
+        f" {NAMES[engine]} is left out at {millions(size['rows'])} rows: {why}."
+        for size in sizes
         for engine, why in size["skipped"].items()
     )
+    more = "".join(part(found) for part in (by_cores_text, largest_text))
+    load = " and ".join(f"{number(before[0])}" for before in found["load"])
     return f"""## The draw
 
 The real Spark job, as the local run submits it with {found["cores"]} cores, and then CheckSample, which
-judges the rows and writes the final files, on made-up pools in {found["files"]} files, each of 16
-strata and two pools. Counted are the job's own steps and CheckSample's; the start of JVM and session takes
-{shown(job["session"], " s")} more.
+judges the rows and writes the final files, on made-up pools of 16 strata and two pools. Counted are all
+seconds of the job, with the start of Java where the driver is fresh, and those of CheckSample.
 DuckDB and Polars have {found["cores"]} threads and a fresh process, whose imports are not counted; they write
 the same rows with the same columns, sorted, but no positives and no counts. The split of each pixel is given
 to them. They rank the keys of the whole pool, as one does without thresholds; DuckDB is also measured with
 those that the Spark job is given. After every run the SHA-256 over the TARGETIDs and splits is compared: all
-wrote the same rows in the same order. A first run of
-Polars, which tries whether the memory suffices, is not counted.
+wrote the same rows in the same order. The load of the machine (`uptime`, one minute) was {load} at the
+beginning and the end of the draws.{skipped}
 
 {ratios}
 
 {growth}
 
-![Seconds of the draw against the pool and against the sample](draw_scaling.png)
+![Seconds of the draw against the pool](draw_scaling.png)
 
 {by_pool}
 
-Medians; "turns" says of how many.{skipped} Steps of the last draw from {millions(small)}: {steps}.
-Peak of memory at {millions(large)}: {peaks}, CheckSample {megabytes(checked["check_peak_rss"])}; the Spark
-job's JVM has a heap of 2 GB.
+{steps}
 
-Samples of several sizes from {millions(found["samples_from"])} rows:
+{peaks}
+{more}"""
 
-{by_sample}
+
+def peak_of(size: Result, engine: str) -> str:
+    """Return the peak of memory of an engine, if it ran."""
+    return megabytes(size["more"][engine]["peak_rss"]) if engine in size["more"] else "-"
+
+
+def by_cores_text(found: Result) -> str:
+    """Return the text on the job's steps by the number of cores."""
+    if "by_cores" not in found:
+        return ""
+    cores = found["by_cores"]["seconds"]
+    rows = [[count, shown(seconds)] for count, seconds in cores.items()]
+    of = f"the job's steps at {millions(found['by_cores']['rows'])}, a kept driver, s"
+    return f"\n{table(['cores of the job (tasks at once)', of], rows)}\n"
+
+
+def largest_text(found: Result) -> str:
+    """Return the text on the largest draw."""
+    if "largest" not in found:
+        return ""
+    largest = found["largest"]
+    rows = f"{largest['drawn']:,} rows from {millions(largest['rows'])}"
+    java, check = (megabytes(largest[f"{name}_peak_rss"]) for name in ("java", "check"))
+    return f"""
+The largest draw, {rows}, by lensneg alone and once: {number(largest["seconds"])} s, of which CheckSample
+takes {number(largest["check"])} s; peak of memory: Java {java}, CheckSample {check}.
 """
 
 
@@ -301,6 +333,46 @@ interpreter takes its share of the same {len(harness.CORES)} cores.
 {times}
 
 The main process holds no table: its peak of memory is {memory} of 2,000 rows.
+"""
+
+
+def full_sky_section(found: Result) -> str:
+    """Return the text on the rehearsal of the full sky, which `make bench` does not repeat."""
+    run = found["run"]
+    history, functions, requests = run["history"], run["functions"], run["requests"]
+    kinds = sorted({kind for counted in requests.values() for kind in counted})
+    by_function = table(
+        ["function", "calls", "most bytes in", "most bytes out", *kinds],
+        [
+            [
+                f"`{name}`",
+                *(f"{calls[key]:,}" for key in ("calls", "input_bytes", "output_bytes")),
+                *(f"{requests[name].get(kind, 0):,}" for kind in kinds),
+            ]
+            for name, calls in functions.items()
+            if not name.startswith("(")
+        ],
+    )
+    rows = " and ".join(f"{count:,} {part}" for part, count in found["published"].items())
+    compared = " It published the rows of a run that was not interrupted." if found["compared"] else ""
+    return f"""## The rehearsal of the full sky
+
+`full_sky.py`: {found["files"]:,} files of {found["rows"]:,} rows with the names of DR10.1, a real catalogue
+of candidates, every URI in S3 (moto's server), the graph and the handlers as deployed. The run made its
+mini-test and was killed (kill -9) after {found["killed_after"]:,} items of its map. The run that continued it
+did no item again that was done, and published {rows}.{compared}
+The history of the execution has **{history["events"]:,}** events of the 25,000 that Step Functions allows.
+moto counts them, without those of the map's children; AWS may count others. The largest input of a state has
+**{history["input_bytes"]:,}** bytes and the largest output {history["output_bytes"]:,}, of 262,144.
+items.json has {found["items_bytes"] / 1e3:,.0f} kB. The numbers are those of the run that continued, with its
+mini-test;
+requests are those that the functions sent. Those of Spark through S3A are not known, as no package registry
+has S3A.
+
+{by_function}
+
+The continued run took {run["seconds"] / 60:.1f} minutes on a machine with a load of
+{found["load"][1]:.0f} on {len(harness.CORES)} cores. The code was lensneg {found["lensneg"]}.
 """
 
 
@@ -360,8 +432,7 @@ def rates(results: Result) -> dict[str, Result]:
     packed, largest = mapped["gzip"], mapped["sizes"][-1]
     plain_mb = next(size["mb"] for size in mapped["sizes"] if size["rows"] == packed["rows"])
     gunzip = packed["seconds"]["gunzip"]
-    sample = draw["samples"][-1]
-    size = draw["pools"]["sizes"][-1]
+    size = draw.get("whole", draw["sizes"][-1])
     found = {
         "map_rate": {
             **{key: largest["mb_per_s"][key] for key in ("median", "min", "max")},
@@ -386,9 +457,9 @@ def rates(results: Result) -> dict[str, Result]:
             "from": "made-up pool files",
         },
         "draw_seconds": {
-            **{key: sample["more"]["lensneg"]["job"][key] for key in ("median", "min", "max")},
+            **{key: size["more"]["lensneg"]["job"][key] for key in ("median", "min", "max")},
             "unit": "s",
-            "from": f"all steps of the job, {sample['drawn']:,} negatives, {draw['cores']} cores",
+            "from": f"all steps of the job, {size['drawn']:,} negatives, {draw['cores']} cores",
         },
     }
     job = size["more"]["lensneg"]
@@ -396,7 +467,7 @@ def rates(results: Result) -> dict[str, Result]:
         found["draw_read_share"] = {
             "median": round(job["row_groups_read"] / job["row_groups_total"], 3),
             "unit": "of row groups",
-            "from": f"{draw['drawn']:,} rows from {millions(size['rows'])}",
+            "from": f"{size['drawn']:,} rows from {millions(size['rows'])}",
         }
     return found
 
@@ -455,6 +526,7 @@ the **median** (lowest to highest). Seconds and MB/s are of this machine alone.
         draw_section(results["draw"]),
         local_section(results["local_run"]),
         audit_section(results["audit"]),
+        *([full_sky_section(results["full_sky"])] if "full_sky" in results else []),
         rates_section(results),
     )
     return "\n".join(sections)
@@ -512,20 +584,20 @@ def plot_map(found: Result, path: Path) -> None:
 
 
 def plot_draw(found: Result, path: Path) -> None:
-    """Plot the draw's seconds against the pool, and against the sample."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), dpi=130, layout="constrained", sharey=True)
-    sizes, samples = found["pools"]["sizes"], found["samples"]
-    for key in ("lensneg", "duckdb", "duckdb_thresholds", "polars"):
+    """Plot the draw's seconds against the pool."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), dpi=130, layout="constrained")
+    sizes = [*found["sizes"], *([found["whole"]] if "whole" in found else [])]
+    for key in ("lensneg", "lensneg_warm", "duckdb", "duckdb_thresholds", "polars"):
         points = [(s["rows"] / 1e6, s["seconds"][key]) for s in sizes if key in s["seconds"]]
         if points:
-            curve(left, points, key)
-    for key in ("lensneg", "duckdb"):
-        curve(right, [(s["drawn"] / 1e3, s["seconds"][key]) for s in samples], key)
-    axes_style(left, "rows of the pool", "seconds, two cores", f"Draw of {found['drawn']:,} rows")
-    ticks(left, [s["rows"] / 1e6 for s in sizes], [millions(s["rows"]) for s in sizes])
-    axes_style(right, "rows drawn", "", f"Draw from {millions(found['samples_from'])} rows")
-    ticks(right, [s["drawn"] / 1e3 for s in samples], [f"{s['drawn'] / 1e3:g} k" for s in samples])
-    left.legend(fontsize=9)
+            curve(axes, points, key)
+    axes_style(axes, "rows of the pool, and rows drawn", "seconds, two cores", "Draw, with its rows written")
+    ticks(
+        axes,
+        [s["rows"] / 1e6 for s in sizes],
+        [f"{millions(s['rows'])}\n{s['drawn'] / 1e3:g} k drawn" for s in sizes],
+    )
+    axes.legend(fontsize=9)
     figure.savefig(path)
     plt.close(figure)
 
@@ -548,6 +620,8 @@ def main() -> None:
     begun = time.monotonic()
     SCRATCH.mkdir(parents=True, exist_ok=True)
     results: Result = {"quick": options.quick, "environment": harness.environment()}
+    rehearsed = json.loads((HERE / "results.json").read_text(encoding="utf-8")).get("full_sky")
+    results |= {"full_sky": rehearsed} if rehearsed else {}
     for name in SCRIPTS:
         results[name] = run_script(name, options.quick)
     results["finished"] = time.strftime("%Y-%m-%d", time.gmtime())
