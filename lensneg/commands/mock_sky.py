@@ -11,18 +11,18 @@ from lensneg.commands.common import Command, notes, show
 @click.command("mock-sky", cls=Command)
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--files", default=4, help="Sweep files, each a cell of 5 x 5 degrees.")
-@click.option("--rows", default=150_000, help="Rows of each file.")
+@click.option("--rows", default=250_000, help="Rows of each file.")
 @click.option("--seed", default=1, help="The same seed gives the same bytes.")
 @click.option(
     "--positives",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A real catalogue: cover cells of it, with a galaxy at each of its positions there.",
+    help="A real catalogue: cover cells whose lenses the rows suffice for, with a galaxy at each of them.",
 )
 @click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
 def mock_sky(folder: Path, files: int, **options: Any) -> None:
     """Write a mock sky in the DR10 data model to DIR.
 
-    Example: lensneg mock-sky build/sky --files 4 --rows 150000
+    Example: lensneg mock-sky build/sky --files 4 --rows 250000
     """
     from rich.progress import Progress
 

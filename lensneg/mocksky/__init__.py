@@ -4,12 +4,12 @@ The survey's sweep files have 1.4 TB, which is too much for trying a pipeline. A
 resembles the survey in what the pipeline reads: the mix of types, magnitude counts, colours and shapes,
 exposures that change from brick to brick, masks, and unusual sources in every file. It does not simulate
 galaxies: each column is drawn independently from a simple law (:mod:`lensneg.mocksky.population`). The laws
-are tuned so that nearly 5 % of all sources are galaxies with z < 20, the upper end of what is plausible, and
-that two in five of these look like confusers. Sources do not cluster, masks are drawn for each source, and
-columns that nothing reads only have plausible values.
+are tuned so that the pool has the rates of the real one (docs/science.md). Sources do not cluster, masks are
+drawn for each source, and columns that nothing reads only have plausible values.
 
-The lenses need no more negatives than their file holds (:mod:`lensneg.mocksky.scene`). So each file alone can
-supply 100 negatives for each of its lenses, as the survey can, if it has enough rows.
+The lenses need no more negatives than their file holds (:mod:`lensneg.mocksky.scene`). So each file within
+the footprint of the shipped configs can supply 100 negatives for each of its lenses, as the survey can, if it
+has enough rows.
 """
 
 import multiprocessing
@@ -132,7 +132,7 @@ def write_mock_sky(
     folder: str | Path,
     *,
     files: int = 4,
-    rows: int = 150_000,
+    rows: int = 250_000,
     seed: int = 1,
     positives: str | Path | None = None,
     gzip: bool = False,
@@ -141,11 +141,12 @@ def write_mock_sky(
 ) -> MockSky:
     """Write a mock sky: ``folder/sweeps/sweep-*.fits`` and ``folder/positives.csv``.
 
-    Without ``positives`` the lenses are invented: one for 15,000 rows, at least three in each file, and some
-    with each of the flaws that real catalogues have. With it, the files are the cells that hold most
-    positions of the catalogue (ties by name), each of these positions gets a galaxy within 0.1 arcsec, and
-    the catalogue is copied. In both cases a lens's type and exposures are chosen so that its file has 100
-    negatives for it, and so that the types have the proportions of real lenses, as far as the file allows.
+    Without ``positives`` the lenses are invented: one for 25,000 rows, at least three in each file, and some
+    with each of the flaws that real catalogues have. With it, the files are the cells with most positions of
+    the catalogue that have 100 negatives for each (ties by name). Each of these positions gets a galaxy
+    within 0.1 arcsec, and the catalogue is copied. In both cases a lens's type and exposures are chosen so
+    that its file has 100 negatives for it, and so that the types have the proportions of real lenses, as far
+    as the file allows.
 
     Parameters
     ----------
@@ -175,8 +176,8 @@ def write_mock_sky(
     Raises
     ------
     InputError
-        If an argument is out of range, the folder holds a sky already, or the catalogue cannot be read
-        or has no position between Dec -90 and +40.
+        If an argument is out of range, the folder holds a sky already, or the catalogue cannot be read,
+        has no position between Dec -90 and +40, or has too many in each cell for so many rows.
     """
     begun = time.monotonic()
     if storage.is_s3(str(folder)):

@@ -186,7 +186,7 @@ class _RowMaker:
         mags = {"G": mag_z + r_z + g_r, "R": mag_z + r_z, "I": mag_z + 0.4 * r_z, "Z": mag_z}
         for i, band in enumerate(BANDS):
             nobs = bricks.nobs[i][brick]
-            nobs = np.where(nobs > 0, nobs + JITTER[rng.integers(0, 4, n, dtype=np.uint8)], 0)
+            nobs = np.where(nobs > 0, nobs + JITTER[rng.integers(0, len(JITTER), n, dtype=np.uint8)], 0)
             if band.name == "Z" and sources:
                 given = np.array([source.nobs_z for source in sources])
                 nobs = np.where(given >= 0, given, nobs)
