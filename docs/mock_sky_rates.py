@@ -100,9 +100,9 @@ def lenses(files: int) -> Table:
 
     Of the other rows of its files only a few are made: a file has ten lenses.
     """
-    plans, catalog = plan_files(Path(), files, 250_000, 1, None, "")
+    plans, catalog = plan_files(Path(), files, 250_000, 1, None)
     entries = list(csv.DictReader(catalog.decode().splitlines()))
-    chunks = [bytes(chunk) for plan in plans for chunk in row_chunks(plan._replace(rows=1_000))]
+    chunks = [chunk.tobytes() for plan in plans for chunk in row_chunks(plan._replace(rows=1_000))]
     rows = np.frombuffer(b"".join(chunks), sweep_dtype())[COLUMNS]
     rows = rows[rows["TYPE"] != b"DUP"]
     # A chord of 1.5 arcsec. Position by position, as there is no tree of positions without SciPy.

@@ -13,7 +13,6 @@ IntArray = npt.NDArray[np.integer[Any]]
 Generator = np.random.Generator
 Position = tuple[float, float]
 
-RELEASE: Final = 10002  # DR10.1
 FLUX: Final = -0.4 * LN_10  # flux = exp(FLUX * (mag - 22.5))
 
 

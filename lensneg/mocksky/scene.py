@@ -316,7 +316,7 @@ def _catalog_text(positions: list[Position], rng: Generator) -> bytes:
 
 
 def plan_files(
-    sweeps: Path, files: int, rows: int, seed: int, positives: str | None, suffix: str
+    sweeps: Path, files: int, rows: int, seed: int, positives: str | None
 ) -> tuple[list[FilePlan], bytes]:
     """Return the plan of each file, and the catalogue's bytes."""
     rng = np.random.default_rng([seed, rows])
@@ -344,6 +344,5 @@ def plan_files(
             what = f"{rows:,} are too few for {sweep_name(cell)}: {taken}"
             raise InputError(what, where="rows", remedy="ask for more")
     return [
-        FilePlan(cell, rows, seed, tuple(sources[cell]), f"{sweeps}/{sweep_name(cell)}{suffix}")
-        for cell in cells
+        FilePlan(cell, rows, seed, tuple(sources[cell]), f"{sweeps}/{sweep_name(cell)}") for cell in cells
     ], text

@@ -6,9 +6,13 @@ import itertools
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import fitsio
+import healpy
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 
@@ -22,7 +26,9 @@ from lensneg.rules.selection import select
 from lensneg.rules.strata import Stratum, nobs_z_bin
 from lensneg.schema.config import Config
 from lensneg.schema.sweep_columns import MASKBITS, SOURCE_TYPES, sweep_dtype
+from lensneg.storage import FileInfo
 from lensneg.survey.names import Cell, sweep_cell, sweep_name
+from lensneg.survey.table_rows import iter_table, probe_table
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -208,6 +214,119 @@ def test_a_file_that_fails_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         write_mock_sky(tmp_path, files=1, rows=ROWS)
     assert list((tmp_path / "sweeps").iterdir()) == []
     assert not (tmp_path / "positives.csv").exists()
+
+
+# --- Other formats and releases
+
+
+def same_as_fits(found: pa.Table, expected: np.ndarray) -> None:
+    """Both have the same columns, in the same types, and the same rows in the same order."""
+    for name in expected.dtype.names or ():
+        column, values = found[name].combine_chunks(), expected[name]
+        if values.ndim == 2:
+            values, column = values.ravel(), column.flatten()
+        if values.dtype.kind == "S":
+            texts = [value.decode() for value in values.tolist()]
+            logical = name.upper() == "GAIA_DUPLICATED_SOURCE"
+            assert column.to_pylist() == ([text == "T" for text in texts] if logical else texts), name
+        else:
+            assert column.type == pa.from_numpy_dtype(values.dtype.newbyteorder("=")), name
+            assert np.array_equal(column.to_numpy(zero_copy_only=False), values, equal_nan=True), name
+
+
+def test_parquet_holds_the_same_rows(two: MockSky, tmp_path: Path) -> None:
+    sky = write_mock_sky(tmp_path, files=2, rows=ROWS, file_format="parquet")
+    assert (sky.files, sky.rows) == (2, 2 * ROWS)
+    for path in Path(two.sweeps).iterdir():
+        packed = Path(sky.sweeps) / path.with_suffix(".parquet").name
+        found = pq.read_table(packed)
+        assert found.column_names == list(sweep_dtype().names or ())
+        same_as_fits(found, table(path))
+        # As a run reads it.
+        stored = probe_table(FileInfo(str(packed), packed.stat().st_size, ""))
+        chunks = [chunk.copy() for _, chunk in iter_table(stored)]
+        for name in stored.dtype.names or ():
+            assert np.array_equal(
+                np.concatenate(chunks)[name], table(path)[name], equal_nan=stored.dtype[name].kind == "f"
+            )
+    assert Path(sky.positives).read_bytes() == Path(two.positives).read_bytes()
+
+
+def test_hats_is_laid_out_as_hats_import_does(
+    two: MockSky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the layout that hats-import 0.11 writes, with small partitions so that their orders differ."""
+    monkeypatch.setattr("lensneg.mocksky.hats._MAX_ROWS", 700)
+    sky = write_mock_sky(tmp_path, files=2, rows=ROWS, file_format="hats")
+    root = Path(sky.sweeps)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    properties = dict(line.split("=") for line in (root / "hats.properties").read_text().splitlines()[1:])
+    assert (root / "properties").read_bytes() == (root / "hats.properties").read_bytes()
+    with open(root / "partition_info.csv", encoding="ascii") as file:
+        pixels = [(int(row["Norder"]), int(row["Npix"])) for row in csv.DictReader(file)]
+    named = [f"dataset/Norder={k}/Dir={pixel // 10000 * 10000}/Npix={pixel}.parquet" for k, pixel in pixels]
+    own = ["dataset/_common_metadata", "dataset/_metadata"]
+    assert files == sorted([*named, *own, "hats.properties", "properties", "partition_info.csv"])
+    assert len(pixels) == sky.files > 6
+    assert len({order for order, _ in pixels}) > 1
+    expected = {"obs_collection": "mock_sky", "dataproduct_type": "object", "hats_nrows": str(2 * ROWS)}
+    expected |= {"hats_col_ra": "ra", "hats_col_dec": "dec", "hats_order": str(max(pixels)[0])}
+    assert properties.items() >= expected.items()
+    parts = []
+    for (order, pixel), name in zip(pixels, named, strict=True):
+        part = pq.ParquetFile(root / name).read()
+        assert part.num_rows <= 700
+        finest = part["_healpix_29"].to_numpy()
+        assert (np.diff(finest) >= 0).all()
+        assert (finest >> 2 * (29 - order) == pixel).all()
+        ra, dec = part["ra"].to_numpy(), part["dec"].to_numpy()
+        assert np.array_equal(finest, healpy.ang2pix(1 << 29, ra, dec, nest=True, lonlat=True))
+        parts.append(part)
+    # Parents of the partitions hold more rows than a partition may, and the order is that of the sky.
+    whole = pa.concat_tables(parts)
+    assert (np.diff(whole["_healpix_29"].to_numpy()) >= 0).all()
+    for order, pixel in pixels:
+        if order:
+            inside = whole["_healpix_29"].to_numpy() >> 2 * (30 - order) == pixel >> 2
+            assert inside.sum() > 700
+    footer = pq.read_metadata(root / "dataset" / "_metadata")
+    assert footer.num_rows == 2 * ROWS
+    assert [footer.row_group(i).column(0).file_path for i in range(footer.num_row_groups)] == [
+        name.removeprefix("dataset/") for name in named
+    ]
+    # The rows are those of the sweep files.
+    stored = np.concatenate([*tables(two).values()])
+    stored = stored[np.lexsort((stored["OBJID"], stored["BRICKID"]))]
+    by_id = whole.sort_by([("brickid", "ascending"), ("objid", "ascending")]).drop_columns("_healpix_29")
+    assert by_id.column_names == [name.lower() for name in sweep_dtype().names or ()]
+    same_as_fits(by_id.rename_columns(list(sweep_dtype().names or ())), stored)
+
+
+def test_files_of_dr9_have_its_columns(two: MockSky, tmp_path: Path) -> None:
+    sky = write_mock_sky(tmp_path, files=2, rows=ROWS, releases=(9010, 9012))
+    for path in Path(sky.sweeps).iterdir():
+        header, found = fits.getheader(path, 1), fitsio.read(path, 1)
+        assert (header["TFIELDS"], header["NAXIS1"], header["SURVEYDR"]) == (115, 449, "DR9")
+        assert (path.stat().st_size % 2880, len(found)) == (0, ROWS)
+        assert "MBIT_13" in header
+        assert "MBIT_14" not in header
+        assert found["MASKBITS"].dtype == np.dtype(">i2")
+        expected = table(Path(two.sweeps) / path.name)
+        lacking = {name for name in sweep_dtype().names or () if name.endswith("_I")}
+        assert len(lacking) == 15
+        assert [*found.dtype.names] == [n for n in sweep_dtype().names or () if n not in lacking]
+        assert np.array_equal(found["MASKBITS"], expected["MASKBITS"] & 0b11_1111_1111_1111)
+        assert set(found["RELEASE"].tolist()) == {9010, 9012}
+        for brick in np.unique(found["BRICKID"])[::20]:
+            assert len(set(found["RELEASE"][found["BRICKID"] == brick].tolist())) == 1
+        for name in ("OBJID", "RA", "FLUX_Z", "NOBS_Z", "SHAPE_R"):
+            assert np.array_equal(found[name], expected[name], equal_nan=True)
+
+
+def test_files_of_two_surveys_have_the_columns_of_dr10(tmp_path: Path) -> None:
+    sky = write_mock_sky(tmp_path, files=1, rows=ROWS, releases=(9011, 10002))
+    [rows] = tables(sky).values()
+    assert set(rows["RELEASE"].tolist()) == {9011, 10002}
 
 
 # --- Rows
@@ -562,12 +681,15 @@ def test_a_small_catalogue_is_topped_up_with_empty_cells(tmp_path: Path) -> None
         ({"rows": 499}, r"rows: got 499 .* expected 500"),
         ({"rows": (1 << 22) + 1}, r"rows: .* 22 bits"),
         ({"seed": -1}, r"seed: got -1"),
+        ({"file_format": "csv"}, r"format: got csv; expected one of fits, hats, parquet"),
+        ({"file_format": "hats", "gzip": True}, r"gzip: got the format hats; expected fits"),
+        ({"releases": (10002, 8000)}, r"release: got \(10002, 8000\); expected some of .*9010"),
         ({"positives": "no-such-file.csv"}, r"no such file"),
     ],
 )
-def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, int], message: str) -> None:
+def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        write_mock_sky(tmp_path / "sky", **arguments)  # type: ignore[arg-type]
+        write_mock_sky(tmp_path / "sky", **arguments)
     assert not (tmp_path / "sky").exists()
 
 
