@@ -6,22 +6,21 @@
 # interface client.
 FROM public.ecr.aws/lambda/python:3.13.2026.06.05.14
 
-COPY requirements-lambda.lock /tmp/
+COPY requirements-lambda.lock ${LAMBDA_TASK_ROOT}/
 RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes \
-        --target "${LAMBDA_TASK_ROOT}" -r /tmp/requirements-lambda.lock \
-    && rm /tmp/requirements-lambda.lock
+        --target "${LAMBDA_TASK_ROOT}" -r "${LAMBDA_TASK_ROOT}/requirements-lambda.lock"
 
-COPY configs ${LAMBDA_TASK_ROOT}/configs
-COPY statemachine ${LAMBDA_TASK_ROOT}/statemachine
-COPY spark ${LAMBDA_TASK_ROOT}/spark
-COPY functions ${LAMBDA_TASK_ROOT}/functions
-COPY lensneg ${LAMBDA_TASK_ROOT}/lensneg
+# .dockerignore says what this is: code and configs, and the file COMMIT if there is one.
+COPY . ${LAMBDA_TASK_ROOT}
 
-# The code is compiled here, because Lambda's file system is read-only. It is made readable for the user that Lambda
-# runs it as, whatever the umask of the checkout was.
+# COMMIT then holds the commit and the hash of the code in this image. The commit of a file that was written for other
+# code does not count. The code is compiled here, because Lambda's file system is read-only. It is made readable for the
+# user that Lambda runs it as, whatever the umask of the checkout was.
 RUN cd "${LAMBDA_TASK_ROOT}" \
+    && built="$(python3 -m lensneg.schema.code_version)" \
+    && echo "${built}" > COMMIT \
     && python3 -m compileall -q functions lensneg \
-    && chmod -R a+rX configs statemachine spark functions lensneg
+    && chmod -R a+rX COMMIT configs statemachine spark functions lensneg
 
 # For the report's plots: matplotlib writes its list of fonts to a folder in which Lambda permits writing.
 ENV MPLCONFIGDIR=/tmp/matplotlib

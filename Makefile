@@ -6,7 +6,7 @@
 #   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
 #   make mutants the tests of rules and audit on each of 3,000 changed copies of the code (30 minutes)
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
-#   make deploy  sam build and sam deploy, with the commit written into what will be published
+#   make deploy  builds the image, makes its repository in ECR, and deploys the stack
 #   make bench   all benchmarks; rewrites benchmarks/results.md (20 minutes)
 #   make lock    pins the dependencies again
 
@@ -31,6 +31,7 @@ test: .venv/.dev
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.9- spark
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/numpydoc lint --config . lensneg/__init__.py lensneg/errors.py lensneg/local/run.py \
@@ -63,9 +64,18 @@ mutants: .venv/.dev
 image-check: .venv/.dev
 	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image
 
+# STACK=other deploys another stack, which has a repository of its own.
+STACK ?= lensneg
+SAM := .venv-stack/bin/sam
+URI_OF_REPOSITORY := import json, sys; print(json.load(sys.stdin)[0]["OutputValue"])
 deploy: .venv-stack
-	.venv-stack/bin/sam build
-	.venv-stack/bin/sam deploy --parameter-overrides GitCommit=$$(git describe --always --dirty --abbrev=40 --exclude '*') $(PARAMETERS)
+	commit=$$($(PYTHON) -m lensneg.schema.code_version) && echo "$$commit" > COMMIT
+	$(SAM) build
+	$(SAM) deploy --config-env repository --stack-name $(STACK)-repository
+	outputs=$$($(SAM) list stack-outputs --stack-name $(STACK)-repository --output json) && \
+	    repository=$$(echo "$$outputs" | $(PYTHON) -c '$(URI_OF_REPOSITORY)') && \
+	    $(SAM) deploy --stack-name $(STACK) --image-repository "$$repository" \
+	        $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(if $(TAGS),--tags "$(TAGS)")
 
 format: .venv/.dev
 	$(BIN)/ruff format .

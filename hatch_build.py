@@ -1,4 +1,4 @@
-"""Writes the commit down in what is built, as there is no git where it will be installed."""
+"""Writes commit and hash of the code into what is built, as there is no git where it will be installed."""
 
 import sys
 import tempfile
@@ -16,11 +16,11 @@ class CommitHook(BuildHookInterface[Any]):
         if version == "editable":
             return
         sys.path.insert(0, self.root)
-        from lensneg.schema.code_version import COMMIT_FILE, git_commit
+        from lensneg.schema.code_version import COMMIT_FILE, code_version_of, commit_file
 
         self._folder = tempfile.TemporaryDirectory()
         path = Path(self._folder.name) / COMMIT_FILE
-        path.write_text(git_commit(Path(self.root)))
+        path.write_text(commit_file(code_version_of(Path(self.root) / "lensneg", Path(self.root))))
         place = "" if self.target_name == "sdist" else "lensneg/bundled/"
         build_data["force_include"][str(path)] = place + COMMIT_FILE
 

@@ -1,7 +1,7 @@
 """The draw: the real Spark job and CheckSample, beside DuckDB and Polars drawing the same rows.
 
 - *lensneg*: ``spark/sample_negatives.py`` as the local run submits it, two cores, then what CheckSample does,
-  in a fresh process: it gathers the rows, judges them by gate 3, and writes them. Counted are the steps of
+  in a fresh process: it judges the rows by gate 3, and writes the final files. Counted are the steps of
   the job's summary and all of the latter but imports; the start of the JVM and the session are reported
   apart. A first job, not counted, reads Spark's own files from the disk.
 - *duckdb*: ranks the keys of all rows in a window, then fetches the chosen rows: exact without thresholds.
@@ -9,8 +9,9 @@
 - *polars*: ranks the keys of all rows, then fetches the chosen rows.
 
 DuckDB and Polars have two threads and a fresh process for each run; importing them is not counted. They
-write the same rows with their weight, sorted; only lensneg adds the split and the columns of the run, writes
-the positives, and counts what it wrote. Every run must draw the same TARGETIDs, or the benchmark stops.
+write the same rows with the same columns, in the same order. They are given the split of each pixel as a
+table, which is not counted; lensneg computes it. Only lensneg writes the positives, counts what it wrote, and
+checks it. Every run must write the same TARGETIDs with the same splits, or the benchmark stops.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from mock_pool import CONFIG, make_pool, plan_draw
 from lensneg import storage
 from lensneg.local.emr import FINAL_STATES, LocalEmrServerless, local_submit_parameters
 from lensneg.local.engine import SPARK_JOB
-from lensneg.stages.check_sample.gate3 import check_sample
+from lensneg.rules.split import split_of_pixel
+from lensneg.schema.columns import MANIFEST_SCHEMA
 
 CORES = 2
 
@@ -119,8 +121,10 @@ def with_lensneg(root: str) -> Drawn:
 
 
 def check_sample_task(root: str) -> dict[str, Any]:
-    """Gather the sample, judge it, and write it, in a worker."""
-    harness.as_installed()
+    """Judge the rows that the job wrote, and write them in their final form, in a worker."""
+    harness.as_installed()  # before the import of pyarrow.dataset
+    from lensneg.stages.check_sample import check_sample
+
     pa.set_cpu_count(CORES)
     begun = time.perf_counter()
     gate = check_sample(root).gate
@@ -162,6 +166,19 @@ def quota_rows(root: str) -> tuple[list[str], list[dict[str, Any]]]:
     return [f"{root}/pool/{name}" for name in quotas["pool_files"]], rows
 
 
+def splits_and_run(root: str) -> tuple[pa.Table, dict[str, str]]:
+    """Return the split of each pixel, and the columns that identify the run."""
+    pixels = np.arange(12 * 128**2, dtype=np.int32)
+    splits = {"healpix_128": pixels, "split": pa.array(split_of_pixel(pixels, CONFIG.spatial_splits))}
+    run: dict[str, str] = json.loads(Path(root, "quotas.json").read_text())["manifest"]["run"]
+    return pa.table(splits), run
+
+
+#: What the draw adds to the columns of the pool, but the weight, in SQL.
+ADDED = """
+    concat(brickname, '_', objid) AS galaxy_id, split, {run}
+"""
+
 #: The keys of all rows are ranked, then the chosen rows fetched: faster than to rank whole rows.
 DUCKDB_EXACT = """
     WITH pool AS (SELECT * FROM read_parquet({files})),
@@ -170,15 +187,16 @@ DUCKDB_EXACT = """
         PARTITION BY stratum_rank, pool ORDER BY sampling_priority, targetid) AS place
       FROM pool JOIN quotas USING (nobs_z_bin, type_bin, pool)),
     chosen AS (SELECT * FROM ranked WHERE place <= quota)
-    SELECT pool.*, stratum_rank, sampling_weight FROM pool JOIN chosen USING (targetid)
+    SELECT pool.*, stratum_rank, sampling_weight, {added}
+    FROM pool JOIN chosen USING (targetid) JOIN splits USING (healpix_128)
     ORDER BY stratum_rank, pool, sampling_priority, targetid
 """
 
 #: With thresholds so little is left that whole rows are ranked. The constant is what the statistics of row
 #: groups can be held against.
 DUCKDB_THRESHOLDS = """
-    SELECT * EXCLUDE (quota, threshold)
-    FROM read_parquet({files}) JOIN quotas USING (nobs_z_bin, type_bin, pool)
+    SELECT * EXCLUDE (quota, threshold), {added}
+    FROM read_parquet({files}) JOIN quotas USING (nobs_z_bin, type_bin, pool) JOIN splits USING (healpix_128)
     WHERE sampling_priority <= {highest} AND sampling_priority <= threshold
     QUALIFY quota >= row_number() OVER (
       PARTITION BY stratum_rank, pool ORDER BY sampling_priority, targetid)
@@ -194,10 +212,14 @@ def duckdb_task(query: str) -> Callable[..., dict[str, Any]]:
 
         files, quotas = quota_rows(root)
         highest = max(row["threshold"] for row in quotas)
+        splits, run = splits_and_run(root)
+        added = ADDED.format(run=", ".join(f"'{value}' AS {name}" for name, value in run.items()))
         begun = time.perf_counter()
         connection = duckdb.connect(config={"threads": CORES, "temp_directory": f"{output}.spill"})
         connection.register("quotas", pa.Table.from_pylist(quotas))
-        rows = query.format(files=files, highest=highest)
+        connection.register("splits", splits)
+        rows = query.format(files=files, highest=highest, added=added)
+        rows = f"SELECT {', '.join(MANIFEST_SCHEMA.names)} FROM ({rows})"
         connection.execute(f"COPY ({rows}) TO '{output}' (FORMAT parquet, COMPRESSION zstd)")
         seconds = time.perf_counter() - begun
         connection.close()
@@ -212,6 +234,7 @@ def polars_task(root: str, output: str) -> dict[str, Any]:
 
     files, quotas = quota_rows(root)
     keys = ["nobs_z_bin", "type_bin", "pool"]
+    splits, run = splits_and_run(root)
     begun = time.perf_counter()
     rows = pl.scan_parquet(files)
     place = pl.col("sampling_priority").rank("ordinal").over(["stratum_rank", "pool"])
@@ -224,7 +247,13 @@ def polars_task(root: str, output: str) -> dict[str, Any]:
     )
     (
         rows.join(chosen.lazy(), on="targetid")
+        .join(pl.LazyFrame(splits), on="healpix_128")
+        .with_columns(
+            pl.concat_str("brickname", "objid", separator="_").alias("galaxy_id"),
+            **{name: pl.lit(value) for name, value in run.items()},
+        )
         .sort("stratum_rank", "pool", "sampling_priority", "targetid")
+        .select(MANIFEST_SCHEMA.names)
         .sink_parquet(output, compression="zstd")
     )
     return {"seconds": time.perf_counter() - begun}
@@ -239,12 +268,11 @@ ENGINES: dict[str, Callable[[str], Drawn]] = {
 
 
 def ids_sha256(folder: Path) -> str:
-    """Return a hash of the set of TARGETIDs in a folder's Parquet files, and how many there are."""
+    """Return a hash of the TARGETIDs and splits in a folder's files, in order, and how many there are."""
     parts = sorted(path for path in folder.iterdir() if path.suffix == ".parquet")
-    column = np.concatenate(
-        [pq.ParquetFile(path).read(["targetid"])["targetid"].to_numpy() for path in parts]
-    )
-    return f"{hashlib.sha256(np.sort(column).tobytes()).hexdigest()} of {len(column):,}"
+    rows = pa.concat_tables([pq.ParquetFile(path).read(["targetid", "split"]) for path in parts])
+    ids, splits = rows["targetid"].to_numpy(), "".join(name[1] for name in rows["split"].to_pylist())
+    return f"{hashlib.sha256(ids.tobytes() + splits.encode()).hexdigest()} of {len(rows):,}"
 
 
 # --- The measurements

@@ -1,6 +1,6 @@
 """A made-up pool: pool files as the map leaves them, and a run over them that is ready for the draw.
 
-Sources are drawn from simple laws: twelve strata of two pools with skewed sizes, TARGETIDs that are unique,
+Sources are drawn from simple laws: sixteen strata of two pools with skewed sizes, TARGETIDs that are unique,
 and priorities that follow from these. The files are written by the map's own writer, and the quotas are
 computed by the fan-in's own code.
 """
@@ -50,9 +50,9 @@ STRATA = strata_of(CONFIG.strata)
 
 #: Shares of galaxies with z < 20 by bin of nobs_z and by type, of N2 within a type, and of lenses by type.
 _BIN_SHARES = (0.06, 0.30, 0.44, 0.20)
-_TYPE_SHARES = {"SER": 0.28, "DEV": 0.27, "REX": 0.45}
-_N2_SHARES = {"SER": 0.35, "DEV": 0.65, "REX": 0.05}
-_LENS_SHARES = {"SER": 0.61, "DEV": 0.27, "REX": 0.12}
+_TYPE_SHARES = {"SER": 0.24, "DEV": 0.23, "REX": 0.33, "EXP": 0.20}
+_N2_SHARES = {"SER": 0.35, "DEV": 0.65, "REX": 0.05, "EXP": 0.15}
+_LENS_SHARES = {"SER": 0.60, "DEV": 0.27, "REX": 0.11, "EXP": 0.02}
 _SWEEP_ROWS_PER_POOL_ROW = 20
 
 

@@ -237,13 +237,14 @@ def draw_section(found: Result) -> str:
     return f"""## The draw
 
 The real Spark job, as the local run submits it with {found["cores"]} cores, and then CheckSample, which
-gathers, judges and writes the rows, on made-up pools in {found["files"]} files, each of 12 strata and two
-pools. Counted are the job's own steps and CheckSample's; starting the JVM and the session takes
+judges the rows and writes the final files, on made-up pools in {found["files"]} files, each of 16
+strata and two pools. Counted are the job's own steps and CheckSample's; the start of JVM and session takes
 {shown(job["session"], " s")} more.
 DuckDB and Polars have {found["cores"]} threads and a fresh process, whose imports are not counted; they write
-the same rows, sorted, with their weights, but no split, no positives and no counts. They rank the keys of the
-whole pool, as one does without thresholds; DuckDB is also measured with those that the Spark job is given.
-After every run the SHA-256 over the sorted TARGETIDs is compared: all drew the same set. A first run of
+the same rows with the same columns, sorted, but no positives and no counts. The split of each pixel is given
+to them. They rank the keys of the whole pool, as one does without thresholds; DuckDB is also measured with
+those that the Spark job is given. After every run the SHA-256 over the TARGETIDs and splits is compared: all
+wrote the same rows in the same order. A first run of
 Polars, which tries whether the memory suffices, is not counted.
 
 {ratios}
@@ -316,6 +317,9 @@ def audit_section(found: Result) -> str:
             ]
         ],
     )
+    peaks = ", ".join(
+        f"{megabytes(peak)} of {int(rows):,} rows" for rows, peak in found["memory_peak_bytes"].items()
+    )
     return f"""## The audit
 
 `lensneg validate`, gate 4 on its own, of a manifest of {megabytes(found["bytes"])} with
@@ -323,7 +327,7 @@ def audit_section(found: Result) -> str:
 
 {times}
 
-Peak of memory: {megabytes(found["memory_peak_bytes"])}.
+Peak of memory, in processes of their own and without sweep files: {peaks}.
 """
 
 

@@ -12,6 +12,7 @@ from lensneg.stages.check_sample import check_sample
 @task
 def handler(event: TaskEvent) -> Judged:
     """Judge the draw. The state has ``job_error`` if the job failed, and ``job`` if it succeeded."""
+    metrics.add_metric("JobsFailed", MetricUnit.Count, int(event.state.job_error is not None))
     result = check_sample(event.root, event.state.job_error, _job_run(event.state.job))
     summary = read_sample_summary(RunFiles.of_root(event.root))
     if result.gate.passed and summary is not None:

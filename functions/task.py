@@ -25,7 +25,7 @@ from lensneg.schema.item import Item
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.record import Record
 from lensneg.schema.state_times import MINI_TEST, StateTimes
-from lensneg.schema.states import StateError
+from lensneg.schema.states import DEFAULT_VCPUS, WAKE, StateError
 
 #: The stack's name on AWS, which distinguishes two stacks in one account.
 _SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "lensneg")
@@ -47,10 +47,11 @@ Handler = Callable[[Json, LambdaContext], Json]
 
 
 class Caught(BaseModel):
-    """The state of the graph: how its Map and its job ended."""
+    """The state of the graph: what the job may take, and how the Map and the job ended."""
 
     model_config = ConfigDict(extra="ignore")
 
+    max_vcpus: int = DEFAULT_VCPUS
     map_error: StateError | None = None
     job_error: StateError | None = None
     job: Json | None = None
@@ -95,6 +96,8 @@ def task(function: Callable[[TaskEvent], Record]) -> Handler:
     @metrics.log_metrics(raise_on_empty_metrics=False)
     @wraps(function)
     def handler(event: Json, context: LambdaContext) -> Json:
+        if event == WAKE:
+            return {}
         parsed = TaskEvent.model_validate(event)
         keys = _keys(parsed)
         logger.append_keys(**keys)

@@ -8,6 +8,8 @@ from typing import NoReturn
 import click
 
 from lensneg.commands.aws import aws
+from lensneg.commands.aws_fetch import fetch
+from lensneg.commands.aws_smoke import smoke
 from lensneg.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_BROKEN,
@@ -89,3 +91,5 @@ for command in (
     completion,
 ):
     cli.add_command(command)
+aws.add_command(fetch)
+aws.add_command(smoke)

@@ -8,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 import reference
 
+from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Content, Subject
+from lensneg.audit.tally import Tally
 from lensneg.schema.check import Check
 from lensneg.schema.columns import WRITTEN_SCHEMA
 from lensneg.schema.config import Config
+from lensneg.schema.manifest import Part
 
 Row = dict[str, Any]
 
@@ -60,14 +63,40 @@ def subject(config: Config, **claims: Any) -> Subject:
     return Subject(config=config, run_columns=RUN_COLUMNS, **(nothing | claims))
 
 
+class JudgedRows(Content):
+    """Rows to judge, in batches, and what they are compared with."""
+
+    def __init__(self, subject: Subject, negatives: pa.Table, positives: pa.Table) -> None:
+        self._tables = {"negatives": negatives, "positives": positives}
+        self.subject, self.config = subject, subject.config
+        self.rows = {part: len(rows) for part, rows in self._tables.items()}
+
+    def column(self, part: Part, name: str) -> Iterator[pa.Array]:
+        return (rows.table[name].combine_chunks() for rows in self.batches() if rows.part == part)
+
+    def batches(self) -> Iterator[Rows]:
+        """Two rows at a time, so that what a check keeps of one batch matters for the next."""
+        for part in ("positives", "negatives"):
+            for start in range(0, self.rows[part], 2):
+                yield Rows(self._tables[part].slice(start, 2), part)
+
+
 def content(
     config: Config, negatives: Iterable[Row] = (), positives: Iterable[Row] = (), **claims: Any
-) -> Content:
+) -> JudgedRows:
     """Rows to judge, and what they are compared with."""
-    return Content(subject(config, **claims), table(negatives), table(positives))
+    return JudgedRows(subject(config, **claims), table(negatives), table(positives))
 
 
-def only(check: Callable[[Content], Iterator[Check]], judged: Content) -> Check:
+def checks_of(make: Callable[[Content], Tally], judged: JudgedRows) -> list[Check]:
+    """The checks that are made of some rows."""
+    tally = make(judged)
+    for rows in judged.batches():
+        tally.add(rows)
+    return list(tally.checks())
+
+
+def only(make: Callable[[Content], Tally], judged: JudgedRows) -> Check:
     """The one check that is made of some rows."""
-    [found] = check(judged)
+    [found] = checks_of(make, judged)
     return found

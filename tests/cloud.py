@@ -22,10 +22,13 @@ from pipeline import machine_with
 from lensneg import storage
 from lensneg.aws.deployment import OUTPUTS
 from lensneg.cli import cli
+from lensneg.local import worker
 from lensneg.local.emr import JobRun
+from lensneg.local.engine import Machine, render, substitutions
 from lensneg.local.lambdas import Invocation
 from lensneg.schema.item import Item, ItemStats
 from lensneg.schema.pool import Footer
+from lensneg.schema.resources import FETCH_MACHINE
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 ITEMS = 3
@@ -66,10 +69,13 @@ class Functions:
                 run_id, out = event["mini_test_of"]["run_id"] + "-test", event["mini_test_of"]["out"]
             root = f"{out}/runs/{run_id}"
             gate = self._gate(1, "Gate1PreSubmission")
-            return Invocation({"gate": gate, "root": root, "max_concurrency": 2, "published": False})
+            return Invocation(
+                {"gate": gate, "root": root, "max_concurrency": 2, "max_vcpus": 16, "published": False}
+            )
         if name == "PlanFanOut":
-            storage.write_json("s3://sky/items.json", [{"id": str(i)} for i in range(ITEMS)])
-            place = {"bucket": "sky", "key": "items.json", "count": ITEMS}
+            uri = f"{event['root']}/items.json"
+            storage.write_json(uri, [{"id": str(i)} for i in range(ITEMS)])
+            place = {"bucket": "sky", "key": storage.bucket_and_key(uri)[1], "count": ITEMS}
             return Invocation({**place, "tolerated_failure_percentage": 100})
         if name == "FilterSweep":
             stats_of_4_seconds(event["item"]["id"]).write(f"{event['root']}/stats/{event['item']['id']}.json")
@@ -77,7 +83,9 @@ class Functions:
         gates = {"SummarizeFanOut": 2, "CheckSample": 3, "ValidateManifest": 4}
         if name in gates:
             names = {2: "Gate2FanOutComplete", 3: "Gate3SampleComplete", 4: "Gate4OutputValid"}
-            return Invocation({"gate": self._gate(gates[name], names[gates[name]])})
+            return Invocation({"gate": self._gate(gates[name], names[gates[name]]), "executors": 2})
+        if name in ("FetchSweep", "SummarizeFetch"):
+            return Invocation(**worker.invoke(name, body))
         return Invocation({"kind": "manifest", "uri": "s3://sky/x"})
 
     def stop(self) -> None:
@@ -169,16 +177,16 @@ class Cloud:
     def __init__(self, functions: Functions, emr: Emr) -> None:
         self.functions, self.emr = functions, emr
 
-    def execution(self, name: str) -> dict[str, Any]:
+    def execution(self, name: str, machine: str = "lensneg") -> dict[str, Any]:
         client = boto3.client("stepfunctions")
-        [machine] = client.list_state_machines()["stateMachines"]
-        arn = machine["stateMachineArn"].replace(":stateMachine:", ":execution:")
+        machines = {entry["name"]: entry for entry in client.list_state_machines()["stateMachines"]}
+        arn = machines[machine]["stateMachineArn"].replace(":stateMachine:", ":execution:")
         return dict(client.describe_execution(executionArn=f"{arn}:{name}"))
 
-    def ended(self, name: str) -> dict[str, Any]:
+    def ended(self, name: str, machine: str = "lensneg") -> dict[str, Any]:
         """Wait for an execution's end: moto, like Step Functions, says a moment later that it was stopped."""
         for _ in range(500):
-            execution = self.execution(name)
+            execution = self.execution(name, machine)
             if execution["status"] != "RUNNING":
                 return execution
             time.sleep(0.02)
@@ -198,7 +206,7 @@ class Cloud:
         self.functions.failing_gate = 0
         for machine in stepfunctions_parser_backends["123456789012"]["us-east-1"].state_machines:
             for execution in list(machine.executions):
-                self.ended(execution.name)
+                self.ended(execution.name, machine.name)
             machine.executions.clear()
         self.emr.jobs.clear()
         for info in storage.list_files("s3://sky/out"):
@@ -206,9 +214,9 @@ class Cloud:
 
 
 @contextmanager
-def deployed_account() -> Iterator[Cloud]:
+def deployed_account(functions: Any = None, emr: Any = None) -> Iterator[Cloud]:
     """An account where the stack ``lensneg`` is deployed, with the bucket ``sky``."""
-    functions, emr = Functions(), Emr()
+    functions, emr = functions or Functions(), emr or Emr()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
@@ -217,6 +225,7 @@ def deployed_account() -> Iterator[Cloud]:
         storage.s3_client.cache_clear()
         with machine_with(functions, emr) as machine:  # type: ignore[arg-type]
             storage.s3_client().create_bucket(Bucket="sky")
+            fetch_graph = render(substitutions("", FETCH_MACHINE), FETCH_MACHINE)
             values = dict.fromkeys(OUTPUTS, "x")
             values |= {
                 "Region": "us-east-1",
@@ -227,6 +236,8 @@ def deployed_account() -> Iterator[Cloud]:
                 "OutUri": "s3://sky/out",
                 "SparkCodeUri": "s3://sky/code/job.py",
                 "StateMachineArn": machine._arn,
+                "FetchUri": "s3://sky/fetch",
+                "FetchStateMachineArn": Machine(fetch_graph, "lensneg-fetch")._arn,
             }
             make = boto3.client
             stand_ins = {"emr-serverless": emr, "cloudformation": CloudFormation(values)}

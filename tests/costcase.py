@@ -50,16 +50,21 @@ ROUND = {
     "request_seconds": 0.25,
     "transition_seconds": 0.1,
     "run_puts": 70.0,
+    "application_start_seconds": 0.0,
     "spark_start_seconds": 20.0,
+    "warm_vcpu": 2.0,
+    "warm_memory": 4.0,
+    "idle_seconds": 66.875,
     "spark_open_seconds": 4.0,
     "spark_read_rate": 19.6608,
     "draw_read_share": 0.5,
     "draw_gets": 4.0,
     "draw_seconds": 50.0,
-    "gather_seconds": 1.0,
+    "check_seconds": 10.0,
     "executor_cores": 4.0,
     "job_vcpu": 5.0,
     "job_memory": 10.0,
+    "archive_rate": 10.0,
 }
 
 _TASKS = ("Preflight", "PlanFanOut", "SummarizeFanOut", "CheckSample", "Report")
@@ -90,7 +95,7 @@ def small_run() -> PlannedRun:
 
 
 def whole_files(sweeps: Sequence[SweepInput], **options: Any) -> PlannedRun:
-    """Files with the published rates, prices and graph; each is one item, whatever its size."""
+    """Files with the published rates and prices; each is one item, whatever its size, at one vCPU."""
     run = PlannedRun(
         Listing("files", tuple(sweeps)),
         config_of(1 << 40),
@@ -99,7 +104,7 @@ def whole_files(sweeps: Sequence[SweepInput], **options: Any) -> PlannedRun:
         load_prices(),
         load_graph(),
     )
-    return replace(run, **options)
+    return replace(run, **{"memory": 1769, **options})
 
 
 def with_rates(run: PlannedRun, **values: float) -> PlannedRun:

@@ -59,6 +59,12 @@ class JobStandIn:
     def get_job_run(self, job_run_id: str) -> JobRun:
         return self._runs[job_run_id]
 
+    def start_application(self, _submit_parameters: str) -> None:
+        """There is no driver to start."""
+
+    def stop(self) -> None:
+        """There is no driver to stop."""
+
 
 class FlakyLambda(LocalLambda):
     """Functions of which one fails with a named error, a number of times."""

@@ -1,14 +1,18 @@
 """A run made stage by stage in this process, without state machine or Spark: quick, and open to tampering."""
 
+import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pipeline import as_input, files_of
 
+from lensneg.schema.columns import WRITTEN_SCHEMA
 from lensneg.schema.item import Item
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
@@ -59,27 +63,58 @@ def failing(record: dict[str, Any] | str | Path) -> set[str]:
 def draw_plainly(root: Path) -> None:
     """The job's work by sorting, from its input files: enough for a run of a few hundred rows."""
     quotas = json.loads((root / "quotas.json").read_text())
-    names = ["nobs_z_bin", "type_bin", "pool", "sampling_priority"]
-    priorities = defaultdict(list)
+    manifest, keys = quotas["manifest"], ("nobs_z_bin", "type_bin", "pool")
+    found = defaultdict(list)
     for name in quotas["pool_files"]:
-        for row in pq.read_table(root / "pool" / name, columns=names).to_pylist():
-            priorities[row["nobs_z_bin"], row["type_bin"], row["pool"]].append(row["sampling_priority"])
-    rows = []
+        for row in pq.read_table(root / "pool" / name).to_pylist():
+            found[tuple(row[key] for key in keys)].append(row)
+    drawn, rows = [], []
     for stratum in quotas["strata"]:
         for entry in stratum["pools"]:
             key = (stratum["nobs_z_bin"], stratum["type_bin"], entry["pool"])
-            drawn = sorted(set(priorities[key]))[: entry["quota"]]
-            if drawn:
-                rows.append(
-                    {**dict(zip(names, key, strict=False)), "rows": len(drawn), "last_priority": drawn[-1]}
+            found[key].sort(
+                key=lambda row: [row[n] for n in ("sampling_priority", "sweep_file", "row_index")]
+            )
+            first = {row["sampling_priority"]: row for row in reversed(found[key])}
+            taken = [first[priority] for priority in sorted(first)[: entry["quota"]]]
+            for row in taken:
+                row.update(
+                    manifest["run"],
+                    galaxy_id=f"{row['brickname']}_{row['objid']}",
+                    split=split_plainly(row["healpix_128"], manifest),
+                    sampling_weight=entry["available"] / entry["quota"],
+                    extraction_timestamp=datetime.fromisoformat(manifest["run"]["extraction_timestamp"]),
                 )
+            if taken:
+                drawn.append(
+                    {
+                        **dict(zip(keys, key, strict=True)),
+                        "rows": len(taken),
+                        "splits": Counter(row["split"] for row in taken),
+                        "last_priority": taken[-1]["sampling_priority"],
+                    }
+                )
+            rows += taken
+    parts, half = [], max(1, -(-len(rows) // 2))
+    (root / "draw" / "negatives").mkdir(parents=True, exist_ok=True)
+    for number, start in enumerate(range(0, len(rows), half)):
+        some = rows[start : start + half]
+        parts.append({"name": f"negatives/part-{number:05d}.parquet", "rows": len(some)})
+        pq.write_table(pa.Table.from_pylist(some, WRITTEN_SCHEMA), root / "draw" / parts[-1]["name"])
     summary = {
         "run_id": quotas["run_id"],
-        "rows": rows,
-        "negatives": sum(row["rows"] for row in rows),
-        "candidates": sum(map(len, priorities.values())),
+        "rows": drawn,
+        "negatives": len(rows),
+        "candidates": sum(map(len, found.values())),
         "duplicate_targetids": 0,
+        "parts": parts,
         "seconds": {},
     }
-    (root / "draw").mkdir(exist_ok=True)
     (root / "draw" / "summary.json").write_text(json.dumps(summary))
+
+
+def split_plainly(pixel: int, manifest: dict[str, Any]) -> str:
+    """The split of a pixel, by the rule in docs/science.md."""
+    digest = hashlib.sha256(f"{pixel}_{manifest['split_seed']}".encode()).digest()
+    u = int.from_bytes(digest[:4]) / 2**32
+    return str(manifest["splits"][sum(u >= edge for edge in manifest["split_edges"])])

@@ -19,6 +19,9 @@ from lensneg.schema.lenses import Lenses
 from lensneg.stages.publish_manifest import publish_manifest
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+RULES: dict[str, Any] = {
+    "columns": {}, "pool": [], "run": {}, "splits": [], "split_edges": [], "split_seed": 0, "rows_per_file": 1
+}  # fmt: skip
 SPLITS = ("train", "val", "test")
 
 
@@ -88,7 +91,15 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
         audited[part] = {"files": [entry], "content_sha256": content_sha256(table)}
     storage.write_json(files.audited, audited)
     storage.write_json(
-        files.quotas, {"run_id": run_id, "pool_files": [], "row_groups": {}, "footers": {}, "strata": []}
+        files.quotas,
+        {
+            "run_id": run_id,
+            "manifest": RULES,
+            "pool_files": [],
+            "row_groups": {},
+            "footers": {},
+            "strata": [],
+        },
     )
     publish_manifest(files.root)
     return files

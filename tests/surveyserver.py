@@ -1,12 +1,14 @@
 """The survey's web server, with files of ours and faults at will."""
 
+import contextlib
 import functools
 import hashlib
 import http.server
 import tempfile
 import threading
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +38,7 @@ class Survey:
         self.ranges = self.head = True
         self.faulty_head = False
         self.length = "given"
+        self.on_stall: Callable[[], object] = functools.partial(time.sleep, 1.0)
         self.log: list[tuple[str, str, str]] = []
         self.sent: Counter[str] = Counter()
         self.at_once = self.most_at_once = 0
@@ -78,8 +81,8 @@ class Survey:
                 if kind == "busy":
                     self.send_error(number)
                     return
-                if kind == "later":
-                    self.send_response(503)
+                if kind in ("later", "too many"):
+                    self.send_response(503 if kind == "later" else 429)
                     self.send_header("Retry-After", str(number))
                     self.send_header("Content-Length", "0")
                     self.end_headers()
@@ -116,7 +119,13 @@ class Survey:
                 survey.sent[name] += len(rest)
                 if survey.length == "chunks":
                     self.wfile.write(f"{len(data) - start:x}\r\n".encode())
-                self.wfile.write(rest)
+                if kind == "stall":
+                    self.wfile.write(rest[:number])
+                    self.wfile.flush()
+                    survey.on_stall()
+                    rest = rest[number:]
+                with contextlib.suppress(ConnectionError):  # the client may have gone
+                    self.wfile.write(rest)
                 if survey.length == "chunks" and not drop:
                     self.wfile.write(b"\r\n0\r\n\r\n")
                 if kind == "replace":

@@ -1,56 +1,59 @@
 """The audit of a manifest: everything it promises, recomputed from its files.
 
 Nothing here is shared with what made the rows: no rule of selection, pools, strata, sky or draw is imported,
-but written once more from docs/science.md, on whole columns. Only the contract is common: the types of
+but written once more from docs/science.md, on columns of many rows. Only the contract is common: the types of
 ``schema`` and the storage. So a fault of a rule, too, shows as a failed check.
 """
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from lensneg.audit import draw_checks, lens_checks, row_checks, sample_checks, source_checks
 from lensneg.audit.files import Files, content_check, file_checks
+from lensneg.audit.row_checks import NoNulls
 from lensneg.audit.subject import Audit, Content, Subject
+from lensneg.audit.tally import Tally
 from lensneg.schema.check import Check
 from lensneg.schema.columns import PARTS
-from lensneg.schema.content import content_sha256
+from lensneg.schema.content import content_sha256_of
 from lensneg.schema.gate import all_passed
 from lensneg.schema.manifest import ManifestPart, Parts
 
 _log = logging.getLogger(__name__)
 
 #: Gate 4, in order, once the files can be read. What depends on a check that failed is left out.
-CHECKS: Final[tuple[Callable[[Content], Iterator[Check]], ...]] = (
+CHECKS: Final[tuple[Callable[[Content], Tally], ...]] = (
     row_checks.row_count,
-    row_checks.no_nulls,
+    row_checks.NoNulls,
     row_checks.coordinates,
-    row_checks.unique_targetids,
+    row_checks.UniqueTargetids,
     row_checks.keys,
-    row_checks.provenance,
+    row_checks.Provenance,
     row_checks.magnitudes,
     row_checks.selection_rule,
     row_checks.stratum_rule,
     row_checks.pool_rule,
     row_checks.priority_rule,
-    sample_checks.split_checks,
-    sample_checks.n1_n2_ratio,
-    sample_checks.strata_checks,
-    lens_checks.clear_of_lenses,
-    lens_checks.positives_at_lenses,
-    source_checks.found_again,
+    sample_checks.Splits,
+    sample_checks.PoolRatio,
+    sample_checks.Strata,
+    lens_checks.ClearOfLenses,
+    lens_checks.PositivesAtLenses,
+    source_checks.FoundAgain,
 )
 
 #: The checks of the draw. They are made of rows and counts that passed all others.
-DRAW_CHECKS: Final[tuple[Callable[[Content], Iterator[Check]], ...]] = (
+DRAW_CHECKS: Final[tuple[Callable[[Content], Tally], ...]] = (
     draw_checks.quota_rule,
-    draw_checks.lowest_priorities,
-    draw_checks.row_order,
+    draw_checks.LowestPriorities,
+    draw_checks.RowOrder,
 )
 
 
 def audit(subject: Subject) -> Audit:
-    """Audit a manifest.
+    """Audit a manifest. Its files are read in batches of rows, so their size does not matter.
 
     Parameters
     ----------
@@ -61,18 +64,23 @@ def audit(subject: Subject) -> Audit:
     Audit
         A check that depends on one that failed is left out: the one that failed says what to do.
     """
-    read = Files(subject)
-    checks = list(file_checks(subject, read))
-    sha256 = dict.fromkeys(PARTS, "")
-    if all(check.passed for check in checks if check.name != "files_listed"):
-        sha256 = {part: content_sha256(read.tables[part]) for part in PARTS}
+    files = Files(subject)
+    content = Content(subject, files)
+    tallies = [make(content) for make in CHECKS]
+    draw = [make(content) for make in DRAW_CHECKS]
+    _count(files, [*tallies, *draw])
+    sha256, checks = dict.fromkeys(PARTS, ""), list(file_checks(subject, files))
+    if not files.any_fault:
+        read = {part: partial(files.column, part) for part in PARTS}
+        sha256 = {part: content_sha256_of(files.rows[part], read[part]) for part in PARTS}
         checks += content_check(subject, sha256)
-        content = Content(subject, read.tables["negatives"], read.tables["positives"])
-        checks += _content_checks(content)
+        checks += _judged(tallies)
         if all_passed(checks):
-            checks += [found for check in DRAW_CHECKS for found in check(content)]
+            checks += _judged(draw)
+    if files.any_fault:  # perhaps one that showed when columns were read again
+        sha256, checks = dict.fromkeys(PARTS, ""), list(file_checks(subject, files))
     parts = {
-        part: ManifestPart(files=tuple(read.audited[part]), content_sha256=sha256[part]) for part in PARTS
+        part: ManifestPart(files=tuple(files.audited[part]), content_sha256=sha256[part]) for part in PARTS
     }
     for part in PARTS:
         rows, size = parts[part].rows, sum(file.bytes for file in parts[part].files)
@@ -80,9 +88,20 @@ def audit(subject: Subject) -> Audit:
     return Audit(tuple(checks), Parts(**parts))
 
 
-def _content_checks(content: Content) -> Iterator[Check]:
-    for check in CHECKS:
-        for found in check(content):
+def _count(files: Files, tallies: list[Tally]) -> None:
+    """Show all rows to the checks. Hardly anything can be computed of rows that lack their keys."""
+    nulls = next(tally for tally in tallies if isinstance(tally, NoNulls))
+    for rows in files.read():
+        nulls.add(rows)
+        if not nulls.faults:
+            for tally in tallies:
+                if tally is not nulls:
+                    tally.add(rows)
+
+
+def _judged(tallies: list[Tally]) -> Iterator[Check]:
+    for tally in tallies:
+        for found in tally.checks():
             yield found
             if found.name == "no_nulls" and not found.passed:
-                return  # hardly anything can be computed of rows that lack their keys
+                return  # nothing else was counted

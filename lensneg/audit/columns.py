@@ -1,8 +1,8 @@
-"""The rows of a manifest as arrays."""
+"""A batch of rows of a manifest as arrays."""
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,23 +11,35 @@ import pyarrow.compute as pc
 
 from lensneg.healpy_without_plots import healpy
 from lensneg.schema.arrays import BoolArray, FloatArray
+from lensneg.schema.manifest import Part
+from lensneg.schema.quotas import DrawKey
+
+#: What is told of the rows of a stratum and pool.
+_OF_A_DRAW: Final = [
+    ([], "count_all"),
+    ("sampling_weight", "min"),
+    ("sampling_weight", "max"),
+    ("sampling_priority", "max"),
+]
 
 
 class Rows:
-    """The rows of a table as arrays, each made when it is asked for."""
+    """Some rows of a part of a manifest as arrays, each made when it is asked for, and once."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table
+    def __init__(self, table: pa.Table, part: Part = "negatives") -> None:
+        self.table, self.part = table, part
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """Return a column of numbers; floats as float64, a null as NaN."""
-        column = self.table[name]
-        if pa.types.is_floating(column.type):
-            return np.asarray(column.to_numpy(), dtype=np.float64)
-        return np.asarray(column.to_numpy())
+        if name not in self._arrays:
+            column = self.table[name]
+            kind = np.float64 if pa.types.is_floating(column.type) else None
+            self._arrays[name] = np.asarray(column.to_numpy(), dtype=kind)
+        return self._arrays[name]
 
     def is_in(self, name: str, values: Iterable[str]) -> BoolArray:
         """Return which rows hold one of some texts."""
@@ -47,6 +59,18 @@ class Rows:
             with np.errstate(divide="ignore", invalid="ignore"):
                 found[band] = np.where(flux > 0, 22.5 - 2.5 * np.log10(flux), np.nan)
         return found
+
+    @cached_property
+    def off_sphere(self) -> BoolArray:
+        """Which rows have impossible coordinates."""
+        ra, dec = self["ra"], self["dec"]
+        return np.asarray(~((ra >= 0) & (ra <= 360) & (dec >= -90) & (dec <= 90)))
+
+    @cached_property
+    def draws(self) -> list[dict[str, Any]]:
+        """The strata and pools of the rows: how many rows, and the extremes of weight and priority."""
+        groups = self.table.group_by(list(DrawKey._fields), use_threads=False)  # in order of appearance
+        return list(groups.aggregate(_OF_A_DRAW).to_pylist())
 
     @cached_property
     def pixels(self) -> npt.NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """The draw: quotas, the lowest priorities, and the order of the rows, worked out once more."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -7,9 +8,11 @@ import numpy as np
 
 from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Content
+from lensneg.audit.tally import Stated, Tally
+from lensneg.schema.arrays import IntArray
 from lensneg.schema.check import Check
-from lensneg.schema.config import Config
-from lensneg.schema.quotas import StratumQuota
+from lensneg.schema.columns import PARTS
+from lensneg.schema.quotas import DrawKey, StratumQuota, draws_of
 
 #: The pools in the order of the rows.
 _POOLS: Final = ("N1", "N2", "positive")
@@ -18,31 +21,39 @@ _POOLS: Final = ("N1", "N2", "positive")
 _MOST_SURPRISE: Final = 20.0
 
 
-def row_order(content: Content) -> Iterator[Check]:
-    """Compare the order of the rows of each part with the rule."""
-    parts = {"negatives": content.negatives, "positives": content.positives}
-    yield Check.of_faults(
-        "row_order",
-        [name for name, rows in parts.items() if not _in_order(rows, content.config)],
-        expected="rows in the order of strata, pools, sampling priorities and TARGETIDs",
-        found=f"{len(content.both):,} rows",
-        saying="not so: ",
-        remedy="the files are in another order than they were written in: fetch them again",
-    )
+class RowOrder(Tally):
+    """Compares the order of the rows of each part with the rule."""
+
+    def __init__(self, content: Content) -> None:
+        self._rows, strata = sum(content.rows.values()), content.config.strata
+        self._names = {"nobs_z_bin": strata.nobs_z_bins, "type_bin": strata.types, "pool": _POOLS}
+        self._last: dict[str, IntArray] = {}
+        self._in_order = dict.fromkeys(PARTS, True)
+
+    def add(self, rows: Rows) -> None:
+        """Compare each row with the one before it."""
+        ranks = [rows.index_in(name, values) for name, values in self._names.items()]
+        keys = np.stack([*ranks, rows["sampling_priority"], rows["targetid"]])
+        keys = np.concatenate([self._last.get(rows.part, keys[:, :1]), keys], axis=1)
+        self._last[rows.part] = keys[:, -1:]
+        first, second = keys[:, :-1], keys[:, 1:]
+        unlike = first != second
+        decides = unlike.argmax(axis=0), np.arange(unlike.shape[1])
+        self._in_order[rows.part] &= bool((first[decides] <= second[decides]).all())
+
+    def checks(self) -> Iterator[Check]:
+        """Yield the check."""
+        yield Check.of_faults(
+            "row_order",
+            [part for part, in_order in self._in_order.items() if not in_order],
+            expected="rows in the order of strata, pools, sampling priorities and TARGETIDs",
+            found=f"{self._rows:,} rows",
+            saying="not so: ",
+            remedy="the files are in another order than they were written in: fetch them again",
+        )
 
 
-def _in_order(rows: Rows, config: Config) -> bool:
-    keys = (
-        rows["targetid"],
-        rows["sampling_priority"],
-        rows.index_in("pool", _POOLS),
-        rows.index_in("type_bin", config.strata.types),
-        rows.index_in("nobs_z_bin", config.strata.nobs_z_bins),
-    )
-    return bool((np.lexsort(keys) == np.arange(len(rows))).all())
-
-
-def quota_rule(content: Content) -> Iterator[Check]:
+def quota_rule(content: Content) -> Tally:
     """Compare targets, backfill, quotas and shortfall with the positives and with what is available."""
     config = content.config.negative_pools
     wrong = []
@@ -59,13 +70,16 @@ def quota_rule(content: Content) -> Iterator[Check]:
         filled = [max(0, quota - target) for quota, target in zip(quotas, targets, strict=True)]
         if _stated(stratum) != (total, total - sum(quotas), targets, quotas, filled):
             wrong.append(stratum.name)
-    yield Check.of_faults(
-        "quota_rule",
-        wrong,
-        expected="target, backfill, quota and shortfall of each stratum as its positives and its pools say",
-        found=f"{len(content.subject.strata)} strata",
-        saying="not in ",
-        remedy="quotas.json or manifest.json was changed by hand, or this is a fault of lensneg",
+    return Stated(
+        Check.of_faults(
+            "quota_rule",
+            wrong,
+            expected="target, backfill, quota and shortfall of each stratum as its positives and its pools "
+            "say",
+            found=f"{len(content.subject.strata)} strata",
+            saying="not in ",
+            remedy="quotas.json or manifest.json was changed by hand, or this is a fault of lensneg",
+        )
     )
 
 
@@ -75,27 +89,40 @@ def _stated(stratum: StratumQuota) -> tuple[int, int, list[int], list[int], list
     return stratum.target, stratum.shortfall, *by_pool
 
 
-def lowest_priorities(content: Content) -> Iterator[Check]:
-    """Look for draws that did not take the lowest priorities.
+class LowestPriorities(Tally):
+    """Looks for draws that did not take the lowest priorities.
 
     The pool is not at hand. But priorities are uniform, so the last one of the n lowest of N lies near n/N.
     """
-    rows, unlikely = content.negatives, []
-    share = (rows["sampling_priority"].astype(np.float64) + 2.0**63) / 2.0**64
-    for stratum in content.subject.strata:
-        here = rows.is_in("nobs_z_bin", [stratum.nobs_z_bin]) & rows.is_in("type_bin", [stratum.type_bin])
-        for pool in stratum.pools:
-            drawn = share[here & rows.is_in("pool", [pool.pool])]
-            if len(drawn) and _surprise(len(drawn), pool.available, float(drawn.max())) > _MOST_SURPRISE:
-                unlikely.append(f"{stratum.name}/{pool.pool}: {len(drawn):,} of {pool.available:,}")
-    yield Check.of_faults(
-        "lowest_priorities",
-        unlikely,
-        expected="in each stratum and pool the rows of the lowest priorities, as far as chance tells",
-        found=f"{len(rows):,} rows",
-        saying="others in ",
-        remedy="rows were exchanged, or the numbers of available sources are false: fetch the files again",
-    )
+
+    def __init__(self, content: Content) -> None:
+        self._strata, self._negatives = content.subject.strata, content.rows["negatives"]
+        self._drawn, self._last = Counter[DrawKey](), dict[DrawKey, int]()
+
+    def add(self, rows: Rows) -> None:
+        """Count the rows of each stratum and pool, and find the last priority."""
+        for draw in rows.draws if rows.part == "negatives" else ():
+            key, last = DrawKey(*(draw[name] for name in DrawKey._fields)), draw["sampling_priority_max"]
+            self._drawn[key] += draw["count_all"]
+            self._last[key] = max(last, self._last.get(key, last))
+
+    def checks(self) -> Iterator[Check]:
+        """Yield the check."""
+        unlikely = []
+        for key, pool in draws_of(self._strata):
+            drawn = self._drawn[key]
+            last = float((np.float64(self._last.get(key, 0)) + 2.0**63) / 2.0**64)
+            if drawn and _surprise(drawn, pool.available, last) > _MOST_SURPRISE:
+                unlikely.append(f"{key}: {drawn:,} of {pool.available:,}")
+        yield Check.of_faults(
+            "lowest_priorities",
+            unlikely,
+            expected="in each stratum and pool the rows of the lowest priorities, as far as chance tells",
+            found=f"{self._negatives:,} rows",
+            saying="others in ",
+            remedy="rows were exchanged, or the numbers of available sources are false: fetch the files "
+            "again",
+        )
 
 
 def _surprise(rows: int, available: int, last: float) -> float:

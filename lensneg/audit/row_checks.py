@@ -1,6 +1,7 @@
 """The rules that each row must obey, written once more."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -10,177 +11,225 @@ import pyarrow.compute as pc
 
 from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Content
+from lensneg.audit.tally import RowRule, Stated, Tally
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
-from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS
 from lensneg.schema.config import CONFUSER_CATEGORIES, Config
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.
 _MAG_TOLERANCE: Final = 1e-9
 
-FAULT: Final = "this is a fault of lensneg, or the file was changed by hand: please report it"
+#: TARGETIDs that are held at once.
+_KEYS_AT_ONCE: Final = 1 << 22
 
 
-def none_wrong(name: str, wrong: BoolArray, expected: str, remedy: str = FAULT) -> Check:
-    """Return a check that no row is wrong."""
-    count, actual = int(wrong.sum()), f"all {len(wrong):,} rows"
-    if count:
-        first = int(np.flatnonzero(wrong)[0])
-        actual = f"not in {count:,} of {len(wrong):,} rows, the first in row {first:,}"
-    return Check(
-        name=name,
-        passed=not count,
-        expected=expected,
-        actual=actual,
-        remedy=remedy,
-    )
-
-
-def row_count(content: Content) -> Iterator[Check]:
+def row_count(content: Content) -> Tally:
     """Count the negatives."""
-    yield Check(
-        name="row_count",
-        passed=len(content.negatives) == content.asked,
-        expected=f"{content.asked:,} negatives, as the quotas ask",
-        actual=f"{len(content.negatives):,}",
-        remedy="the quotas were not met; see gate 3",
+    rows = content.rows["negatives"]
+    return Stated(
+        Check(
+            name="row_count",
+            passed=rows == content.asked,
+            expected=f"{content.asked:,} negatives, as the quotas ask",
+            actual=f"{rows:,}",
+            remedy="the quotas were not met; see gate 3",
+        )
     )
 
 
-def no_nulls(content: Content) -> Iterator[Check]:
-    """Look for nulls in the columns that may hold none, and for NaN, which no column may hold."""
-    table = content.both.table
-    faults = [f"nulls in {f.name}" for f in MANIFEST_SCHEMA if not f.nullable and table[f.name].null_count]
-    for field in MANIFEST_SCHEMA:
-        if (
-            field.nullable
-            and pa.types.is_floating(field.type)
-            and pc.any(pc.is_nan(table[field.name])).as_py()
-        ):
-            faults.append(f"NaN in {field.name}")
-    yield Check.of_faults(
-        "no_nulls",
-        faults,
-        expected="no null in critical columns, and no NaN",
-        found="none",
-        remedy="pool files are damaged; start again with another run id",
-    )
+class NoNulls(Tally):
+    """Looks for nulls in the columns that may hold none, and for NaN, which no column may hold.
+
+    A position of NaN is off the sphere, which is a check of its own.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self._nulls, self._nans = set[str](), set[str]()
+
+    def add(self, rows: Rows) -> None:
+        """Look at each column."""
+        for field in MANIFEST_SCHEMA:
+            column = rows.table[field.name]
+            if not field.nullable and column.null_count:
+                self._nulls.add(field.name)
+            is_judged = pa.types.is_floating(field.type) and field.name not in ("ra", "dec")
+            if is_judged and pc.any(pc.is_nan(column)).as_py():
+                self._nans.add(field.name)
+
+    @property
+    def faults(self) -> list[str]:
+        """The columns that have some."""
+        nulls = [f"nulls in {name}" for name in MANIFEST_SCHEMA.names if name in self._nulls]
+        return nulls + [f"NaN in {name}" for name in MANIFEST_SCHEMA.names if name in self._nans]
+
+    def checks(self) -> Iterator[Check]:
+        """Yield the check."""
+        yield Check.of_faults(
+            "no_nulls",
+            self.faults,
+            expected="no null in critical columns, and no NaN",
+            found="none",
+            remedy="pool files are damaged; start again with another run id",
+        )
 
 
-def coordinates(content: Content) -> Iterator[Check]:
+def coordinates(content: Content) -> Tally:
     """Look for positions off the sphere."""
-    yield none_wrong(
+    return RowRule(
         "coordinates",
-        content.off_sphere,
         "RA in [0, 360] and Dec in [-90, 90] degrees",
+        lambda rows: rows.off_sphere,
         "a sweep file holds impossible coordinates",
     )
 
 
-def unique_targetids(content: Content) -> Iterator[Check]:
-    """Look for a source in two rows."""
-    rows = len(content.both)
-    distinct = pc.count_distinct(content.both.table["targetid"]).as_py()
-    yield Check(
-        name="unique_targetids",
-        passed=distinct == rows,
-        expected="each TARGETID in one row",
-        actual=f"{rows - distinct:,} rows too many" if distinct != rows else f"{distinct:,}",
-        remedy="the sweep files hold sources twice",
-    )
+class UniqueTargetids(Tally):
+    """Looks for a source in two rows.
+
+    The column is read several times if it has more than so many rows that are held at once. Each time another
+    share of the TARGETIDs is compared. A sampling priority is a one-to-one function of TARGETID, and uniform,
+    so its highest bits make equal shares of any TARGETIDs.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    def checks(self) -> Iterator[Check]:
+        """Yield the check."""
+        rows = sum(self._content.rows.values())
+        shares = -(-rows // _KEYS_AT_ONCE)
+        distinct = sum(self._distinct(share, shares) for share in range(shares))
+        yield Check(
+            name="unique_targetids",
+            passed=distinct == rows,
+            expected="each TARGETID in one row",
+            actual=f"{rows - distinct:,} rows too many" if distinct != rows else f"{distinct:,}",
+            remedy="the sweep files hold sources twice",
+        )
+
+    def _distinct(self, share: int, shares: int) -> int:
+        """Count the TARGETIDs of one of some equal shares, each once."""
+        found = [np.empty(0, dtype=np.int64)]
+        for array in chain.from_iterable(self._content.column(part, "targetid") for part in PARTS):
+            ids = np.asarray(array)
+            if shares > 1:
+                place = _priorities(ids, 0).view(np.uint64) >> np.uint64(32)
+                ids = ids[place * np.uint64(shares) >> np.uint64(32) == share]
+            found.append(ids)
+        ids = np.concatenate(found)
+        del found
+        ids.sort()
+        return int(np.count_nonzero(ids[1:] != ids[:-1])) + bool(len(ids))
 
 
-def keys(content: Content) -> Iterator[Check]:
+def keys(content: Content) -> Tally:
     """Compare TARGETID and galaxy_id with what they are made of; BRICKID is in the sweep file alone."""
-    rows = content.both
-    ids, table = rows["targetid"], rows.table
-    wrong = (ids >> 42 != rows["release"]) | (ids & ((1 << 22) - 1) != rows["objid"])
-    name = pc.binary_join_element_wise(table["brickname"], table["objid"].cast(pa.string()), "_")
-    wrong |= ~np.asarray(pc.equal(name, table["galaxy_id"]))
-    yield none_wrong("keys", wrong, "TARGETID and galaxy_id as release, brick and objid say")
+
+    def wrong(rows: Rows) -> BoolArray:
+        ids, table = rows["targetid"], rows.table
+        unlike = (ids >> 42 != rows["release"]) | (ids & ((1 << 22) - 1) != rows["objid"])
+        name = pc.binary_join_element_wise(table["brickname"], table["objid"].cast(pa.string()), "_")
+        return np.asarray(unlike | ~np.asarray(pc.equal(name, table["galaxy_id"])))
+
+    return RowRule("keys", "TARGETID and galaxy_id as release, brick and objid say", wrong)
 
 
-def provenance(content: Content) -> Iterator[Check]:
-    """Compare the columns that name the run."""
-    expected = content.subject.run_columns
-    wrong = [
-        name
-        for name, value in expected.items()
-        if not pc.all(
-            pc.equal(content.both.table[name], pa.scalar(value).cast(MANIFEST_SCHEMA.field(name).type)),
-            min_count=0,  # no rows name no other run
-        ).as_py()
-    ]
-    yield Check.of_faults(
-        "provenance",
-        wrong,
-        expected="the run's code, commit and start in every row",
-        found=", ".join(expected.values()),
-        saying="another ",
-        remedy="files of two runs are mixed; start again with another run id",
-    )
+class Provenance(Tally):
+    """Compares the columns that name the run."""
+
+    def __init__(self, content: Content) -> None:
+        self._expected = content.subject.run_columns
+        self._wrong = dict.fromkeys(self._expected, False)
+
+    def add(self, rows: Rows) -> None:
+        """Compare some rows."""
+        for name, value in self._expected.items():
+            same = pc.equal(rows.table[name], pa.scalar(value).cast(MANIFEST_SCHEMA.field(name).type))
+            self._wrong[name] |= not pc.all(same, min_count=0).as_py()
+
+    def checks(self) -> Iterator[Check]:
+        """Yield the check."""
+        yield Check.of_faults(
+            "provenance",
+            [name for name, wrong in self._wrong.items() if wrong],
+            expected="the run's code, commit and start in every row",
+            found=", ".join(self._expected.values()),
+            saying="another ",
+            remedy="files of two runs are mixed; start again with another run id",
+        )
 
 
-def magnitudes(content: Content) -> Iterator[Check]:
+def magnitudes(content: Content) -> Tally:
     """Compare magnitudes and colours with the fluxes."""
-    rows, mags = content.both, content.both.magnitudes
-    expected = {
-        "mag_g": mags["g"],
-        "mag_r": mags["r"],
-        "mag_z": mags["z"],
-        "g_minus_r": mags["g"] - mags["r"],
-        "r_minus_z": mags["r"] - mags["z"],
-        "z_minus_w1": mags["z"] - mags["w1"],
-    }
-    wrong = np.zeros(len(rows), dtype=bool)
-    for name, value in expected.items():
-        written = rows[name]
-        same = np.abs(written - value) <= _MAG_TOLERANCE
-        wrong |= ~(same | (np.isnan(written) & np.isnan(value)))
-    yield none_wrong("magnitudes", wrong, "magnitudes and colours as the fluxes say")
+
+    def wrong(rows: Rows) -> BoolArray:
+        mags = rows.magnitudes
+        expected = {
+            "mag_g": mags["g"],
+            "mag_r": mags["r"],
+            "mag_z": mags["z"],
+            "g_minus_r": mags["g"] - mags["r"],
+            "r_minus_z": mags["r"] - mags["z"],
+            "z_minus_w1": mags["z"] - mags["w1"],
+        }
+        unlike = np.zeros(len(rows), dtype=bool)
+        for name, value in expected.items():
+            written = rows[name]
+            same = np.abs(written - value) <= _MAG_TOLERANCE
+            unlike |= ~(same | (np.isnan(written) & np.isnan(value)))
+        return unlike
+
+    return RowRule("magnitudes", "magnitudes and colours as the fluxes say", wrong)
 
 
-def selection_rule(content: Content) -> Iterator[Check]:
+def selection_rule(content: Content) -> Tally:
     """Look for negatives that a cut should have dropped; exposures in bands other than z are not written."""
-    rows, cuts = content.negatives, content.config.selection
-    wrong = ~(rows.magnitudes["z"] < cuts.z_mag_limit)
-    wrong |= ~rows.is_in("type", cuts.types)
-    wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
-    wrong |= rows["maskbits"] & content.config.exclusion.maskbits_value != 0
-    for column in COLUMNS:
-        if column.sweep is not None and pa.types.is_floating(column.type):
-            is_shape = column.name in ("shape_r", "shape_e1", "shape_e2", "sersic")
-            wrong |= np.isinf(rows[column.name]) | (is_shape & np.isnan(rows[column.name]))
-    if cuts.dec_range is not None:
-        low, high = cuts.dec_range
-        wrong |= ~((rows["dec"] > low) & (rows["dec"] < high))
-    yield none_wrong("selection_rule", np.asarray(wrong), "every negative passes the config's cuts")
+    cuts, excluded = content.config.selection, content.config.exclusion.maskbits_value
+
+    def fails(rows: Rows) -> BoolArray:
+        wrong = ~(rows.magnitudes["z"] < cuts.z_mag_limit)
+        wrong |= ~rows.is_in("type", cuts.types)
+        wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
+        wrong |= rows["maskbits"] & excluded != 0
+        for column in COLUMNS:
+            if column.sweep is not None and pa.types.is_floating(column.type):
+                is_shape = column.name in ("shape_r", "shape_e1", "shape_e2", "sersic")
+                wrong |= np.isinf(rows[column.name]) | (is_shape & np.isnan(rows[column.name]))
+        if cuts.dec_range is not None:
+            low, high = cuts.dec_range
+            wrong |= ~((rows["dec"] > low) & (rows["dec"] < high))
+        return np.asarray(wrong)
+
+    return RowRule("selection_rule", "every negative passes the config's cuts", fails, parts=("negatives",))
 
 
-def stratum_rule(content: Content) -> Iterator[Check]:
+def stratum_rule(content: Content) -> Tally:
     """Compare the bins with nobs_z and type."""
-    rows, strata = content.both, content.config.strata
-    nobs, written = rows["nobs_z"], rows.index_in("nobs_z_bin", strata.nobs_z_bins)
-    right = np.zeros(len(rows), dtype=bool)
-    for i, (low, high) in enumerate(strata.bin_limits):
-        right |= (written == i) & (nobs >= low) & (nobs <= (np.inf if high is None else high))
-    right &= rows.is_in("type_bin", strata.types)
-    right &= np.asarray(pc.equal(rows.table["type"], rows.table["type_bin"]))
-    yield none_wrong(
-        "stratum_rule",
-        ~right,
-        "bins as nobs_z and type of every row say, and of the config's strata",
-    )
+    strata = content.config.strata
+
+    def wrong(rows: Rows) -> BoolArray:
+        nobs, written = rows["nobs_z"], rows.index_in("nobs_z_bin", strata.nobs_z_bins)
+        right = np.zeros(len(rows), dtype=bool)
+        for i, (low, high) in enumerate(strata.bin_limits):
+            right |= (written == i) & (nobs >= low) & (nobs <= (np.inf if high is None else high))
+        right &= rows.is_in("type_bin", strata.types)
+        right &= np.asarray(pc.equal(rows.table["type"], rows.table["type_bin"]))
+        return ~right
+
+    expected = "bins as nobs_z and type of every row say, and of the config's strata"
+    return RowRule("stratum_rule", expected, wrong)
 
 
-def pool_rule(content: Content) -> Iterator[Check]:
+def pool_rule(content: Content) -> Tally:
     """Compare pool and confuser category with the row's columns."""
-    not_positive = ~content.positives.is_in("pool", ["positive"])
-    yield none_wrong(
-        "pool_rule",
-        np.concatenate([_wrong_pool(content.negatives, content.config), not_positive]),
-        "pool and confuser category as the columns of every row say",
-    )
+
+    def wrong(rows: Rows) -> BoolArray:
+        if rows.part == "positives":
+            return ~rows.is_in("pool", ["positive"])
+        return _wrong_pool(rows, content.config)
+
+    return RowRule("pool_rule", "pool and confuser category as the columns of every row say", wrong)
 
 
 def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
@@ -208,11 +257,14 @@ def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
     return np.asarray(~right)
 
 
-def priority_rule(content: Content) -> Iterator[Check]:
+def priority_rule(content: Content) -> Tally:
     """Compare the sampling priority with TARGETID and seed."""
-    rows = content.both
-    wrong = _priorities(rows["targetid"], content.config.negative_pools.seed) != rows["sampling_priority"]
-    yield none_wrong("priority_rule", wrong, "sampling priority as TARGETID and seed say")
+    seed = content.config.negative_pools.seed
+    return RowRule(
+        "priority_rule",
+        "sampling priority as TARGETID and seed say",
+        lambda rows: np.asarray(_priorities(rows["targetid"], seed) != rows["sampling_priority"]),
+    )
 
 
 def _priorities(ids: IntArray, seed: int) -> IntArray:

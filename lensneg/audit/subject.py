@@ -1,20 +1,17 @@
 """What is audited, and what comes of it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-import numpy as np
 import pyarrow as pa
 
 from lensneg import storage
-from lensneg.audit.columns import Rows
 from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.check import Check
 from lensneg.schema.columns import PARTS
 from lensneg.schema.config import Config
-from lensneg.schema.manifest import PartFile, Parts
+from lensneg.schema.manifest import Part, PartFile, Parts
 from lensneg.schema.quotas import StratumQuota
 from lensneg.storage import FileInfo
 
@@ -96,24 +93,32 @@ class Subject:
         )
 
 
+class Source(Protocol):
+    """The rows of a manifest that can be read.
+
+    Attributes
+    ----------
+    rows : dict of str to int
+        The number of rows of each part.
+    """
+
+    rows: dict[str, int]
+
+    def column(self, part: Part, name: str) -> Iterator[pa.Array]:
+        """Yield the values of a column of a part, in the order of the rows."""
+
+
 class Content:
     """The rows of a manifest, with what they are to be compared with."""
 
-    def __init__(self, subject: Subject, negatives: pa.Table, positives: pa.Table) -> None:
+    def __init__(self, subject: Subject, source: Source) -> None:
         self.subject, self.config = subject, subject.config
-        self.negatives, self.positives = Rows(negatives), Rows(positives)
-        self.both = Rows(pa.concat_tables([negatives, positives]).combine_chunks())
+        self.rows, self.column = source.rows, source.column
 
     @property
     def asked(self) -> int:
         """Negatives that the quotas ask for."""
         return sum(stratum.quota for stratum in self.subject.strata)
-
-    @cached_property
-    def off_sphere(self) -> BoolArray:
-        """Which rows, negatives first, have impossible coordinates."""
-        ra, dec = self.both["ra"], self.both["dec"]
-        return np.asarray(~((ra >= 0) & (ra <= 360) & (dec >= -90) & (dec <= 90)))
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,12 @@ class Stack:
         The bucket of configs, catalogues, sweeps, runs and manifests.
     configs_uri, catalogs_uri, sweeps_uri : str
         The prefix of each kind of input.
-    out_uri : str
-        The output prefix of all runs.
+    out_uri, fetch_uri : str
+        The output prefix of all runs, and that of all fetches.
     state_machine_arn, emr_application_id, verdict_topic_arn, log_group_name, dashboard_url : str
         Resources of the stack.
+    fetch_state_machine_arn : str
+        The state machine that fetches sweep files, or :data:`NO_FETCH`.
     spark_code_uri : str
         The entry point of this deployment's job runs.
     """
@@ -39,13 +41,18 @@ class Stack:
     catalogs_uri: str
     sweeps_uri: str
     out_uri: str
+    fetch_uri: str
     state_machine_arn: str
+    fetch_state_machine_arn: str
     emr_application_id: str
     spark_code_uri: str
     verdict_topic_arn: str
     log_group_name: str
     dashboard_url: str
 
+
+#: The output FetchStateMachineArn of a stack whose parameter FetchSweeps is false.
+NO_FETCH: Final = "none"
 
 #: The fields of :class:`Stack` by the names of the outputs that they hold, such as ``StateMachineArn``.
 OUTPUTS: Final = {to_pascal(f): f for f in Stack.__dataclass_fields__ if f not in ("name", "status")}
@@ -82,7 +89,7 @@ def read_stack(name: str, aws: Aws | None = None) -> Stack:
     absent = InputError(
         "no such stack in this account and Region",
         where=f"stack {name}",
-        remedy="deploy it with sam build && sam deploy, or name another stack (--stack), profile "
+        remedy="deploy it with make deploy, or name another stack (--stack), profile "
         "(AWS_PROFILE) or Region (AWS_DEFAULT_REGION)",
     )
     with in_place_of("ValidationError", absent):

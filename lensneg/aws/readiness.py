@@ -1,7 +1,8 @@
 """The checks of ``lensneg aws preflight``: whether a run could start. Gate 1 checks the inputs themselves."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, Final
@@ -9,11 +10,16 @@ from typing import Any, Final
 from lensneg import storage
 from lensneg.aws.calls import Aws, Call, in_place_of
 from lensneg.aws.deployment import COMPLETE, Stack, read_stack
-from lensneg.cost.tables import load_prices
+from lensneg.cost.listing import listing_of
+from lensneg.cost.tables import load_prices, load_rates
 from lensneg.errors import InputError, LensnegError, TransientError
 from lensneg.schema.check import Check
+from lensneg.schema.config import Config
+from lensneg.schema.states import WAKE
 from lensneg.stages.preflight import account
-from lensneg.storage.errors import is_denied
+from lensneg.stages.preflight.functions import WAKING_CALL, Readiness, readiness
+from lensneg.stages.preflight.map_seconds import map_seconds_of
+from lensneg.storage.errors import aws_errors, is_denied
 from lensneg.survey.listing import look_into
 
 #: Days after which a table of prices should be compared with AWS's pages again.
@@ -26,11 +32,12 @@ _REMEDIES: Final = {
     "bucket": "deploy the stack in the bucket's Region, or with another bucket",
     "spark_code": "deploy the stack again with another image: PublishSparkCode puts it there",
     "state_machine": "deploy the stack again",
-    "function": "wait if it is pending or in progress; else deploy the stack again",
+    "function": "nothing need be done if it is inactive, pending or in progress, as a run waits for it; else "
+    "deploy the stack again",
 }
 
 #: Whether something is in order, and what was found.
-_Finding = tuple[bool, str]
+_Finding = tuple[bool, str] | Readiness
 
 
 def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = None) -> Iterator[Check]:
@@ -73,7 +80,8 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
     in_region = f"a bucket in {stack.region}: Step Functions reads the map's items in its own Region only"
     yield _check("bucket", in_region, partial(_bucket, aws, stack))
     yield _check("spark_code", "the Spark job of this deployment", partial(_spark_code, aws, stack))
-    yield _check("sweeps", "sweep files", partial(_sweeps, aws, stack))
+    sweeps: list[storage.FileInfo] = []
+    yield _check("sweeps", "sweep files", partial(_sweeps, aws, stack, sweeps))
     machine: dict[str, Any] = {}
     takes_executions = "a state machine that takes executions"
     look = partial(_machine, aws, stack, machine)
@@ -84,7 +92,7 @@ def preflight(aws: Aws, name: str, max_concurrency: int, today: date | None = No
         yield _check(f"function {_short(arn)}", callable_, partial(_function, aws, arn))
     for role in dict.fromkeys(filter(None, [machine.get("roleArn"), *_values(graph, "ExecutionRoleArn")])):
         yield _check(f"role {_short(role)}", "the role that the stack made", partial(_role, aws, role))
-    yield from _account_checks(aws, stack, graph, max_concurrency)
+    yield from _account_checks(aws, stack, graph, max_concurrency, _map_seconds(sweeps, stack))
 
 
 def _check(
@@ -96,7 +104,8 @@ def _check(
     """
     remedy = _REMEDIES.get(name.split()[0], "")
     try:
-        passed, actual = look()
+        passed, actual, *severity = look()
+        critical = critical and all(severity)
     except (LensnegError, OSError) as error:
         passed, actual, remedy = False, "not found, or not in order", str(error)
         if isinstance(error, TransientError):
@@ -134,14 +143,24 @@ def _spark_code(aws: Aws, stack: Stack) -> _Finding:
     return there, uri if there else f"{uri} is not there"
 
 
-def _sweeps(aws: Aws, stack: Stack) -> _Finding:
+def _sweeps(aws: Aws, stack: Stack, found: list[storage.FileInfo]) -> _Finding:
+    """Look for sweep files, and add them to a list."""
     uri = stack.sweeps_uri
     aws.note(f"aws s3 ls --recursive {uri}/")
-    found = look_into(uri).sweeps
+    found += look_into(uri).sweeps
     if not found:
-        remedy = f"lensneg sweeps fetch --to {uri}, or lensneg aws upload --sweeps URI"
+        remedy = f"lensneg aws fetch, lensneg sweeps fetch --to {uri}, or lensneg aws upload --sweeps URI"
         raise InputError("no sweep files", where=uri, remedy=remedy)
     return True, f"{len(found):,} files, {sum(i.size for i in found) / 1e9:,.1f} GB below {uri}"
+
+
+def _map_seconds(sweeps: Sequence[storage.FileInfo], stack: Stack) -> Callable[[int], float] | None:
+    """Return the map's time as a function of its concurrency, with the first shipped config."""
+    entries = [(info.uri, info.size) for info in sweeps]
+    with suppress(InputError):  # there is none, or two are of one cell: gate 1 says so
+        listing = listing_of(entries, stack.sweeps_uri, load_rates())
+        return map_seconds_of(listing.sweeps, Config.load("negative_sampling_v1"), full=True)
+    return None
 
 
 def _machine(aws: Aws, stack: Stack, description: dict[str, Any]) -> _Finding:
@@ -167,10 +186,16 @@ def _short(arn: str) -> str:
 
 def _function(aws: Aws, arn: str) -> _Finding:
     found = aws.read("lambda", "get_function_configuration", FunctionName=arn)
-    state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
-    reason = found.get("StateReason") or found.get("LastUpdateStatusReason")
-    text = f"{state}, last update {update}" + (f": {reason}" if reason else "")
-    return state in ("Active", "Inactive") and update == "Successful", text
+    return readiness(found, partial(_wake, aws, arn))
+
+
+def _wake(aws: Aws, arn: str) -> None:
+    """Call a function. If that is refused, the first call of a run wakes it."""
+    options = f"--invocation-type Event --cli-binary-format raw-in-base64-out --payload '{json.dumps(WAKE)}'"
+    aws.note(f"aws lambda invoke --function-name {arn} {options} /dev/null")
+    if not aws.dry:
+        with suppress(LensnegError), aws_errors("lambda", "lambda:InvokeFunction"):
+            aws.client("lambda").invoke(FunctionName=arn, **WAKING_CALL)
 
 
 def _role(aws: Aws, arn: str) -> _Finding:
@@ -194,7 +219,9 @@ class _Noting:
         return call
 
 
-def _account_checks(aws: Aws, stack: Stack, graph: Any, max_concurrency: int) -> Iterator[Check]:
+def _account_checks(
+    aws: Aws, stack: Stack, graph: Any, max_concurrency: int, map_seconds: Callable[[int], float] | None
+) -> Iterator[Check]:
     """Make gate 1's checks of the account with the user's own permissions."""
     mapped = [
         arn for processor in _values(graph, "ItemProcessor") for arn in _values(processor, "FunctionName")
@@ -204,6 +231,7 @@ def _account_checks(aws: Aws, stack: Stack, graph: Any, max_concurrency: int) ->
         account.APPLICATION_VARIABLE: stack.emr_application_id,
         account.FILTER_VARIABLE: str(mapped[0]) if mapped else "",
     }
-    for check in account.account_checks(max_concurrency, environment, partial(_Noting, aws)):
+    limits = account.Limits(max_concurrency)
+    for check in account.account_checks(limits, environment, partial(_Noting, aws), map_seconds):
         remedy = check.remedy.replace("grant Preflight's role", "add to your own permissions")
         yield check.model_copy(update={"remedy": remedy})

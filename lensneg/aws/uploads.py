@@ -181,12 +181,21 @@ def _send(entry: Upload) -> bool:
         return False
     with open(entry.source, "rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     with suppress(FileNotFoundError):
-        if storage.stat(entry.target).etag == md5:  # true of objects that were sent in one part
+        # Where a key of KMS encrypts the bucket, an ETag is no MD5.
+        if storage.stat(entry.target).etag == md5:
+            return False
+        if not entry.fixed:
+            is_there = storage.metadata(entry.target).get("sha256") == sha256
+        else:
+            is_there = hashlib.sha256(storage.read_bytes(entry.target)).hexdigest() == sha256
+        if is_there:
             return False
         if entry.fixed:
             what = f"there already, with other bytes than {entry.source}"
             remedy = "a config never changes: give the changed one a new version and a new file name"
             raise InputError(what, where=entry.target, remedy=remedy)
-    storage.put_file(entry.source, entry.target)
+    storage.put_file(entry.source, entry.target, {"sha256": sha256})
     return True

@@ -56,7 +56,7 @@ class Session:
         return read_stack(self.stack_name, self.aws)
 
 
-def _on_stack(command: Callable[..., Result]) -> Callable[..., None]:
+def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
     """Add the options of all commands to one that takes a session, and print its result."""
 
     @click.option("--stack", "stack_name", default=_DEFAULT_STACK, help="The stack's name.")
@@ -137,7 +137,7 @@ _RUN: Final = click.argument("run_id", metavar="[RUN_ID]", required=False, callb
 
 
 @aws.command()
-@_on_stack
+@on_stack
 @_sending_inputs
 def upload(_session: Session, request: RunRequest) -> Result:
     """Check a config and catalogues, and upload them to the stack's bucket.
@@ -152,17 +152,18 @@ def upload(_session: Session, request: RunRequest) -> Result:
 
 
 @aws.command()
-@_on_stack
+@on_stack
 @click.option(
     "--max-concurrency",
     type=click.IntRange(1, 10_000),
     default=1000,
-    help="Map items at a time that the account should have room for.",
+    help="Map items at a time that the run would take.",
 )
 def preflight(session: Session, max_concurrency: int) -> Result:
     """Check whether a run could start: credentials, stack, bucket, functions, roles, quotas, prices.
 
-    Changes nothing. Each check that did not pass says what to do. Ends with 1 if a critical check failed.
+    Changes nothing, but wakes functions that are inactive. Each check that did not pass says what to do.
+    Ends with 1 if a critical check failed.
     Config and catalogues are checked by upload and start, and by gate 1.
 
     Example: lensneg aws preflight --stack lensneg
@@ -176,7 +177,7 @@ def preflight(session: Session, max_concurrency: int) -> Result:
 
 
 @aws.command()
-@_on_stack
+@on_stack
 @_sending_inputs
 @click.option("--run-id", callback=_run_id, help="Name of the run; by default the time.")
 def start(session: Session, request: RunRequest) -> Result:
@@ -200,7 +201,7 @@ def _start(session: Session, name: str, request: RunRequest) -> Result:
 
 
 @aws.command()
-@_on_stack
+@on_stack
 @_RUN
 @click.option("--every", type=click.FloatRange(min=0.1), default=5.0, help="Seconds between updates.")
 def watch(session: Session, run_id: str | None, every: float) -> Result:
@@ -224,7 +225,7 @@ def watch(session: Session, run_id: str | None, every: float) -> Result:
 
 
 @aws.command()
-@_on_stack
+@on_stack
 @_RUN
 @click.option("--limit", type=click.IntRange(1), default=20, help="Executions in the list.")
 def status(session: Session, run_id: str | None, limit: int) -> Result:
@@ -251,7 +252,7 @@ def status(session: Session, run_id: str | None, limit: int) -> Result:
 
 
 @aws.command()
-@_on_stack
+@on_stack
 @_RUN
 def stop(session: Session, run_id: str | None) -> Result:
     """Stop a run's execution, and cancel its EMR job run if one goes on.
@@ -267,7 +268,7 @@ def stop(session: Session, run_id: str | None) -> Result:
 
 
 @aws.command()
-@_on_stack
+@on_stack
 @click.argument("run_id", metavar="RUN_ID", callback=_run_id)
 def resume(session: Session, run_id: str) -> Result:
     """Go on with a run that failed or was stopped: a new execution of the same run and input.
@@ -287,7 +288,7 @@ def resume(session: Session, run_id: str) -> Result:
 
 
 @aws.command()
-@_on_stack
+@on_stack
 @_RUN
 @click.option(
     "--to",

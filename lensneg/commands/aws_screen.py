@@ -1,23 +1,26 @@
 """Views of a run on AWS in the terminal: tables of its states, and a live view of them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from lensneg.aws.history import Execution
 from lensneg.aws.progress import Snapshot, attempts_text, changes, job_text, map_text
 from lensneg.commands.common import plain_table
 from lensneg.errors import TransientError
 
-_STYLES = {"RUNNING": "bold cyan", "SUCCEEDED": "bold green"}
+STYLES = {"RUNNING": "bold cyan", "SUCCEEDED": "bold green"}
 
 
-def _duration(begun: datetime, ended: datetime) -> str:
+def duration(begun: datetime, ended: datetime) -> str:
+    """Return the time between two moments in words."""
     return str(timedelta(seconds=round((ended - begun).total_seconds())))
 
 
@@ -29,10 +32,10 @@ def view(snapshot: Snapshot) -> Group:
         parts.append(_states(snapshot.mini_test, f"mini-test {snapshot.mini_test.execution.name}"))
     parts.append(_states(snapshot, f"run {execution.run_id or '?'}, execution {execution.name}"))
     cost = snapshot.total_cost
-    took = _duration(execution.started, execution.ended or snapshot.at)
+    took = duration(execution.started, execution.ended or snapshot.at)
     by_part = f"Lambda {cost.lambda_usd:.4f}, EMR {cost.emr_usd:.4f}"
     by_part += f", Step Functions {cost.step_functions_usd:.4f}"
-    status = (execution.status, _STYLES.get(execution.status, "bold red"))
+    status = (execution.status, STYLES.get(execution.status, "bold red"))
     parts.append(Text.assemble(status, f"  {took}  about {cost.total:.4f} USD so far ({by_part})"))
     if execution.error:
         parts.append(Text(f"{execution.error}: {execution.cause}"))
@@ -51,11 +54,24 @@ def _states(snapshot: Snapshot, title: str) -> Table:
             notes.append(job_text(snapshot.job))
         ended = visit.exited or (snapshot.at if under_way else snapshot.execution.ended or snapshot.at)
         style = "cyan" if under_way else "green" if visit.exited else "red"
-        table.add_row(f"[{style}]{visit.name}", _duration(visit.entered, ended), escape("; ".join(notes)))
+        table.add_row(f"[{style}]{visit.name}", duration(visit.entered, ended), escape("; ".join(notes)))
     return table
 
 
-def _again(console: Console, take: Callable[[], Snapshot], every: float) -> Snapshot:
+class _Moment(Protocol):
+    """What is followed, at a moment."""
+
+    @property
+    def execution(self) -> Execution: ...
+
+    @property
+    def at(self) -> datetime: ...
+
+
+_AnyMoment = TypeVar("_AnyMoment", bound=_Moment)
+
+
+def _again(console: Console, take: Callable[[], _AnyMoment], every: float) -> _AnyMoment:
     """Return the next snapshot. Errors of the network are printed and do not end the watching."""
     while True:
         time.sleep(every)
@@ -82,6 +98,23 @@ def follow(console: Console, take: Callable[[], Snapshot], every: float) -> Snap
     Snapshot
         The last one.
     """
+    return follow_as(console, take, every, view, _lines)
+
+
+def _lines(before: Snapshot | None, now: Snapshot) -> Iterator[str]:
+    cost = f" (about {now.total_cost.total:.4f} USD so far)"
+    for line in changes(before, now):
+        yield f"{line}{cost if 'map:' in line or 'job' in line else ''}"
+
+
+def follow_as(
+    console: Console,
+    take: Callable[[], _AnyMoment],
+    every: float,
+    view: Callable[[_AnyMoment], RenderableType],
+    lines: Callable[[_AnyMoment | None, _AnyMoment], Iterable[str]],
+) -> _AnyMoment:
+    """Show an execution until it has ended, by a view on a terminal and by lines of changes elsewhere."""
     snapshot = take()
     if console.is_terminal and not console.quiet:
         with Live(view(snapshot), console=console, refresh_per_second=2, vertical_overflow="visible") as live:
@@ -91,11 +124,8 @@ def follow(console: Console, take: Callable[[], Snapshot], every: float) -> Snap
         return snapshot
     before = None
     while True:
-        stamp = f"{snapshot.at:%H:%M:%S}"
-        cost = f" (about {snapshot.total_cost.total:.4f} USD so far)"
-        for line in changes(before, snapshot):
-            text = f"{stamp} {line}{cost if 'map:' in line or 'job' in line else ''}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        for line in lines(before, snapshot):
+            console.print(f"{snapshot.at:%H:%M:%S} {line}", markup=False, highlight=False, soft_wrap=True)
         if snapshot.execution.status != "RUNNING":
             return snapshot
         before, snapshot = snapshot, _again(console, take, every)

@@ -18,7 +18,7 @@ from lensneg.errors import InputError
 @click.option(
     "--memory",
     type=click.IntRange(128, 10_240),
-    default=1769,
+    default=1024,
     help="MB of the FilterSweep function; 1,769 are one vCPU.",
 )
 @click.option(

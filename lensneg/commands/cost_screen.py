@@ -183,9 +183,10 @@ def _details(run: PlannedRun, result: Estimate, extras: tuple[Extra, ...]) -> Ta
         table.add_row(part.name, f"{amount} {part.price.unit}", part.assumption)
     for extra in extras:
         table.add_row(extra.name, "not included", extra.why)
+    target = run.config.execution.target_item_bytes
+    size = f"items of about {target / MIB:,.4g} MiB" if target else "an item a file, unless there are few"
     options = (
-        f"{run.concurrency:,} items at a time, {run.memory:,} MB, items of about "
-        f"{run.config.execution.target_item_bytes / MIB:,.4g} MiB, {run.positives:,} positives, "
+        f"{run.concurrency:,} items at a time, {run.memory:,} MB, {size}, {run.positives:,} positives, "
         f"{run.config.negative_pools.neg_pos_ratio} negatives for each; about {run.listing.rows:,} rows"
     )
     table.add_row("options", "", options)

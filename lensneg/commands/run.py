@@ -79,9 +79,12 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     build/sky/positives.csv --out build/out
     """
     from lensneg.commands import run_screen as screen
-    from lensneg.local.run import execute, make_request
+    from lensneg.local.run import NO_MINI_TEST, execute, make_request
 
     request = make_request(**inputs)
+    notes.print(f"run {request.run_id} begins", highlight=False)
+    if request.mode != inputs["mode"]:
+        notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)
     again = f"the same command with --run-id {request.run_id} continues the run"
     outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
     if as_json:

@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -20,8 +20,8 @@ from lensneg.commands.common import (
 )
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 
-_FROM = click.option("--from", "base_url", default=BASE_URL, metavar="URL", help="Folder of the files.")
-_CHECKSUMS = click.option(
+FROM_OPTION = click.option("--from", "base_url", default=BASE_URL, metavar="URL", help="Folder of the files.")
+CHECKSUMS_OPTION = click.option(
     "--checksums",
     metavar="FILE|URL",
     help="List of SHA-256 checksums; by default the *.sha256sum file beside the files.",
@@ -39,7 +39,10 @@ def sweeps() -> None:
     """  # noqa: D301 (\b keeps click from wrapping the paragraph)
 
 
-def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+_Answer = TypeVar("_Answer")
+
+
+def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
     """Add the options that choose files of the release. The command gets their names as ``chosen``."""
 
     @click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -66,12 +69,13 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
     )
     @functools.wraps(command)
     def choose(
+        *session: Any,
         names: tuple[str, ...],
         near: tuple[str, ...],
         box: tuple[float, float, float, float] | None,
         dec: tuple[float, float] | None,
         **options: Any,
-    ) -> None:
+    ) -> _Answer:
         from lensneg.catalogs.catalog import read_catalog
         from lensneg.schema.catalog_spec import CatalogSpec
         from lensneg.survey.choose import Box, choose_sweeps
@@ -83,15 +87,15 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
             for remark in catalog.remarks:
                 say(f"{catalog.spec.uri}: {remark}")
         chosen = choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes)
-        command(chosen=chosen, **options)
+        return command(*session, chosen=chosen, **options)
 
     return choose
 
 
 @sweeps.command("list")
-@_choosing
+@choosing
 @click.option("--ask", is_flag=True, help="Ask the server for the size of each file.")
-@_FROM
+@FROM_OPTION
 @prints_result
 def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
     """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
@@ -123,14 +127,14 @@ def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
 
 
 @sweeps.command()
-@_choosing
+@choosing
 @click.option("--to", required=True, metavar="URI", help="Folder or s3:// prefix to put the files in.")
 @click.option("--gzip", is_flag=True, help="Store them as .fits.gz.")
 @click.option(
     "--jobs", type=click.IntRange(1, 8), default=4, help="Files at a time; more would overload the server."
 )
-@_FROM
-@_CHECKSUMS
+@FROM_OPTION
+@CHECKSUMS_OPTION
 @click.option("--unchecked", is_flag=True, help="Fetch without checksums.")
 @click.option(
     "--scratch",
@@ -184,7 +188,7 @@ def fetch(
 
 @sweeps.command()
 @click.argument("uri", metavar="URI")
-@_CHECKSUMS
+@CHECKSUMS_OPTION
 @leave_out_option
 @click.option("--headers-only", is_flag=True, help="Check headers and first rows only: seconds, not hours.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, help="Files at a time.")

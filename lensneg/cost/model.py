@@ -19,7 +19,7 @@ LAMBDA_LIMIT_SECONDS: Final = 900.0
 #: EMR Serverless bills a worker for at least this long. Source: Amazon EMR pricing, EMR Serverless.
 WORKER_MINIMUM_SECONDS: Final = 60.0
 
-#: The number of negatives for which ``draw_seconds`` is given.
+#: The number of negatives for which ``draw_seconds`` and ``check_seconds`` are given.
 DRAW_REFERENCE: Final = 500_000
 
 #: Keys that S3 lists in one request. Source: Amazon S3 API reference, ListObjectsV2.
@@ -33,11 +33,15 @@ _PUTS_PER_ITEM: Final = 3
 #: GET requests for run.json and the lens positions, once in each execution environment.
 _GETS_PER_ENVIRONMENT: Final = 2
 
-#: Requests of SummarizeFanOut for a file of stats or matches: a GET, and a HEAD for the size of a table.
-_REQUESTS_PER_RESULT: Final = 2
+#: Listings by Preflight and SummarizeFanOut: of the sweeps by both; of the pool files and the matches.
+_LISTS_OF_SWEEPS: Final = 2
+_LISTS_OF_ITEMS: Final = 2
 
-#: GET requests of CheckSample for a pool file: its footer and its lowest row group.
-_GETS_PER_POOL_FILE: Final = 2
+#: Ranges that Preflight reads of a sweep file besides the headers: the last row.
+_GETS_OF_LAST_ROWS: Final = 1
+
+#: GET requests of CheckSample for a pool file: its footer.
+_GETS_PER_POOL_FILE: Final = 1
 
 
 class Part(NamedTuple):
@@ -116,7 +120,9 @@ def estimate(run: PlannedRun) -> Estimate:
     """
     mapped = map_time(run)
     preflight, summarize, check, others = _function_parts(run)
-    map_and_draw = (*_map_parts(run, mapped), summarize, *_draw_parts(run))
+    plan = others.seconds / len(run.other_functions)
+    since_plan = plan + mapped.seconds + summarize.seconds
+    map_and_draw = (*_map_parts(run, mapped), summarize, *_draw_parts(run, since_plan))
     functions = ("Preflight", "FilterSweep", "SummarizeFanOut", "CheckSample")
     longest = (preflight.seconds, mapped.longest_item, summarize.seconds, check.seconds)
     overruns = [f for f, seconds in zip(functions, longest, strict=True) if seconds > LAMBDA_LIMIT_SECONDS]
@@ -149,22 +155,29 @@ def _map_parts(run: PlannedRun, mapped: MapTime) -> tuple[Part, ...]:
     )
 
 
-def _draw_parts(run: PlannedRun) -> tuple[Part, ...]:
+def _draw_parts(run: PlannedRun, since_plan: float) -> tuple[Part, ...]:
+    """Return the parts of the draw. The application has been starting for so many seconds."""
     rates, prices, items = run.rates, run.prices, len(run.items)
     megabytes = rates.pool_bytes(run.listing.rows) * rates.draw_read_share / MB
     reading = (items * rates.spark_open_seconds + megabytes / rates.spark_read_rate) / rates.executor_cores
     drawing = rates.draw_seconds * run.negatives / DRAW_REFERENCE
-    seconds = rates.spark_start_seconds + reading + drawing
+    waiting = max(0.0, rates.application_start_seconds - since_plan)
+    seconds = waiting + rates.spark_start_seconds + reading + drawing
     hours = max(WORKER_MINIMUM_SECONDS, seconds) / 3600
+    warm_hours = (since_plan + rates.idle_seconds) / 3600
+    vcpu_hours = rates.job_vcpu * hours + rates.warm_vcpu * warm_hours
+    gb_hours = rates.job_memory * hours + rates.warm_memory * warm_hours
+    warm = f"{rates.warm_vcpu:g} of them also from PlanFanOut on, and {rates.idle_seconds:g} s after the job"
     how = (
-        f"{rates.spark_start_seconds:.0f} s to start, {reading:.0f} s to open {items:,} pool files and read "
-        f"{rates.draw_read_share:.0%} of them, {drawing:.0f} s to draw {run.negatives:,} rows; "
-        f"{rates.job_vcpu:g} vCPU, billed from the start of the job, at least a minute"
+        f"{waiting + rates.spark_start_seconds:.0f} s to start, "
+        f"{reading:.0f} s to open {items:,} pool files and read {rates.draw_read_share:.0%} of them, "
+        f"{drawing:.0f} s to draw {run.negatives:,} rows; "
+        f"{rates.job_vcpu:g} vCPU, billed from the start of the job, at least a minute; {warm}"
     )
     memory = f"{rates.job_memory:g} GB of the same workers; their disks of 20 GB are free"
     return (
-        Part("Draw: EMR vCPU", rates.job_vcpu * hours, prices.emr_vcpu_hour, how, seconds),
-        Part("Draw: EMR memory", rates.job_memory * hours, prices.emr_gb_hour, memory),
+        Part("Draw: EMR vCPU", vcpu_hours, prices.emr_vcpu_hour, how, seconds),
+        Part("Draw: EMR memory", gb_hours, prices.emr_gb_hour, memory),
     )
 
 
@@ -179,9 +192,10 @@ def _function_parts(run: PlannedRun) -> tuple[Part, ...]:
     task = (rates.init_seconds + rates.task_seconds) / core
     reading = network_seconds(files * rates.header_read * MIB, rates.network_burst * MIB, rates)
     headers = max(reading, files * rates.header_seconds / core)
-    summarizing = run.result_files * _REQUESTS_PER_RESULT * rates.request_seconds / core
-    checking = items * (_GETS_PER_POOL_FILE * rates.request_seconds + rates.gather_seconds) / core
-    others = [f for f in run.graph.tasks if f not in ("Preflight", "SummarizeFanOut", "CheckSample")]
+    summarizing = run.result_files * rates.request_seconds / core
+    checking = items * _GETS_PER_POOL_FILE * rates.request_seconds / core
+    checking += rates.check_seconds * run.negatives / DRAW_REFERENCE / core
+    others = run.other_functions
 
     def part(name: str, seconds: float, what: str, count: int = 1) -> Part:
         billed = count * task + seconds
@@ -192,7 +206,7 @@ def _function_parts(run: PlannedRun) -> tuple[Part, ...]:
     return (
         part("Preflight", headers, f"{headers:.0f} s to read and parse {files:,} headers"),
         part("SummarizeFanOut", summarizing, f"{summarizing:.0f} s for {run.result_files:,} small files"),
-        part("CheckSample", checking, f"{checking:.0f} s for {items:,} pool files"),
+        part("CheckSample", checking, f"{checking:.0f} s for {run.negatives:,} rows"),
         part("Other functions", 0.0, f"each of {', '.join(others)}", len(others)),
     )
 
@@ -201,8 +215,9 @@ def _shared_parts(run: PlannedRun) -> tuple[Part, ...]:
     rates, prices, items = run.rates, run.prices, len(run.items)
     files, states = len(run.listing.sweeps), len(run.graph.states)
     pool_gets = items * (rates.draw_gets + _GETS_PER_POOL_FILE)
-    gets = files * header_gets(rates) + run.result_files * _REQUESTS_PER_RESULT + pool_gets
-    puts = rates.run_puts + math.ceil(files / _KEYS_PER_LIST)
+    gets = files * (header_gets(rates) + _GETS_OF_LAST_ROWS) + run.result_files + pool_gets
+    lists = [files] * _LISTS_OF_SWEEPS + [items] * _LISTS_OF_ITEMS
+    puts = rates.run_puts + sum(math.ceil(count / _KEYS_PER_LIST) for count in lists)
     logs = items * (1 + rates.retry_share) * rates.log_bytes / GIB
     waiting, transition = states * rates.transition_seconds, prices.step_functions_transition
     return (

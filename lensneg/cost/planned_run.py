@@ -13,7 +13,7 @@ from lensneg.schema.item import Item
 from lensneg.survey.items import item_count, slices
 
 #: MB of the FilterSweep function in template.yaml.
-FILTER_MEMORY_MB: Final = 1769
+FILTER_MEMORY_MB: Final = 1024
 
 #: A run with more items is not estimated. All of DR10 has 1.4 million in items of 1 MiB, the smallest.
 MOST_ITEMS: Final = 2_000_000
@@ -61,13 +61,20 @@ class PlannedRun:
         InputError
             If there are more than can be estimated in a reasonable time.
         """
-        count = sum(item_count(sweep, self.config.execution) for sweep in self.listing.sweeps)
+        sweeps, execution = self.listing.sweeps, self.config.execution
+        count = sum(item_count(sweep, execution, len(sweeps)) for sweep in sweeps)
         if count > MOST_ITEMS:
             what = f"the files would be {count:,} map items; expected at most {MOST_ITEMS:,}"
             remedy = "check the sizes of the files, or take larger items (--item-bytes)"
             raise InputError(what, where=self.listing.source, remedy=remedy)
-        cut = (item for sweep in self.listing.sweeps for item in slices(sweep, self.config.execution))
+        cut = (item for sweep in sweeps for item in slices(sweep, execution, len(sweeps)))
         return tuple(sorted(cut, key=lambda item: (item.n_bytes, item.n_rows), reverse=True))
+
+    @property
+    def other_functions(self) -> tuple[str, ...]:
+        """Functions of a run besides the map's and those that read something of each file or item."""
+        named = ("Preflight", "SummarizeFanOut", "CheckSample")
+        return tuple(task for task in self.graph.tasks if task not in named)
 
     @property
     def result_files(self) -> int:

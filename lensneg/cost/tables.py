@@ -81,16 +81,22 @@ class Rates(_Section):
     transition_seconds: Rate
     run_puts: Rate
     # The draw.
+    application_start_seconds: Rate
     spark_start_seconds: Rate
+    warm_vcpu: Rate
+    warm_memory: Rate
+    idle_seconds: Rate
     spark_open_seconds: Rate
     spark_read_rate: PositiveRate
     draw_read_share: Share
     draw_gets: Rate
     draw_seconds: Rate
-    gather_seconds: Rate
+    check_seconds: Rate
     executor_cores: PositiveRate
     job_vcpu: PositiveRate
     job_memory: PositiveRate
+    # The fetch in the Region.
+    archive_rate: PositiveRate
 
     def pool_bytes(self, rows: int) -> float:
         """Return the bytes in pool files that come from a number of rows of sweep files."""
@@ -175,8 +181,8 @@ def load_rates(uri: str | None = None) -> RatesFile:
     InputError
         With every fault: its key, its value and what was expected.
     """
-    path = uri or str(CONFIGS / "rates.yaml")
-    return parse_yaml(RatesFile, storage.read_text(path, "--rates"), path, "configs/rates.yaml")
+    text = storage.read_text(uri, "--rates") if uri else _shipped("rates.yaml")
+    return parse_yaml(RatesFile, text, uri or "configs/rates.yaml", "configs/rates.yaml")
 
 
 def load_prices(uri: str | None = None) -> Prices:
@@ -196,5 +202,10 @@ def load_prices(uri: str | None = None) -> Prices:
     InputError
         With every fault: its key, its value and what was expected.
     """
-    path = uri or str(CONFIGS / "prices.yaml")
-    return parse_yaml(Prices, storage.read_text(path, "--prices"), path, "configs/prices.yaml")
+    text = storage.read_text(uri, "--prices") if uri else _shipped("prices.yaml")
+    return parse_yaml(Prices, text, uri or "configs/prices.yaml", "configs/prices.yaml")
+
+
+def _shipped(name: str) -> str:
+    """Return a file of the package. Storage does not read it, as on AWS that takes files of S3 alone."""
+    return (CONFIGS / name).read_text(encoding="utf-8")

@@ -1,19 +1,17 @@
-"""EMR Serverless on one machine: each job run is a spark-submit process in local mode.
+"""EMR Serverless on one machine: an application whose driver runs one job after the other in local mode.
 
-The parameters are those of ``StartJobRun``, checked against botocore's model of the service. The spark-submit
-line and the states of a job run are those of EMR: SUBMITTED, RUNNING, then SUCCESS, FAILED or CANCELLED.
+The parameters are those of ``StartJobRun``, checked against botocore's model of the service. The options of
+spark-submit and the states of a job run are those of EMR: SUBMITTED, RUNNING, then SUCCESS, FAILED or
+CANCELLED.
 """
 
 import logging
 import os
 import re
-import shlex
 import signal
-import subprocess
-import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +21,8 @@ from typing import Any, Final
 import botocore.session
 from botocore.validate import validate_parameters
 
-from lensneg.local import end_with_parent
-from lensneg.local.environment import folder_of, job_environment
+from lensneg.local.driver_process import Driver
+from lensneg.local.environment import job_environment
 from lensneg.storage.errors import FULL_DISK
 
 _log = logging.getLogger(__name__)
@@ -74,24 +72,6 @@ def operation(service: str, name: str) -> Any:
     return botocore.session.get_session().get_service_model(service).operation_model(name)
 
 
-def spark_submit_line(job_driver: dict[str, Any]) -> list[str]:
-    """Return the command of a job driver.
-
-    Examples
-    --------
-    >>> spark_submit_line({"sparkSubmit": {"entryPoint": "job.py", "entryPointArguments": ["--run", "x"],
-    ...     "sparkSubmitParameters": "--conf a=b"}})[1:]
-    ['--conf', 'a=b', 'job.py', '--run', 'x']
-    """
-    submit = job_driver["sparkSubmit"]
-    return [
-        str(folder_of("pyspark") / "bin" / "spark-submit"),
-        *shlex.split(submit.get("sparkSubmitParameters", "")),
-        submit["entryPoint"],
-        *submit.get("entryPointArguments", []),
-    ]
-
-
 def local_submit_parameters(cores: int) -> str:
     """Return the spark-submit parameters for one machine."""
     options = {
@@ -105,6 +85,17 @@ def local_submit_parameters(cores: int) -> str:
     }
     confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
     return f"--master local[{cores}] --driver-memory 2g {confs}"
+
+
+def driver_options(submit_parameters: str) -> str:
+    """Return the spark-submit parameters that a driver in local mode heeds. It has no executors.
+
+    Examples
+    --------
+    >>> driver_options("--driver-memory 2g --conf spark.dynamicAllocation.maxExecutors=3 --conf a=b")
+    '--driver-memory 2g --conf a=b'
+    """
+    return re.sub(r"\s*--conf spark\.dynamicAllocation\.\S+", "", submit_parameters)
 
 
 @dataclass
@@ -168,6 +159,9 @@ def _exit_of(code: int) -> str:
 class LocalEmrServerless:
     """Start and watch job runs.
 
+    The driver of a job that succeeded is kept for the next one, so Java starts once. A driver that ended, or
+    that was made with other options, is replaced.
+
     Parameters
     ----------
     log_folder : Path
@@ -181,9 +175,18 @@ class LocalEmrServerless:
         self._log_folder = log_folder
         self._on_step = on_step
         self._runs: dict[str, JobRun] = {}
-        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._idle: Driver | None = None
+        self._drivers: set[Driver] = set()
         self._stopped = False
         self._lock = threading.Lock()
+
+    def start_application(self, submit_parameters: str) -> None:
+        """Start the driver that the next job takes, unless there is one."""
+        with suppress(OSError):  # the job tells what is wrong
+            if self._idle is None:
+                driver = self._new_driver(driver_options(submit_parameters), job_environment(os.environ))
+                driver.warm_up()
+                self._keep(driver)
 
     def start_job_run(self, **parameters: Any) -> dict[str, str]:
         """Start a job run.
@@ -196,8 +199,8 @@ class LocalEmrServerless:
         validate_parameters(parameters, operation("emr-serverless", "StartJobRun").input_shape)
         run = JobRun(uuid.uuid4().hex[:16], parameters["applicationId"], parameters.get("name", ""))
         self._runs[run.job_run_id] = run
-        command = spark_submit_line(parameters["jobDriver"])
-        threading.Thread(target=self._run, args=(run, command), daemon=True).start()
+        submit = parameters["jobDriver"]["sparkSubmit"]
+        threading.Thread(target=self._run, args=(run, submit), daemon=True).start()
         return {"ApplicationId": run.application_id, "JobRunId": run.job_run_id}
 
     def get_job_run(self, job_run_id: str) -> JobRun:
@@ -205,35 +208,39 @@ class LocalEmrServerless:
         return self._runs[job_run_id]
 
     def stop(self) -> None:
-        """Cancel all job runs. None can be started after that."""
+        """Cancel all job runs, and end all drivers. No job can be started after that."""
         with self._lock:
             self._stopped = True
-            processes = list(self._processes.values())
-        for process in processes:
-            if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            drivers = list(self._drivers)
+        for driver in drivers:
+            driver.close()
+        for driver in drivers:
+            driver.end()
 
-    def _run(self, run: JobRun, command: list[str]) -> None:
+    def _run(self, run: JobRun, submit: Mapping[str, Any]) -> None:
         log_path = self._log_folder / f"spark-{run.job_run_id}.log"
         tail: list[str] = []
         last: list[str] = []
+
+        def on_line(line: str) -> None:
+            nonlocal tail, last
+            with suppress(OSError):  # the job's output must be read even if the disk is full
+                log.write(line.encode())
+            if not _OF_SPARK.match(line):
+                last = [*last[1 - _TAIL_LINES :], line]
+            if is_telling(line):
+                tail = [*tail[1 - _TAIL_LINES :], line]
+            self._report(line)
+
         try:
             # Unbuffered: the log is complete even if this process is killed.
-            with log_path.open("wb", buffering=0) as log, self._start(run, command) as process:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    with suppress(OSError):  # the job's output must be read even if the disk is full
-                        log.write(line.encode())
-                    if not _OF_SPARK.match(line):
-                        last = [*last[1 - _TAIL_LINES :], line]
-                    if is_telling(line):
-                        tail = [*tail[1 - _TAIL_LINES :], line]
-                    self._report(line)
-            code = process.returncode
+            with log_path.open("wb", buffering=0) as log:
+                code = self._drive(run, submit, on_line)
         except OSError as error:
-            run.state_details, run.state = f"spark-submit cannot be started: {why([str(error)])}", "FAILED"
+            run.state_details, run.state = (
+                f"the Spark driver cannot be started: {why([str(error)])}",
+                "FAILED",
+            )
             return
         if code == 0:
             run.state = "SUCCESS"
@@ -242,31 +249,49 @@ class LocalEmrServerless:
         else:
             stamp = datetime.now(UTC).strftime("%H:%M:%S")
             run.state_details = (
-                f"spark-submit ended with {_exit_of(code)} at {stamp}; its log is {log_path}"
+                f"the Spark driver ended with {_exit_of(code)} at {stamp}; its log is {log_path}"
                 + (f", whose last exceptions are:\n{why(tail)}" if tail else "")
                 + (f", which ends with:\n{why(last)}" if last and not tail else "")
             )
             run.state = "FAILED"
 
-    def _start(self, run: JobRun, command: list[str]) -> subprocess.Popen[str]:
-        """Start a job run's process, unless all job runs were cancelled."""
+    def _drive(self, run: JobRun, submit: Mapping[str, Any], on_line: Callable[[str], None]) -> int:
+        """Run a job in a driver, and return its exit code."""
+        wanted = (driver_options(submit.get("sparkSubmitParameters", "")), job_environment(os.environ))
+        driver = self._take(*wanted)
+        run.state = "RUNNING"
+        ended = driver.run(run.job_run_id, submit, on_line) if driver else None
+        if driver is None or ended is None or not ended.began:  # a driver may be lost while it is idle
+            driver = self._new_driver(*wanted)
+            ended = driver.run(run.job_run_id, submit, on_line)
+        if ended.code == 0:
+            self._keep(driver)
+        return ended.code
+
+    def _take(self, submit_parameters: str, environment: dict[str, str]) -> Driver | None:
+        """Return the idle driver if it was made with these options. If not, it ends."""
+        with self._lock:
+            driver, self._idle = self._idle, None
+        if driver is not None and driver.made_for != (submit_parameters, environment):
+            driver.end()
+            return None
+        return driver
+
+    def _keep(self, driver: Driver) -> None:
+        """Keep a driver for the next job. One is enough."""
+        with self._lock:
+            idle, self._idle = self._idle, driver
+        if idle is not None:
+            idle.close()
+
+    def _new_driver(self, submit_parameters: str, environment: dict[str, str]) -> Driver:
+        """Start a driver, unless all job runs were cancelled."""
         with self._lock:
             if self._stopped:
                 raise OSError("the run is being stopped")
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", end_with_parent.__file__, *command],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.PIPE,  # it is closed when this process ends, which ends the job
-                text=True,
-                errors="replace",
-                env=job_environment(os.environ),
-                cwd=self._log_folder,  # a JVM that crashes writes files there
-                start_new_session=True,  # the JVM and its Python end together
-            )
-            self._processes[run.job_run_id] = process
-        run.state = "RUNNING"
-        return process
+            driver = Driver(submit_parameters, environment, self._log_folder)
+            self._drivers.add(driver)
+        return driver
 
     def _report(self, line: str) -> None:
         _log.log(logging.INFO if line.startswith("lensneg: ") else logging.DEBUG, "%s", line.rstrip())

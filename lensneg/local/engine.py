@@ -20,10 +20,12 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import boto3
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import (
     lambda_eval_utils,
@@ -47,39 +49,39 @@ _ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/local"
 _POLL_SECONDS: Final = 0.1
 
 
-def substitutions(spark_submit_parameters: str) -> dict[str, str]:
-    """Return the values of the graph's ``${Tokens}`` for one machine. template.yaml has those for AWS."""
-    functions = re.findall(r"\$\{(\w+)FunctionArn\}", STATE_MACHINE.read_text())
+def substitutions(spark_submit_parameters: str, graph: Path = STATE_MACHINE) -> dict[str, str]:
+    """Return the values of a graph's ``${Tokens}`` for one machine. template.yaml has those for AWS."""
+    functions = re.findall(r"\$\{(\w+)FunctionArn\}", graph.read_text())
     return {
+        "Partition": "aws",
         **{f"{name}FunctionArn": name for name in functions},
         "MapResultsBucket": "local",
         "EmrApplicationId": "local",
         "EmrJobRoleArn": _ROLE,
-        "EmrLogUri": "s3://local/logs/",
         "SparkEntryPoint": str(SPARK_JOB),
         "SparkSubmitParameters": spark_submit_parameters,
     }
 
 
-def render(values: Mapping[str, str]) -> str:
-    """Return the graph with its tokens replaced, as SAM's DefinitionSubstitutions does.
+def render(values: Mapping[str, str], graph: Path = STATE_MACHINE) -> str:
+    """Return a graph with its tokens replaced, as SAM's DefinitionSubstitutions does.
 
     Raises
     ------
     KeyError
         If the graph has a token without a value.
     """
-    return re.sub(r"\$\{(\w+)\}", lambda m: json.dumps(values[m[1]])[1:-1], STATE_MACHINE.read_text())
+    return re.sub(r"\$\{(\w+)\}", lambda m: json.dumps(values[m[1]])[1:-1], graph.read_text())
 
 
 class Machine:
-    """The state machine, registered in moto's interpreter by :func:`local_machine`."""
+    """A state machine, registered in moto's interpreter within :func:`local_machine`."""
 
-    def __init__(self, spark_submit_parameters: str) -> None:
+    def __init__(self, definition: str, name: str = "lensneg") -> None:
         self._client = boto3.client("stepfunctions", region_name=_REGION)
-        self._arn = self._client.create_state_machine(
-            name="lensneg", definition=render(substitutions(spark_submit_parameters)), roleArn=_ROLE
-        )["stateMachineArn"]
+        self._arn = self._client.create_state_machine(name=name, definition=definition, roleArn=_ROLE)[
+            "stateMachineArn"
+        ]
 
     def execute(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Run an execution to its end.
@@ -124,7 +126,7 @@ def local_machine(
         patch.object(state_task_factory, "state_task_service_for", _task_services(emr)),
     ):
         boto3.client("s3", region_name=_REGION).create_bucket(Bucket="local")
-        yield Machine(spark_submit_parameters)
+        yield Machine(render(substitutions(spark_submit_parameters)))
 
 
 def _lambda_invoker(functions: LocalLambda) -> Callable[..., dict[str, Any]]:
@@ -183,6 +185,24 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
 
         def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
             self._to_boto_request(parameters, start_shape)
+
+        def _from_error(self, env: Any, ex: Exception) -> Any:
+            """Name an error of the service as Step Functions does (docs/architecture.md)."""
+            if not isinstance(ex, ClientError):
+                return super()._from_error(env=env, ex=ex)
+            name = f"EMRServerless.{ex.response['Error']['Code']}"
+            details = sfn.TaskFailedEventDetails(
+                resource=self._get_sfn_resource(),
+                resourceType=self._get_sfn_resource_type(),
+                error=name,
+                cause=str(ex),
+            )
+            return sfn.FailureEvent(
+                env=env,
+                error_name=sfn.CustomErrorName(name),
+                event_type=sfn.HistoryEventType.TaskFailed,
+                event_details=sfn.EventDetails(taskFailedEventDetails=details),
+            )
 
         def _eval_service_task(self, env: Any, normalised_parameters: Any, **_: Any) -> None:
             env.stack.append(emr.start_job_run(**normalised_parameters))

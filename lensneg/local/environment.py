@@ -34,7 +34,14 @@ _NO_ACCOUNT: Final = {
 }
 
 #: What begins the names of variables that tell a function that it runs on AWS, or change how it logs.
-_OF_FUNCTIONS: Final = ("AWS_LAMBDA_", "AWS_XRAY_", "POWERTOOLS_", "LENSNEG_EMR_", "LENSNEG_FILTER_")
+_OF_FUNCTIONS: Final = (
+    "AWS_LAMBDA_",
+    "AWS_XRAY_",
+    "POWERTOOLS_",
+    "LENSNEG_EMR_",
+    "LENSNEG_FILTER_",
+    "LENSNEG_SPARK_",
+)
 
 #: Variables of the user's Python that make errors of a library's remarks, or wait for a person.
 _OF_PYTHON: Final = ("PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONBREAKPOINT")

@@ -1,5 +1,6 @@
 """Run the state machine on this machine: ``lensneg.run``, and the work of ``lensneg run``."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,14 @@ from lensneg.schema.request import Mode, RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.publish_manifest import sample_record
+from lensneg.survey.items import mini_test_is_whole
+from lensneg.survey.listing import look_into
 from lensneg.survey.names import is_table
+
+_log = logging.getLogger(__name__)
+
+#: What is said where a run makes no mini-test first, though it was asked to.
+NO_MINI_TEST = "no mini-test first: it would read every sweep file, so the full run is its own test"
 
 #: One path or several.
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -131,6 +139,8 @@ def make_request(
 ) -> RunRequest:
     """Return the request of a run, after a quick check of the arguments. Gate 1 checks the inputs.
 
+    Where a mini-test would read every file of a local folder, a ``test-then-full`` run is a full one.
+
     Parameters
     ----------
     config, sweeps : str or path-like
@@ -169,7 +179,12 @@ def make_request(
             "out": os.fspath(out),
         }
     )
-    _check(request)
+    config_read = _check(request)
+    if mode == "test-then-full" and not storage.is_s3(request.sweeps):
+        found = look_into(request.sweeps, request.leave_out)
+        if mini_test_is_whole(len(found.sweeps), config_read.execution):
+            _log.info(NO_MINI_TEST)
+            return request.model_copy(update={"mode": "full"})
     return request
 
 
@@ -179,9 +194,9 @@ def _texts(paths: Paths) -> list[str]:
     return [os.fspath(path) for path in paths]
 
 
-def _check(request: RunRequest) -> None:
+def _check(request: RunRequest) -> Config:
     try:
-        Config.load(request.config)
+        config = Config.load(request.config)
     except InputError as error:
         raise type(error)(error.what, where=f"--config {error.where}", remedy=error.remedy) from error
     if storage.is_s3(request.out):
@@ -203,6 +218,7 @@ def _check(request: RunRequest) -> None:
         for spec in specs:
             if not storage.exists(spec.uri):
                 raise InputError("no such file", where=f"--{role} {spec.uri}", remedy="check the path")
+    return config
 
 
 def execute(request: RunRequest, workers: int | None, watcher: Watcher) -> Outcome:

@@ -69,18 +69,29 @@ def machine(
             watcher.filtered(event["root"], invocation.error is not None)
             return
         watcher.reached(function_name)
+        if function_name == "Preflight" and _goes_on(invocation):
+            emr.start_application(submit_parameters)
         if function_name == "PlanFanOut" and invocation.error is None:
             watcher.planned(event["root"], invocation.result["count"])
 
     functions = LocalLambda(workers, log_folder, on_done, environment=environment)
-    emr = LocalEmrServerless(log_folder, watcher.draw_step)
-    with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
+    emr, submit_parameters = (
+        LocalEmrServerless(log_folder, watcher.draw_step),
+        local_submit_parameters(workers),
+    )
+    with local_machine(functions, emr, submit_parameters) as state_machine:
         try:
             functions.warm_up()
             yield state_machine
         finally:  # before moto stops, or a late call would go to a real account
             emr.stop()
             functions.stop()
+
+
+def _goes_on(preflight: Invocation) -> bool:
+    """Return whether a run goes on to the map after Preflight."""
+    result = preflight.result
+    return result is not None and result["gate"]["passed"] and not result["published"]
 
 
 def _leave_word(event: Any, error: Mapping[str, str]) -> None:

@@ -37,6 +37,10 @@ class LocalContext:
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:local"
     aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
+    def get_remaining_time_in_millis(self) -> int:
+        """Return what an invocation has on AWS."""
+        return 900_000
+
 
 class LineHandler(logging.Handler):
     """Write log records as lines of JSON."""

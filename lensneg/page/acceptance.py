@@ -3,7 +3,8 @@
 Gate 4 judges a sample, by tolerances of its own. These say what somebody finds who runs the plan's scripts.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -14,8 +15,15 @@ from lensneg.schema.validation import AcceptanceCheck, SampleOverview
 #: The columns in which 7.1 allows no nulls.
 _CRITICAL: Final = ("galaxy_id", "ra", "dec", "type", "nobs_z", "pool", "split")
 
+#: The columns whose values are counted.
+_COUNTED: Final = ("pool", "split", "type_bin", "nobs_z_bin", "git_commit")
+
 #: The columns of a manifest that are needed.
-NEEDED: Final = (*_CRITICAL, "type_bin", "nobs_z_bin", "git_commit")
+NEEDED: Final = tuple(dict.fromkeys((*_CRITICAL, *_COUNTED)))
+
+#: Names of galaxies that are held at once. They end with digits; the last share has all others.
+_NAMES_AT_ONCE: Final = 1 << 22
+_LAST: Final = (*"0123456789", "")
 
 #: 7.1's limits of the shares of N1 and of the training split, in percent, and its least number of type bins.
 _N1_PERCENT: Final = (75, 95)
@@ -23,13 +31,14 @@ _TRAIN_PERCENT: Final = (65, 75)
 _TYPES: Final = 4
 
 
-def overview(negatives: pa.Table, started_at: str) -> SampleOverview:
+def overview(read: Callable[[Sequence[str]], Iterable[pa.Table]], started_at: str) -> SampleOverview:
     """Return the numbers and checks of a sample.
 
     Parameters
     ----------
-    negatives : pyarrow.Table
-        At least one row, with the columns in :data:`NEEDED`.
+    read : callable
+        Takes some of :data:`NEEDED`, and returns these columns of the negatives in batches. There is at least
+        one row.
     started_at : str
         When the run started.
 
@@ -38,38 +47,58 @@ def overview(negatives: pa.Table, started_at: str) -> SampleOverview:
     SampleOverview
         What the scripts find.
     """
-    counts = {name: _counts(negatives[name]) for name in ("pool", "split", "type_bin", "nobs_z_bin")}
+    rows, nulls, limits = 0, Counter[str](), dict[str, tuple[float, float]]()
+    counts = {name: Counter[str]() for name in _COUNTED}
+    for table in read(NEEDED):
+        rows += len(table)
+        nulls.update({name: table[name].null_count for name in _CRITICAL})
+        for name, counted in counts.items():
+            for entry in table[name].drop_null().cast(pa.string()).value_counts().to_pylist():
+                counted[entry["values"]] += entry["counts"]
+        for name in ("ra", "dec"):
+            ends = pc.min_max(table[name]).as_py()
+            if ends["min"] is not None:
+                low, high = limits.get(name, (ends["min"], ends["max"]))
+                limits[name] = min(low, ends["min"]), max(high, ends["max"])
+    in_order = {name: dict(sorted(counted.items())) for name, counted in counts.items()}
     found = SampleOverview(
         timestamp=started_at,
-        total_rows=len(negatives),
-        unique_galaxies=pc.count_distinct(negatives["galaxy_id"]).as_py(),
-        pool_distribution=counts["pool"],
-        split_distribution=counts["split"],
-        type_distribution=counts["type_bin"],
-        nobs_distribution=counts["nobs_z_bin"],
-        ra_range=_range(negatives["ra"]),
-        dec_range=_range(negatives["dec"]),
-        git_commits=tuple(_counts(negatives["git_commit"])),
+        total_rows=rows,
+        unique_galaxies=_distinct(read, rows),
+        pool_distribution=in_order["pool"],
+        split_distribution=in_order["split"],
+        type_distribution=in_order["type_bin"],
+        nobs_distribution=in_order["nobs_z_bin"],
+        ra_range=limits.get("ra"),
+        dec_range=limits.get("dec"),
+        git_commits=tuple(in_order["git_commit"]),
     )
-    return found.model_copy(update={"acceptance_checks": tuple(_checks(negatives, found))})
+    return found.model_copy(update={"acceptance_checks": tuple(_checks(rows, nulls, found))})
 
 
-def _counts(values: pa.ChunkedArray) -> dict[str, int]:
-    """Return how often each value occurs, in alphabetic order of the values."""
-    counted = values.drop_null().cast(pa.string()).value_counts().to_pylist()
-    return dict(sorted((entry["values"], entry["counts"]) for entry in counted))
+def _distinct(read: Callable[[Sequence[str]], Iterable[pa.Table]], rows: int) -> int:
+    """Count the galaxies, each once. Of many rows those are compared together whose last characters agree."""
+    shares: Sequence[str | None] = _LAST if rows > _NAMES_AT_ONCE else [None]
+    found = 0
+    for share in shares:
+        names = (table["galaxy_id"].drop_null() for table in read(["galaxy_id"]))
+        some = [name.filter(_ends_with(name, share)) if share is not None else name for name in names]
+        found += pc.count_distinct(
+            pa.chunked_array([c for name in some for c in name.chunks], pa.string())
+        ).as_py()
+    return found
 
 
-def _range(values: pa.ChunkedArray) -> tuple[float, float]:
-    limits = pc.min_max(values).as_py()
-    return limits["min"], limits["max"]
+def _ends_with(names: pa.ChunkedArray, character: str) -> pa.ChunkedArray:
+    """Return which names end with a digit; for an empty text, which end with none."""
+    if character:
+        return pc.ends_with(names, character)
+    return pc.invert(pc.match_substring_regex(names, "[0-9]$"))
 
 
-def _checks(negatives: pa.Table, found: SampleOverview) -> Iterator[AcceptanceCheck]:
-    rows = len(negatives)
+def _checks(rows: int, nulls: Counter[str], found: SampleOverview) -> Iterator[AcceptanceCheck]:
     for name in _CRITICAL:
-        nulls = negatives[name].null_count
-        yield AcceptanceCheck(name=f"null_{name}", passed=nulls == 0, found=f"{nulls:,} nulls")
+        yield AcceptanceCheck(name=f"null_{name}", passed=nulls[name] == 0, found=f"{nulls[name]:,} nulls")
     doubled = rows - (found.unique_galaxies or 0)
     yield AcceptanceCheck(name="no_duplicates", passed=doubled == 0, found=f"{doubled:,} duplicates")
     shares = (
@@ -86,5 +115,5 @@ def _checks(negatives: pa.Table, found: SampleOverview) -> Iterator[AcceptanceCh
         ("dec_range", found.dec_range, -90, 90),
     ):
         low, high = limits or (0, 0)
-        passed = least <= low and high <= most and not negatives[name.removesuffix("_range")].null_count
+        passed = least <= low and high <= most and not nulls[name.removesuffix("_range")]
         yield AcceptanceCheck(name=name, passed=passed, found=f"{low:.4f} to {high:.4f}")

@@ -8,17 +8,20 @@ of the other (Mann and Whitney).
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lensneg.schema.arrays import FloatArray
 from lensneg.schema.columns import POSITIVE
 from lensneg.schema.validation import PairStatistics, QuantityResult, SampleStatistics
 
 Columns = Mapping[str, FloatArray]
+
+_SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
 
 #: The values of each quantity in each sample.
 Samples = Mapping[str, Mapping[str, FloatArray]]
@@ -81,40 +84,63 @@ QUANTITIES: Final[tuple[Quantity, ...]] = (
     _copied("ebv", "extinction E(B−V)", "mag"),
 )
 
+_BY_NAME: Final = {quantity.name: quantity for quantity in QUANTITIES}
+
 #: The columns of the manifest that they need.
 NEEDED: Final = tuple(dict.fromkeys(name for quantity in QUANTITIES for name in quantity.columns))
 
 
-def samples_of(table: pa.Table) -> dict[str, dict[str, FloatArray]]:
-    """Return the finite values of each quantity in each sample.
+class _Samples(Mapping[str, Mapping[str, FloatArray]]):
+    """Samples whose values are read when they are asked for, so that those of one quantity are in memory."""
+
+    def __init__(self, read: Callable[[Sequence[str]], Iterable[pa.Table]]) -> None:
+        self._read = read
+
+    def __getitem__(self, name: str) -> dict[str, FloatArray]:
+        quantity = _BY_NAME[name]
+        found: dict[str, list[FloatArray]] = {sample: [np.empty(0)] for sample in SAMPLES}
+        for table in self._read(("pool", *quantity.columns)):
+            columns = {n: np.asarray(table[n].to_numpy(), dtype=np.float64) for n in quantity.columns}
+            values = quantity.value(columns)
+            finite = np.isfinite(values)
+            for sample, arrays in found.items():
+                arrays.append(values[finite & np.asarray(pc.equal(table["pool"], sample))])
+        return {sample: np.concatenate(arrays) for sample, arrays in found.items()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_BY_NAME)
+
+    def __len__(self) -> int:
+        return len(_BY_NAME)
+
+
+def samples_of(read: Callable[[Sequence[str]], Iterable[pa.Table]]) -> Samples:
+    """Return the finite values of each quantity in each sample. They are read when they are asked for.
 
     Parameters
     ----------
-    table : pyarrow.Table
-        Rows of a manifest, negatives and positives; needs ``pool`` and :data:`NEEDED`.
+    read : callable
+        Takes names of columns, ``pool`` and some of :data:`NEEDED`, and returns these columns of a manifest,
+        negatives and positives, in batches.
 
     Returns
     -------
-    dict of str to dict of str to ndarray of float64
-        By quantity, then sample.
+    mapping of str to mapping of str to ndarray of float64
+        By quantity, then sample. Each access reads the rows again.
     """
-    pool = np.asarray(table["pool"].to_numpy(zero_copy_only=False))
-    columns = {name: np.asarray(table[name].to_numpy(), dtype=np.float64) for name in NEEDED}
-    found: dict[str, dict[str, FloatArray]] = {}
-    for quantity in QUANTITIES:
-        values = quantity.value(columns)
-        finite = np.isfinite(values)
-        found[quantity.name] = {sample: values[finite & (pool == sample)] for sample in SAMPLES}
-    return found
+    return _Samples(read)
 
 
 def ks_distance(a: FloatArray, b: FloatArray) -> float:
     """Return the largest distance between two samples' distribution functions.
 
+    One function is a constant between two neighbours of the smaller sample, and the other one grows. So the
+    distance is largest at such a value, or just below it, and the larger sample is only searched.
+
     Parameters
     ----------
     a, b : ndarray of float64, shapes (n,) and (m,)
-        The samples. Neither may be empty.
+        The samples, in ascending order. Neither may be empty.
 
     Returns
     -------
@@ -126,11 +152,11 @@ def ks_distance(a: FloatArray, b: FloatArray) -> float:
     >>> ks_distance(np.array([1.0, 2.0]), np.array([1.5, 3.0, 4.0]))
     0.6666666666666667
     """
-    a, b = np.sort(a), np.sort(b)
-    both = np.concatenate([a, b])
-    below_a = np.searchsorted(a, both, side="right") / len(a)
-    below_b = np.searchsorted(b, both, side="right") / len(b)
-    return float(np.abs(below_a - below_b).max())
+    few, many = (a, b) if len(a) < len(b) else (b, a)
+    return max(
+        float(np.abs(few.searchsorted(few, side) / len(few) - many.searchsorted(few, side) / len(many)).max())
+        for side in _SIDES
+    )
 
 
 def auc(a: FloatArray, b: FloatArray) -> float:
@@ -139,7 +165,7 @@ def auc(a: FloatArray, b: FloatArray) -> float:
     Parameters
     ----------
     a, b : ndarray of float64, shapes (n,) and (m,)
-        The samples. Neither may be empty.
+        The samples, in ascending order. Neither may be empty.
 
     Returns
     -------
@@ -151,9 +177,11 @@ def auc(a: FloatArray, b: FloatArray) -> float:
     >>> auc(np.array([2.0, 3.0]), np.array([1.0, 3.0]))
     0.625
     """
-    b = np.sort(b)
-    below = np.searchsorted(b, a, side="left") + np.searchsorted(b, a, side="right")
-    return float(below.sum() / (2 * len(a) * len(b)))
+    few, many = (a, b) if len(a) < len(b) else (b, a)
+    # For each of the few: twice the number of the many below it, and once that of those equal to it.
+    below = sum(int(many.searchsorted(few, side).sum()) for side in _SIDES)
+    pairs = 2 * len(a) * len(b)
+    return (below if few is a else pairs - below) / pairs
 
 
 def compare(samples: Samples) -> tuple[QuantityResult, ...]:
@@ -174,7 +202,7 @@ def compare(samples: Samples) -> tuple[QuantityResult, ...]:
 
 
 def _result(quantity: Quantity, of_sample: Mapping[str, FloatArray]) -> QuantityResult:
-    filled = {sample: values for sample, values in of_sample.items() if len(values)}
+    filled = {sample: np.sort(values) for sample, values in of_sample.items() if len(values)}
     median = {sample: round(float(np.median(values)), 4) for sample, values in filled.items()}
     return QuantityResult(
         name=quantity.name,

@@ -5,9 +5,11 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lensneg.page.sample_rows import SampleRows
 from lensneg.schema.columns import PARTS, POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.manifest import Manifest
+from lensneg.schema.tables import count_rows
 
 #: What each pool contains.
 _POOLS: Final = {
@@ -44,16 +46,19 @@ def dataset_card(manifest: Manifest) -> str:
 
     Raises
     ------
-    InputError
+    FileNotFoundError
         If a file that the manifest names is missing.
 
     Notes
     -----
     The header's keys are those of the Hugging Face hub's dataset cards.
     """
+    in_pool, in_stratum = Counter[tuple[str, str]](), Counter[tuple[str, str, bool]]()
     labels = ["pool", "split", "nobs_z_bin", "type_bin"]
-    rows = [row for part in PARTS for row in manifest.dataset(part).to_table(columns=labels).to_pylist()]
-    in_pool = Counter((row["pool"], row["split"]) for row in rows)
+    tables = SampleRows({part: manifest.files(part) for part in PARTS}).both(labels)
+    for (pool, split, *stratum), rows in count_rows(tables, labels).items():
+        in_pool[pool, split] += rows
+        in_stratum[(*stratum, pool == POSITIVE)] += rows
     total, sweeps = manifest.counts.total, manifest.record.run.sweeps
     environment = Environment(  # noqa: S701 (Markdown)
         loader=PackageLoader("lensneg.page", ""), undefined=StrictUndefined, keep_trailing_newline=True
@@ -68,7 +73,7 @@ def dataset_card(manifest: Manifest) -> str:
             {"name": pool, "text": text, "counts": [in_pool[pool, split] for split in SPLIT_ORDER]}
             for pool, text in _POOLS.items()
         ],
-        in_stratum=Counter((row["nobs_z_bin"], row["type_bin"], row["pool"] == POSITIVE) for row in rows),
+        in_stratum=in_stratum,
         sweep_rows=sum(sweep.rows for sweep in sweeps),
         releases=sorted({sweep.release for sweep in sweeps if sweep.rows}),
     )

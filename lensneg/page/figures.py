@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from astropy.coordinates import SkyCoord
 from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_rgba
 from matplotlib.figure import Figure
@@ -20,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lensneg.healpy_without_plots import healpy
 from lensneg.page.comparison import QUANTITIES, Quantity, Samples
+from lensneg.page.sample_sky import FIELD_DEG, Field
 from lensneg.schema.arrays import BoolArray, FloatArray, IntArray
 from lensneg.schema.columns import POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
@@ -42,8 +42,6 @@ _MAP_SHAPE: Final = (560, 1120)
 
 #: The largest number of points in the map of one field.
 _FIELD_POINTS: Final = 6_000
-
-_FIELD_DEG: Final = 5.0
 
 _BINS: Final = 36
 
@@ -172,11 +170,9 @@ def cells_image(cells: Mapping[Cell, float]) -> FloatArray:
     return image
 
 
-def pixels_image(healpix_64: npt.NDArray[np.integer]) -> FloatArray:
-    """Return an image of the sky with the rows per square degree, from each row's pixel."""
-    counts = np.bincount(healpix_64, minlength=healpy.nside2npix(64)).astype(np.float64)
-    counts[counts == 0] = np.nan
-    return _healpix_image(counts / healpy.nside2pixarea(64, degrees=True))
+def pixels_image(rows: IntArray) -> FloatArray:
+    """Return an image of the sky with the rows per square degree, from the rows in each pixel of nside 64."""
+    return _healpix_image(np.where(rows > 0, rows, np.nan) / healpy.nside2pixarea(64, degrees=True))
 
 
 def _healpix_image(values: FloatArray) -> FloatArray:
@@ -189,10 +185,8 @@ def _healpix_image(values: FloatArray) -> FloatArray:
 
 
 @mpl.rc_context(_STYLE)
-def split_map(name: str, healpix_128: npt.NDArray[np.integer], split: IntArray) -> str:
-    """Draw the splits on the whole sky. Each pixel is in one split."""
-    of_pixel = np.full(healpy.nside2npix(128), np.nan)
-    of_pixel[healpix_128] = split
+def split_map(name: str, of_pixel: FloatArray) -> str:
+    """Draw the splits of the pixels of nside 128 on the whole sky: indices in ``SPLIT_ORDER``, or NaN."""
     colours = ListedColormap(list(_SPLIT_COLOURS.values()))
     figure, _ = _sky_figure(_healpix_image(of_pixel), cmap=colours, vmin=-0.5, vmax=2.5)
     _split_legend(figure, 0.13)
@@ -207,19 +201,15 @@ def _split_legend(figure: Figure, y: float) -> None:
 
 
 @mpl.rc_context(_STYLE)
-def field_map(name: str, ra: FloatArray, dec: FloatArray, split: IntArray, positive: BoolArray) -> str:
-    """Draw the sources of the field that holds most rows.
+def field_map(name: str, field: Field) -> str:
+    """Draw the sources of a field.
 
     Parameters
     ----------
     name : str
         A name for the ids in the SVG, unique on the page.
-    ra, dec : ndarray of float64, shape (n,)
-        Degrees, of all rows.
-    split : ndarray of int64, shape (n,)
-        Index into ``SPLIT_ORDER``.
-    positive : ndarray of bool, shape (n,)
-        Whether the row is a positive.
+    field : Field
+        The sources.
 
     Returns
     -------
@@ -228,30 +218,22 @@ def field_map(name: str, ra: FloatArray, dec: FloatArray, split: IntArray, posit
     """
     figure = Figure(figsize=(5.2, 3.9))
     axes = figure.add_axes((0.14, 0.21, 0.83, 0.77))
-    ra_0, dec_0 = _densest(ra, dec)
-    here = np.flatnonzero((np.abs(ra - ra_0) <= _FIELD_DEG / 2) & (np.abs(dec - dec_0) <= _FIELD_DEG / 2))
+    (ra_0, dec_0), ra, dec, split, positive = field
+    here = np.arange(len(ra))
     shown = here[:: max(1, len(here) // _FIELD_POINTS)]
     star: Any = {"s": 90, "marker": "*", "edgecolor": _INK, "linewidth": 0.7, "zorder": 3}
     for i, colour in enumerate(_SPLIT_COLOURS.values()):
         dots = shown[(split[shown] == i) & ~positive[shown]]
         axes.scatter(ra[dots], dec[dots], s=5, lw=0, color=colour, rasterized=True)
-        stars = here[(split[here] == i) & positive[here]]
+        stars = here[(split == i) & positive]
         axes.scatter(ra[stars], dec[stars], color=colour, **star)
-    axes.set_xlim(ra_0 + _FIELD_DEG / 2, ra_0 - _FIELD_DEG / 2)
-    axes.set_ylim(dec_0 - _FIELD_DEG / 2, dec_0 + _FIELD_DEG / 2)
+    axes.set_xlim(ra_0 + FIELD_DEG / 2, ra_0 - FIELD_DEG / 2)
+    axes.set_ylim(dec_0 - FIELD_DEG / 2, dec_0 + FIELD_DEG / 2)
     axes.set_aspect(1 / max(np.cos(np.radians(dec_0)), 0.2), adjustable="box", anchor="C")
     axes.set_xlabel("right ascension [deg]")
     axes.set_ylabel("declination [deg]")
     _split_legend(figure, 0.035)
     return _svg(figure, name)
-
-
-def _densest(ra: FloatArray, dec: FloatArray) -> tuple[float, float]:
-    """Return the centre of the cell that holds most rows, in the grid of the sweeps."""
-    column, row = np.floor(ra / _FIELD_DEG), np.floor(dec / _FIELD_DEG)
-    cells, counts = np.unique(np.stack([column, row]), axis=1, return_counts=True)
-    most = cells[:, int(counts.argmax())]
-    return float((most[0] + 0.5) * _FIELD_DEG), float((most[1] + 0.5) * _FIELD_DEG)
 
 
 def histograms(samples: Samples) -> dict[str, str]:
@@ -267,7 +249,7 @@ def histograms(samples: Samples) -> dict[str, str]:
     dict of str to str
         SVG, by quantity.
     """
-    return {q.name: _histogram(q, samples[q.name]) for q in QUANTITIES if q.name in samples}
+    return {q.name: _histogram(q, samples[q.name]) for q in QUANTITIES} if samples else {}
 
 
 @mpl.rc_context(_STYLE)

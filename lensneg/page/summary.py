@@ -1,75 +1,38 @@
 """A run's verdicts and numbers for validation.json and the report."""
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Final
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from lensneg import storage
-from lensneg.errors import LensnegError
 from lensneg.page import acceptance, comparison
+from lensneg.page.sample_rows import SampleRows
 from lensneg.rules.systems import near_any
 from lensneg.schema import validation as results
-from lensneg.schema.columns import PARTS, POSITIVE
+from lensneg.schema.columns import POSITIVE
 from lensneg.schema.config import CONFUSER_CATEGORIES, SPLIT_ORDER
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import GATE_NAMES, read_gates
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.manifest import Manifest, RowCounts
+from lensneg.schema.manifest import RowCounts
 from lensneg.schema.quotas import Quotas, draws_of
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import read_sample_summary
 from lensneg.schema.spectroscopy import SpectroscopicLenses
-from lensneg.schema.tables import read_table
-
-#: The columns that summary and figures need: a tenth of a manifest's bytes.
-_COLUMNS: Final = (
-    "confuser_category",
-    "healpix_64",
-    "healpix_128",
-    *acceptance.NEEDED,
-    *comparison.NEEDED,
-)
+from lensneg.schema.tables import count_rows
 
 
-def read_rows(files: RunFiles) -> pa.Table | None:
-    """Read the columns that summary and figures need from the published manifest, or else from the sample.
-
-    Parameters
-    ----------
-    files : RunFiles
-        The run.
-
-    Returns
-    -------
-    pyarrow.Table or None
-        Negatives, then positives. None if there are no rows, or they cannot be read.
-    """
-    try:
-        if storage.exists(files.manifest):
-            manifest = Manifest.open(files.manifest)
-            tables = [manifest.dataset(part).to_table(columns=list(_COLUMNS)) for part in PARTS]
-        else:
-            uris = [uri for part in PARTS for uri in files.sample_parts(part)]
-            tables = [read_table(uri).select(_COLUMNS) for uri in uris]
-        table = pa.concat_tables(tables).combine_chunks()
-    except (OSError, KeyError, pa.ArrowException, LensnegError):
-        return None
-    return table if len(table) else None
-
-
-def summarize(run: Run, rows: pa.Table | None, samples: comparison.Samples) -> results.ValidationRecord:
+def summarize(run: Run, rows: SampleRows | None, samples: comparison.Samples) -> results.ValidationRecord:
     """Return a run's verdicts and numbers.
 
     Parameters
     ----------
     run : Run
         The run.
-    rows : pyarrow.Table or None
-        The result of :func:`read_rows`.
+    rows : SampleRows or None
+        The result of :func:`lensneg.page.sample_rows.open_rows`.
     samples : mapping
         The result of :func:`lensneg.page.comparison.samples_of`.
 
@@ -82,9 +45,10 @@ def summarize(run: Run, rows: pa.Table | None, samples: comparison.Samples) -> r
     fan_out = FanOutSummary.read_if_there(run.files.summary)
     counts, sample = None, results.SampleOverview()
     if rows is not None:
-        positives = int(pc.sum(pc.equal(rows["pool"], POSITIVE)).as_py())
-        counts = RowCounts(negatives=len(rows) - positives, positives=positives)
-        sample = acceptance.overview(rows.slice(0, counts.negatives), record.started_at)
+        pools = count_rows(rows.both(["pool"]), ["pool"])
+        positives = pools[POSITIVE,]
+        counts = RowCounts(negatives=pools.total() - positives, positives=positives)
+        sample = acceptance.overview(rows.negatives, record.started_at)
     return results.ValidationRecord(
         **dict(sample),
         run_id=record.run_id,
@@ -106,16 +70,16 @@ def summarize(run: Run, rows: pa.Table | None, samples: comparison.Samples) -> r
     )
 
 
-def _spectroscopic(run: Run, rows: pa.Table | None) -> results.SpectroscopicResult | None:
+def _spectroscopic(run: Run, rows: SampleRows | None) -> results.SpectroscopicResult | None:
     lenses = SpectroscopicLenses.read_if_there(run.files.spectroscopic)
     if lenses is None:
         return None
     near = None
     if rows is not None:
-        negatives = rows.filter(pc.not_equal(rows["pool"], POSITIVE))
-        ra, dec = negatives["ra"].to_numpy(), negatives["dec"].to_numpy()
         spectra, radius = run.is_spectroscopic, run.config.exclusion.known_lens_radius_arcsec
-        near = int(near_any(ra, dec, run.lenses.ra[spectra], run.lenses.dec[spectra], radius).sum())
+        others, near = (run.lenses.ra[spectra], run.lenses.dec[spectra]), 0
+        for table in rows.negatives(["ra", "dec"]):
+            near += int(near_any(table["ra"].to_numpy(), table["dec"].to_numpy(), *others, radius).sum())
     return results.SpectroscopicResult(**dict(lenses), negatives_near=near)
 
 
@@ -176,27 +140,30 @@ def strata_table(files: RunFiles) -> tuple[results.StratumResult, ...]:
     return tuple(found)
 
 
-def _splits(run: Run, rows: pa.Table) -> Iterator[results.SplitResult]:
-    split = rows["split"].to_numpy(zero_copy_only=False)
-    positive = rows["pool"].to_numpy(zero_copy_only=False) == POSITIVE
-    pixels = rows["healpix_128"].to_numpy()
+def _splits(run: Run, rows: SampleRows) -> Iterator[results.SplitResult]:
+    counts, pixels = Counter[tuple[Any, ...]](), defaultdict[str, set[int]](set)
+    for table in rows.both(["split", "pool", "healpix_128"]):
+        counts += count_rows([table], ["split", "pool"])
+        for name in SPLIT_ORDER:
+            here = table.filter(pc.equal(table["split"], name))
+            pixels[name].update(here["healpix_128"].unique().to_pylist())
     for name in SPLIT_ORDER:
-        here = split == name
+        whole = sum(n for (split, _), n in counts.items() if split == name)
         yield results.SplitResult(
             split=name,
             expected=getattr(run.config.spatial_splits.allocations, name),
-            fraction=round(float(here.mean()), 6),
-            negatives=int((here & ~positive).sum()),
-            positives=int((here & positive).sum()),
-            pixels=len(np.unique(pixels[here])),
+            fraction=round(whole / counts.total(), 6),
+            negatives=whole - counts[name, POSITIVE],
+            positives=counts[name, POSITIVE],
+            pixels=len(pixels[name]),
         )
 
 
-def _confusers(fan_out: FanOutSummary, rows: pa.Table | None) -> tuple[results.ConfuserResult, ...]:
-    counts = rows["confuser_category"].value_counts().to_pylist() if rows is not None else []
-    drawn = {entry["values"]: entry["counts"] for entry in counts}
+def _confusers(fan_out: FanOutSummary, rows: SampleRows | None) -> tuple[results.ConfuserResult, ...]:
+    column = ["confuser_category"]
+    drawn = count_rows(rows.both(column) if rows is not None else (), column)
     return tuple(
-        results.ConfuserResult(category=name, pool=fan_out.confusers.get(name, 0), drawn=drawn.get(name, 0))
+        results.ConfuserResult(category=name, pool=fan_out.confusers.get(name, 0), drawn=drawn[name,])
         for name in CONFUSER_CATEGORIES
     )
 

@@ -1,7 +1,11 @@
-"""Which code is running: its version, a hash of its files, and its commit."""
+"""Which code is running: its version, a hash of its files, and its commit.
+
+A checkout asks git for its commit. What is built from it (a wheel, an sdist, the functions' image) has no
+git, so the build writes the file ``COMMIT``: the commit, and the hash of the files that were built. The
+commit counts only for files with that hash. ``python -m lensneg.schema.code_version`` prints the file.
+"""
 
 import hashlib
-import os
 import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,11 +18,11 @@ from lensneg.version import __version__
 _PACKAGE_CODE = "**/*.py"
 _OTHER_CODE = ("functions/*.py", "spark/*.py", "statemachine/*.json")
 
-#: Environment variable that names the commit where there is no git checkout, as in an image.
-GIT_COMMIT_VARIABLE = "LENSNEG_GIT_COMMIT"
-
-#: File that names it in a wheel or an sdist: hatch_build.py writes it.
+#: File that names the commit and the hash of what was built.
 COMMIT_FILE = "COMMIT"
+
+#: The commit where none is known.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,16 @@ class CodeVersion:
     sha256 : str
         SHA-256 over names and contents of the code files; the same in a checkout, a wheel and an image.
     git_commit : str
-        Full commit of the checkout, or of that in which a wheel was built, with ``-dirty`` where tracked
-        files were changed; ``unknown`` where there was no git.
+        Full commit of the checkout, or of that in which this code was built, with ``-dirty`` where files were
+        changed; ``unknown`` where there was no git, or where the files are not those that were built.
+    built_sha256 : str or None
+        SHA-256 that the build wrote down; None where nothing was built, as in a checkout.
     """
 
     pipeline_version: str
     sha256: str
     git_commit: str
+    built_sha256: str | None = None
 
     @property
     def code_version(self) -> str:
@@ -49,7 +56,47 @@ class CodeVersion:
 @lru_cache(maxsize=1)
 def code_version() -> CodeVersion:
     """Return the version of the code that is running."""
-    return CodeVersion(__version__, _code_sha256(PACKAGE, ROOT), git_commit(ROOT))
+    return code_version_of(PACKAGE, ROOT)
+
+
+def code_version_of(package: Path, root: Path) -> CodeVersion:
+    """Return the version of the code in a folder.
+
+    Parameters
+    ----------
+    package : pathlib.Path
+        The folder of the package.
+    root : pathlib.Path
+        The folder of what lies beside it: of a checkout or an image, or of a wheel's bundled files.
+
+    Returns
+    -------
+    CodeVersion
+        The version.
+    """
+    sha256 = _code_sha256(package, root)
+    if (root / ".git").exists():
+        return CodeVersion(__version__, sha256, _git_commit(root))
+    if not (root / COMMIT_FILE).exists():
+        return CodeVersion(__version__, sha256, UNKNOWN)
+    commit, _, built = (root / COMMIT_FILE).read_text().strip().partition("\n")
+    return CodeVersion(__version__, sha256, commit if built == sha256 else UNKNOWN, built)
+
+
+def commit_file(code: CodeVersion) -> str:
+    """Return the content of the file ``COMMIT`` for code that is about to be built.
+
+    Parameters
+    ----------
+    code : CodeVersion
+        The version of that code.
+
+    Returns
+    -------
+    str
+        A line with the commit, and a line with the hash.
+    """
+    return f"{code.git_commit}\n{code.sha256}\n"
 
 
 def _code_sha256(package: Path, root: Path) -> str:
@@ -64,33 +111,19 @@ def _code_sha256(package: Path, root: Path) -> str:
     return digest.hexdigest()
 
 
-def git_commit(root: Path) -> str:
-    """Return the commit of the code in a folder.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        The folder of a checkout, or of a wheel's bundled files.
-
-    Returns
-    -------
-    str
-        The commit; see :class:`CodeVersion`.
-    """
-    given = os.environ.get(GIT_COMMIT_VARIABLE)
-    if given:
-        return given
-    if (root / COMMIT_FILE).exists():
-        return (root / COMMIT_FILE).read_text()
-    if not (root / ".git").exists():
-        return "unknown"
-
-    def _git(*args: str) -> str:
+def _git_commit(root: Path) -> str:
+    def git(*args: str) -> str:
         command = ["git", "-C", str(root), *args]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
-        commit = _git("rev-parse", "HEAD")
-        return f"{commit}-dirty" if _git("status", "--porcelain", "-uno") else commit
+        commit = git("rev-parse", "HEAD")
+        # A new file is no change to git, but it is built and it runs.
+        new = git("ls-files", "--others", "--", "lensneg/*.py", *_OTHER_CODE)
+        return f"{commit}-dirty" if new or git("status", "--porcelain", "-uno") else commit
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN
+
+
+if __name__ == "__main__":
+    print(commit_file(code_version()), end="")

@@ -139,6 +139,14 @@ WRITTEN_SCHEMA: Final = pa.schema([f.with_nullable(True).remove_metadata() for f
 #: The same with units and descriptions: the schema of the published files.
 ANNOTATED_SCHEMA: Final = pa.schema([f.with_nullable(True) for f in MANIFEST_SCHEMA])
 
+#: The types of the columns in Spark's SQL, by name.
+SPARK_TYPES: Final = {
+    c.name: {_S: "string", _I16: "smallint", _I32: "int", _I64: "bigint", _F32: "float", _F64: "double"}.get(
+        c.type, "timestamp"
+    )
+    for c in COLUMNS
+}
+
 #: Schema of the pool files that the map writes.
 POOL_SCHEMA: Final = arrow_schema(c for c in COLUMNS if c.stage == "map")
 

@@ -272,7 +272,7 @@ class GatesConfig(_Section):
 class ExecutionConfig(_Section):
     """The sizes of items, mini-tests and files. None of these changes a row of the manifest."""
 
-    target_item_bytes: Annotated[int, Field(ge=1 << 20)]
+    target_item_bytes: Annotated[int, Field(ge=1 << 20)] | None = None
     tolerated_failures: Count
     mini_test_files: Annotated[int, Field(ge=1)]
     rows_per_manifest_file: Annotated[int, Field(ge=1000)]

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Collection, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 import pyarrow as pa
@@ -15,12 +15,13 @@ from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS, RUN_COLUMNS
 from lensneg.schema.config import SPLIT_ORDER, Config
-from lensneg.schema.content import content_sha256
+from lensneg.schema.content import content_sha256_of
 from lensneg.schema.item import NotRead
 from lensneg.schema.publication import Latest
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
 from lensneg.schema.run import RunRecord
+from lensneg.schema.tables import open_for_arrow, read_batches
 
 #: The name of the file that describes a published manifest.
 MANIFEST_NAME: Final = "manifest.json"
@@ -238,7 +239,7 @@ class Manifest:
         fragments = []
         for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
             try:
-                fragments.append(form.make_fragment(_open_for_arrow(uri, file.bytes)))
+                fragments.append(form.make_fragment(open_for_arrow(uri, file.bytes)))
             except FileNotFoundError as error:
                 raise _missing(uri) from error
         return ds.FileSystemDataset(fragments, MANIFEST_SCHEMA, form)
@@ -321,10 +322,15 @@ class Manifest:
             except FileNotFoundError as error:
                 raise _missing(uri) from error
             if hashlib.sha256(data).hexdigest() != file.sha256:
-                what = "its SHA-256 is not the manifest's: it was changed"
-                raise InputError(what, where=uri, remedy="copy it again")
+                raise _changed(uri)
             tables.append(pq.ParquetFile(pa.BufferReader(data)).read().cast(MANIFEST_SCHEMA))
         return pa.concat_tables(tables)
+
+    def _column(self, part: Part, name: str) -> Iterator[pa.Array]:
+        """Yield the values of a column."""
+        for uri in self.files(part):
+            for table in read_batches(uri, [name]):
+                yield from table[name].chunks
 
     def verify(self) -> None:
         """Compare the SHA-256 of the files, and the hash of their rows, with manifest.json.
@@ -335,25 +341,24 @@ class Manifest:
             If a file is missing or differs, or the rows are not those of ``content_sha256``.
         """
         for part in PARTS:
-            rows = self.table(part)
-            if len(rows) != getattr(self.counts, part):
-                what = f"it states {getattr(self.counts, part):,} {part}, and its files hold {len(rows):,}"
+            for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
+                try:
+                    sha256 = storage.sha256(uri, storage.stat(uri).size)
+                except FileNotFoundError as error:
+                    raise _missing(uri) from error
+                if sha256 != file.sha256:
+                    raise _changed(uri)
+            rows = sum(map(len, self._column(part, "targetid")))
+            if rows != getattr(self.counts, part):
+                what = f"it states {getattr(self.counts, part):,} {part}, and its files hold {rows:,}"
                 raise InputError(what, where=self.uri, remedy="copy it again")
-            if content_sha256(rows) != self.record.part(part).content_sha256:
+            if content_sha256_of(rows, partial(self._column, part)) != self.record.part(part).content_sha256:
                 what = f"the rows of {part} are not those of its content_sha256"
                 raise InputError(what, where=self.uri, remedy="copy it again")
 
 
-def _open_for_arrow(uri: str, size: int) -> pa.NativeFile:
-    """Open a file for Arrow's threads.
-
-    They may still hold what they have read when the interpreter ends. If it is Python's, the process aborts.
-    """
-    stream = storage.open_file(uri, size)
-    if storage.is_s3(uri):
-        return pa.PythonFile(stream, mode="r")
-    with stream:  # which was opened, so it is there and a file
-        return pa.OSFile(uri)
+def _changed(uri: str) -> InputError:
+    return InputError("its SHA-256 is not the manifest's: it was changed", where=uri, remedy="copy it again")
 
 
 def _missing(uri: str) -> InputError:

@@ -68,6 +68,36 @@ class DrawKey(NamedTuple):
         return "/".join(self)
 
 
+class ManifestRules(Record):
+    """What the draw needs to write rows of the manifest.
+
+    Attributes
+    ----------
+    columns : dict of str to str
+        The manifest's columns in order, each with its type in Spark's SQL.
+    pool : tuple of str
+        Those that the pool files hold.
+    run : dict of str to str
+        The values of the columns that identify the run.
+    splits : tuple of str
+        The splits in order.
+    split_edges : tuple of float
+        The values of u at which all splits but the first begin.
+    split_seed : int
+        The seed of u.
+    rows_per_file : int
+        The size of a part.
+    """
+
+    columns: dict[str, str]
+    pool: tuple[str, ...]
+    run: dict[str, str]
+    splits: tuple[str, ...]
+    split_edges: tuple[float, ...]
+    split_seed: int
+    rows_per_file: int
+
+
 class Quotas(Record):
     """The file quotas.json: everything that the draw needs besides the pool files.
 
@@ -76,6 +106,7 @@ class Quotas(Record):
     """
 
     run_id: str
+    manifest: ManifestRules
     pool_files: tuple[str, ...]
     row_groups: dict[str, tuple[tuple[int, int], ...]]
     footers: dict[str, Footer]

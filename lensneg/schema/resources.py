@@ -18,6 +18,9 @@ ROOT: Final = _BUNDLED if _BUNDLED.is_dir() else PACKAGE.parent
 #: The graph, which AWS and the local run both execute.
 STATE_MACHINE: Final = ROOT / "statemachine" / "negative_sampling.asl.json"
 
+#: The graph of a fetch of sweep files.
+FETCH_MACHINE: Final = ROOT / "statemachine" / "fetch_sweeps.asl.json"
+
 #: The Spark job.
 SPARK_JOB: Final = ROOT / "spark" / "sample_negatives.py"
 

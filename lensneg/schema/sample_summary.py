@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import Field
 
 from lensneg.errors import RunStateError
 from lensneg.schema.layout import RunFiles
@@ -11,12 +13,13 @@ from lensneg.schema.record import Record
 
 
 class DrawnRows(Record):
-    """The sources drawn from a stratum and pool: their number, and the highest priority among them."""
+    """The sources drawn from a stratum and pool: their number, also by split, and the highest priority."""
 
     nobs_z_bin: str
     type_bin: str
     pool: str
     rows: int
+    splits: dict[str, int]
     last_priority: int
 
     @property
@@ -25,8 +28,15 @@ class DrawnRows(Record):
         return DrawKey(self.nobs_z_bin, self.type_bin, self.pool)
 
 
+class DrawnPart(Record):
+    """A Parquet file of drawn rows: its path below draw/, and the number of its rows."""
+
+    name: Annotated[str, Field(pattern=r"^negatives/[A-Za-z0-9_.=-]+$")]
+    rows: int
+
+
 class SampleSummary(Record):
-    """The file draw/summary.json: what the Spark job drew, and the time that it took.
+    """The file draw/summary.json: what the Spark job wrote, and the time that it took.
 
     Attributes
     ----------
@@ -42,6 +52,8 @@ class SampleSummary(Record):
         Row groups of the pool files.
     widened : tuple of DrawKey
         Strata and pools whose threshold was too low.
+    parts : tuple of DrawnPart
+        The files of the rows, in the manifest's order.
     seconds : dict of str to float
         By step.
     """
@@ -55,6 +67,7 @@ class SampleSummary(Record):
     row_groups_read: int | None = None
     row_groups_total: int | None = None
     widened: tuple[DrawKey, ...] = ()
+    parts: tuple[DrawnPart, ...] = ()
     seconds: dict[str, float]
 
     @property

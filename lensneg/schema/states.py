@@ -1,11 +1,17 @@
 """The outputs of the graph's states besides a gate's verdict: identifiers, counts and URIs."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict
 
 from lensneg.schema.gate import Judged
 from lensneg.schema.record import Record
+
+#: The event of a call that only wakes a function. Its handler does nothing.
+WAKE: Final = {"wake": True}
+
+#: The maximum capacity of the EMR application that template.yaml gives it if nobody chooses another.
+DEFAULT_VCPUS: Final = 16
 
 
 class PreflightResult(Judged):
@@ -18,7 +24,9 @@ class PreflightResult(Judged):
     mode : str
         ``test`` or ``full``; empty where the input is wrong.
     max_concurrency : int
-        The number of map items that may run at a time.
+        The number of map items that may run at a time: that of the input, or what the account allows.
+    max_vcpus : int
+        The vCPUs that the draw's job may have.
     published : bool
         Whether the run is already published from the same inputs.
     """
@@ -26,7 +34,14 @@ class PreflightResult(Judged):
     root: str
     mode: Literal["test", "full", ""]
     max_concurrency: int
+    max_vcpus: int = DEFAULT_VCPUS
     published: bool
+
+
+class FanOutSummarized(Judged):
+    """The output of SummarizeFanOut: the verdict of gate 2, and the most executors of the draw's job."""
+
+    executors: int
 
 
 class StateError(Record):

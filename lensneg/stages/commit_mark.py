@@ -1,6 +1,7 @@
 """The commit mark of a map item: its stats file, which is written last."""
 
 import hashlib
+from collections.abc import Mapping
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -8,18 +9,20 @@ from lensneg.schema.item import Item, ItemStats
 from lensneg.schema.run import Run
 
 
-def finished(run: Run, item: Item) -> ItemStats | None:
+def finished(run: Run, item: Item, listed: Mapping[str, storage.FileInfo] | None = None) -> ItemStats | None:
     """Return an item's stats if the item is done with the same file, the same config and the same code.
 
     The item's tables must be whole, too. They are written before the stats, but the writer does not wait
     until they would survive a loss of power. Their sizes are compared; see :func:`tables_are_those_written`.
+    ``listed`` has the tables of all items by URI, if a caller that asks for many items has looked them up.
     """
     try:
         stats = ItemStats.read(run.files.stats(item.id))
         tables = {run.files.pool(item.id): stats.pool_bytes}
         if stats.positives_bytes:
             tables[run.files.positives(item.id)] = stats.positives_bytes
-        whole = all(storage.stat(uri).size == size for uri, size in tables.items())
+        there = storage.stat_all(tables) if listed is None else listed
+        whole = all(uri in there and there[uri].size == size for uri, size in tables.items())
     except (FileNotFoundError, RunStateError):
         return None
     if storage.basename(stats.item.sweep) == storage.basename(item.sweep):

@@ -47,7 +47,7 @@ def plan_fan_out(root: str) -> Plan:
         chosen = mini_test_sweeps(record.sweeps, lenses, execution.mini_test_files)
         record = record.model_copy(update={"sweeps": chosen})
         _log.info("the mini-test takes %s", ", ".join(sweep.name for sweep in chosen))
-    items = [item for sweep in record.sweeps for item in slices(sweep, execution)]
+    items = [item for sweep in record.sweeps for item in slices(sweep, execution, len(record.sweeps))]
     items.sort(key=lambda item: (-item.n_bytes, item.id))
     lenses.write(files.lenses)
     write_items(files.items, items)

@@ -6,6 +6,8 @@ Only audited bytes are published, and a published run never changes: a file of i
 
 import hashlib
 import logging
+import re
+from typing import Final
 
 from lensneg import storage
 from lensneg.errors import RunStateError
@@ -24,6 +26,9 @@ from lensneg.schema.states import Published
 from lensneg.stages.one_code import one_code
 
 _log = logging.getLogger(__name__)
+
+#: The files that a publication writes before manifest.json names them. It deletes no others.
+_PART_FILE: Final = re.compile(rf"({'|'.join(PARTS)})/part-\d{{5,}}\.parquet")
 
 
 def publish_manifest(root: str) -> Published:
@@ -167,12 +172,23 @@ def _complete_files(files: RunFiles, manifest: ManifestRecord, published: bool) 
     """Bring the listed files into the manifest's folder, if they are the audited ones, and no others.
 
     A file that is there and right is not written again. Of a published manifest, one that was deleted or
-    damaged is restored, and one that the manifest does not list is refused.
+    damaged is restored. Parts that an interrupted publication left are deleted; no manifest.json has named
+    them. Any other file is refused.
     """
-    kept = {files.manifest, storage.join(files.manifest_folder, CARD_NAME)}
+    names = {storage.basename(files.manifest), CARD_NAME}
+    names |= {file.name for file in (*manifest.negatives.files, *manifest.positives.files)}
+    folder = f"{files.manifest_folder}/"
+    listed = [info.uri for info in storage.list_files(files.manifest_folder, missing_ok=True)]
+    others = [uri for uri in listed if uri.removeprefix(folder) not in names]
+    left = [uri for uri in others if not published and _PART_FILE.fullmatch(uri.removeprefix(folder))]
+    if strange := [uri for uri in others if uri not in left]:
+        raise RunStateError(
+            f"files that the manifest does not list: {brief(map(storage.basename, strange))}",
+            where=files.manifest_folder,
+            remedy="move them elsewhere, and start again",
+        )
     for file in (*manifest.negatives.files, *manifest.positives.files):
         target = storage.join(files.manifest_folder, file.name)
-        kept.add(target)
         if _bytes_of(target, file.sha256) is not None:
             continue
         source = storage.join(files.sample_folder, file.name)
@@ -187,15 +203,7 @@ def _complete_files(files: RunFiles, manifest: ManifestRecord, published: bool) 
         storage.write_bytes(target, data)
         if published:
             _log.warning("%s was missing or damaged, and is restored", target)
-    others = [info.uri for info in storage.list_files(files.manifest_folder) if info.uri not in kept]
-    if published and others:
-        raise RunStateError(
-            f"files that manifest.json does not list: {brief(map(storage.basename, others))}",
-            where=files.manifest_folder,
-            remedy="move them elsewhere, and start again",
-        )
-    # Other files are what an interrupted publication left. No manifest.json has named them.
-    for uri in others:
+    for uri in left:
         storage.delete(uri)
 
 

@@ -8,17 +8,13 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from lensneg import storage
 from lensneg.cost.run_cost import run_cost
 from lensneg.page import comparison
 from lensneg.page.render import PageContent, render_page
-from lensneg.page.summary import read_rows, summarize
-from lensneg.schema.columns import POSITIVE
-from lensneg.schema.config import SPLIT_ORDER
+from lensneg.page.sample_rows import SampleRows, open_rows
+from lensneg.page.sample_sky import SampleSky
+from lensneg.page.summary import summarize
 from lensneg.schema.item import ItemStats
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.run_cost import RunCost
@@ -45,8 +41,8 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
         If the run was never planned, or one of its small files is damaged.
     """
     run = load_run(root)
-    rows = read_rows(run.files)
-    samples = comparison.samples_of(rows) if rows is not None else {}
+    rows = open_rows(run.files)
+    samples = comparison.samples_of(rows.both) if rows is not None else {}
     validation = summarize(run, rows, samples)
     validation.write(run.files.validation)
     stats = _item_stats(run)
@@ -83,7 +79,7 @@ def _time_line(cost: RunCost | None) -> str:
 
 
 def _figures(
-    pool: Mapping[Cell, int], rows: pa.Table | None, samples: comparison.Samples
+    pool: Mapping[Cell, int], rows: SampleRows | None, samples: comparison.Samples
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Draw the maps of the sky for which the run has data, and the histograms of the samples."""
     from lensneg.page import figures  # imports matplotlib, which is slow, and which no other task needs
@@ -93,13 +89,11 @@ def _figures(
         image = figures.cells_image(pool)
         maps["pool"] = figures.density_map("pool", image, "pool: sources per square degree")
     if rows is not None:
-        ra, dec = rows["ra"].to_numpy(), rows["dec"].to_numpy()
-        positive = np.asarray(pc.equal(rows["pool"], POSITIVE))
-        split = np.asarray(pc.fill_null(pc.index_in(rows["split"], pa.array(SPLIT_ORDER)), 0), np.int64)
-        image = figures.pixels_image(rows["healpix_64"].to_numpy()[~positive])
+        sky = SampleSky.of(rows)
+        image = figures.pixels_image(sky.negatives)
         maps["sample"] = figures.density_map("sample", image, "sample: negatives per square degree")
-        maps["splits"] = figures.split_map("splits", rows["healpix_128"].to_numpy(), split)
-        maps["field"] = figures.field_map("field", ra, dec, split, positive)
+        maps["splits"] = figures.split_map("splits", sky.splits)
+        maps["field"] = figures.field_map("field", sky.field)
     return maps, figures.histograms(samples)
 
 

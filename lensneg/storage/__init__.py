@@ -3,8 +3,11 @@
 Every write is atomic: a reader sees the old bytes or the new ones, never a part.
 """
 
+import hashlib
 import json
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -48,6 +51,26 @@ def stat(uri: str) -> FileInfo:
         If there is no such file.
     """
     return s3.head(uri) if is_s3(uri) else local.info(Path(uri))
+
+
+def stat_all(uris: Iterable[str]) -> dict[str, FileInfo]:
+    """Return size and ETag of each of many files that are there, by URI.
+
+    In S3 a folder of several of them is listed: that is one request for a thousand files.
+    """
+    folders: dict[str, list[str]] = {}
+    for uri in uris:
+        folders.setdefault(uri.rpartition("/")[0], []).append(uri)
+    found: dict[str, FileInfo] = {}
+    for folder, files in folders.items():
+        if is_s3(folder) and len(files) > 1:
+            listed = {info.uri: info for info in s3.list_objects(folder, deep=False)}
+            found |= {uri: listed[uri] for uri in files if uri in listed}
+            continue
+        for uri in files:
+            with suppress(FileNotFoundError):
+                found[uri] = stat(uri)
+    return found
 
 
 def exists(uri: str) -> bool:
@@ -94,11 +117,14 @@ def list_files(uri: str, *, missing_ok: bool = False, unreadable: list[str] | No
     return [info for info in s3.list_objects(uri) if "/." not in info.uri.removeprefix(uri)]
 
 
-def list_non_files(uri: str) -> list[str]:
-    """Return all folders and broken links below a folder, or folders below a prefix, ordered."""
+def list_non_files(uri: str, files: Iterable[FileInfo]) -> list[str]:
+    """Return all folders and broken links below a folder, or folders below a prefix, ordered.
+
+    ``files`` is what :func:`list_files` returned for it. The folders in S3 follow from that.
+    """
     if not is_s3(uri):
         return local.list_non_files(uri)
-    parts = (info.uri.removeprefix(f"{uri}/").split("/")[:-1] for info in s3.list_objects(uri))
+    parts = (info.uri.removeprefix(f"{uri}/").split("/")[:-1] for info in files)
     return sorted({join(uri, *names[: i + 1]) for names in parts for i in range(len(names))})
 
 
@@ -142,6 +168,18 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
     with disk_errors(uri), local.open_plain(uri, -1) as file:
         file.seek(start)
         return bytes(file.read(-1 if size is None else size))
+
+
+def sha256(uri: str, size: int) -> str:
+    """Return the SHA-256 of a file of a known size, in hexadecimal. The file is read in pieces."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(1 << 20))
+    reader = open_range(uri, 0, size)
+    try:
+        while count := reader.readinto(buffer):
+            digest.update(buffer[:count])
+    finally:
+        reader.close()
+    return digest.hexdigest()
 
 
 def read_json(uri: str) -> Any:

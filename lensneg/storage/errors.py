@@ -56,6 +56,12 @@ _BAD_CREDENTIALS: Final = frozenset(
     }
 )
 
+#: The variable that names the buckets whose requesters pay, separated by commas.
+REQUESTER_PAYS_VARIABLE: Final = "LENSNEG_REQUESTER_PAYS"
+
+#: The operations that such a bucket denies to those who do not say that they pay.
+PAID_READS: Final = ("GetObject", "HeadObject", "ListObjectsV2")
+
 _CREDENTIALS_ADVICE: Final = (
     "name a profile (AWS_PROFILE), sign in (aws sso login), or give AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY"
@@ -157,10 +163,14 @@ def _refused(error: Any, where: str, action: str) -> LensnegError:
         bucket = str(error.response["Error"].get("BucketName") or "of this name")
         remedy = "check its name and your profile (AWS_PROFILE), or make it (aws s3 mb)"
         return InputError(f"no bucket {bucket}", where=where, remedy=remedy)
+    named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
     if code in _DENIED and not action:
-        return InputError("access denied", where=where, remedy="grant this role access to it")
+        what = f"access denied: {named[1]} is not granted" if named else "access denied"
+        remedy = "grant this role access to it"
+        if error.operation_name in PAID_READS:
+            remedy += f"; if requesters pay for its bucket, name the bucket in {REQUESTER_PAYS_VARIABLE}"
+        return InputError(what, where=where, remedy=remedy)
     if code in _DENIED:
-        named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
         return InputError(
             f"access denied: these credentials lack {named[1] if named else action} ({message})",
             remedy="add it to the policy of the user or role, or use another profile (AWS_PROFILE)",

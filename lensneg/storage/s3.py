@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lensneg.errors import StorageError, TransientError
-from lensneg.storage.errors import aws_errors, error_code
+from lensneg.storage.errors import PAID_READS, REQUESTER_PAYS_VARIABLE, aws_errors, error_code
 from lensneg.storage.uri import FileInfo, bucket_and_key
 
 if TYPE_CHECKING:
@@ -27,16 +27,28 @@ _READ_ATTEMPTS: Final = 6
 
 @lru_cache(maxsize=1)
 def s3_client() -> "S3Client":
-    """Return the process's S3 client: retries with full jitter, connections for parallel reads."""
+    """Return the process's S3 client: retries with full jitter, connections for parallel reads.
+
+    It says that it pays for reads to the buckets that the variable ``LENSNEG_REQUESTER_PAYS`` names.
+    """
     # boto3 takes long to import, and a run on local files does not need it.
     import boto3
     from botocore.config import Config
 
     config = Config(retries={"mode": "standard", "total_max_attempts": 8}, max_pool_connections=64)
-    return boto3.client("s3", config=config)
+    client = boto3.client("s3", config=config)
+    buckets = os.environ.get(REQUESTER_PAYS_VARIABLE, "").split(",")
+
+    def pay(params: dict[str, Any], **_: Any) -> None:
+        if params["Bucket"] in buckets:
+            params["RequestPayer"] = "requester"
+
+    for operation in PAID_READS:
+        client.meta.events.register(f"provide-client-params.s3.{operation}", pay)
+    return client
 
 
-def _request(operation: str, uri: str, **options: Any) -> Any:
+def request(operation: str, uri: str, **options: Any) -> Any:
     """Call the method ``operation`` of the S3 client for one object."""
     bucket, key = bucket_and_key(uri)
     with aws_errors(uri):
@@ -45,24 +57,29 @@ def _request(operation: str, uri: str, **options: Any) -> Any:
 
 def head(uri: str) -> FileInfo:
     """Return size and ETag of an object."""
-    found = _request("head_object", uri)
+    found = request("head_object", uri)
     return FileInfo(uri, found["ContentLength"], found["ETag"].strip('"'))
 
 
 def metadata(uri: str) -> dict[str, str]:
     """Return the metadata that :func:`upload` stored with an object."""
-    return dict(_request("head_object", uri)["Metadata"])
+    return dict(request("head_object", uri)["Metadata"])
 
 
-def list_objects(uri: str) -> list[FileInfo]:
-    """Return all objects below a prefix, ordered by URI."""
+def list_objects(uri: str, deep: bool = True) -> list[FileInfo]:
+    """Return all objects below a prefix, at any depth or without those of its folders, ordered by URI.
+
+    An object whose key ends with a slash is no file: consoles and Hadoop mark an empty folder with it.
+    """
     bucket, prefix = bucket_and_key(uri)
+    depth: dict[str, Any] = {} if deep else {"Delimiter": "/"}
     with aws_errors(uri):
         pages = s3_client().get_paginator("list_objects_v2")
         return sorted(
             FileInfo(f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'))
-            for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "")
+            for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", **depth)
             for entry in page.get("Contents", [])
+            if not entry["Key"].endswith("/")
         )
 
 
@@ -93,7 +110,7 @@ def _get_object_once(uri: str, start: int, size: int | None) -> bytes:
     stop = "" if size is None else str(start + size - 1)
     part = {"Range": f"bytes={start}-{stop}"} if start or stop else {}
     try:
-        body = _request("get_object", uri, **part)["Body"]
+        body = request("get_object", uri, **part)["Body"]
     except StorageError as error:
         if error_code(error.__cause__) == "InvalidRange":
             return b""  # the object ends before the range
@@ -107,7 +124,7 @@ def _get_object_once(uri: str, start: int, size: int | None) -> bytes:
 def put_object(uri: str, data: bytes | memoryview, if_absent: bool) -> bool:
     """Write an object; return whether it was written, which ``if_absent`` may forbid."""
     try:
-        _request("put_object", uri, Body=bytes(data), **({"IfNoneMatch": "*"} if if_absent else {}))
+        request("put_object", uri, Body=bytes(data), **({"IfNoneMatch": "*"} if if_absent else {}))
     except StorageError as error:
         if error_code(error.__cause__) == "PreconditionFailed":
             # The object may be from this call's first attempt, if the answer to that was lost.
@@ -116,8 +133,10 @@ def put_object(uri: str, data: bytes | memoryview, if_absent: bool) -> bool:
     return True
 
 
-def put_file(path: str, uri: str) -> None:
-    """Send a local file to S3 in one part, so that its ETag is its MD5. The file is not held in memory.
+def put_file(path: str, uri: str, metadata: dict[str, str] | None = None) -> None:
+    """Send a local file to S3 in one part. The file is not held in memory.
+
+    Its ETag is its MD5, unless a key of KMS encrypts the bucket.
 
     Raises
     ------
@@ -125,7 +144,7 @@ def put_file(path: str, uri: str) -> None:
         If S3 refuses it.
     """
     with open(path, "rb") as file:
-        _request("put_object", uri, Body=file)
+        request("put_object", uri, Body=file, Metadata=metadata or {})
 
 
 def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
@@ -155,7 +174,7 @@ def upload(path: Path, uri: str, metadata: dict[str, str]) -> None:
 
 def delete_object(uri: str) -> None:
     """Delete an object. It is no error if there is none."""
-    _request("delete_object", uri)
+    request("delete_object", uri)
 
 
 class S3Reader:

@@ -7,13 +7,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import BufferedRandom
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
 from lensneg import storage
 from lensneg.errors import InputError, LensnegError, SweepError
-from lensneg.survey.part_file import sole_writer
+from lensneg.survey.part_file import PartFile, sole_writer
 from lensneg.survey.pauses import Interrupted
 from lensneg.survey.server import Server
 from lensneg.survey.uncompressed import content_sha256
@@ -302,28 +301,27 @@ def _fetch(plan: FetchPlan, name: str, watcher: Watcher) -> Fetched:
             stored = plan.stored(name, size)  # another process may have fetched it meanwhile
             if stored is None:
                 watcher.started(name, size)
-                found = _download(plan, name, part, watcher)
+                found = _download(plan, name, PartFile(part), watcher)
                 return Fetched(name, "fetched", plan.target(name), _store(plan, name, found))
             plan.part(name).unlink()
     return Fetched(name, "there already", stored.uri, stored.size)
 
 
-def _download(plan: FetchPlan, name: str, part: BufferedRandom, watcher: Watcher) -> str:
+def _download(plan: FetchPlan, name: str, part: PartFile, watcher: Watcher) -> str:
     """Complete a part and return its SHA-256, which is that of the list of checksums if there is one."""
     expected = plan.sha256(name)
     if expected is None:  # nothing would show that the bytes of an earlier command are of another version
-        part.seek(0)
-        part.truncate()
+        part.start_again()
     for _ in range(2):
-        found = plan.server.download(
+        plan.server.download(
             name, part, lambda count: watcher.advanced(name, count), checked=expected is not None
         )
+        found = part.sha256()
         if expected in (None, found):
             return found
         # The bytes that were there may have been those of another version: all of it once more.
         watcher.advanced(name, -part.tell())
-        part.seek(0)
-        part.truncate()
+        part.start_again()
     plan.part(name).unlink()
     what = f"its SHA-256 is {found:.12}…, the list of checksums says {expected:.12}…, twice"
     remedy = "nothing of it was kept. Fetch it later, or from another server"

@@ -89,7 +89,7 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
 
     listed = storage.list_files(root, unreadable=unreadable)
     taken = [info for info in listed if _is_taken(info.uri)]
-    not_files = [uri for uri in storage.list_non_files(root) if _is_taken(uri)]
+    not_files = [uri for uri in storage.list_non_files(root, listed) if _is_taken(uri)]
     sweeps = [info for info in taken if sweep_cell(storage.basename(info.uri))]
     almost = [info.uri for info in taken if looks_like_a_sweep(storage.basename(info.uri))]
     refused = [f"{_place(uri)} (no permission)" for uri in unreadable if _is_taken(uri)]

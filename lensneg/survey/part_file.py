@@ -1,9 +1,11 @@
 """Incomplete files: one process at a time writes to one."""
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
 
@@ -43,6 +45,60 @@ def sole_writer(path: Path) -> Iterator[BufferedRandom]:
                 yield file
                 return
         # The last holder has renamed or removed the file after it was opened here.
+
+
+@dataclass
+class PartFile:
+    """An incomplete file as the destination of a download.
+
+    Attributes
+    ----------
+    file : BufferedRandom
+        The file, open for appending and reading.
+    etag : str
+        The server's version of the file that the bytes are of; empty if it is not known.
+    """
+
+    file: BufferedRandom
+    etag: str = ""
+
+    def tell(self) -> int:
+        """Return the number of bytes that are there.
+
+        Returns
+        -------
+        int
+            The number.
+        """
+        return self.file.tell()
+
+    def write(self, data: bytes) -> None:
+        """Add bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            The next bytes of the file.
+        """
+        self.file.write(data)
+
+    def start_again(self) -> None:
+        """Discard all bytes."""
+        self.file.seek(0)
+        self.file.truncate()
+
+    def sha256(self) -> str:
+        """Wait until the bytes are on the disk, and return their SHA-256.
+
+        Returns
+        -------
+        str
+            The digest in hexadecimal.
+        """
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.seek(0)
+        return hashlib.file_digest(self.file, "sha256").hexdigest()
 
 
 def _lock(file: BufferedRandom, path: Path) -> None:

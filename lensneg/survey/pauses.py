@@ -16,6 +16,24 @@ class Interrupted(Exception):  # noqa: N818 (no error: what was asked for)
     """The user stopped the work. What is on the disk is used the next time."""
 
 
+class PauseAskedError(TransientError):
+    """A server asks for a longer pause than :data:`LONGEST_PAUSE`.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong.
+    seconds : float
+        The pause that the server asks for.
+    **context : str
+        The place and the remedy.
+    """
+
+    def __init__(self, what: str, seconds: float = 0.0, **context: str) -> None:
+        super().__init__(what, **context)
+        self.seconds = seconds
+
+
 class InterruptibleRetry(Retry):
     """The retries of urllib3, with pauses that an event ends.
 
@@ -58,7 +76,7 @@ class InterruptibleRetry(Retry):
 
         Raises
         ------
-        TransientError
+        PauseAskedError
             If the server asks for a pause that is too long.
         Interrupted
             If the event is set.
@@ -69,6 +87,6 @@ class InterruptibleRetry(Retry):
             if seconds > LONGEST_PAUSE:
                 what = f"the server asks for a pause of {seconds:,.0f} s ({response.status})"
                 remedy = "the same command goes on after it"
-                raise TransientError(what, where=self._where, remedy=remedy)
+                raise PauseAskedError(what, seconds, where=self._where, remedy=remedy)
         if self._stop.wait(seconds):
             raise Interrupted

@@ -3,8 +3,6 @@
 urllib3 retries requests, but does not resume a body that breaks off. This module does.
 """
 
-import hashlib
-import os
 import random
 import re
 import threading
@@ -12,8 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedRandom
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
@@ -38,6 +35,39 @@ _BUSY: Final = (429, 500, 502, 503, 504)
 
 #: Status codes of a server that does not answer requests of this method.
 _METHOD_REFUSED: Final = (405, 501)
+
+
+class Destination(Protocol):
+    """A writer that takes the bytes of a file in their order, and knows how many it has.
+
+    Attributes
+    ----------
+    etag : str
+        The server's version of the file that the bytes are of; empty if it is not known.
+    """
+
+    etag: str
+
+    def tell(self) -> int:
+        """Return the number of bytes that are there.
+
+        Returns
+        -------
+        int
+            The number.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Add bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            The next bytes of the file.
+        """
+
+    def start_again(self) -> None:
+        """Discard all bytes."""
 
 
 class Server:
@@ -229,29 +259,23 @@ class Server:
     def download(
         self,
         name: str,
-        file: BufferedRandom,
+        to: Destination,
         on_bytes: Callable[[int], None],
         *,
         checked: bool,
-    ) -> str:
+    ) -> None:
         """Download a file, or the rest of it.
 
         Parameters
         ----------
         name : str
             File name.
-        file : BufferedRandom
-            The destination, open for appending and reading. Bytes that are there already are kept. Nobody
-            else may write to it.
+        to : Destination
+            Takes the bytes. Those that are there already are kept. Nobody else may write to it.
         on_bytes : callable
             Called with the number of bytes that came; negative for bytes that were discarded.
         checked : bool
             Whether the caller compares the SHA-256. If so, the server need not say where the file ends.
-
-        Returns
-        -------
-        str
-            SHA-256 of the whole file, as it is on the disk.
 
         Raises
         ------
@@ -262,54 +286,48 @@ class Server:
         Interrupted
             If :attr:`stop` was set.
         """
-        on_bytes(file.tell())
-        transfer = _Transfer(self._session, self.url(name), file, self.stop, on_bytes, checked)
+        on_bytes(to.tell())
+        transfer = _Transfer(self._session, self.url(name), to, self.stop, on_bytes, checked)
         idle = 0
         while True:
-            before = file.tell()
+            before = to.tell()
             try:
                 if transfer.take_more():
                     break
                 reason = "the connection broke off"
             except (requests.RequestException, HTTPError) as error:
                 reason = _reason(error)
-            idle = 0 if file.tell() > before else idle + 1
+            idle = 0 if to.tell() > before else idle + 1
             if idle >= self._attempts:
-                what = f"{reason}, {idle} times in a row after {file.tell():,} bytes"
+                what = f"{reason}, {idle} times in a row after {to.tell():,} bytes"
                 remedy = "the same command goes on from there"
                 raise TransientError(what, where=transfer.url, remedy=remedy)
             pause = min(LONGEST_PAUSE, self._backoff * 2**idle) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
             if self.stop.wait(pause):
                 raise Interrupted
-        file.flush()
-        os.fsync(file.fileno())
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
 class _Transfer:
-    """The download of a file to the end of a local file."""
+    """The download of a file to the end of what is there."""
 
     session: requests.Session
     url: str
-    file: BufferedRandom
+    to: Destination
     stop: threading.Event
     on_bytes: Callable[[int], None]
     checked: bool
-    etag: str = ""
 
     def _start_again(self) -> None:
-        self.on_bytes(-self.file.tell())
-        self.file.seek(0)
-        self.file.truncate()
+        self.on_bytes(-self.to.tell())
+        self.to.start_again()
 
     def take_more(self) -> bool:
         """Request the missing bytes and write those that come; return whether the file is whole."""
-        start = self.file.tell()
+        start = self.to.tell()
         headers = {"Range": f"bytes={start}-"} if start else {}
-        if start and self.etag:
-            headers["If-Range"] = self.etag  # a file that was replaced meanwhile is sent whole
+        if start and self.to.etag:
+            headers["If-Range"] = self.to.etag  # a file that was replaced meanwhile is sent whole
         with self.session.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             sent = response.headers.get("Content-Range", "")
             if response.status_code == requests.codes.requested_range_not_satisfiable:
@@ -318,11 +336,11 @@ class _Transfer:
                 self._start_again()
                 return False
             _check_status(response, self.url)
-            etag = response.headers.get("ETag", "")
-            self.etag = "" if etag.startswith("W/") else etag
             if start and not sent.startswith(f"bytes {start}-"):
                 self._start_again()  # the server sends the whole file
-            length, begin = _content_length(response), self.file.tell()
+            etag = response.headers.get("ETag", "")
+            self.to.etag = "" if etag.startswith("W/") else etag
+            length, begin = _content_length(response), self.to.tell()
             if length is None and not (response.raw.chunked or self.checked):
                 what = "the server does not say how long the file is, and there is no checksum of it"
                 remedy = "name a list with --checksums, or another server with --from"
@@ -330,12 +348,12 @@ class _Transfer:
             # read1 returns what has come. read and iter_content wait for a full chunk, and lose its bytes
             # where the connection breaks within it.
             while chunk := response.raw.read1(_CHUNK):
-                self.file.write(chunk)
+                self.to.write(chunk)
                 self.on_bytes(len(chunk))
                 if self.stop.is_set():
                     raise Interrupted
         # Without a length, a chunked body shows its end itself; of another body, the checksum decides.
-        return length is None or self.file.tell() == begin + length
+        return length is None or self.to.tell() == begin + length
 
 
 def read_checksums(source: str) -> ChecksumList:

@@ -1,6 +1,8 @@
 """The manifest's files: what is read of them, and what is said of files that are not what they should be."""
 
 import hashlib
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from auditrows import Row, positive, row, subject, table
 
+from lensneg.audit import files as audit_files
+from lensneg.audit.audit import audit
+from lensneg.audit.columns import Rows
 from lensneg.audit.files import Files, file_checks, schema_faults
 from lensneg.audit.subject import Subject
 from lensneg.schema.check import Check
-from lensneg.schema.columns import ANNOTATED_SCHEMA, MANIFEST_SCHEMA, WRITTEN_SCHEMA
+from lensneg.schema.columns import ANNOTATED_SCHEMA, MANIFEST_SCHEMA, PARTS, WRITTEN_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.manifest import ManifestPart, PartFile, Parts
 
@@ -49,8 +54,16 @@ def files(tmp_path: Path) -> dict[str, tuple[str, ...]]:
     }
 
 
+def read_whole(claim: Subject) -> tuple[Files, dict[str, pa.Table]]:
+    """The files once they were read, and the rows that this yielded."""
+    files, tables = Files(claim), {part: [WRITTEN_SCHEMA.empty_table()] for part in PARTS}
+    for rows in files.read():
+        tables[rows.part].append(rows.table)
+    return files, {part: pa.concat_tables(some) for part, some in tables.items()}
+
+
 def judged(claim: Subject) -> list[Check]:
-    return list(file_checks(claim, Files(claim)))
+    return list(file_checks(claim, read_whole(claim)[0]))
 
 
 def failing(claim: Subject) -> dict[str, str]:
@@ -60,12 +73,12 @@ def failing(claim: Subject) -> dict[str, str]:
 
 
 def test_files_are_read_in_order_and_described(plan: Config, files: dict[str, tuple[str, ...]]) -> None:
-    read = Files(subject(plan, files=files))
+    read, tables = read_whole(subject(plan, files=files))
     assert (read.problems, read.schema_faults) == ([], [])
-    assert read.tables["negatives"].equals(table([row(5), row(3), row(4)]))
-    assert read.tables["positives"].equals(table([positive(1000)]))
-    assert all(t.schema.equals(WRITTEN_SCHEMA, check_metadata=True) for t in read.tables.values())
-    assert all(column.num_chunks == 1 for t in read.tables.values() for column in t.columns)
+    assert tables["negatives"].equals(table([row(5), row(3), row(4)]))
+    assert tables["positives"].equals(table([positive(1000)]))
+    assert all(t.schema.equals(WRITTEN_SCHEMA, check_metadata=True) for t in tables.values())
+    assert read.rows == {"negatives": 3, "positives": 1}
     first, second = files["negatives"]
     assert read.audited == {
         "negatives": [entry(first, 2), entry(second, 1)],
@@ -101,12 +114,78 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(
     else:
         bad.write_bytes({"cut short": bad.read_bytes()[:-100], "of nothing": b"", "text": b"a,b\n"}[damage])
     claim = subject(plan, files=files)
-    read = Files(claim)
+    read, tables = read_whole(claim)
     assert [text.startswith(f"{bad}: ") for text in read.problems] == [True]
     assert len(read.problems[0]) > len(f"{bad}: ") + 5
     assert [file.rows for file in read.audited["negatives"]] == [1]
-    assert read.tables["negatives"].equals(table([row(4)]))
+    assert len(tables["negatives"]) == 0
     assert set(failing(claim)) == {"files_readable"}
+
+
+def damage_pages(path: Path) -> None:
+    """Overwrite the pages, and leave the footer as it is."""
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[-8:-4], "little")
+    data[4 : -8 - size] = bytes(len(data) - 12 - size)
+    path.write_bytes(data)
+
+
+def test_damage_that_shows_only_when_rows_are_read(plan: Config, files: dict[str, tuple[str, ...]]) -> None:
+    """The other files are read, but nothing is yielded any more."""
+    bad = Path(files["negatives"][0])
+    damage_pages(bad)
+    claim = subject(plan, files=files)
+    read, tables = read_whole(claim)
+    assert [text.startswith(f"{bad}: ") for text in read.problems] == [True]
+    assert [file.rows for file in read.audited["negatives"]] == [1]
+    assert len(tables["positives"]) == 1  # they are read first
+    assert len(tables["negatives"]) == 0
+    assert [check.name for check in audit(claim).checks] == ["files_readable", "files_listed", "schema"]
+
+
+def test_damage_that_comes_after_the_rows_were_read(
+    plan: Config, files: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The audit reads columns again. What is then said is said of the files."""
+    bad = Path(files["negatives"][1])
+    whole = Files.read
+
+    def read_then_damage(read: Files) -> Iterator[Rows]:
+        yield from whole(read)
+        damage_pages(bad)
+
+    claim = subject(plan, files=files)
+    assert "row_count" in [check.name for check in audit(claim).checks]
+    monkeypatch.setattr(Files, "read", read_then_damage)
+    found = audit(claim)
+    assert [check.name for check in found.checks] == ["files_readable", "files_listed", "schema"]
+    assert found.checks[0].actual.startswith(f"{bad}: ")
+    assert found.parts.negatives.content_sha256 == ""
+
+
+def test_in_s3_a_row_group_takes_a_few_requests(
+    plan: Config, files: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one for each column of it."""
+    requests = []
+
+    class Counted(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            requests.append(size)
+            return super().read(size)
+
+    path = files["negatives"][0]
+    pq.write_table(table(row(i) for i in range(40)), path, row_group_size=10)
+    claim = subject(plan, files={"negatives": (path,), "positives": files["positives"]})
+    read = Files(claim)
+    monkeypatch.setattr(audit_files, "open_for_arrow", lambda uri, _: pa.PythonFile(Counted(uri), mode="r"))
+    monkeypatch.setattr("lensneg.storage.is_s3", lambda _: True)
+    monkeypatch.setattr("lensneg.storage.sha256", lambda *_: "0" * 64)
+    assert sum(map(len, read.read())) == 41
+    assert len(requests) < 20  # of five row groups of 52 columns
+    requests.clear()
+    assert sum(map(len, read.column("negatives", "targetid"))) == 40
+    assert len(requests) < 10
 
 
 @pytest.mark.parametrize("listed", [{}, {"positives": ()}])
@@ -114,7 +193,7 @@ def test_a_part_without_files_is_named(
     plan: Config, files: dict[str, tuple[str, ...]], listed: dict[str, tuple[str, ...]]
 ) -> None:
     claim = subject(plan, files={"negatives": files["negatives"], **listed})
-    assert Files(claim).tables["positives"].equals(table([]))
+    assert Files(claim).rows["positives"] == 0
     assert failing(claim) == {"files_readable": "positives: no Parquet files"}
 
 
@@ -178,7 +257,7 @@ def test_a_file_that_the_list_does_not_name_is_named_and_not_read(
     assert claim.files == files
     (tmp_path / "manifest.json").write_text("")
     assert claim.contents == {"negatives": "x", "positives": "x"}
-    assert Files(claim).tables["negatives"].equals(table([row(5), row(3), row(4)]))
+    assert read_whole(claim)[1]["negatives"].equals(table([row(5), row(3), row(4)]))
 
 
 def test_a_file_may_be_promised_by_its_path_below_the_manifest(
@@ -225,9 +304,9 @@ def test_the_files_of_other_columns_are_named_and_left_out(
     pq.write_table(table([row(5), row(3)]).drop_columns(["sersic"]), bad)
     claim = subject(plan, files=files)
     assert failing(claim) == {"schema": "negatives/part-00000.parquet: no sersic"}
-    read = Files(claim)
+    read, tables = read_whole(claim)
     assert read.audited["negatives"][0] == entry(bad, 2)
-    assert read.tables["negatives"].equals(table([row(4)]))
+    assert len(tables["negatives"]) == 0
 
 
 def test_three_differences_of_columns_are_named_and_the_others_counted(

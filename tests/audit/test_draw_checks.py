@@ -1,6 +1,7 @@
 """The draw, judged from the manifest alone: spoiled in one way each, against values worked out by hand."""
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from auditcase import audited_run, failed, spoil, subject_of
+from auditrows import content, only
+from auditrows import row as one_row
 from pipeline import set_column
 
-from lensneg.audit.draw_checks import _surprise
+from lensneg.audit.draw_checks import LowestPriorities, RowOrder, _surprise
 from lensneg.audit.subject import Subject
+from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.quotas import PoolQuota, StratumQuota
 from lensneg.schema.run import load_run
 
 
@@ -41,6 +46,48 @@ def test_shuffled_rows(subject: Subject, tmp_path: Path, part: str) -> None:
         return rows.take(pa.array(order))
 
     assert failed(spoil(subject, tmp_path, shuffle, part)) == {"row_order"}
+
+
+KEYS = [("3-5", "SER", "N1"), ("3-5", "SER", "N2"), ("3-5", "DEV", "N1"), ("11+", "SER", "N1")]
+
+
+@pytest.mark.parametrize("part", ["negatives", "positives"])
+def test_the_order_is_that_of_a_sort_of_all_keys(plan: Config, part: str) -> None:
+    """Every order of five rows, of which two are in one stratum and pool; batches end anywhere."""
+    rows = [
+        one_row(i, nobs_z_bin=nobs, type_bin=kind, pool=pool, sampling_priority=priority)
+        for i, ((nobs, kind, pool), priority) in enumerate(
+            zip([KEYS[0], *KEYS], (7, 7, 3, 2, 1), strict=True)
+        )
+    ]
+    place = {names: i for i, names in enumerate(KEYS)}
+    orders = 0
+    for some in itertools.permutations(rows):
+        keys = [
+            (place[r["nobs_z_bin"], r["type_bin"], r["pool"]], r["sampling_priority"], r["targetid"])
+            for r in some
+        ]
+        judged = content(plan, **{part: some})
+        found = only(RowOrder, judged)
+        assert found.passed == (keys == sorted(keys))
+        assert found.actual == ("5 rows" if found.passed else f"not so: {part}")
+        orders += found.passed
+    assert orders == 1
+
+
+def test_the_last_priority_of_a_draw_is_that_of_all_its_batches(plan: Config) -> None:
+    """Four of 200: the last one is by chance at about -0.96 x 2^63; it is in the first batch."""
+    pools = [PoolQuota(pool="N1", available=200, target=4, backfill=0, quota=4, threshold=0)]
+    stratum = StratumQuota(
+        nobs_z_bin="3-5", type_bin="SER", positives=1, target=4, shortfall=0, reachable=True,
+        pools=tuple(pools),
+    )  # fmt: skip
+    for last, passed in ((-0.96, True), (0.99, False)):
+        priorities = [int(share * 2**63) for share in (last, -0.999, -0.998, -0.997)]
+        rows = [one_row(i, sampling_priority=priority) for i, priority in enumerate(priorities)]
+        found = only(LowestPriorities, content(plan, rows, strata=(stratum,)))
+        assert found.passed == passed
+        assert found.actual == ("4 rows" if passed else "others in 3-5/SER/N1: 4 of 200")
 
 
 def test_a_galaxy_that_is_no_lens_as_a_positive(subject: Subject, files: RunFiles) -> None:

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from auditrows import Row, content, positive, row
+from auditrows import Row, checks_of, content, positive, row
 from sphere import offset
 
 from lensneg.audit import lens_checks
-from lensneg.audit.lens_checks import clear_of_lenses, near_any
+from lensneg.audit.lens_checks import ClearOfLenses, near_any
 from lensneg.schema.check import Check
 from lensneg.schema.config import Config
 
@@ -82,7 +82,7 @@ def north(arcsec: float) -> tuple[float, float]:
 
 
 def judged(config: Config, rows: list[Row], positives: list[Row], **claims: Any) -> list[Check]:
-    return list(clear_of_lenses(content(config, rows, positives, **claims)))
+    return checks_of(ClearOfLenses, content(config, rows, positives, **claims))
 
 
 @pytest.mark.parametrize(("arcsec", "passed"), [(0.0, False), (10.9, False), (11.1, True)])

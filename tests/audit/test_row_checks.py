@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import reference
 from auditrows import RUN_COLUMNS, Row, content, only, positive, row
@@ -117,15 +118,15 @@ def test_only_some_columns_may_hold_nulls(plan: Config, name: str) -> None:
         content(plan, [row(1), row(2, **{name: None})], [positive()]),
         content(plan, [row(1)], [positive(**{name: None})]),
     ):
-        found = only(row_checks.no_nulls, judged)
+        found = only(row_checks.NoNulls, judged)
         assert found.name == "no_nulls"
         assert found.passed == (name in MAY_BE_NULL)
         assert found.actual == ("none" if name in MAY_BE_NULL else f"nulls in {name}")
 
 
-@pytest.mark.parametrize("name", ["flux_g", "mag_r", "sersic", "galdepth_z"])
+@pytest.mark.parametrize("name", ["flux_g", "mag_r", "sersic", "galdepth_z", "sampling_weight"])
 def test_a_value_that_is_lacking_is_null_and_not_nan(plan: Config, name: str) -> None:
-    found = only(row_checks.no_nulls, content(plan, [row(1), row(2, **{name: float("nan")})], [positive()]))
+    found = only(row_checks.NoNulls, content(plan, [row(1), row(2, **{name: float("nan")})], [positive()]))
     assert (found.passed, found.actual) == (False, f"NaN in {name}")
 
 
@@ -149,15 +150,41 @@ def test_positions_are_on_the_sphere(plan: Config, changes: Row, expected: bool)
     assert is_wrong_positive(row_checks.coordinates, plan, **changes) == expected
 
 
-def test_a_source_is_in_one_row_of_both_tables(plan: Config) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 1000])
+def test_a_source_is_in_one_row_of_both_tables(
+    plan: Config, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many TARGETIDs are compared at once."""
+    monkeypatch.setattr(row_checks, "_KEYS_AT_ONCE", at_once)
     for rows, positives, actual in (
         ([row(1), row(2)], [positive(3)], "3"),
         ([row(1), row(2), row(1)], [positive(3)], "1 rows too many"),
         ([row(1), row(2)], [positive(2), positive(1)], "2 rows too many"),
     ):
-        found = only(row_checks.unique_targetids, content(plan, rows, positives))
+        found = only(row_checks.UniqueTargetids, content(plan, rows, positives))
         assert found.name == "unique_targetids"
         assert (found.passed, found.actual) == (actual == "3", actual)
+
+
+def test_shares_of_targetids_are_equal_and_together_all(
+    plan: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of neighbours in one brick, too; and the column is read once for each share."""
+    ids, readings = 10002 * 2**42 + np.arange(1000), []
+    judged = content(plan, [row()] * 1000)
+    monkeypatch.setattr(row_checks, "_KEYS_AT_ONCE", 100)
+
+    def column(part: str, name: str) -> list[pa.Array]:
+        readings.append((part, name))
+        return [pa.array(ids)] if part == "negatives" else []
+
+    judged.column = column  # type: ignore[assignment, method-assign]
+    tally = row_checks.UniqueTargetids(judged)
+    assert next(tally.checks()).passed
+    assert readings == 10 * [("negatives", "targetid"), ("positives", "targetid")]
+    sizes = [tally._distinct(share, 10) for share in range(10)]
+    assert sum(sizes) == 1000
+    assert 60 < min(sizes) <= max(sizes) < 140  # four standard deviations
 
 
 @pytest.mark.parametrize(
@@ -198,14 +225,14 @@ def test_the_largest_keys_are_right(plan: Config) -> None:
     ],
 )
 def test_every_row_names_the_run(plan: Config, name: str, value: Any) -> None:
-    right = only(row_checks.provenance, content(plan, [row(1), row(2)], [positive()]))
+    right = only(row_checks.Provenance, content(plan, [row(1), row(2)], [positive()]))
     assert (right.name, right.passed) == ("provenance", True)
     assert right.actual == ", ".join(RUN_COLUMNS.values())
     for judged in (
         content(plan, [row(1), row(2, **{name: value})], [positive()]),
         content(plan, [row(1)], [positive(**{name: value})]),
     ):
-        found = only(row_checks.provenance, judged)
+        found = only(row_checks.Provenance, judged)
         assert (found.passed, found.actual) == (False, f"another {name}")
 
 

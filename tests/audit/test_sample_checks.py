@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from auditrows import Row, content, only, positive, row
+from auditrows import Row, checks_of, content, only, positive, row
 
-from lensneg.audit.sample_checks import n1_n2_ratio, split_checks, strata_checks
+from lensneg.audit.sample_checks import PoolRatio, Splits, Strata
 from lensneg.errors import ConfigError
 from lensneg.schema.check import Check
 from lensneg.schema.config import Config
@@ -19,7 +19,7 @@ TEST = {"ra": 180.0, "dec": 31.999, "healpix_128": 114444, "healpix_64": 28611, 
 
 
 def splits(config: Config, negatives: list[Row], positives: list[Row] | None = None) -> dict[str, Check]:
-    checks = list(split_checks(content(config, negatives, positives or [])))
+    checks = checks_of(Splits, content(config, negatives, positives or []))
     assert [c.name for c in checks] == ["split_rule", "split_fractions", "split_fractions_close"]
     assert [c.critical for c in checks] == [True, False, False]
     return {check.name: check for check in checks}
@@ -100,8 +100,8 @@ def test_a_split_begins_with_the_fraction_at_which_the_one_before_it_ends(plan_w
 
 
 def test_where_a_position_is_impossible_no_split_is_judged(plan: Config) -> None:
-    assert list(split_checks(content(plan, [row(1), row(2, ra=361.0)]))) == []
-    assert list(split_checks(content(plan, [row(1)], [positive(dec=np.nan)]))) == []
+    assert checks_of(Splits, content(plan, [row(1), row(2, ra=361.0)])) == []
+    assert checks_of(Splits, content(plan, [row(1)], [positive(dec=np.nan)])) == []
 
 
 # ---------------------------------------------------------------- the splits' shares
@@ -188,7 +188,7 @@ def test_shares_are_warnings_unless_the_config_makes_them_critical(plan_with: An
     names = ("split_fractions", "split_fractions_close", "n1_n2_ratio")
     for raised in [(), *([name] for name in names), names]:
         found = content(plan_with({"gates.critical": list(raised)}), [row()], [positive()])
-        checks = [*split_checks(found), *n1_n2_ratio(found)]
+        checks = [*checks_of(Splits, found), *checks_of(PoolRatio, found)]
         assert {check.name for check in checks if check.critical} == {"split_rule", *raised}
 
 
@@ -227,14 +227,14 @@ def test_the_share_of_n1_by_hand(
         }
     )
     rows = [row(i, pool="N1" if i else "N2") for i in range(4)]
-    found = only(n1_n2_ratio, content(config, rows, [positive(i) for i in range(1000, 1009)]))
+    found = only(PoolRatio, content(config, rows, [positive(i) for i in range(1000, 1009)]))
     assert (found.name, found.passed, found.critical) == ("n1_n2_ratio", passed, False)
     assert found.actual == "N1 75.0% of 4 negatives"
     assert found.expected.startswith(f"N1 {ratio[0] / sum(ratio):.0%} ± ")
 
 
 def test_of_no_negatives_the_share_of_n1_is_left_to_chance(plan: Config) -> None:
-    found = only(n1_n2_ratio, content(plan, [], [positive()]))
+    found = only(PoolRatio, content(plan, [], [positive()]))
     assert (found.passed, found.actual) == (True, "N1 0.0% of 0 negatives")
 
 
@@ -283,7 +283,7 @@ def of_strata(
 ) -> dict[str, str]:
     """The checks that fail, with what they say."""
     judged = content(plan_with({"negative_pools.neg_pos_ratio": ratio}), negatives, positives, strata=strata)
-    checks = list(strata_checks(judged))
+    checks = checks_of(Strata, judged)
     assert [c.name for c in checks] == ["strata_counts", "strata_represented", "targets", "weights"]
     assert all(check.critical for check in checks)
     for check in checks:
@@ -309,7 +309,7 @@ def test_what_is_as_the_quotas_say_passes(plan_with: Any) -> None:
 
 @pytest.mark.parametrize("rows", [NEGATIVES[1:], [*NEGATIVES, row(9)]])
 def test_where_the_number_of_rows_is_wrong_that_alone_is_said(plan: Config, rows: list[Row]) -> None:
-    assert list(strata_checks(content(plan, rows, POSITIVES, strata=STRATA))) == []
+    assert checks_of(Strata, content(plan, rows, POSITIVES, strata=STRATA)) == []
 
 
 def test_a_row_of_the_other_pool(plan_with: Any) -> None:
@@ -364,7 +364,7 @@ def test_a_stratum_with_positives_and_without_negatives(plan_with: Any, reachabl
     """Where the cuts allow no source, there can be none."""
     strata = (*STRATA[:2], stratum("11+", "REX", 1, 4, (6, 0), (9, 0), reachable))
     judged = content(plan_with({"negative_pools.neg_pos_ratio": 4}), NEGATIVES[:4], POSITIVES, strata=strata)
-    counts, represented, targets, weights = strata_checks(judged)
+    counts, represented, targets, weights = checks_of(Strata, judged)
     assert (counts.passed, targets.passed, weights.passed) == (True, True, True)
     assert weights.actual == "2 strata and pools"
     assert represented.passed == (not reachable)

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from auditrows import Row, content, row
+from auditrows import Row, checks_of, content, row
 from sweepfile import GALAXY, write_sweep
 
 from lensneg import storage
-from lensneg.audit.source_checks import found_again
+from lensneg.audit.source_checks import FoundAgain
 from lensneg.schema.check import Check
 from lensneg.schema.columns import COLUMNS
 from lensneg.schema.config import Config
@@ -45,7 +45,9 @@ def checks(
     """The checks of some rows, of which every third is a positive."""
     positives = rows[::3]
     negatives = [row for i, row in enumerate(rows) if i % 3]
-    return list(found_again(content(config, negatives, positives, sweeps=sweeps, all_at_hand=all_at_hand)))
+    return checks_of(
+        FoundAgain, content(config, negatives, positives, sweeps=sweeps, all_at_hand=all_at_hand)
+    )
 
 
 def test_every_row_is_looked_up_where_there_are_few(

@@ -45,7 +45,7 @@ def lenses(tmp_path: Path) -> str:
 @pytest.fixture
 def no_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
     """No look at quotas: moto has no GetAccountSettings."""
-    monkeypatch.setattr(account_module, "account_checks", lambda *_: iter(()))
+    monkeypatch.setattr(account_module, "account_checks", lambda *_, **__: iter(()))
 
 
 def start(lenses: str, run_id: str, *more: str) -> None:

@@ -26,8 +26,8 @@ def test_cost_is_what_a_pocket_calculator_says() -> None:
     items = MapProgress(total=100, done=30, failed=1, running=9)
     job = JobProgress("j", "RUNNING", "", seconds=3600, vcpu_hours=None, memory_gb_hours=None)
     cost = cost_so_far(history, [items], [job], 1024.0, NOON + timedelta(hours=1))
-    # 1,024 s at 1,769 MB and 10 s at 2,048 MB; 40 items and one task; 2 states, and 40 children of 2.
-    assert cost.lambda_usd == pytest.approx((1769 + 20) * 0.0000166667 + 41 * 0.2 / 1e6)
+    # 1,024 s at 1,024 MB and 10 s at 2,048 MB; 40 items and one task; 2 states, and 40 children of 2.
+    assert cost.lambda_usd == pytest.approx((1024 + 20) * 0.0000166667 + 41 * 0.2 / 1e6)
     assert cost.step_functions_usd == pytest.approx((2 + 40 * 2) * 0.025 / 1000)
     # No figures yet: a driver of 4 vCPU and 16 GB and 3 executors like it, for an hour.
     assert cost.emr_usd == pytest.approx(16 * 0.052624 + 64 * 0.0057785)

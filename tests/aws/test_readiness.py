@@ -35,7 +35,7 @@ def cloud(account: Cloud) -> Cloud:
 @pytest.fixture
 def no_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
     """No look at quotas: moto has no GetAccountSettings."""
-    monkeypatch.setattr(account_module, "account_checks", lambda *_: iter(()))
+    monkeypatch.setattr(account_module, "account_checks", lambda *_, **__: iter(()))
 
 
 def checks(aws_: Aws, today: date) -> dict[str, Any]:
@@ -82,6 +82,55 @@ def test_preflight_passes_in_an_account_that_is_in_order(cloud: Cloud) -> None:
     role = checks(Aws(make_client=without_iam), published)["role local"]
     assert (role.passed, role.critical) == (False, False)
     assert "iam:GetRole" in role.remedy
+
+
+def test_an_inactive_function_is_woken_and_a_small_quota_is_a_warning(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.write_bytes("s3://sky/sweeps/sweep-000p005-005p010.fits", b"x" * 10**6)
+    storage.write_bytes("s3://sky/code/job.py", b"x")
+    woken = []
+
+    class Idle(InOrder):
+        def get_function_configuration(self, FunctionName: str) -> dict[str, str]:  # noqa: N803
+            return {"State": "Inactive"} if FunctionName == "Report" else {"State": "Active"}
+
+        def invoke(self, **parameters: str) -> None:
+            woken.append(parameters)
+            raise refusal("CodeArtifactUserPendingException", "not yet")
+
+        def get_function_concurrency(self, **_: str) -> dict[str, int]:
+            return {}
+
+    make, idle = boto3.client, Idle()
+    fine = ("lambda", "iam", "emr-serverless", "service-quotas")
+    monkeypatch.setattr(boto3, "client", lambda *a, **k: idle if a[0] in fine else make(*a, **k))
+    result = json.loads(aws("preflight", "--json", "--max-concurrency", "1000").stdout)
+    found = {check["name"]: check for check in result["checks"]}
+    assert result["ready"]
+    report = found["function Report"]
+    assert (report["passed"], report["critical"]) == (False, False)
+    assert report["actual"] == "inactive: will be woken"
+    assert found["function FilterSweep"]["passed"]
+    assert [(call["FunctionName"], call["InvocationType"]) for call in woken] == [("Report", "Event")]
+    # One item of 1 MB takes no longer with 10 at a time.
+    assert found["lambda_concurrency"]["passed"]
+    for ra in range(5, 355, 5):
+        storage.write_bytes(f"s3://sky/sweeps/sweep-{ra:03d}p005-{ra + 5:03d}p010.fits", b"x" * 10**5)
+    [limit] = [
+        check
+        for check in json.loads(aws("preflight", "--json").stdout)["checks"]
+        if check["name"] == "lambda_concurrency"
+    ]
+    assert (limit["passed"], limit["critical"]) == (False, False)
+    assert "10 unreserved in this account and Region (quota L-B99A9384); the map takes" in limit["actual"]
+    assert "10 unreserved" in aws("preflight").stdout
+    woken.clear()
+    explained = aws("preflight", "--explain").stdout
+    assert "aws lambda invoke --function-name Report --invocation-type Event" in explained
+    assert woken == []
+    for info in storage.list_files("s3://sky/sweeps"):
+        storage.delete(info.uri)
 
 
 def test_without_credentials_preflight_stops_there() -> None:
@@ -145,4 +194,4 @@ def test_without_the_stack_preflight_stops_there(cloud: Cloud) -> None:
     result = json.loads(aws("preflight", "--stack", "nowhere", "--json", code=1).stdout)
     assert [check["name"] for check in result["checks"]][-1] == "stack"
     assert "no such stack" in result["checks"][-1]["actual"]
-    assert "sam deploy" in result["checks"][-1]["remedy"]
+    assert "make deploy" in result["checks"][-1]["remedy"]

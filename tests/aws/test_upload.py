@@ -73,6 +73,32 @@ def test_the_files_are_there_and_the_input_names_them(outputs: dict[str, str], s
     assert "catalog_readable" not in verdict.cause
 
 
+@pytest.mark.parametrize("change", [b"", b"# changed\n"])
+def test_a_bucket_whose_etags_are_no_md5_is_told_apart_by_sha256(
+    outputs: dict[str, str], lenses: Path, tmp_path: Path, change: bytes
+) -> None:
+    """As S3 answers where a key of KMS encrypts the bucket."""
+
+    def encrypted(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["ETag"] = '"0123456789abcdef0123456789abcdef"'
+
+    config = tmp_path / "v1.yaml"
+    config.write_bytes(CONFIG.read_bytes())
+    events = storage.s3_client().meta.events
+    events.register("after-call.s3.HeadObject", encrypted)
+    try:
+        upload("--config", str(config), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA")
+        lenses.write_bytes(lenses.read_bytes() + change)
+        again, _ = upload("--config", str(config), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA")
+        said = {line.split("/")[-1]: line.split()[0] for line in again}
+        assert said == {"v1.yaml": "there", "lenses.csv": "sent" if change else "there"}
+        config.write_bytes(config.read_bytes() + b"# changed\n")
+        with pytest.raises(InputError, match="there already, with other bytes"):
+            upload("--config", str(config), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA")
+    finally:
+        events.unregister("after-call.s3.HeadObject", encrypted)
+
+
 def test_preflight_says_exactly_what_is_missing(s3: str) -> None:
     request = {
         "run_id": "one",

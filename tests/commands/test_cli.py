@@ -53,6 +53,13 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def with_a_mini_test(folder: Path) -> Path:
+    """The plan's config, whose mini-test takes one of the sky's two files."""
+    config = folder / "config.yaml"
+    config.write_text(PLAN.read_text().replace("mini_test_files: 2", "mini_test_files: 1"))
+    return config
+
+
 def run_on(sky: Path, out: Path, *more: object) -> subprocess.CompletedProcess[str]:
     return lensneg(
         "run",
@@ -131,7 +138,9 @@ def test_a_config_with_faults_is_refused_with_every_fault(door: Door, sky: Path,
 
 
 def test_a_gate_that_fails_ends_with_1_and_the_gate_table(sky: Path, tmp_path: Path) -> None:
-    result = run_on(sky, tmp_path / "out", "--mode", "full", "--run-id", "lonely")
+    result = run_on(
+        sky, tmp_path / "out", "--config", with_a_mini_test(tmp_path), "--mode", "full", "--run-id", "lonely"
+    )
     assert result.returncode == 1
     assert "Gate1PreSubmission │ failed" in result.stdout
     assert "FAILED: Gate1PreSubmission" in result.stdout
@@ -179,8 +188,9 @@ def test_mock_sky_refuses_a_folder_with_another_sky(door: Door, sky: Path) -> No
 def test_the_gate_at_which_a_mini_test_failed_is_named(sky: Path, tmp_path: Path) -> None:
     """Gate 1 of the run fails because of it, and is not at fault."""
     limits = "ulimit -n 64; exec"  # too few files for Java
-    command = [sys.executable, "-m", "lensneg", "run", "--config", PLAN, "--sweeps", sky / "sweeps"]
-    command += ["--positives", sky / "positives.csv", "--out", tmp_path / "out", "--workers", "1"]
+    command = [sys.executable, "-m", "lensneg", "run", "--config", with_a_mini_test(tmp_path)]
+    command += ["--sweeps", sky / "sweeps", "--positives", sky / "positives.csv"]
+    command += ["--out", tmp_path / "out", "--workers", "1"]
     done = subprocess.run(
         ["bash", "-c", f'{limits} "$@"', "bash", *map(str, command)],
         capture_output=True,

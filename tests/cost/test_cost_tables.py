@@ -11,8 +11,10 @@ import yaml
 from conftest import CONFIGS
 from costcase import changed
 
+from lensneg.cost.graph import load_graph
 from lensneg.cost.tables import Rates, load_prices, load_rates
 from lensneg.errors import InputError
+from lensneg.schema.states import DEFAULT_VCPUS
 
 RATES = CONFIGS / "rates.yaml"
 PRICES = CONFIGS / "prices.yaml"
@@ -23,6 +25,13 @@ def test_each_rate_is_the_value_of_its_entry() -> None:
     assert load_rates().rates.model_dump() == {name: entry["value"] for name, entry in entries.items()}
 
 
+def test_shipped_tables_are_read_in_a_function_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Storage takes files of S3 alone there."""
+    here = load_rates(), load_prices(), load_graph()
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "lensneg-Report")
+    assert (load_rates(), load_prices(), load_graph()) == here
+
+
 def test_every_price_and_rate_says_where_it_comes_from() -> None:
     entries = list(yaml.safe_load(RATES.read_text())["rates"].values())
     entries += [price for price in yaml.safe_load(PRICES.read_text()).values() if isinstance(price, dict)]
@@ -30,15 +39,21 @@ def test_every_price_and_rate_says_where_it_comes_from() -> None:
     assert all(entry["source"] and entry["unit"] for entry in entries)
 
 
-def test_the_job_has_the_workers_that_template_yaml_gives_it() -> None:
+def test_the_job_has_all_workers_that_template_yaml_lets_it_have() -> None:
     text = (CONFIGS.parent / "template.yaml").read_text()
     [driver] = map(int, re.findall(r"spark\.driver\.cores=(\d+)", text))
     [executor] = map(int, re.findall(r"spark\.executor\.cores=(\d+)", text))
-    [executors] = map(int, re.findall(r"maxExecutors=(\d+)", text))
     rates = load_rates().rates
-    assert rates.executor_cores == executors * executor
-    assert rates.job_vcpu == driver + executors * executor
+    assert rates.job_vcpu == DEFAULT_VCPUS
+    assert rates.executor_cores == rates.job_vcpu - driver
+    assert rates.executor_cores % executor == 0
     assert rates.job_memory == 4 * rates.job_vcpu  # GB: template.yaml gives 16 to each worker of 4 vCPU
+    workers = re.findall(r"WorkerCount: (\d+), WorkerConfiguration: {Cpu: (\d+) vCPU, Memory: (\d+) GB", text)
+    assert len(workers) == 2
+    assert rates.warm_vcpu == sum(int(count) * int(cores) for count, cores, _ in workers)
+    assert rates.warm_memory == sum(int(count) * int(memory) for count, _, memory in workers)
+    [minutes] = map(int, re.findall(r"IdleTimeoutMinutes: (\d+)", text))
+    assert rates.idle_seconds == 60 * minutes
 
 
 def test_a_price_is_for_so_many_units() -> None:

@@ -36,8 +36,8 @@ def test_what_was_measured_by_hand(files: RunFiles) -> None:
         "items": 1, "task_seconds": 4.0, "rows": 1234, "bytes_read": 600_000, "bytes_written": 70,
         "megabytes_per_task_second": 0.1, "rows_per_task_second": 308.5,
     }  # fmt: skip
-    # 4 s of 1,769 MB.
-    assert found["map_usd"] == pytest.approx(4 * 1769 / 1024 * 0.0000166667 * 1.01, abs=1e-6)
+    # 4 s of 1,024 MB.
+    assert found["map_usd"] == pytest.approx(4 * 0.0000166667 * 1.01, abs=1e-6)
     assert (found["billed"], found["estimate_missing"]) == (None, None)
 
 
@@ -63,8 +63,9 @@ def test_the_estimate_is_the_models_for_the_same_files(files: RunFiles) -> None:
     run = load_run(files.root)
     found = run_cost(run).as_json()["estimate"]
     planned = whole_files((), listing=Listing("", run.record.sweeps), config=run.config, positives=3)
+    planned = replace(planned, memory=1024)
     result = estimate(planned)
-    assert (found["concurrency"], found["memory_mb"]) == (1000, 1769)
+    assert (found["concurrency"], found["memory_mb"]) == (1000, 1024)
     assert found["prices"] == planned.prices.date.isoformat()
     assert found["usd"] == pytest.approx(result.usd, abs=1e-4)
     assert found["seconds"] == pytest.approx(result.seconds, abs=0.1)

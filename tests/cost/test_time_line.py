@@ -66,19 +66,19 @@ def test_the_plan_by_hand() -> None:
         "Preflight": (0, 11),
         "PlanFanOut": (11.1, 20.1),
         "FilterSweeps": (20.2, 53.825),
-        "SummarizeFanOut": (53.925, 65.925),
-        "SampleNegatives": (66.125, 100.125),  # after a choice, which waits 0.1 s
-        "CheckSample": (100.225, 113.725),
-        "Report": (113.925, 122.925),
+        "SummarizeFanOut": (53.925, 64.425),
+        "SampleNegatives": (64.625, 98.625),  # after a choice, which waits 0.1 s
+        "CheckSample": (98.725, 110.475),
+        "Report": (110.675, 119.675),
     }
     second = 0.0000166667
     usd = {state: span.usd for state, span in spans.items()}
     assert usd["PlanFanOut"] == usd["Report"] == pytest.approx(24 * second, abs=1e-6)
-    draw = 5 / 60 * 0.052624 + 10 / 60 * 0.0057785
+    draw = 9 / 60 * 0.052624 + 18 / 60 * 0.0057785
     assert usd["SampleNegatives"] == pytest.approx(draw, abs=1e-6)
     requests = 3 * 0.20e-6 + 28 * 0.0004e-3 + 9 * 0.005e-3 + 6 * 0.025e-3
     assert usd["FilterSweeps"] == pytest.approx(89.25 * second + requests + 1.5, abs=1e-6)  # and logs
-    assert usd_of_all == pytest.approx(10 * 0.025e-3 + 32 * 0.0004e-3 + 71 * 0.005e-3, abs=1e-6)
+    assert usd_of_all == pytest.approx(10 * 0.025e-3 + 25 * 0.0004e-3 + 74 * 0.005e-3, abs=1e-6)
 
 
 def test_map_and_draw_fill_the_time_between_functions(files: RunFiles) -> None:
@@ -101,8 +101,8 @@ def test_cost_on_aws_by_hand(files: RunFiles) -> None:
     found = {name: s.actual.usd for name, s in by_name(line_of(files)).items() if s.actual}
     # 10 s of 4,096 MB.
     assert found["Preflight"] == pytest.approx(40 * second + one + transition, abs=1e-6)
-    # Two items of 4 s at 1,769 MB; each is a child of one state, and a start.
-    mapped = 8 * 1769 / 1024 * second + 2 * one + (1 + 2 * 2) * transition
+    # Two items of 4 s at 1,024 MB; each is a child of one state, and a start.
+    mapped = 8 * second + 2 * one + (1 + 2 * 2) * transition
     assert found["FilterSweeps"] == pytest.approx(mapped, abs=1e-6)
     # 130 s of 5 vCPU and 10 GB.
     draw = 130 / 3600 * (5 * 0.052624 + 10 * 0.0057785) + transition
@@ -123,7 +123,7 @@ def test_a_run_that_was_resumed_shows_its_last_execution(files: RunFiles) -> Non
     assert mapped.note == "1 of 2 items skipped, as they were done"
     assert mapped.actual is not None
     assert mapped.actual.begin == 20
-    one_item = 4 * 1769 / 1024 * 0.0000166667 + 0.20e-6 + 3 * 0.025e-3
+    one_item = 4 * 0.0000166667 + 0.20e-6 + 3 * 0.025e-3
     assert mapped.actual.usd == pytest.approx(one_item, abs=1e-6)
 
 

@@ -191,6 +191,16 @@ def sam_knows(text: str) -> None:
                 assert re.search(rf"(?<!\S){re.escape(option)}\b", shown.stdout), option
 
 
+def stack_takes_the_parameters(text: str) -> None:
+    """Make has the target, and the template the parameters."""
+    command, parameters = text.split(" PARAMETERS=")
+    make_knows(command)
+    given = [word.split("=")[0] for word in shlex.split(parameters)[0].split()]
+    template = (ROOT / "template.yaml").read_text()
+    assert given
+    assert not [name for name in given if f"\n  {name}:\n    Type:" not in template]
+
+
 def script_explains_itself(text: str) -> None:
     """The script is there and parses, and knows the options."""
     script, *options = shlex.split(text)[1:]
@@ -208,6 +218,7 @@ class Instead(NamedTuple):
 
 
 SAM = Instead("needs Docker and an AWS account; tests/stack validates the template", sam_knows)
+SMOKE = Instead("tests/aws/test_smoke.py runs it", lambda text: parses(shlex.split(text)[1:]))
 BENCH = Instead("takes half an hour and a machine of its own", script_explains_itself)
 NOT_RUN = {
     "make run": Instead("takes a minute or two; its commands run here, on a smaller sky", make_knows),
@@ -220,7 +231,13 @@ NOT_RUN = {
     "make bench": Instead(BENCH.reason, make_knows),
     ".venv/bin/python benchmarks/run_all.py --quick": BENCH,
     ".venv/bin/python benchmarks/draw.py": BENCH,
-    "sam build && sam deploy": SAM,
+    'make deploy PARAMETERS="RolePath=/science/ SubnetIds=subnet-0a SecurityGroupIds=sg-0c"': Instead(
+        SAM.reason, stack_takes_the_parameters
+    ),
+    "make deploy": Instead(SAM.reason, make_knows),
+    "sam deploy --config-env github --parameter-overrides GitHubRepository=OWNER/NAME": SAM,
+    "lensneg aws smoke": SMOKE,
+    "lensneg aws smoke --stack lensneg": SMOKE,
     "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
 }
 
@@ -277,9 +294,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def stand_in_job(_log_folder: Path, _on_step: Any) -> Any:
-    job = JobStandIn(draw_plainly)
-    job.stop = lambda: None  # type: ignore[attr-defined]
-    return job
+    return JobStandIn(draw_plainly)
 
 
 class NearLambda(LocalLambda):
@@ -358,10 +373,12 @@ def survey_first(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     """The release is what the web server has, and its address the one that commands ask by themselves."""
     cells = {name: release_cells()[name] for name in survey.files if name != CHECKSUM_FILE}
     monkeypatch.setattr(choose, "release_cells", lambda: cells)
-    for name in ("list", "fetch"):
-        [option] = [p for p in cli.commands["sweeps"].commands[name].params if p.name == "base_url"]  # type: ignore[attr-defined]
+    for group, name in (("sweeps", "list"), ("sweeps", "fetch"), ("aws", "fetch")):
+        [option] = [p for p in cli.commands[group].commands[name].params if p.name == "base_url"]  # type: ignore[attr-defined]
         assert option.default == BASE_URL
         monkeypatch.setattr(option, "default", survey.url)
+    [every] = [p for p in cli.commands["aws"].commands["fetch"].params if p.name == "every"]  # type: ignore[attr-defined]
+    monkeypatch.setattr(every, "default", 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -481,8 +498,9 @@ def test_it_runs_in_an_account(
     make_folders_ready(line.text, place)
     make_account_ready(pieces(line.text)[0][0][1:], account, place, monkeypatch, tmp_path)
     capsys.readouterr()
-    [machine] = boto3.client("stepfunctions").list_state_machines()["stateMachines"]
-    known = {"place": str(folder), "run_id": place.run_id, "machine": machine["stateMachineArn"]}
+    machines = {m["name"]: m for m in boto3.client("stepfunctions").list_state_machines()["stateMachines"]}
+    arn = machines["lensneg"]["stateMachineArn"]
+    known = {"place": str(folder), "run_id": place.run_id, "machine": arn}
     run_line(line, known, monkeypatch, capsys)
 
 

@@ -72,9 +72,7 @@ class Here:
                 return answer or super().invoke(function_name, body)
 
         def job(_log_folder: Path, _on_step: Any) -> Any:
-            stand_in = JobStandIn(here.job)
-            stand_in.stop = lambda: None  # type: ignore[attr-defined]
-            return stand_in
+            return JobStandIn(here.job)
 
         patch.setattr(runner, "LocalEmrServerless", job)
         patch.setattr(runner, "LocalLambda", Functions)
@@ -122,6 +120,8 @@ def bad_config(here: Here) -> str:
 
 
 def no_mini_test(here: Here) -> str:
+    config = Path("config.yaml")
+    config.write_text(config.read_text().replace("mini_test_files: 2", "mini_test_files: 1"))
     return here.run("--mode", "full", code=1)
 
 
@@ -168,6 +168,8 @@ def stopped(here: Here) -> str:
                "--positives", "positives.csv", "--out", "out", "--run-id", "first"]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals) as process:
         assert process.stderr is not None
+        assert process.stderr.readline() == "run first begins\n"
+        assert "no mini-test first" in process.stderr.readline()
         assert process.stderr.readline() == "Preflight done\n"
         process.send_signal(signal.SIGINT)
         printed = process.stderr.read()

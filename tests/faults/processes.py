@@ -82,9 +82,7 @@ class Process:
                 "worker": b"worker.py" in words,
                 "engine": b"run_process" in words,
                 "driver": words.split(b"\0")[0].endswith(b"/java") and b"SparkSubmit" in words,
-                "script": b"python" in words.split(b"\0")[0]
-                and b"sample_negatives" in words
-                and b"end_with_parent" not in words,
+                "script": b"python" in words.split(b"\0")[0] and b"spark_driver" in words,
             }
             if not kind or kinds[kind]:
                 found.append(int(entry.name))

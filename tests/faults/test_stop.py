@@ -1,9 +1,6 @@
 """Stop means stop: whatever ends the command, no process of it stays, and the run can go on."""
 
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,6 @@ from processes import Process
 from world import World, make_world
 
 from lensneg.errors import InputError
-from lensneg.local import end_with_parent
 from lensneg.local.lock import locked
 from lensneg.schema.layout import RunFiles
 
@@ -50,39 +46,6 @@ def test_no_process_stays(world: World, tmp_path: Path, number: int, said: str, 
         again = Process(world.request(), tmp_path / "again")
         assert again.popen.wait(120) == 0, again.output()
     tell("stopped", f"{signal.Signals(number).name} after {said!r}", f"exit {code}, no process left")
-
-
-def test_a_command_ends_whose_starter_was_killed(tmp_path: Path) -> None:
-    """Not even -9 leaves a job behind that goes on writing into a run."""
-    script = (
-        "import subprocess, sys, time\n"
-        "command = subprocess.Popen([sys.executable, '-I', '-S', *sys.argv[1:]], stdin=subprocess.PIPE,"
-        " start_new_session=True)\n"
-        "print('started', flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    pid_file = tmp_path / "pid"
-    command = [
-        sys.executable,
-        "-c",
-        script,
-        end_with_parent.__file__,
-        "sh",
-        "-c",
-        f"echo $$ > {pid_file}; exec sleep 60",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as starter:
-        assert starter.stdout is not None
-        starter.stdout.readline()
-        deadline = time.monotonic() + 20
-        while not (pid_file.exists() and pid_file.read_text().strip()):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        starter.kill()
-    stat = Path(f"/proc/{pid_file.read_text().strip()}/stat")
-    while stat.exists() and " Z " not in stat.read_text():
-        assert time.monotonic() < deadline, "it outlived its starter"
-        time.sleep(0.01)
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:

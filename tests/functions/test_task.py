@@ -22,6 +22,7 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.run import load_run
 from lensneg.schema.state_times import StateTimes
 from lensneg.stages.filter_sweep import filter_item
+from lensneg.stages.preflight.functions import WAKING_CALL
 
 Call = Callable[[str, dict[str, Any]], list[dict[str, Any]]]
 
@@ -40,6 +41,28 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Call:
     return invoke
 
 
+@pytest.mark.parametrize(
+    "module",
+    ["preflight", "plan_fan_out", "filter_sweep", "summarize_fan_out", "check_sample", "validate_manifest",
+     "publish_manifest", "report", "quarantine"],
+)  # fmt: skip
+def test_a_call_that_wakes_a_function_does_nothing(module: str) -> None:
+    handler = importlib.import_module(f"functions.{module}").handler
+    assert handler(json.loads(WAKING_CALL["Payload"]), LocalContext(module)) == {}
+
+
+def test_the_vcpus_that_preflight_returned_reach_the_number_of_executors(
+    mapped: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions.summarize_fan_out import handler
+
+    monkeypatch.setattr(
+        "lensneg.stages.summarize_fan_out.summary.executors_of", lambda _quotas, _rates, max_vcpus: max_vcpus
+    )
+    event = {"root": mapped.root, "state": {"max_vcpus": 24, "max_concurrency": 2}}
+    assert handler(event, LocalContext("SummarizeFanOut"))["executors"] == 24
+
+
 @pytest.fixture
 def item(mapped: RunFiles) -> dict[str, Any]:
     return json.loads(Path(mapped.items).read_text())[0]
@@ -56,6 +79,43 @@ def test_records_carry_run_execution_and_item(mapped: RunFiles, item: dict[str, 
     for entry in told:
         assert (entry["run_id"], entry["execution_arn"]) == ("one", "arn:aws:states:x")
         assert entry["item"] == item["id"]
+
+
+def test_records_of_a_failure_carry_run_execution_and_item(
+    mapped: RunFiles, item: dict[str, Any], call: Call
+) -> None:
+    changed = {**item, "id": "other", "etag": "other"}
+    told = call("filter_sweep", {"root": mapped.root, "execution_arn": "arn:aws:states:x", "item": changed})
+    errors = [entry for entry in told if entry["level"] == "ERROR"]
+    assert errors
+    for entry in told:
+        assert [entry[key] for key in ("run_id", "execution_arn", "item")] == [
+            "one",
+            "arn:aws:states:x",
+            "other",
+        ]
+        assert entry["function_request_id"]  # by which Lambda's own lines of a timeout are found
+
+
+@pytest.mark.parametrize(
+    ("state", "count"),
+    [({"job_error": {"Error": "States.TaskFailed", "Cause": "out of memory"}}, 1.0), ({}, 0.0)],
+)
+def test_a_failed_job_is_counted(
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    state: dict[str, Any],
+    count: float,
+) -> None:
+    def judge(*_: Any) -> None:
+        raise LensnegError("judged elsewhere", where="", remedy="")
+
+    monkeypatch.setattr("functions.check_sample.check_sample", judge)
+    call("check_sample", {"root": "/out/runs/one", "state": state})
+    [counted] = [json.loads(x) for x in capsys.readouterr().out.splitlines() if '"JobsFailed"' in x]
+    assert counted["JobsFailed"] == [count]
+    assert counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
 
 
 def test_the_next_invocation_does_not_carry_the_last_ones_item(

@@ -91,6 +91,7 @@ buildah commit --quiet --rm "$container" "$base" >/dev/null
 rm -rf "$root"
 
 say "building the Dockerfile"
+commit=$("$python" -m lensneg.schema.code_version) && echo "$commit" > COMMIT  # as `make deploy` does
 buildah bud --quiet --isolation chroot --pull-never --layers=false --volume "$wheels:/wheels:ro" \
     --volume "$work/pip.conf:/etc/pip.conf:ro" --tag "$image" . >"$work/build.log" 2>&1 ||
     { cat "$work/build.log" >&2; exit 1; }

@@ -5,6 +5,7 @@ API hands out the events of functions/events, and moto's server is S3; the draw,
 the real Spark job. Nothing of this checkout is reachable from inside.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -27,10 +28,11 @@ from bucket import ENVIRONMENT, MirroredEmr, put_folder, s3_of, s3_server
 from conftest import CONFIGS, config_text, edited
 from deployed import BUCKET
 from pipeline import OPEN_GATES
+from surveyserver import A, serving, three_sweeps
 
 from lensneg.local.emr import local_submit_parameters
 from lensneg.mocksky import write_mock_sky
-from lensneg.schema.code_version import code_version
+from lensneg.schema.code_version import code_version, commit_file
 
 ROOT = CONFIGS.parent
 IMAGE = os.environ.get("LENSNEG_IMAGE", "")
@@ -243,6 +245,17 @@ class Booted:
         for name in ("CheckSample", "ValidateManifest", "PublishManifest", "Report", "Quarantine"):
             self.work(name)
         self.work("PublishSparkCode")
+        self.fetch()
+
+    def fetch(self) -> None:
+        """Fetch a sweep file from a server of ours."""
+        items = [{"name": A, "sha256": hashlib.sha256(three_sweeps()[A]).hexdigest()}]
+        key = event_of("FetchSweep")["root"].removeprefix(f"s3://{BUCKET}/") + "/items.json"
+        s3_of(self.url).put_object(Bucket=BUCKET, Key=key, Body=json.dumps(items))
+        with serving(three_sweeps()) as survey:
+            self.fetched_from = {"base_url": survey.url, "item": items[0]}
+            self.work("FetchSweep")
+        self.work("SummarizeFetch")
 
     def work(self, name: str) -> None:
         command, memory = commands()[name]
@@ -263,6 +276,8 @@ class Booted:
             items = json.loads(s3_of(self.url).get_object(Bucket=BUCKET, Key=key)["Body"].read())
             assert set(items[0]) == set(event_of(name)["item"])
             return [event_of(name, item=item) for item in items]
+        if name == "FetchSweep":
+            return [event_of(name, **self.fetched_from)]
         if name == "PublishSparkCode":
             return [event_of(name, ResponseURL=f"http://127.0.0.1:{function.server.server_port}/answer")]
         return [event_of(name)]
@@ -298,6 +313,8 @@ def test_every_function_of_the_template_answers(booted: Booted) -> None:
     for name in ("SummarizeFanOut", "CheckSample", "ValidateManifest"):
         assert booted.answers[name][0]["gate"]["passed"], booted.answers[name]
     assert booted.answers["PublishManifest"][0]["kind"] == "mini_test"
+    assert booted.answers["FetchSweep"][0]["whole"]
+    assert booted.answers["SummarizeFetch"][0]["passed"]
     uri = booted.answers["Report"][0]["uri"]
     page = s3_of(booted.url).get_object(Bucket=BUCKET, Key=uri.split("/", 3)[3])["Body"].read()
     assert b"example" in page
@@ -307,7 +324,11 @@ def test_the_code_is_that_of_the_checkout(booted: Booted) -> None:
     """Its version in the run's record, and the Spark job that goes into the bucket."""
     key = "out/runs/example/run.json"
     record = json.loads(s3_of(booted.url).get_object(Bucket=BUCKET, Key=key)["Body"].read())
-    assert record["code"]["code_version"] == code_version().code_version
+    code = code_version()
+    assert (record["code"]["code_version"], record["code"]["git_commit"]) == (
+        code.code_version,
+        code.git_commit,
+    )
     assert booted.cloudformation["Status"] == "SUCCESS"
     key = booted.cloudformation["Data"]["Uri"].split("/", 3)[3]
     published = s3_of(booted.url).get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -349,6 +370,12 @@ def test_the_image_holds_nothing_but_code_and_what_is_locked() -> None:
     assert "events" not in inside(
         "/var/lang/bin/python3", "-c", "import os; print(os.listdir('/var/task/functions'))"
     )
+
+
+def test_the_image_knows_what_it_was_built_from() -> None:
+    assert inside(
+        "/var/lang/bin/python3", "-c", "print(open('/var/task/COMMIT').read(), end='')"
+    ) == commit_file(code_version())
 
 
 def test_the_image_is_small() -> None:

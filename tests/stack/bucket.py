@@ -1,16 +1,17 @@
 """An S3 server over HTTP (moto's), the stack's bucket in it, and the whole pipeline on s3:// URIs.
 
-The functions run in processes that know no file of the run: only the server. What they call is recorded from
-botocore's events. Two hops are not those of AWS: Step Functions' own reading of items.json is served from
-moto's interpreter, and Spark's S3 connector, which no registry of Python packages carries, is stood in for by
-copying a run's files from the server before the job and the sample back after it (:class:`MirroredEmr`).
+The functions run in processes that know no file of the run: only the server. Each of their calls is decided
+from the template's policies (iam.py) and recorded (recording_worker.py). Two hops are not those of AWS: Step
+Functions' own reading of items.json is served from moto's interpreter, and Spark's S3 connector, which no
+registry of Python packages carries, is stood in for by copying a run's files from the server before the job
+and what it wrote back after it (:class:`MirroredEmr`), of which the policies decide too.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
-from deployed import BUCKET
+from deployed import BUCKET, Deployed
+from iam import S3Call, allowing, refusal
 
 from lensneg.local.emr import JobRun, LocalEmrServerless
 from lensneg.local.lambdas import Invocation, LocalLambda, Worker
@@ -39,7 +41,13 @@ class Call:
     caller: str
     operation: str
     key: str
+    prefix: str
     status: int
+
+    @property
+    def in_s3(self) -> S3Call:
+        """The request."""
+        return S3Call(self.operation, BUCKET, self.key, self.prefix)
 
 
 #: The server has a process of its own: in ours, what moto mocks would share its buckets.
@@ -79,11 +87,16 @@ def s3_of(url: str) -> Any:
     )
 
 
+def names(folder: Path) -> list[str]:
+    """The names of all files below a folder, but not the checksums of Hadoop's local files."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".crc")
+    return [str(path.relative_to(folder)) for path in paths]
+
+
 def put_folder(url: str, folder: Path, prefix: str) -> None:
     """Put all files of a folder below a prefix of the bucket."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.endswith(".crc"):
-            s3_of(url).upload_file(str(path), BUCKET, f"{prefix}/{path.relative_to(folder)}")
+    for name in names(folder):
+        s3_of(url).upload_file(str(folder / name), BUCKET, f"{prefix}/{name}")
 
 
 def get_folder(url: str, prefix: str, folder: Path) -> None:
@@ -96,15 +109,27 @@ def get_folder(url: str, prefix: str, folder: Path) -> None:
 
 
 class RecordingLambda(LocalLambda):
-    """Functions in processes that reach nothing but the server; keeps their events and their calls."""
+    """Functions in processes that reach nothing but the server; keeps their events and their calls.
 
-    def __init__(self, url: str, workers: int, log_folder: Path) -> None:
+    Their roles are those of a stack.
+    """
+
+    def __init__(self, url: str, workers: int, log_folder: Path, stack: Deployed) -> None:
         self._calls, self._url = log_folder / "calls.jsonl", url
+        log_folder.mkdir(parents=True, exist_ok=True)
+        self._policies = log_folder / "policies.json"
+        self.roles = {name: stack.statements(f"{name}Role") for name in stack.functions()}
+        self.grant(self.roles)
         tests = os.pathsep.join(str(path) for path in (Path(__file__).parent, *Path(__file__).parents[:2]))
         more = {"AWS_ENDPOINT_URL": url, "CALLS": str(self._calls), "PYTHONPATH": tests}
+        more["POLICIES"] = str(self._policies)
         more["AWS_LAMBDA_FUNCTION_NAME"] = "any"  # on AWS a file of the machine itself is refused
         super().__init__(workers, log_folder, environment={**os.environ, **ENVIRONMENT, **more})
         self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def grant(self, roles: dict[str, list[dict[str, Any]]], key: str = "") -> None:
+        """Let these be the functions' roles from now on, and this the key that encrypts the bucket."""
+        self._policies.write_text(json.dumps({"roles": roles, "key": key}))
 
     @property
     def calls(self) -> list[Call]:
@@ -134,27 +159,37 @@ class RecordingLambda(LocalLambda):
 
 
 class MirroredEmr(LocalEmrServerless):
-    """The real Spark job on a copy of the run's files; its sample is put back. In the place of EMRFS."""
+    """The real Spark job on a copy of the run's files; what it wrote is put back. In the place of S3A."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, stack: Deployed) -> None:
         super().__init__(folder / "logs")
         self._url, self._folder = url, folder
+        self._statements = stack.statements("EmrJobRole")
         self.started: list[dict[str, Any]] = []
 
     def start_job_run(self, **parameters: Any) -> dict[str, str]:
         self.started.append(parameters)
         return super().start_job_run(**parameters)
 
-    def _run(self, run: JobRun, command: list[str]) -> None:
-        root = command[-1]
+    def _run(self, run: JobRun, submit: Mapping[str, Any]) -> None:
+        root = submit["entryPointArguments"][-1]
         prefix = root.removeprefix(f"s3://{BUCKET}/")
         copy = self._folder / run.job_run_id
         shadow = JobRun(run.job_run_id, run.application_id, run.name)
         try:
             get_folder(self._url, f"{prefix}/", copy)
-            super()._run(shadow, [*command[:-1], str(copy)])
+            super()._run(shadow, {**submit, "entryPointArguments": ["--run", str(copy)]})
             if shadow.state == "SUCCESS":
+                self._decide(
+                    *(S3Call("PutObject", BUCKET, f"{prefix}/draw/{n}") for n in names(copy / "draw"))
+                )
                 put_folder(self._url, copy / "draw", f"{prefix}/draw")
         except (ClientError, OSError) as error:
             shadow.state, shadow.state_details = "FAILED", str(error)
         run.state_details, run.state = shadow.state_details, shadow.state
+
+    def _decide(self, *calls: S3Call) -> None:
+        """Refuse what the job's role may not do."""
+        for call in calls:
+            if not allowing(self._statements, call.asked):
+                raise PermissionError(refusal("EmrJobRole", call.asked))

@@ -1,6 +1,6 @@
 """What the tests of the stack share: the tools, the transformed template, and its values once deployed."""
 
-import fnmatch
+import hashlib
 import json
 import os
 import re
@@ -9,13 +9,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import iam
 import pytest
+from iam import as_list
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-stack"
 REGION, ACCOUNT, STACK = "eu-west-1", "123456789012", "lensneg"
+#: CloudFormation makes another one for each stack, also for one whose name was used before.
+STACK_ID = "51af3dc0-da77-11e4-872e-1234567db123"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/lensneg/f:preflightfunction-0123456789ab-lensneg"
 OTHER_IMAGE = IMAGE.replace("0123456789ab", "ba9876543210")
+
+#: A key of an institution.
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
 
 #: The data bucket's name in all tests of the stack and in functions/events.
 BUCKET = "lensneg-example"
@@ -56,7 +63,8 @@ def everything() -> dict[str, Any]:
 class Deployed:
     """The transformed template with its values, as CloudFormation would resolve them."""
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, *, partition: str = "aws", **parameters: Any) -> None:
+        self.partition = partition
         self.written, self.builds = everything()["written"], everything()["builds"]
         self.template, self.updated = everything()["transformed"]
         self.parameters = {
@@ -76,11 +84,11 @@ class Deployed:
             if self.conditions.get(resource.get("Condition", ""), True)
         }
 
-    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The properties of the resources of a type, resolved."""
+    def of_type(self, kind: str, *, made: bool = True) -> dict[str, dict[str, Any]]:
+        """The properties of the resources of a type, resolved; also of those that are not made."""
         return {
             name: self.resolve(resource["Properties"])
-            for name, resource in self.resources.items()
+            for name, resource in (self.resources if made else self.template["Resources"]).items()
             if resource["Type"] == kind
         }
 
@@ -109,8 +117,25 @@ class Deployed:
                 return self.resolve(value[1] if self.conditions[value[0]] else value[2])
             if function == "Fn::Equals":
                 return self.resolve(value[0]) == str(self.resolve(value[1]))
+            if function == "Fn::Split":
+                return self.resolve(value[1]).split(value[0])
+            if function == "Fn::Select":
+                return self.resolve(value[1])[int(value[0])]
             if function == "Fn::Not":
                 return not self.resolve(value[0])
+            if function == "Fn::And":
+                return all(self.resolve(value))
+            if function == "Fn::Or":
+                return any(self.resolve(value))
+            if function == "Fn::EachMemberEquals":
+                return all(member == value[1] for member in self.resolve(value[0]))
+            if function == "Condition" and isinstance(value, str):
+                return self.conditions[value]
+            if function == "Fn::Join":
+                return str(value[0]).join(self.resolve(value[1]))
+            if function == "Fn::FindInMap":
+                table, row, column = self.resolve(value)
+                return self.template["Mappings"][table][row][column]
             assert not function.startswith("Fn::"), f"{function}: not known here"
         resolved = {key: self.resolve(value) for key, value in node.items()}
         return {key: value for key, value in resolved.items() if value is not Ellipsis}
@@ -124,14 +149,16 @@ class Deployed:
         pseudo = {
             "AWS::Region": REGION,
             "AWS::AccountId": ACCOUNT,
-            "AWS::Partition": "aws",
+            "AWS::Partition": self.partition,
             "AWS::StackName": STACK,
+            "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/{STACK_ID}",
             "AWS::NoValue": ...,
         }
         if name in pseudo:
             return pseudo[name]
         if name in self.parameters:
-            return self.parameters[name]
+            is_list = self.template["Parameters"][name]["Type"] == "CommaDelimitedList"
+            return self.parameters[name].split(",") if is_list else self.parameters[name]
         resource = self.template["Resources"][name]
         kind = resource["Type"]
         if kind == "AWS::S3::Bucket":
@@ -144,23 +171,37 @@ class Deployed:
 
     def _attribute(self, name: str, attribute: str) -> str:
         kind = self.template["Resources"][name]["Type"]
+        if kind == "AWS::IAM::Role":
+            path = self.resolve(self.template["Resources"][name]["Properties"].get("Path", "/"))
+            return f"arn:{self.partition}:iam::{ACCOUNT}:role{path}{name}"
         if (kind, attribute) == ("Custom::SparkCode", "Uri"):
             destination = self.resolve(self.template["Resources"][name]["Properties"]["Destination"])
-            return f"{destination}/{'0' * 64}/sample_negatives.py"
+            sha256 = hashlib.sha256((ROOT / "spark" / "sample_negatives.py").read_bytes()).hexdigest()
+            return f"{destination}/{sha256}/sample_negatives.py"
         if (kind, attribute) == ("AWS::Lambda::Version", "Version"):
             return "1"
         assert attribute == "Arn", f"{name}.{attribute}: not known here"
-        here = f"{REGION}:{ACCOUNT}"
+        here, arn = f"{REGION}:{ACCOUNT}", f"arn:{self.partition}"
+        if kind == "AWS::StepFunctions::StateMachine":
+            machine = self.resolve(self.template["Resources"][name]["Properties"]["StateMachineName"])
+            return f"{arn}:states:{here}:stateMachine:{machine}"
         return {
-            "AWS::S3::Bucket": f"arn:aws:s3:::{BUCKET}",
-            "AWS::Lambda::Function": f"arn:aws:lambda:{here}:function:{name}",
-            "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/{name}",
-            "AWS::StepFunctions::StateMachine": f"arn:aws:states:{here}:stateMachine:{STACK}",
-            "AWS::EMRServerless::Application": f"arn:aws:emr-serverless:{here}:/applications/00app",
-            "AWS::Logs::LogGroup": f"arn:aws:logs:{here}:log-group:{name}:*",
-            "AWS::Events::Rule": f"arn:aws:events:{here}:rule/{name}",
-            "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{here}:alarm:{name}",
+            "AWS::S3::Bucket": f"{arn}:s3:::{BUCKET}",
+            "AWS::Lambda::Function": f"{arn}:lambda:{here}:function:{name}",
+            "AWS::EMRServerless::Application": f"{arn}:emr-serverless:{here}:/applications/00app",
+            "AWS::Logs::LogGroup": f"{arn}:logs:{here}:log-group:{name}:*",
+            "AWS::Events::Rule": f"{arn}:events:{here}:rule/{name}",
+            "AWS::CloudWatch::Alarm": f"{arn}:cloudwatch:{here}:alarm:{name}",
         }[kind]
+
+    def refused(self) -> set[str]:
+        """The rules about parameters by which CloudFormation refuses these."""
+        return {
+            name
+            for name, rule in self.template["Rules"].items()
+            if self.resolve(rule.get("RuleCondition", True))
+            and not all(self.resolve(assertion["Assert"]) for assertion in rule["Assertions"])
+        }
 
     # ---- The graph ---------------------------------------------------------------------------------------
 
@@ -171,11 +212,12 @@ class Deployed:
             for name, properties in self.of_type("AWS::Lambda::Function").items()
         }
 
-    def definition(self) -> dict[str, Any]:
-        """The state machine's definition with its substitutions."""
-        [machine] = self.of_type("AWS::StepFunctions::StateMachine").values()
-        values = machine["DefinitionSubstitutions"]
-        text = (ROOT / "statemachine" / "negative_sampling.asl.json").read_text()
+    def definition(
+        self, machine: str = "StateMachine", graph: str = "negative_sampling.asl.json"
+    ) -> dict[str, Any]:
+        """A state machine's definition with its substitutions."""
+        values = self.of_type("AWS::StepFunctions::StateMachine")[machine]["DefinitionSubstitutions"]
+        text = (ROOT / "statemachine" / graph).read_text()
         rendered = re.sub(r"\$\{(\w+)\}", lambda m: json.dumps(values[m[1]])[1:-1], text)
         return json.loads(rendered)
 
@@ -199,21 +241,19 @@ class Deployed:
             for resource in as_list(statement["Resource"])
         }
 
-    def allowing(self, role: str, action: str, resource: str) -> set[tuple[str, str]]:
-        """The grants of a role that allow an action on a resource."""
-        return {
-            (granted, pattern)
-            for granted, pattern in self.grants(role)
-            if granted == action and fnmatch.fnmatchcase(resource, pattern)
-        }
-
-
-def as_list(value: Any) -> list[Any]:
-    """A value as IAM has it: one or a list."""
-    return value if isinstance(value, list) else [value]
+    def allowing(self, role: str, action: str, resource: str, prefix: str = "") -> list[dict[str, Any]]:
+        """The statements that allow a role an action on a resource; of a listing, with its prefix."""
+        keys = {"s3:prefix": prefix} if prefix else {}
+        return iam.allowing(self.statements(role), iam.Asked(action, resource, keys))
 
 
 @lru_cache
 def deployed() -> Deployed:
     """The stack with the defaults of its parameters."""
     return Deployed()
+
+
+@lru_cache
+def with_fetch() -> Deployed:
+    """The stack with all that FetchSweeps adds."""
+    return Deployed(FetchSweeps="true")

@@ -1,17 +1,19 @@
 """The linters of SAM, CloudFormation, security and state machines find nothing wrong."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from deployed import deployed, run_tool
+from deployed import deployed, run_tool, with_fetch
 
 
 @pytest.mark.parametrize(
     "command",
     [
         ("bin/sam", "validate", "--lint"),
-        ("bin/cfn-lint", "template.yaml"),
+        ("bin/cfn-lint", "template.yaml", "deploy/repository.yaml", "deploy/github-role.yaml"),
         ("bin/checkov", "--config-file", ".checkov.yaml"),
     ],
     ids=lambda command: command[0].removeprefix("bin/"),
@@ -23,9 +25,19 @@ def test_the_linters_find_nothing(command: tuple[str, ...]) -> None:
         assert "Failed checks: 0" in process.stdout, process.stdout
 
 
-def test_the_validator_of_state_machines_finds_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "definition",
+    [
+        lambda: deployed().definition(),
+        lambda: with_fetch().definition("FetchStateMachine", "fetch_sweeps.asl.json"),
+    ],
+    ids=["negative_sampling", "fetch_sweeps"],
+)
+def test_the_validator_of_state_machines_finds_nothing(
+    tmp_path: Path, definition: Callable[[], dict[str, Any]]
+) -> None:
     """Among others a field that its state does not have, for which AWS refuses the whole machine."""
     rendered = tmp_path / "rendered.asl.json"
-    rendered.write_text(json.dumps(deployed().definition()))
+    rendered.write_text(json.dumps(definition()))
     process = run_tool("node_modules/.bin/asl-validator", "--json-path", str(rendered))
     assert process.returncode == 0, process.stdout + process.stderr

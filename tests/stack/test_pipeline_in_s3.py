@@ -1,11 +1,10 @@
-"""The whole pipeline with every URI on s3://: the manifest is that on disk, and IAM would refuse no call.
+"""The whole pipeline with every URI on s3://: the manifest is that on disk, and IAM refuses no call.
 
 A mini-test on disk, and the full run that it opens the way for in S3: both through the real state machine,
-handlers and Spark job, the second against moto's server.
+handlers and Spark job, the second against moto's server, where each call needs a statement of the template.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from bucket import MirroredEmr, RecordingLambda, get_folder, put_folder, s3_of, s3_server
+from bucket import Call, MirroredEmr, RecordingLambda, get_folder, put_folder, s3_of, s3_server
 from conftest import config_text, edited
-from deployed import BUCKET, ROOT, deployed
+from deployed import BUCKET, KEY, ROOT, Deployed, deployed, with_fetch
+from iam import allowing, as_list, like
 from pipeline import OPEN_GATES, SilentWatcher, as_input, files_of, make_request
 
 from lensneg.local.emr import local_submit_parameters
@@ -31,10 +31,17 @@ from lensneg.schema.run import RunRecord
 
 RUN_ID = "example"
 ROOT_URI = f"s3://{BUCKET}/out/runs/{RUN_ID}"
-LEFT = f"out/manifests/{RUN_ID}/negatives/part-00099.parquet"
+RUN, PUBLISHED = f"out/runs/{RUN_ID}", f"out/manifests/{RUN_ID}"
+MINI_TEST = "mini-test"
 
-#: Operations of S3 whose action has another name (service authorization reference, Amazon S3).
-ACTIONS = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket"}
+#: What earlier executions of the run would have left: a publication that was cut short, a draw of more rows,
+#: an item that failed, and the verdict of a gate.
+LEFT = (
+    f"{PUBLISHED}/negatives/part-00099.parquet",
+    f"{RUN}/sample/negatives/part-00099.parquet",
+    f"{RUN}/errors/an-item.json",
+    f"{RUN}/gates/gate4.json",
+)
 
 
 class InS3:
@@ -49,11 +56,11 @@ class InS3:
         put_folder(url, self.sky / "sweeps", "sweeps")
         s3_of(url).upload_file(str(self.sky / "positives.csv"), BUCKET, "catalogs/positives.csv")
         s3_of(url).upload_file(str(self.config), BUCKET, "configs/config.yaml")
-        # What a publication that was cut short would have left.
-        s3_of(url).put_object(Bucket=BUCKET, Key=LEFT, Body=b"left")
+        for key in LEFT:
+            s3_of(url).put_object(Bucket=BUCKET, Key=key, Body=b"left")
         self.url = url
-        functions = RecordingLambda(url, 2, folder / "logs")
-        self.emr = MirroredEmr(url, folder / "emr")
+        self.functions = functions = RecordingLambda(url, 2, folder / "logs", deployed())
+        self.emr = MirroredEmr(url, folder / "emr", deployed())
         request = RunRequest.of_input(
             json.loads((ROOT / "functions/events/Preflight.json").read_text())["input"]
         )
@@ -62,18 +69,74 @@ class InS3:
             self._note_the_mini_test(functions)
             with local_machine(functions, self.emr, local_submit_parameters(2)) as state_machine:
                 self.execution = state_machine.execute(RUN_ID, as_input(self.request))
+            refused = sorted({(c.caller, str(c.in_s3.asked)) for c in functions.calls if c.status == 403})
+            assert self.execution["status"] == "SUCCEEDED", (self.execution.get("cause"), refused)
             self.sent = list(functions.events)
-            # What this run has no occasion for: a publication that is repeated, and a quarantine.
-            self.after = {
-                name: functions.invoke(name, json.dumps({"root": ROOT_URI})).error
-                for name in ("PublishManifest", "Quarantine")
-            }
-        finally:
-            self.emr.stop()
-            functions.stop()
-        self.calls = functions.calls
-        get_folder(url, "out/", folder / "copy")
-        self.copy = folder / "copy"
+            get_folder(url, "out/", folder / "copy")
+            self.copy = folder / "copy"
+            self.after = self._what_the_run_had_no_occasion_for()
+            self.missing = self._of_missing_inputs()
+            self.refused_calls = [call for call in functions.calls if call.status == 403]
+            self.calls = functions.calls
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        self.emr.stop()
+        self.functions.stop()
+
+    def invoke(self, name: str, root: str = ROOT_URI, **more: Any) -> Any:
+        """Invoke a function by hand; return its error."""
+        return self.functions.invoke(name, json.dumps({"root": root, **more})).error
+
+    def keys(self, prefix: str) -> dict[str, bytes]:
+        """What there is below a prefix."""
+        s3 = s3_of(self.url)
+        listed = s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        return {e["Key"]: s3.get_object(Bucket=BUCKET, Key=e["Key"])["Body"].read() for e in listed}
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            s3_of(self.url).delete_object(Bucket=BUCKET, Key=key)
+
+    def _what_the_run_had_no_occasion_for(self) -> dict[str, Any]:
+        """Invoke functions as other runs would; return the error of each, or a difference."""
+        published, after = self.keys(PUBLISHED), {"PublishManifest again": self.invoke("PublishManifest")}
+        # A publication that is cut short before each of its last steps, and the next attempt at it.
+        steps = [f"{PUBLISHED}/negatives/part-00000.parquet", f"{PUBLISHED}/README.md"]
+        steps += [f"{PUBLISHED}/manifest.json", "out/latest.json"]
+        for n, step in enumerate(steps):
+            self.delete(*steps[n:])
+            after[f"cut short before {step}"] = self.invoke("PublishManifest")
+            assert self.keys(PUBLISHED) == published
+        item = next(event["item"] for name, event in self.sent if name == "FilterSweep")
+        self.delete(f"{RUN}/stats/{item['id']}.json")
+        s3_of(self.url).put_object(Bucket=BUCKET, Key=f"{RUN}/errors/{item['id']}.json", Body=b"{}")
+        after["an item is tried again"] = self.invoke("FilterSweep", item=item)
+        self._copy_as_mini_test()
+        after["a mini-test"] = self.invoke("PublishManifest", f"s3://{BUCKET}/out/runs/{MINI_TEST}")
+        after["Quarantine"] = self.invoke("Quarantine")
+        return after
+
+    def _of_missing_inputs(self) -> dict[str, str]:
+        """What gate 1 says of inputs that are not there."""
+        found = {}
+        for name, uri in (("config", "configs/none.yaml"), ("positives", "catalogs/none.csv")):
+            uri = f"s3://{BUCKET}/{uri}"
+            data = {**as_input(self.request), "run_id": "missing"}
+            data[name] = [{"uri": uri}] if name == "positives" else uri
+            result = self.functions.invoke("Preflight", json.dumps({"input": data})).result
+            found[uri] = result["gate"]["cause"]
+        return found
+
+    def _copy_as_mini_test(self) -> None:
+        """What PublishManifest reads of a mini-test: that of this run, with another mode."""
+        for name in ("run.json", "inventory.json", "gates/gate4.json", "lenses.parquet"):
+            [body] = self.keys(f"{RUN}/{name}").values()
+            if name in ("run.json", "inventory.json"):
+                body = json.dumps({**json.loads(body), "run_id": MINI_TEST, "mode": "test"}).encode()
+            s3_of(self.url).put_object(Bucket=BUCKET, Key=f"out/runs/{MINI_TEST}/{name}", Body=body)
 
     def _note_the_mini_test(self, functions: RecordingLambda) -> None:
         """Take the mini-test on disk for one of the inputs in S3: gate 1 tells them apart by their ETags."""
@@ -99,23 +162,39 @@ class InS3:
 @pytest.fixture(scope="module")
 def in_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InS3]:
     with s3_server() as url:
-        yield InS3(url, tmp_path_factory.mktemp("s3"))
+        run = InS3(url, tmp_path_factory.mktemp("s3"))
+        yield run
+        run.stop()
 
 
 def test_it_is_published(in_s3: InS3) -> None:
-    assert in_s3.execution["status"] == "SUCCEEDED", in_s3.execution
     latest = json.loads((in_s3.copy / "latest.json").read_text())
     assert latest["manifest"] == f"manifests/{RUN_ID}/manifest.json"
 
 
-def test_what_a_publication_that_was_cut_short_left_is_removed(in_s3: InS3) -> None:
-    published = in_s3.copy / f"manifests/{RUN_ID}"
-    assert Path(published, "negatives/part-00000.parquet").exists()
-    assert not (in_s3.copy / LEFT.removeprefix("out/")).exists()
+def test_its_cost_is_estimated(in_s3: InS3) -> None:
+    cost = json.loads((in_s3.copy / f"runs/{RUN_ID}/cost.json").read_text())
+    assert cost["estimate_missing"] is None
+    assert cost["estimate"]["usd"] > 0
 
 
-def test_it_can_be_published_again_and_set_aside(in_s3: InS3) -> None:
-    assert in_s3.after == {"PublishManifest": None, "Quarantine": None}
+def test_what_earlier_executions_left_is_removed(in_s3: InS3) -> None:
+    left = {key: in_s3.copy / key.removeprefix("out/") for key in LEFT}
+    assert [key for key, path in left.items() if path.exists()] == [f"{RUN}/gates/gate4.json"]
+    assert left[f"{RUN}/gates/gate4.json"].read_bytes() != b"left"
+
+
+def test_every_other_way_through_the_functions_is_allowed(in_s3: InS3) -> None:
+    """A publication cut short and repeated, an item tried again, a mini-test, a quarantine."""
+    assert {what: error for what, error in in_s3.after.items() if error} == {}
+
+
+def test_a_missing_input_is_called_missing_and_not_forbidden(in_s3: InS3) -> None:
+    assert len(in_s3.missing) == 2
+    for uri, cause in in_s3.missing.items():
+        assert uri in cause
+        assert "no such file" in cause
+        assert "denied" not in cause
 
 
 def test_the_manifest_is_that_of_the_run_on_disk(in_s3: InS3) -> None:
@@ -127,6 +206,13 @@ def test_the_manifest_is_that_of_the_run_on_disk(in_s3: InS3) -> None:
         assert content_sha256(table) == manifest[part]["content_sha256"]
 
 
+def test_the_job_leaves_its_parts_and_its_summary(in_s3: InS3) -> None:
+    """No _temporary, no _SUCCESS, and no mark of a folder."""
+    files = [path for path in (in_s3.copy / f"runs/{RUN_ID}/draw").rglob("*") if path.is_file()]
+    assert {path.name for path in files if path.suffix != ".parquet"} == {"summary.json"}
+    assert not [path for path in files if "_temporary" in path.parts]
+
+
 def test_the_map_streams_ranges(in_s3: InS3) -> None:
     """More than one item of a file, each by GETs of parts of it."""
     items = [event["item"] for name, event in in_s3.sent if name == "FilterSweep"]
@@ -136,6 +222,12 @@ def test_the_map_streams_ranges(in_s3: InS3) -> None:
 
 
 # ---- Events ----------------------------------------------------------------------------------------------
+
+
+#: The events of this graph's functions; test_fetch_machine.py has the others.
+EVENTS = sorted(
+    {p.stem for p in (ROOT / "functions/events").glob("*.json")} - {"FetchSweep", "SummarizeFetch"}
+)
 
 
 def event_of(name: str) -> dict[str, Any]:
@@ -153,7 +245,7 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
-@pytest.mark.parametrize("name", [p.stem for p in sorted((ROOT / "functions" / "events").glob("*.json"))])
+@pytest.mark.parametrize("name", EVENTS)
 def test_the_events_are_those_of_the_state_machine(in_s3: InS3, name: str) -> None:
     event = event_of(name)
     if name == "PublishSparkCode":
@@ -171,64 +263,111 @@ def test_the_events_are_those_of_the_state_machine(in_s3: InS3, name: str) -> No
 
 def test_there_is_an_event_for_every_function() -> None:
     names = {path.stem for path in (ROOT / "functions" / "events").glob("*.json")}
-    assert names == set(deployed().functions())
+    assert names == set(with_fetch().functions())
 
 
 # ---- Roles -----------------------------------------------------------------------------------------------
 
 
-def needed(call: Any) -> set[tuple[str, str]]:
-    """The actions and resources that IAM asks for a call."""
-    bucket = f"arn:aws:s3:::{BUCKET}"
-    action = "s3:" + ACTIONS.get(call.operation, call.operation)
-    asked = {(action, bucket if action == "s3:ListBucket" else f"{bucket}/{call.key}")}
-    if call.status == 404:  # S3 says so only to who may list the bucket; to others it says 403
-        asked.add(("s3:ListBucket", bucket))
-    return asked
+def about(statement: dict[str, Any]) -> str:
+    """A statement as a test names it."""
+    return f"{statement['Sid']}: {statement['Action']}"
 
 
-def test_every_call_of_the_functions_is_granted(in_s3: InS3) -> None:
+def used(call: Call) -> list[dict[str, Any]]:
+    """The statements that allowed a call of a function."""
+    roles = deployed().statements(f"{call.caller}Role")
+    found = allowing(roles, call.in_s3.asked)
+    return found + (allowing(roles, call.in_s3.asked_if_missing) if call.status == 404 else [])
+
+
+def test_no_call_of_the_functions_was_refused(in_s3: InS3) -> None:
     assert len(in_s3.calls) > 100
     assert {call.caller for call in in_s3.calls} == set(deployed().functions()) - {"PublishSparkCode"}
-    refused = {
-        (call.caller, action, re.sub(r"[^/]*\.(parquet|json|fits)$", r"*.\1", resource))
-        for call in in_s3.calls
-        for action, resource in needed(call)
-        if not deployed().allowing(f"{call.caller}Role", action, resource)
-    }
-    assert not refused
+    assert in_s3.refused_calls == []
 
 
-#: Grants that this run had no occasion to use, each with when it is used.
+#: Statements that these runs had no occasion to use: what they are for is that a file or an input that has
+#: gone missing since gate 1 is called missing, and not forbidden.
 UNUSED = {
-    ("PublishManifest", "s3:PutObject", "out/minitests/*"): "a mini-test that passed is recorded",
-    (
-        "CheckSample",
-        "s3:DeleteObject",
-        "out/runs/*/sample/*/part-*.parquet",
-    ): "an earlier draw left more",
-    ("Preflight", "s3:DeleteObject", "out/runs/*/errors/*.json"): "an item failed in an earlier execution",
-    **{
-        (name, "s3:ListBucket", ""): "a file that is missing is called missing, not forbidden"
-        for name in ("PlanFanOut", "SummarizeFanOut")
-    },
+    ("PlanFanOut", "Listing: s3:ListBucket"),
+    ("SummarizeFanOut", "Sweeps: s3:GetObject"),  # of a folder of more than one file it reads the listing
+    *((name, "CatalogsListing: s3:ListBucket") for name in ("PlanFanOut", "SummarizeFanOut")),
+    *((name, "SweepsListing: s3:ListBucket") for name in ("FilterSweep", "ValidateManifest")),
 }
 
 
-def test_every_grant_of_the_functions_is_used(in_s3: InS3) -> None:
-    used: set[tuple[str, str, str]] = set()
-    for call in in_s3.calls:
-        for action, resource in needed(call):
-            for grant in deployed().allowing(f"{call.caller}Role", action, resource):
-                used.add((call.caller, *grant))
+def test_every_statement_about_s3_is_used(in_s3: InS3) -> None:
     granted = {
-        (name, action, resource)
+        (name, about(statement))
         for name in {call.caller for call in in_s3.calls}
-        for action, resource in deployed().grants(f"{name}Role")
-        if action.startswith("s3:")
+        for statement in deployed().statements(f"{name}Role")
+        if str(statement["Action"]).startswith("s3:")
     }
-    idle = {
-        (name, action, resource.split(":::")[1].partition("/")[2])
-        for name, action, resource in granted - used
+    assert granted - {(c.caller, about(s)) for c in in_s3.calls for s in used(c)} == UNUSED
+
+
+def test_every_key_that_a_role_may_delete_is_deleted(in_s3: InS3) -> None:
+    """No wider than what the runs deleted: each pattern of each statement was met."""
+    patterns = {
+        (name, resource)
+        for name in deployed().functions()
+        for statement in deployed().statements(f"{name}Role")
+        if statement["Action"] == "s3:DeleteObject"
+        for resource in as_list(statement["Resource"])
     }
-    assert idle == set(UNUSED)
+    deleted = [call for call in in_s3.calls if call.operation == "DeleteObject"]
+    assert patterns == {
+        (name, resource)
+        for name, resource in patterns
+        for call in deleted
+        if call.caller == name and like(resource, call.in_s3.asked.resource)
+    }
+
+
+def test_a_bucket_with_a_key_of_the_institutions(in_s3: InS3) -> None:
+    before = in_s3.keys(PUBLISHED)
+    stack = Deployed(KmsKeyArn=KEY)
+    try:
+        in_s3.functions.grant(in_s3.functions.roles, KEY)  # of a stack that was not told of the key
+        refused = in_s3.invoke("PublishManifest")
+        in_s3.functions.grant({n: stack.statements(f"{n}Role") for n in stack.functions()}, KEY)
+        in_s3.delete(f"{PUBLISHED}/manifest.json", f"{PUBLISHED}/README.md")
+        published = in_s3.invoke("PublishManifest")
+    finally:
+        in_s3.functions.grant(in_s3.functions.roles)
+    assert "kms:Decrypt is not granted" in refused["errorMessage"]
+    assert published is None
+    assert in_s3.keys(PUBLISHED) == before
+
+
+def without(sid: str) -> dict[str, list[dict[str, Any]]]:
+    """The functions' roles without the statements of a name."""
+    roles = {name: deployed().statements(f"{name}Role") for name in deployed().functions()}
+    return {name: [s for s in statements if s["Sid"] != sid] for name, statements in roles.items()}
+
+
+@pytest.mark.parametrize(
+    ("sid", "key", "said"),
+    [
+        ("WritesWhatPassed", "README.md", "s3:PutObject is not granted"),
+        ("RemovesWhatAPublicationThatWasCutShortLeft", "left", "s3:DeleteObject is not granted"),
+        ("Manifests", "README.md", "access denied"),
+        ("Listing", "README.md", "access denied"),  # it is missing, which S3 does not say to this role
+    ],
+)
+def test_a_missing_statement_is_met_at_the_call(in_s3: InS3, sid: str, key: str, said: str) -> None:
+    before = in_s3.keys(PUBLISHED)
+    in_s3.delete(f"{PUBLISHED}/manifest.json", f"{PUBLISHED}/README.md")
+    if key == "left":
+        s3_of(in_s3.url).put_object(Bucket=BUCKET, Key=LEFT[0], Body=b"left")
+    try:
+        in_s3.functions.grant(without(sid))
+        error = in_s3.invoke("PublishManifest")
+    finally:
+        in_s3.functions.grant(in_s3.functions.roles)
+    assert error is not None
+    assert said in error["errorMessage"], error
+    assert in_s3.functions.calls[-1].status == 403
+    assert in_s3.invoke("PublishManifest") is None
+    assert in_s3.keys(PUBLISHED) == before

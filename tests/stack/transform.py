@@ -1,8 +1,8 @@
 """Puts template.yaml through the SAM transform; run by the Python of .venv-stack, it prints JSON.
 
 Its arguments are URIs of images, as `sam build` and `sam deploy` put one into the template. Prints the
-template as it is written, what the transform makes of it with each image, and how `sam build` would build:
-the functions of each build.
+template as it is written, those of deploy/, what the transform makes of it with each image, how `sam build`
+would build (the functions of each build), and the options of sam's commands.
 """
 
 import json
@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 
 import boto3
+from samcli.commands.build.command import cli as build
+from samcli.commands.deploy.command import cli as deploy
+from samcli.commands.validate.validate import cli as validate
 from samcli.lib.build.app_builder import ApplicationBuilder
 from samcli.lib.providers.provider import ResourcesToBuildCollector
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
@@ -21,6 +24,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 REGION = "eu-west-1"
+COMMANDS = {"build": build, "deploy": deploy, "validate": validate}
 
 
 def transform(image: str) -> dict:
@@ -52,6 +56,8 @@ if __name__ == "__main__":
     result = {
         "written": yaml_parse(TEMPLATE.read_text()),
         "transformed": [transform(image) for image in sys.argv[1:]],
+        "deploy": {path.name: yaml_parse(path.read_text()) for path in TEMPLATE.parent.glob("deploy/*.yaml")},
         "builds": builds(),
+        "options": {name: [option.name for option in cli.params] for name, cli in COMMANDS.items()},
     }
     print(json.dumps(result, default=str))

@@ -1,10 +1,12 @@
 """Gate 3: each check fails by itself when, and only when, what it guards is spoiled."""
 
 import glob
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,8 @@ from pipeline import rewrite, set_column
 from plainrun import draw_plainly, edit_json, failing
 
 from lensneg.errors import RunStateError
-from lensneg.schema.columns import POOL_SCHEMA
+from lensneg.schema.columns import WRITTEN_SCHEMA
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.pool import Footer
 from lensneg.schema.run import _load_run
 from lensneg.schema.sample_summary import JobRun
 from lensneg.schema.states import StateError
@@ -76,30 +77,74 @@ def pool_files(files: RunFiles) -> list[str]:
     return sorted(glob.glob(f"{files.pool_folder}/*.parquet"))
 
 
-def change_pool(files: RunFiles, column: str, change: Callable[[list[int]], list[int]]) -> None:
-    """Change a column in the first two drawn rows of a pool file, and leave its row groups as they are."""
-    path = pool_files(files)[0]
-    last = {
-        (r["nobs_z_bin"], r["type_bin"], r["pool"]): r["last_priority"]
-        for r in json.loads(Path(files.sample_summary).read_text())["rows"]
-    }
-    with pq.ParquetFile(path) as file:
-        groups = [file.read_row_group(i).to_pylist() for i in range(file.num_row_groups)]
-    drawn = [
-        row
-        for rows in groups
-        for row in rows
-        if row["sampling_priority"]
-        <= last.get((row["nobs_z_bin"], row["type_bin"], row["pool"]), -(2**63) - 1)
-    ][:2]
-    assert len(drawn) == 2
-    for row, value in zip(drawn, change([row[column] for row in drawn]), strict=True):
-        row[column] = value
-    with pq.ParquetWriter(path, POOL_SCHEMA) as writer:
-        for rows in groups:
-            writer.write_table(pa.Table.from_pylist(rows, POOL_SCHEMA))
-    footer = Footer.of(Path(path).read_bytes()).as_json()
-    edit_json(files.quotas, lambda quotas: quotas["footers"].update({Path(path).name: footer}))
+def change_part(files: RunFiles, change: Callable[[list[dict[str, Any]]], Any], **options: Any) -> None:
+    """Change the rows of the first part that the job wrote."""
+    path = parts(files)[0]
+    rows = pq.read_table(path).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, WRITTEN_SCHEMA), path, **options)
+
+
+def parts(files: RunFiles) -> list[str]:
+    return sorted(glob.glob(f"{files.draw_folder}/negatives/*.parquet"))
+
+
+def set_in_row(column: str, change: Callable[[Any], Any]) -> Callable[[RunFiles], None]:
+    """Change a value in the fourth row."""
+    return lambda files: change_part(files, lambda rows: rows[3].update({column: change(rows[3][column])}))
+
+
+def pair(rows: list[dict[str, Any]], is_same: Callable[[dict[str, Any], dict[str, Any]], bool]) -> list[int]:
+    """The first two neighbouring rows of one stratum and pool of which something holds."""
+    keys = ("nobs_z_bin", "type_bin", "pool")
+    [first, *_] = [
+        i
+        for i, (a, b) in enumerate(itertools.pairwise(rows))
+        if [a[k] for k in keys] == [b[k] for k in keys] and is_same(a, b)
+    ]
+    return [first, first + 1]
+
+
+def swap_splits(rows: list[dict[str, Any]]) -> None:
+    """Swap the splits of two rows of a stratum and pool, so that no count changes."""
+    a, b = pair(rows, lambda a, b: a["split"] != b["split"])
+    rows[a]["split"], rows[b]["split"] = rows[b]["split"], rows[a]["split"]
+
+
+def swap_rows(rows: list[dict[str, Any]]) -> None:
+    a, b = pair(rows, lambda a, b: True)
+    rows[a], rows[b] = rows[b], rows[a]
+
+
+def repeat_row(rows: list[dict[str, Any]]) -> None:
+    """Put a row in the place of the next one, which is of the same stratum, pool and split."""
+    a, b = pair(rows, lambda a, b: a["split"] == b["split"])
+    rows[b] = rows[a]
+
+
+def spoil_page(files: RunFiles) -> None:
+    """Change a byte in the middle of a page: the footer is whole."""
+    change_part(files, lambda rows: None, write_page_checksum=True, compression="none", use_dictionary=False)
+    path = Path(parts(files)[0])
+    targetid = pq.read_table(path)["targetid"][5].as_py().to_bytes(8, "little")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(targetid, bytes([targetid[0] ^ 1]) + targetid[1:]))
+
+
+def other_splits(summary: dict[str, Any]) -> None:
+    splits = summary["rows"][0]["splits"]
+    splits["train"], splits["val"] = splits["train"] - 1, splits.get("val", 0) + 1
+
+
+def without_a_column(files: RunFiles) -> None:
+    path = parts(files)[0]
+    pq.write_table(pq.read_table(path).drop_columns(["ebv"]), path)
+
+
+def of_another_type(files: RunFiles) -> None:
+    path = parts(files)[0]
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(6, "nobs_z", table["nobs_z"].cast(pa.int32())), path)
 
 
 GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
@@ -117,34 +162,98 @@ GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
     "a draw that came out short": (one_fewer_drawn, {"drawn_equals_quota"}),
     "a draw short by an empty pool file": (
         empty_pool_file,
-        {"drawn_equals_quota", "files_as_summarized"},
+        {"drawn_equals_quota", "pool_files_counted"},
+    ),
+    "a pool file that is gone": (lambda f: os.unlink(pool_files(f)[0]), {"pool_files_counted"}),
+    "a pool file that is cut short": (
+        lambda f: os.truncate(pool_files(f)[0], os.path.getsize(pool_files(f)[0]) - 9),
+        {"pool_files_counted"},
+    ),
+    "a pool file of another item": (
+        lambda f: shutil.copy(pool_files(f)[1], pool_files(f)[0]),
+        {"pool_files_counted"},
     ),
     "a positive that is not written": (one_positive_more, {"positives_written"}),
-    "a drawn row that the pool lacks": (
-        lambda f: change_pool(f, "sampling_priority", lambda drawn: [2**63 - 1] * len(drawn)),
-        {"files_as_summarized"},
-    ),
-    "a pool file that is gone": (
-        lambda f: os.unlink(pool_files(f)[0]),
-        {"files_as_summarized"},
-    ),
     "a positive that its file lacks": (
         lambda f: write_table(f.matched_positives, read_table(f.matched_positives).slice(1)),
         {"positives_written"},
     ),
-    "a source drawn twice": (
-        lambda f: change_pool(f, "targetid", lambda drawn: [drawn[0]] * len(drawn)),
-        {"no_duplicates"},
+    "a part that is gone": (lambda f: os.unlink(parts(f)[1]), {"files_as_summarized"}),
+    "a part that is cut short": (lambda f: os.truncate(parts(f)[1], 999), {"files_as_summarized"}),
+    "a part with another byte": (spoil_page, {"files_as_summarized"}),
+    "a part with a row less": (lambda f: change_part(f, list.pop), {"files_as_summarized"}),
+    "a part without a column": (without_a_column, {"files_as_summarized"}),
+    "a part whose column is of another type": (of_another_type, {"files_as_summarized"}),
+    "a row without a position": (set_in_row("ra", lambda ra: None), {"files_as_summarized"}),
+    "other splits than the summary's": (
+        lambda f: edit_json(f.sample_summary, other_splits),
+        {"files_as_summarized"},
+    ),
+    "parts in another order": (
+        lambda f: edit_json(f.sample_summary, lambda summary: summary["parts"].reverse()),
+        {"in_order"},
+    ),
+    "two rows in another order": (lambda f: change_part(f, swap_rows), {"in_order"}),
+    "a source that is written twice": (lambda f: change_part(f, repeat_row), {"in_order"}),
+    "two rows of each other's split": (lambda f: change_part(f, swap_splits), {"rows_as_ruled"}),
+    "a priority of another source": (
+        set_in_row("targetid", lambda targetid: targetid + 1),
+        {"rows_as_ruled"},
+    ),
+    "a priority that is another one": (
+        set_in_row("sampling_priority", lambda priority: priority + 1),
+        {"rows_as_ruled"},
+    ),
+    "a priority above the last one": (
+        lambda f: edit_json(f.sample_summary, last_priority_below),
+        {"rows_as_ruled"},
+    ),
+    "a weight": (set_in_row("sampling_weight", lambda weight: weight * (1 + 2**-50)), {"rows_as_ruled"}),
+    "a name": (set_in_row("galaxy_id", lambda name: name + "0"), {"rows_as_ruled"}),
+    "another commit": (set_in_row("git_commit", lambda commit: commit + "0"), {"rows_as_ruled"}),
+    "another start": (
+        set_in_row("extraction_timestamp", lambda time: time + timedelta(microseconds=1)),
+        {"rows_as_ruled"},
+    ),
+    "a row of a stratum from which nothing is drawn": (
+        set_in_row("nobs_z_bin", lambda name: "100+"),
+        {"files_as_summarized", "in_order", "rows_as_ruled"},
     ),
 }
+
+
+def last_priority_below(summary: dict[str, Any]) -> None:
+    summary["rows"][0]["last_priority"] -= 1
 
 
 def test_gate_3_names_an_empty_pool_file_and_what_to_do(draw: RunFiles) -> None:
     empty_pool_file(draw)
     cause = check_sample(draw.root).gate.cause
     name = Path(pool_files(draw)[0]).name
-    assert f"{name}: not the pool file that was counted" in cause
-    assert "start again with the same run id: that item is then done again" in cause
+    assert f"{name} is another file" in cause
+    assert "start again with the same run id: these items are then done again" in cause
+
+
+def test_a_failed_job_names_the_pool_file_that_is_not_the_one_that_was_counted(draw: RunFiles) -> None:
+    path = Path(pool_files(draw)[0])
+    path.write_bytes(b"\1" * path.stat().st_size)
+    cause = check_sample(draw.root, StateError(Error="States.TaskFailed", Cause="exit code 1")).gate.cause
+    assert failing(draw.gate(3)) == {"job_succeeded", "pool_files_counted"}
+    assert f"{path.name} is another file" in cause
+
+
+def test_a_message_names_the_part_and_the_row(draw: RunFiles) -> None:
+    change_part(draw, lambda rows: rows[3].update(git_commit="x"))
+    targetid = pq.read_table(parts(draw)[0])["targetid"][3]
+    cause = check_sample(draw.root).gate.cause
+    assert f"{parts(draw)[0]}: git_commit, in 1 rows, first of TARGETID {targetid}" in cause
+
+
+def test_a_message_names_the_part_that_has_other_rows_than_the_summary_says(draw: RunFiles) -> None:
+    change_part(draw, list.pop)
+    rows = pq.read_metadata(parts(draw)[0]).num_rows
+    cause = check_sample(draw.root).gate.cause
+    assert f"{parts(draw)[0]}: {rows:,} rows; the summary says {rows + 1:,}" in cause
 
 
 def test_gate_3_passes(draw: RunFiles) -> None:

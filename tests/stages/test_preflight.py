@@ -1,6 +1,7 @@
 """Gate 1: each check fails by itself when, and only when, what it guards is spoiled."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -14,9 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import Table
-from botocore.session import get_session
-from botocore.stub import Stubber
-from conftest import edited
+from conftest import CONFIGS, edited
 from pipeline import as_input, files_of, make_request
 from plainrun import edit_json, failing
 from rich.console import Console
@@ -35,7 +34,7 @@ from lensneg.schema.publication import ConfigVersion
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import RunRecord
 from lensneg.stages.plan_fan_out import plan_fan_out
-from lensneg.stages.preflight import account, input_checks, run_checks
+from lensneg.stages.preflight import code_checks, run_checks
 from lensneg.stages.preflight import gate1 as preflight
 from lensneg.survey.names import cell_of, sweep_name
 
@@ -89,7 +88,7 @@ class Desk:
 
 @pytest.fixture
 def desk(gate_sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    for module in (input_checks, run_checks):
+    for module in (code_checks, run_checks):
         monkeypatch.setattr(module, "code_version", lambda: CLEAN)
     return Desk(gate_sky, tmp_path)
 
@@ -167,7 +166,7 @@ def no_column_that_the_config_asks_for(desk: Desk) -> None:
     path.write_text(edited(yaml.safe_load(path.read_text()), {"selection.nobs_min": {"z": 1, "i": 1}}))
     assert desk.look()[0] == set()
     shutil.rmtree(desk.files.root)
-    sweep = next((desk.folder / "sweeps").iterdir())
+    sweep = desk.copy_of_a_sweep()
     sweep.write_bytes(sweep.read_bytes().replace(b"'NOBS_I", b"'NOBS_X"))
 
 
@@ -219,12 +218,18 @@ def inputs_changed_since(desk: Desk) -> None:
     rewrite_positions(desk.folder / "others.csv", lambda ra, dec: (ra, dec + 1e-5))
 
 
+def take_fewer_files_in_a_mini_test(desk: Desk) -> None:
+    path = desk.folder / "config.yaml"
+    path.write_text(edited(yaml.safe_load(path.read_text()), {"execution.mini_test_files": 1}))
+
+
 def no_mini_test(desk: Desk) -> None:
+    take_fewer_files_in_a_mini_test(desk)
     desk.mode = "full"
 
 
 def mini_test_of_another_code(desk: Desk) -> None:
-    desk.mode = "full"
+    no_mini_test(desk)
     sha256 = config_sha256((desk.folder / "config.yaml").read_text())
     path = Path(desk.files.mini_test(sha256, CLEAN.code_version))
     path.parent.mkdir(parents=True)
@@ -236,6 +241,7 @@ def note_a_mini_test(desk: Desk) -> None:
     from lensneg.schema.publication import MiniTestRecord
     from lensneg.schema.run import RunRecord
 
+    take_fewer_files_in_a_mini_test(desk)
     assert desk.look()[1].passed
     record = RunRecord.read(desk.files.inventory)
     shutil.rmtree(desk.files.root)
@@ -311,6 +317,16 @@ def test_a_mini_test_of_these_inputs_counts(desk: Desk) -> None:
     assert desk.look()[1].passed
 
 
+def test_a_full_run_of_no_more_files_than_a_mini_test_takes_is_its_own_test(desk: Desk) -> None:
+    desk.mode = "full"
+    assert desk.look()[0] == set()
+    checks = json.loads(Path(desk.files.gate(1)).read_text())["checks"]
+    assert checks[-1]["name"] == "mini_test_passed"
+    assert checks[-1]["actual"] == "none is needed: it would read every file (2), so this run is its own test"
+    event = {**as_input(desk.request), "mini_test": {"Error": "States.TaskFailed", "Cause": "gate 3"}}
+    assert not preflight.preflight(event).gate.passed
+
+
 def test_an_earlier_mini_test_does_not_stand_in_for_one_that_failed(desk: Desk) -> None:
     note_a_mini_test(desk)
     event = {**as_input(desk.request), "mini_test": {"Error": "States.TaskFailed", "Cause": "gate 3"}}
@@ -357,10 +373,36 @@ def test_a_release_that_the_config_does_not_list_is_refused(desk: Desk) -> None:
 
 
 def test_code_that_is_not_committed_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_checks, "code_version", lambda: CLEAN.__class__("0.1.0", "a" * 64, "b-dirty"))
+    monkeypatch.setattr(code_checks, "code_version", lambda: CLEAN.__class__("0.1.0", "a" * 64, "b-dirty"))
     failed, verdict = desk.look()
     assert failed == {"code_version_known"}
     assert verdict.passed
+
+
+def test_code_that_was_changed_after_the_build_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = CodeVersion("0.1.0", "a" * 64, "c" * 40, built_sha256="a" * 64)
+    monkeypatch.setattr(code_checks, "code_version", lambda: built)
+    assert desk.look() == (set(), Verdict(gate="Gate1PreSubmission", passed=True, cause=""))
+    changed = CodeVersion("0.1.0", "b" * 64, "unknown", built_sha256="a" * 64)
+    monkeypatch.setattr(code_checks, "code_version", lambda: changed)
+    failed, verdict = desk.look()
+    assert failed == {"code_as_built"}
+    assert not verdict.passed
+    for part in ("a" * 64, "b" * 64, "make deploy"):
+        assert part in verdict.cause
+
+
+def test_a_deployed_job_of_other_code_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state machine starts the job of another deployment than that of the functions."""
+    sha256 = hashlib.sha256((CONFIGS.parent / "spark" / "sample_negatives.py").read_bytes()).hexdigest()
+    monkeypatch.setenv("LENSNEG_SPARK_JOB", f"s3://bucket/code/{sha256}/sample_negatives.py")
+    assert desk.look()[0] == set()
+    monkeypatch.setenv("LENSNEG_SPARK_JOB", f"s3://bucket/code/{'0' * 64}/sample_negatives.py")
+    failed, verdict = desk.look()
+    assert failed == {"job_as_built"}
+    assert sha256 in verdict.cause
 
 
 def test_a_start_withdraws_what_it_is_about_to_redo(desk: Desk) -> None:
@@ -523,99 +565,3 @@ def test_how_a_catalogue_was_read_is_said(desk: Desk) -> None:
     show_outcome(screen, desk.request, Outcome("SUCCEEDED", "", "", desk.files))
     assert "others.csv: " in screen.export_text(clear=False)
     assert "rows without a position: 1" in screen.export_text()
-
-
-# On AWS.
-
-
-def stubbed(answers: dict[str, list[tuple[str, Any]]]) -> Callable[[str], Any]:
-    """botocore's clients with canned answers, which botocore checks against its models; errors as texts."""
-    clients = {}
-    for service, calls in answers.items():
-        client = get_session().create_client(
-            service, region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
-        )
-        stub = Stubber(client)
-        for operation, answer in calls:
-            if isinstance(answer, str):
-                stub.add_client_error(operation, answer, "no")
-            else:
-                stub.add_response(operation, answer)
-        stub.activate()
-        clients[service] = client
-    return lambda service: clients[service]
-
-
-def application(state: str = "STOPPED", starts: bool = True, cpu: str = "64 vCPU") -> dict[str, Any]:
-    return {
-        "application": {
-            "applicationId": "app",
-            "arn": "arn:aws:emr-serverless:us-east-1:123456789012:/applications/app",
-            "releaseLabel": "emr-7.13.0",
-            "type": "Spark",
-            "state": state,
-            "createdAt": 0,
-            "updatedAt": 0,
-            "autoStartConfiguration": {"enabled": starts},
-            "maximumCapacity": {"cpu": cpu, "memory": "256 GB"},
-        }
-    }
-
-
-ON_AWS = {
-    account.ON_AWS_VARIABLE: "Preflight",
-    account.APPLICATION_VARIABLE: "app",
-    account.FILTER_VARIABLE: "FilterSweep",
-}
-
-
-def account_failures(
-    first: Any = None, second: Any = None, vcpus: Any = 64.0, free: Any = 1000, reserved: int | None = None
-) -> set[str]:
-    client = stubbed(
-        {
-            "emr-serverless": [
-                ("get_application", first or application()),
-                ("get_application", second or application()),
-            ],
-            "service-quotas": [
-                ("get_service_quota", vcpus if isinstance(vcpus, str) else {"Quota": {"Value": vcpus}})
-            ],
-            "lambda": [
-                (
-                    "get_account_settings",
-                    free
-                    if isinstance(free, str)
-                    else {"AccountLimit": {"UnreservedConcurrentExecutions": free}},
-                ),
-                (
-                    "get_function_concurrency",
-                    {} if reserved is None else {"ReservedConcurrentExecutions": reserved},
-                ),
-            ],
-        }
-    )
-    checks = list(account.account_checks(500, ON_AWS, client))
-    assert [c.name for c in checks] == ["emr_application", "emr_vcpu_quota", "lambda_concurrency"]
-    return {c.name + ("" if c.critical else " (warning)") for c in checks if not c.passed}
-
-
-def test_the_account_is_looked_at_on_aws_alone() -> None:
-    assert list(account.account_checks(500, {}, stubbed({}))) == []
-    assert account_failures() == set()
-
-
-def test_each_check_of_the_account_fails_alone() -> None:
-    assert account_failures(first=application("TERMINATED")) == {"emr_application"}
-    assert account_failures(first=application("STOPPED", starts=False)) == {"emr_application"}
-    assert account_failures(first=application("STARTED", starts=False)) == set()
-    assert account_failures(vcpus=16.0) == {"emr_vcpu_quota"}
-    assert account_failures(free=10) == {"lambda_concurrency"}
-    assert account_failures(free=10, reserved=500) == set()
-    assert account_failures(reserved=100) == {"lambda_concurrency"}
-
-
-def test_what_may_not_be_looked_at_is_a_warning() -> None:
-    assert account_failures(first="AccessDeniedException") == {"emr_application (warning)"}
-    assert account_failures(vcpus="AccessDeniedException") == {"emr_vcpu_quota (warning)"}
-    assert account_failures(free="AccessDeniedException") == {"lambda_concurrency (warning)"}

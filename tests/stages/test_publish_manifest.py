@@ -122,6 +122,23 @@ def test_a_publication_that_was_interrupted_is_finished(ready: RunFiles) -> None
     assert json.loads(Path(ready.latest).read_text())["run_id"] == "one"
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "negatives/part-00000.bak.parquet", "part-00000.parquet"])
+def test_a_file_that_no_publication_has_written_is_neither_deleted_nor_published(
+    ready: RunFiles, name: str
+) -> None:
+    mine = Path(ready.manifest_folder) / name
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(RunStateError, match=rf"does not list: {mine.name}") as refused:
+        publish_manifest(ready.root)
+    assert refused.value.where == ready.manifest_folder
+    assert mine.read_bytes() == b"mine"
+    assert not Path(ready.manifest).exists()
+    mine.unlink()
+    publish_manifest(ready.root)
+    Manifest.open(ready.manifest).verify()
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 

@@ -7,6 +7,7 @@ import os
 import stat as stat_module
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,6 +128,15 @@ def test_delete(root: str) -> None:
     storage.delete(uri)
     assert not storage.exists(uri)
     storage.delete(uri)
+
+
+def test_a_hash_is_that_of_all_bytes(root: str) -> None:
+    """Of more than are held at once."""
+    data = bytes(range(256)) * 12_345
+    storage.write_bytes(f"{root}/data", data)
+    assert storage.sha256(f"{root}/data", len(data)) == hashlib.sha256(data).hexdigest()
+    with pytest.raises(FileNotFoundError):
+        storage.sha256(f"{root}/none", 7)
 
 
 @pytest.mark.parametrize(("start", "size"), [(0, 10), (2, 5), (9, 1), (0, 3)])
@@ -253,7 +263,7 @@ def test_links_in_a_circle_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "a" / "broken").symlink_to(tmp_path / "nowhere")
     assert [info.uri for info in storage.list_files(str(tmp_path))] == [str(tmp_path / "a" / "file")]
-    assert storage.list_non_files(str(tmp_path)) == [str(tmp_path / p) for p in ("a", "a/broken", "a/up")]
+    assert storage.list_non_files(str(tmp_path), []) == [str(tmp_path / p) for p in ("a", "a/broken", "a/up")]
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -292,6 +302,15 @@ def test_a_whole_bucket_is_listed(s3: str) -> None:
     for number in range(3):
         storage.write_bytes(f"{s3}/{number}", b"")
     assert [info.uri for info in storage.list_files("s3://sky")] == [f"s3://sky/{i}" for i in range(3)]
+
+
+def test_the_mark_of_an_empty_folder_is_no_file(s3: str) -> None:
+    """As the console of S3 and Hadoop's S3A write it."""
+    for key in ("sky/", "sky/pool/", "sky/pool/a"):
+        storage.s3_client().put_object(Bucket="sky", Key=key, Body=b"")
+    files = storage.list_files("s3://sky")
+    assert [info.uri for info in files] == ["s3://sky/sky/pool/a"]
+    assert storage.list_non_files("s3://sky", files) == ["s3://sky/sky", "s3://sky/sky/pool"]
 
 
 def test_more_files_than_a_page_of_a_listing_holds(s3: str) -> None:
@@ -362,6 +381,52 @@ def test_access_denied_by_a_bucket_policy(s3: str) -> None:
     ):
         with pytest.raises(InputError, match=r"s3://sky/[ab]: access denied; grant this role access"):
             act()
+
+
+def test_access_denied_names_the_action_that_s3_names(s3: str) -> None:
+    said = 'User: arn:aws:sts::1:assumed-role/r/s is not authorized to perform: s3:PutObject on resource: "b"'
+    with Stubber(storage.s3_client()) as stub:
+        stub.add_client_error("put_object", "AccessDenied", said, http_status_code=403)
+        with pytest.raises(InputError, match="access denied: s3:PutObject is not granted; grant this role"):
+            storage.write_bytes(f"{s3}/a", b"x")
+
+
+def test_requesters_pay_for_the_named_buckets_alone(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 denies a read from a bucket whose requesters pay to who does not say so in a header."""
+    storage.write_bytes(f"{s3}/a", b"bytes")
+    storage.s3_client().create_bucket(Bucket="free")
+    storage.write_bytes("s3://free/a", b"bytes")
+    seen: list[str] = []
+
+    def charge(request: Any, **_: Any) -> AWSResponse | None:
+        pays = request.headers.get("x-amz-request-payer") == b"requester"
+        bucket = "sky" if "sky" in request.url else "free"
+        seen.append(f"{bucket} {'paid' if pays else 'free'}")
+        if bucket == "sky" and not pays:
+            body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            return AWSResponse(
+                request.url, 403, {}, MockRawResponse(b"" if request.method == "HEAD" else body)
+            )
+        return None
+
+    reads = [
+        lambda uri: storage.read_bytes(f"{uri}/a"),
+        lambda uri: storage.stat(f"{uri}/a"),
+        storage.list_files,
+    ]
+    for named, pays in (("", False), ("other", False), ("other,sky", True)):
+        monkeypatch.setenv("LENSNEG_REQUESTER_PAYS", named)
+        storage.s3_client.cache_clear()
+        storage.s3_client().meta.events.register_first("before-send.s3", charge)
+        for read in reads:
+            read("s3://free")
+            if pays:
+                read(s3)
+                continue
+            with pytest.raises(InputError, match="name the bucket in LENSNEG_REQUESTER_PAYS"):
+                read(s3)
+    storage.s3_client.cache_clear()
+    assert Counter(seen) == {"free free": 9, "sky free": 6, "sky paid": 3}
 
 
 #: What to call for each operation of S3's interface.
@@ -542,4 +607,4 @@ def test_a_name_that_is_not_text_is_named(tmp_path: Path, name: bytes) -> None:
     open(path, "wb").close()
     shown = rf"{tmp_path}/.*\\udce9.*: its name is not UTF-8; rename it"
     with pytest.raises(InputError, match=shown):
-        _ = [storage.list_files(str(tmp_path)), storage.list_non_files(str(tmp_path))]
+        _ = [storage.list_files(str(tmp_path)), storage.list_non_files(str(tmp_path), [])]

@@ -1,36 +1,30 @@
-"""Gate 3: the job succeeded and met the quotas, and the pool files hold the rows that it drew."""
+"""Gate 3: the job succeeded and met the quotas, and its rows are what they should be."""
 
 import logging
 from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from lensneg.errors import RunStateError
 from lensneg.schema.check import Check
+from lensneg.schema.columns import PARTS
 from lensneg.schema.gate import Gate, Judged, all_passed
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Parts
-from lensneg.schema.quotas import DrawKey, Quotas, draws_of
+from lensneg.schema.quotas import Quotas, draws_of
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.sample_summary import JobRun, SampleSummary, read_sample_summary
 from lensneg.schema.states import StateError
-from lensneg.stages.check_sample.gather import (
-    Draw,
-    gather_negatives,
-    other_pool_files,
-    read_positives,
-    settled_draws,
-    write_part,
-)
+from lensneg.stages.check_sample.checked_rows import CheckedRows
+from lensneg.stages.check_sample.pool_files import pool_files_counted
+from lensneg.stages.check_sample.sample_files import read_positives, remove_parts, write_part
 from lensneg.stages.one_code import one_code
 
 _log = logging.getLogger(__name__)
 
 
 def check_sample(root: str, job_error: StateError | None = None, job: JobRun | None = None) -> Judged:
-    """Judge the draw, and write the sample that it defines: gate 3.
+    """Judge the draw, and write its rows in their final form: gate 3.
 
     Parameters
     ----------
@@ -53,6 +47,9 @@ def check_sample(root: str, job_error: StateError | None = None, job: JobRun | N
     if checks[0].passed:
         run = load_run(root)
         checks.append(one_code(run))
+    else:
+        pool = pool_files_counted(files, Quotas.read(files.quotas))
+        checks += [] if pool.passed else [pool]
     if all_passed(checks):
         checks += _draw_checks(run)
     return Gate.of(3, checks).judged(files.gate(3))
@@ -72,7 +69,7 @@ def _job_succeeded(job_error: StateError | None, job: JobRun | None) -> Check:
 
 
 def _draw_checks(run: Run) -> list[Check]:
-    """Check the job's summary; if it is in order, gather the sample, check it, and write it."""
+    """Check the job's summary; if it is in order, check its rows, and write them in their final form."""
     quotas = Quotas.read(run.files.quotas)
     summary = read_sample_summary(run.files)
     if summary is None:
@@ -85,25 +82,25 @@ def _draw_checks(run: Run) -> list[Check]:
                 remedy="the job ended before its last step; read its log",
             )
         ]
-    checks = list(_summary_checks(quotas, summary))
+    checks = [*_summary_checks(quotas, summary), pool_files_counted(run.files, quotas)]
     if not all_passed(checks):
-        others = other_pool_files(run.files, quotas)  # Spark reads an empty file as one without rows
-        return [*checks, _as_summarized(others, "")] if others else checks
+        return checks
     for key in summary.widened:
         _log.info("%s: the threshold was too low, so the draw read all of it", key)
-    draws = settled_draws(quotas, summary)
-    try:
-        negatives = gather_negatives(run, quotas, draws)
-    except RunStateError as error:
-        return [*checks, _as_summarized([str(error)], "")]
     positives = read_positives(run)
-    checks += _sample_checks(quotas, draws, negatives, positives)
+    checks.append(_positives_written(quotas, positives))
+    drawn = CheckedRows(run, quotas, summary)
+    parts = Parts(
+        negatives=write_part(run, "negatives", drawn.batches()),
+        positives=write_part(run, "positives", [positives]),
+    )
+    checks += drawn.checks()
     if all_passed(checks):
-        parts = {"negatives": negatives, "positives": positives}
-        Parts(**{part: write_part(run, part, rows) for part, rows in parts.items()}).write(
-            run.files.sample_written
-        )
-        _log.info("%d negatives and %d positives", len(negatives), len(positives))
+        parts.write(run.files.sample_written)
+        _log.info("%d negatives and %d positives", parts.negatives.rows, parts.positives.rows)
+    else:
+        for part in PARTS:
+            remove_parts(run, part)
     return checks
 
 
@@ -127,41 +124,12 @@ def _summary_checks(quotas: Quotas, summary: SampleSummary) -> Iterator[Check]:
     )
 
 
-def _sample_checks(
-    quotas: Quotas, draws: list[Draw], negatives: pa.Table, positives: pa.Table
-) -> Iterator[Check]:
-    """Check that the gathered rows are those that the job counted, and that each source is there once."""
-    groups = negatives.group_by(list(DrawKey._fields)).aggregate([([], "count_all")]).to_pylist()
-    gathered = Counter({DrawKey(*(g[name] for name in DrawKey._fields)): g["count_all"] for g in groups})
-    faults = [
-        f"{draw.key}: {gathered[draw.key]:,} in the pool files, {draw.rows:,} drawn"
-        for draw in draws
-        if gathered[draw.key] != draw.rows
-    ]
-    yield _as_summarized(faults, f"{len(negatives):,} rows")
+def _positives_written(quotas: Quotas, positives: pa.Table) -> Check:
     wanted = sum(stratum.positives for stratum in quotas.strata)
-    yield Check(
+    return Check(
         name="positives_written",
         passed=len(positives) == wanted,
         expected=f"{wanted:,}",
         actual=f"{len(positives):,}",
         remedy="matched_positives.parquet does not agree with quotas.json; start again with another run id",
-    )
-    copies = len(negatives) - pc.count_distinct(negatives["targetid"]).as_py()
-    yield Check(
-        name="no_duplicates",
-        passed=not copies,
-        expected="no TARGETID in two rows",
-        actual=f"{copies:,} rows too many" if copies else f"{len(negatives):,} sources",
-        remedy="the sweep files hold a source twice, in two strata or pools: take one of them out",
-    )
-
-
-def _as_summarized(faults: list[str], found: str) -> Check:
-    return Check.of_faults(
-        "files_as_summarized",
-        faults,
-        expected="the pool files to hold what the job drew, by stratum and pool",
-        found=found,
-        remedy="pool files changed after the draw: start again with another run id",
     )

@@ -15,21 +15,30 @@ from lensneg.schema.gate import Gate, all_passed
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.states import PreflightResult, StateError
-from lensneg.stages.preflight import account, input_checks, run_checks
+from lensneg.stages.preflight import account, code_checks, input_checks, run_checks
 from lensneg.stages.preflight.inspection import Inspection
+from lensneg.stages.preflight.map_seconds import map_seconds_of
 from lensneg.stages.self_test import self_test
 
 CheckFunction = Callable[[Inspection], Iterator[Check]]
 
+
+def _map_seconds(found: Inspection) -> Callable[[int], float] | None:
+    """Return the map's time as a function of its concurrency; None if the config or all sweeps are wrong."""
+    if found.config is None or not found.sweeps:
+        return None
+    return map_seconds_of(found.sweeps, found.config, full=found.request.mode != "test")
+
+
 #: The checks of each input, in order.
 INPUT_CHECKS: Final[tuple[CheckFunction, ...]] = (
     input_checks.config_valid,
-    input_checks.code_version_known,
+    lambda _found: code_checks.code_checks(),
     lambda _found: iter([self_test()]),
     input_checks.sweeps,
     input_checks.catalogs,
     input_checks.output_writable,
-    lambda found: account.account_checks(found.request.max_concurrency),
+    lambda found: account.account_checks(found.limits, map_seconds=_map_seconds(found)),
 )
 
 #: The checks of the run as a whole, in order. They are made if no check of the inputs failed.
@@ -63,7 +72,7 @@ def preflight(data: object) -> PreflightResult:
             root="", mode="", max_concurrency=1, published=False, gate=Gate.of(1, [check]).verdict
         )
     files = RunFiles(request.out, request.run_id)
-    found = Inspection(request, files)
+    found = Inspection(request, files, account.Limits(request.max_concurrency))
     if isinstance(data, Mapping):
         with suppress(ValidationError):
             found.mini_test = StateError.model_validate(data.get("mini_test"))
@@ -86,7 +95,8 @@ def preflight(data: object) -> PreflightResult:
     return PreflightResult(
         root=files.root,
         mode="test" if request.mode == "test" else "full",
-        max_concurrency=request.max_concurrency,
+        max_concurrency=found.limits.concurrency,
+        max_vcpus=found.limits.vcpus,
         published=found.published,
         gate=gate.verdict,
     )

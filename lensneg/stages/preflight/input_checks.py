@@ -11,7 +11,6 @@ from lensneg.errors import InputError, RunStateError, StorageError
 from lensneg.rules.selection import needed_columns
 from lensneg.schema.catalog_spec import Role
 from lensneg.schema.check import Check, brief
-from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.run import CatalogInput, SweepInput
@@ -39,20 +38,6 @@ def config_valid(found: Inspection) -> Iterator[Check]:
         return
     found.config, actual = config, f"{config.name} {config.version}"
     yield Check(name="config_valid", passed=True, expected=expected, actual=actual, remedy="")
-
-
-def code_version_known(found: Inspection) -> Iterator[Check]:
-    """Check that the code can be checked out again."""
-    commit = code_version().git_commit
-    yield Check(
-        name="code_version_known",
-        passed=commit != "unknown" and not commit.endswith("-dirty"),
-        expected="a clean git commit",
-        actual=commit,
-        remedy="before a run that is meant to be published, commit your changes, and install lensneg from "
-        "the checkout, so that the run can be repeated",
-        critical=False,
-    )
 
 
 def sweeps(found: Inspection) -> Iterator[Check]:

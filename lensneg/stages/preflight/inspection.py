@@ -8,6 +8,7 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.schema.states import StateError
+from lensneg.stages.preflight.account import Limits
 from lensneg.survey.names import Cell, cell_of_input
 
 
@@ -19,6 +20,8 @@ class Inspection:
     ----------
     request : RunRequest
     files : RunFiles
+    limits : Limits
+        What the run may take of its AWS account.
     mini_test : StateError or None
         The error with which the run's mini-test ended, if it failed.
     config : Config or None
@@ -40,6 +43,7 @@ class Inspection:
 
     request: RunRequest
     files: RunFiles
+    limits: Limits
     mini_test: StateError | None = None
     config: Config | None = None
     config_text: str = ""

@@ -16,6 +16,7 @@ from lensneg.schema.request import mini_test_id
 from lensneg.schema.run import CodeInput, ConfigInput, RunRecord
 from lensneg.schema.states import StateError
 from lensneg.stages.preflight.inspection import Inspection
+from lensneg.survey.items import mini_test_is_whole
 
 
 def make_record(found: Inspection) -> RunRecord:
@@ -108,9 +109,14 @@ def run_not_published(found: Inspection) -> Iterator[Check]:
 
 
 def mini_test_passed(found: Inspection) -> Iterator[Check]:
-    """Check that a mini-test of a full run's config, code and inputs passed, and that its own did."""
+    """Check that a mini-test of a full run's config, code and inputs passed, and that its own did.
+
+    A run whose mini-test would read every file needs none.
+    """
     if found.request.mode == "test":
         return
+    assert found.config is not None
+    files = len(found.record.sweeps)
     wanted = (found.record.config.sha256, found.record.code.code_version, found.record.inputs_sha256)
     uri = found.files.mini_test(*wanted[:2])
     noted = None
@@ -121,13 +127,15 @@ def mini_test_passed(found: Inspection) -> Iterator[Check]:
     own_failed = found.mini_test is not None and found.mini_test.Error != ""
     if same and own_failed:
         what = f"{uri} is of an earlier one"
-    passed = same and not own_failed
+    whole = mini_test_is_whole(files, found.config.execution)
+    passed = (same or whole) and not own_failed
+    needless = f"none is needed: it would read every file ({files}), so this run is its own test"
     why, remedy = _why_the_mini_test_failed(found)
     yield Check(
         name="mini_test_passed",
         passed=passed,
         expected="a passed mini-test of this config, this code and these inputs",
-        actual=uri if passed else f"none ({what}){why}",
+        actual=f"none ({what}){why}" if not passed else uri if same else needless,
         remedy=remedy or f"run with mode test first, or with test-then-full: {found.request.command('test')}",
     )
 

@@ -15,7 +15,6 @@ from lensneg.schema.states import StateError
 from lensneg.schema.tolerance import binomial
 from lensneg.stages.one_code import one_code
 from lensneg.stages.summarize_fan_out.repeats import Repeats
-from lensneg.stages.summarize_fan_out.results import each
 
 #: The strata that a check names.
 _STRATA_SHOWN: Final = 12
@@ -128,18 +127,18 @@ def _inputs_unchanged(found: Findings) -> Iterator[Check]:
     """Check that every input still has the size and ETag that it was planned with."""
 
     def fault(planned: storage.FileInfo) -> str:
-        name = storage.basename(planned.uri)
-        try:
-            return "" if storage.stat(planned.uri)[1:] == planned[1:] else f"{name} has other bytes"
-        except FileNotFoundError:
+        name, now = storage.basename(planned.uri), there.get(planned.uri)
+        if now is None:
             return f"{name} is gone"
+        return "" if now[1:] == planned[1:] else f"{name} has other bytes"
 
     record = found.run.record
     planned = [sweep.info for sweep in record.sweeps]
     planned += [storage.FileInfo(c.spec.uri, c.size, c.etag) for c in record.catalogs]
+    there = storage.stat_all(info.uri for info in planned)
     yield Check.of_faults(
         "inputs_unchanged",
-        list(filter(None, each(fault, planned))),
+        list(filter(None, map(fault, planned))),
         expected="sweep files and catalogues with the sizes and ETags that the run was planned with",
         found=f"{len(planned):,} files",
         remedy="restore them and start again with the same run id, or start a new run",

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
+from lensneg import storage
 from lensneg.errors import RunStateError
 from lensneg.schema.item import Item, ItemError, ItemStats
 from lensneg.schema.run import Run
@@ -48,7 +49,9 @@ def read_results(run: Run, items: list[Item]) -> tuple[list[ItemStats], dict[str
         except (FileNotFoundError, RunStateError):
             return "its task ended without a word: out of time or memory, or never started"
 
-    found = each(lambda item: finished(run, item), items)
+    tables = (place(item.id) for place in (run.files.pool, run.files.positives) for item in items)
+    listed = storage.stat_all(tables)
+    found = each(lambda item: finished(run, item, listed), items)
     missing = [item.id for item, stats in zip(items, found, strict=True) if stats is None]
     reasons = dict(zip(missing, each(reason, missing), strict=True))
     return [stats for stats in found if stats is not None], reasons, other_code

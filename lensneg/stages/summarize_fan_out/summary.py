@@ -6,19 +6,23 @@ from collections import Counter
 import pyarrow as pa
 
 from lensneg import storage
+from lensneg.cost.tables import load_rates
 from lensneg.rules.pools import POOLS
 from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.selection import CUT_REASONS
+from lensneg.rules.split import split_edges
 from lensneg.rules.strata import Stratum
-from lensneg.schema.columns import NEEDED_COLUMNS
+from lensneg.schema.columns import NEEDED_COLUMNS, POOL_SCHEMA, SPARK_TYPES
+from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.fan_out import FanOutSummary, PositiveCounts
-from lensneg.schema.gate import Gate, Judged, without_chance
+from lensneg.schema.gate import Gate, without_chance
 from lensneg.schema.item import Item, ItemStats, read_items
-from lensneg.schema.quotas import DrawKey, Quotas
+from lensneg.schema.quotas import DrawKey, ManifestRules, Quotas
 from lensneg.schema.run import Run, load_run
-from lensneg.schema.states import StateError
+from lensneg.schema.states import DEFAULT_VCPUS, FanOutSummarized, StateError
 from lensneg.schema.tables import write_table
 from lensneg.stages.summarize_fan_out.checks import CHECKS, Findings
+from lensneg.stages.summarize_fan_out.executors import executors_of
 from lensneg.stages.summarize_fan_out.positives import match_positives
 from lensneg.stages.summarize_fan_out.repeats import Repeats, find_repeats
 from lensneg.stages.summarize_fan_out.results import read_results
@@ -26,7 +30,9 @@ from lensneg.stages.summarize_fan_out.results import read_results
 _log = logging.getLogger(__name__)
 
 
-def summarize_fan_out(root: str, map_error: StateError | None = None) -> Judged:
+def summarize_fan_out(
+    root: str, map_error: StateError | None = None, max_vcpus: int = DEFAULT_VCPUS
+) -> FanOutSummarized:
     """Add up what the map found, match the positives, compute the quotas, and judge gate 2.
 
     Parameters
@@ -35,6 +41,8 @@ def summarize_fan_out(root: str, map_error: StateError | None = None) -> Judged:
         The run's folder, ``OUT/runs/RUN_ID``.
     map_error : StateError, optional
         The error with which the Map state itself ended.
+    max_vcpus : int
+        The vCPUs that the draw's job may have.
 
     Raises
     ------
@@ -63,7 +71,8 @@ def summarize_fan_out(root: str, map_error: StateError | None = None) -> Judged:
     made = [check for checks in CHECKS for check in checks(found)]
     if run.record.mode == "test":
         made = without_chance(made)
-    return Gate.of(2, made).judged(run.files.gate(2))
+    verdict = Gate.of(2, made).judged(run.files.gate(2)).gate
+    return FanOutSummarized(gate=verdict, executors=executors_of(quotas, load_rates().rates, max_vcpus))
 
 
 def _available(stats: list[ItemStats], repeats: Repeats) -> Counter[DrawKey]:
@@ -118,8 +127,18 @@ def _quotas(run: Run, stats: list[ItemStats], positives: pa.Table, available: Co
         storage.basename(run.files.pool(s.item.id)): tuple((g.rows, g.priority_min) for g in s.row_groups)
         for s in stats
     }
+    rule = run.config.spatial_splits
     return Quotas(
         run_id=run.record.run_id,
+        manifest=ManifestRules(
+            columns=SPARK_TYPES,
+            pool=tuple(POOL_SCHEMA.names),
+            run=run.record.columns,
+            splits=SPLIT_ORDER,
+            split_edges=tuple(split_edges(rule)),
+            split_seed=rule.hash_seed,
+            rows_per_file=run.config.execution.rows_per_manifest_file,
+        ),
         pool_files=tuple(row_groups),
         row_groups=row_groups,
         footers={storage.basename(run.files.pool(s.item.id)): s.pool_footer for s in stats},
