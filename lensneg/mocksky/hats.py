@@ -2,7 +2,8 @@
 
 A partition is a HEALPix pixel, of the lowest order at which it holds no more than a number of rows. Its rows
 are ordered by their pixel of order 29. Source: hats-import 0.11 (catalog/run_import.py, map_reduce.py) and
-hats (io/paths.py, catalog/dataset/table_properties.py).
+hats (io/paths.py, catalog/dataset/table_properties.py). The date of creation is left out, as a sky depends on
+its arguments alone.
 """
 
 import tempfile

@@ -30,7 +30,6 @@ _ANCHORS: Final = ((0, 5), (355, 5), (0, 0), (355, -90))
 _BIN_STARTS: Final = (1, 3, 6, 11)
 _BIN_VALUES: Final = (2, 4, 8, 13)
 
-
 #: The quantiles of the magnitudes of real lenses that are given.
 _QUANTILES: Final = (0.02, 0.16, 0.5, 0.84, 0.98)
 
@@ -59,6 +58,7 @@ _LENS_TYPES: Final = {
 _NOBS_MIN: Final = 3
 _DEC_RANGE: Final = (-15, 30)
 
+#: Rows for each invented lens of a default sky.
 _ROWS_PER_LENS: Final = 25_000
 
 #: The rows that the lenses of a cell need are found in steps of this number.
