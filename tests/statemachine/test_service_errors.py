@@ -78,7 +78,8 @@ class Injected:
         """An execution, at its end."""
         self.cloud.functions.failing_gate = data.pop("failing_gate", 0)
         client = boto3.client("stepfunctions")
-        [machine] = client.list_state_machines()["stateMachines"]
+        machines = client.list_state_machines()["stateMachines"]
+        [machine] = [each for each in machines if each["name"] == "lensneg"]
         request = f'{{"run_id": "{name}", "out": "s3://sky/out", "mode": "{data.get("mode", "full")}"}}'
         client.start_execution(stateMachineArn=machine["stateMachineArn"], name=name, input=request)
         return self.cloud.ended(name)

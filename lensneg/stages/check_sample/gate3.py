@@ -47,8 +47,8 @@ def check_sample(root: str, job_error: StateError | None = None, job: JobRun | N
     if checks[0].passed:
         run = load_run(root)
         checks.append(one_code(run))
-    else:
-        pool = pool_files_counted(files, Quotas.read(files.quotas))
+    elif quotas := Quotas.read_if_there(files.quotas):
+        pool = pool_files_counted(files, quotas)
         checks += [] if pool.passed else [pool]
     if all_passed(checks):
         checks += _draw_checks(run)
