@@ -11,18 +11,34 @@ from lensneg.commands.common import Command, notes, show
 @click.command("mock-sky", cls=Command)
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--files", default=4, help="Sweep files, each a cell of 5 x 5 degrees.")
-@click.option("--rows", default=150_000, help="Rows of each file.")
+@click.option("--rows", default=250_000, help="Rows of each file.")
 @click.option("--seed", default=1, help="The same seed gives the same bytes.")
 @click.option(
     "--positives",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A real catalogue: cover cells of it, with a galaxy at each of its positions there.",
+    help="A real catalogue: cover cells whose lenses the rows suffice for, with a galaxy at each of them.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["fits", "hats", "parquet"]),
+    default="fits",
+    help="Sweep files, a HATS catalogue of the same rows, or a Parquet file for each sweep file.",
+)
+@click.option(
+    "--release",
+    "releases",
+    type=int,
+    multiple=True,
+    default=[10002],
+    help="The RELEASE of the rows: 9010, 9011 or 9012 of DR9, with its columns, 10000 or 10002 of DR10, "
+    "11010 of DR11. May be repeated: it then changes from brick to brick.",
 )
 @click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
 def mock_sky(folder: Path, files: int, **options: Any) -> None:
     """Write a mock sky in the DR10 data model to DIR.
 
-    Example: lensneg mock-sky build/sky --files 4 --rows 150000
+    Example: lensneg mock-sky build/sky --files 4 --rows 250000
     """
     from rich.progress import Progress
 
@@ -35,5 +51,6 @@ def mock_sky(folder: Path, files: int, **options: Any) -> None:
         )
     megabytes = sky.bytes / 1e6
     speed = f"{megabytes:,.0f} MB in {sky.seconds:.1f} s ({megabytes / sky.seconds:,.0f} MB/s)"
-    show(f"{sky.files} sweep files, {sky.rows:,} rows, {speed}")
+    kind = "partitions" if options["file_format"] == "hats" else "sweep files"
+    show(f"{sky.files} {kind}, {sky.rows:,} rows, {speed}")
     show(f"sweeps     {sky.sweeps}\npositives  {sky.positives}")

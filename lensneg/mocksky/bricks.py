@@ -49,7 +49,7 @@ def _field(seed: int, stream: int, ra: FloatArray, dec: FloatArray) -> FloatArra
     It is a sum of plane waves, and so continues across the borders of files.
     """
     rng = np.random.default_rng([seed, stream])
-    scales = np.repeat([6, 4, 2, 1, 0.6], 4)  # degrees
+    scales = np.repeat([2.5, 1.8, 1.2, 0.8, 0.6], 8)  # degrees
     direction = rng.standard_normal((3, len(scales)))
     direction *= 360 / scales / np.linalg.norm(direction, axis=0)
     position = unit_vectors(np.asarray(ra, np.float64), np.asarray(dec, np.float64))
@@ -57,6 +57,14 @@ def _field(seed: int, stream: int, ra: FloatArray, dec: FloatArray) -> FloatArra
     phase = sum(np.multiply.outer(position[:, i], direction[i]) for i in range(3))
     waves = sin_cos((phase + rng.uniform(0, 2 * np.pi, len(scales))) * (180 / np.pi))[1]
     return np.asarray(waves.sum(axis=1) * math.sqrt(2 / len(scales)))
+
+
+def _exposures(depth: FloatArray) -> FloatArray:
+    """Return the exposures of bricks, from a field that is about normal.
+
+    The survey plans three, and has more in many places. At its edges there are fewer.
+    """
+    return np.asarray(np.rint(np.maximum(3 + exp(1.15 * depth + 0.45) - exp(-4 * (depth + 2.6)), 0)))
 
 
 def _tiling(cell: Cell) -> tuple[IntArray, ...]:
@@ -95,10 +103,7 @@ def bricks_of(cell: Cell, seed: int) -> Bricks:
         for r, d in zip(ra.tolist(), dec.tolist(), strict=True)
     ]
     depth = 0.95 * _field(seed, 1, ra, dec)
-    nobs = [
-        np.rint(b.median_nobs * exp(0.74 * (depth + 0.3 * _field(seed, 2 + i, ra, dec))))
-        for i, b in enumerate(BANDS)
-    ]
+    nobs = [_exposures(depth + 0.3 * _field(seed, 2 + i, ra, dec)) for i in range(len(BANDS))]
     nobs[2][_field(seed, 6, ra, dec) < 0] = 0  # half of the sky has no i band
     seeing = exp(0.08 * _field(seed, 7, ra, dec))
     return Bricks(

@@ -13,7 +13,6 @@ IntArray = npt.NDArray[np.integer[Any]]
 Generator = np.random.Generator
 Position = tuple[float, float]
 
-RELEASE: Final = 10002  # DR10.1
 FLUX: Final = -0.4 * LN_10  # flux = exp(FLUX * (mag - 22.5))
 
 
@@ -45,17 +44,18 @@ class Population(NamedTuple):
 
 # fmt: off
 #: Shares add up to those of the types in DR10.1: PSF 47.6 %, REX 39.7 %, EXP 8.0 %, DEV 3.0 %, SER 1.7 %,
-#: DUP 0.01 %. The other numbers are tuned by hand.
+#: DUP 0.01 %. Colours of "round", "early" and "spheroid" are those of real lenses of these types. The other
+#: numbers are tuned by hand, so that the pool has the rates of the real one (docs/science.md).
 POPULATIONS: Final = {
     #                       type share slope limit  g-r   +-   r-z   +-  z-W1 radius       e sersic light gaia
     "star":     Population("PSF", .150, .18, 20.6,  .80, .45,  .60, .50, -1.2,   0,   0,   0,   0,   0, 1, 1),
     "point":    Population("PSF", .326, .35, 23.6,  .70, .60,  .70, .60,  -.5,   0,   0,   0,   0,   0, 1, 0),
-    "round":    Population("REX", .277, .50, 23.0, 1.00, .35,  .75, .30,   .7, .55, .45,   0,   1,   0, 1, 0),
-    "dwarf":    Population("REX", .120, .50, 23.0,  .45, .20,  .35, .20,   .2, .60, .45,   0,   1,   0, 1, 0),
-    "disk":     Population("EXP", .080, .40, 22.4,  .65, .30,  .55, .25,   .6, .85, .40, .30,   1,   0, 1, 0),
-    "early":    Population("DEV", .030, .35, 21.0, 1.45, .25, 1.25, .30,   .8, .85, .40, .15,   4,   0, 1, 0),
-    "spheroid": Population("SER", .008, .30, 20.4, 1.35, .30,  .85, .20,   .7, .95, .40, .17, 3.3, .30, 1, 0),
-    "spiral":   Population("SER", .009, .30, 20.4,  .75, .25,  .50, .20,   .6, 1.0, .40, .26, 1.3, .35, 1, 0),
+    "round":    Population("REX", .277, .65, 23.2, 1.00, .31, 1.08, .26,   .7, .55, .32,   0,   1,   0, 1, 0),
+    "dwarf":    Population("REX", .120, .65, 23.2,  .72, .14,  .75, .20,   .2, .60, .32,   0,   1,   0, 1, 0),
+    "disk":     Population("EXP", .080, .60, 22.2,  .95, .28, 1.00, .25,   .6, .82, .27, .32,   1,   0, 1, 0),
+    "early":    Population("DEV", .030, .50, 22.0, 1.66, .29, 1.39, .35,   .8, .80, .22, .12,   4,   0, 1, 0),
+    "spheroid": Population("SER", .008, .65, 20.6, 1.67, .30, 1.05, .30,   .7, .83, .27, .17, 2.7, .35, 1, 0),
+    "spiral":   Population("SER", .009, .65, 20.6,  .95, .28,  .95, .20,   .6, .83, .27, .30, 1.3, .35, 1, 0),
     "gaia_dup": Population("DUP", 1e-4, .18, 20.6,  .80, .40,  .60, .40, -1.2,   0,   0,   0,   0,   0, 0, 1),
 }
 # fmt: on
@@ -68,20 +68,19 @@ UNMASKED: Final = 0.875
 
 
 class Band(NamedTuple):
-    """A band: 5-sigma depth of an exposure (AB), A/E(B-V) (DR10 catalogs page), seeing, median exposures."""
+    """A band: 5-sigma depth of an exposure (AB), A/E(B-V) (DR10 catalogs page), and seeing."""
 
     name: str
     depth: float
     extinction: float
     psfsize: float
-    median_nobs: float
 
 
 BANDS: Final = (
-    Band("G", 23.6, 3.214, 1.45, 5.0),
-    Band("R", 23.1, 2.165, 1.30, 5.2),
-    Band("I", 22.6, 1.592, 1.25, 4.5),
-    Band("Z", 22.2, 1.211, 1.23, 5.8),
+    Band("G", 23.6, 3.214, 1.45),
+    Band("R", 23.1, 2.165, 1.30),
+    Band("I", 22.6, 1.592, 1.25),
+    Band("Z", 22.2, 1.211, 1.23),
 )
 #: Exposures of a source minus those of its brick; all values are equally likely.
-JITTER: Final = np.array([-1, 0, 0, 1])
+JITTER: Final = np.repeat([-1, 0, 1], [1, 13, 2])

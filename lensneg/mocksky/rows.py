@@ -14,7 +14,6 @@ from lensneg.mocksky.population import (
     JITTER,
     MASK_RATES,
     POPULATIONS,
-    RELEASE,
     FloatArray,
     Generator,
     IntArray,
@@ -56,6 +55,7 @@ class FilePlan(NamedTuple):
     seed: int
     sources: tuple[Source, ...]
     path: str
+    releases: tuple[int, ...] = (10002,)  # DR10.1
 
 
 def _fill_template(rows: Rows, law: dict[str, FloatArray], rng: Generator) -> None:
@@ -65,7 +65,6 @@ def _fill_template(rows: Rows, law: dict[str, FloatArray], rng: Generator) -> No
     def spread(median: float, sigma: float) -> FloatArray:
         return np.asarray(median * exp(sigma * rng.standard_normal(n, dtype=np.float32)))
 
-    rows["RELEASE"] = RELEASE
     rows["DCHISQ"] = spread(400, 1)[:, None] * np.array([0.8, 0.9, 0.95, 0.97, 1])
     rows["RA_IVAR"], rows["DEC_IVAR"] = spread(1e14, 1), spread(1e14, 1)
     for band in (*(b.name for b in BANDS), "W1", "W2", "W3", "W4"):
@@ -113,6 +112,7 @@ class _RowMaker:
     def __init__(self, plan: FilePlan) -> None:
         cell = plan.cell
         self.bricks = bricks_of(cell, plan.seed)
+        self.releases = np.array(plan.releases)
         self.rng = rng = np.random.default_rng(
             [plan.seed, int(cell.ra_min), int(cell.dec_min) + 90, plan.rows]
         )
@@ -156,6 +156,7 @@ class _RowMaker:
         law = dict(zip(_LAWS, self.laws[:, index], strict=True))
         normal = iter(rng.standard_normal((14, n), dtype=np.float32))
         block["BRICKID"] = bricks.brickid[brick]
+        block["RELEASE"] = self.releases[block["BRICKID"] % len(self.releases)]
         block["BRICKNAME"] = block["WISE_COADD_ID"] = bricks.name[brick]
         block["MASKBITS"] = self.masks[rng.integers(0, 1 << 16, n, dtype=np.uint16)]
 
@@ -186,7 +187,7 @@ class _RowMaker:
         mags = {"G": mag_z + r_z + g_r, "R": mag_z + r_z, "I": mag_z + 0.4 * r_z, "Z": mag_z}
         for i, band in enumerate(BANDS):
             nobs = bricks.nobs[i][brick]
-            nobs = np.where(nobs > 0, nobs + JITTER[rng.integers(0, 4, n, dtype=np.uint8)], 0)
+            nobs = np.where(nobs > 0, nobs + JITTER[rng.integers(0, len(JITTER), n, dtype=np.uint8)], 0)
             if band.name == "Z" and sources:
                 given = np.array([source.nobs_z for source in sources])
                 nobs = np.where(given >= 0, given, nobs)
@@ -225,8 +226,8 @@ class _RowMaker:
         return block
 
 
-def row_chunks(plan: FilePlan) -> Iterator[memoryview]:
-    """Yield a file's rows as bytes, in chunks and ordered by brick. The buffer of a chunk is reused."""
+def row_chunks(plan: FilePlan) -> Iterator[Rows]:
+    """Yield a file's rows, in the columns of DR10, in chunks and ordered by brick. The buffer is reused."""
     cell = plan.cell
     maker = _RowMaker(plan)
     bricks, rng = maker.bricks, maker.rng
@@ -256,4 +257,4 @@ def row_chunks(plan: FilePlan) -> Iterator[memoryview]:
         here = slice(*np.searchsorted(required_row, [start, start + n]))
         block[required_row[here] - start] = required[here]
         block["OBJID"] = (row - start_of[brick]) * bricks.slots[brick] + bricks.slot[brick]
-        yield memoryview(block.view(np.uint8).data)
+        yield block

@@ -1,5 +1,6 @@
 """The required content of a sky: lenses with flaws and neighbours, unusual sources, and the catalogue."""
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import InputError
 from lensneg.mocksky.bricks import Bricks, bricks_of
 from lensneg.mocksky.population import BANDS, JITTER, POPULATIONS, UNMASKED, Generator, IntArray, Position
-from lensneg.mocksky.rows import FilePlan, Source
+from lensneg.mocksky.rows import MAX_ROWS, FilePlan, Source
 from lensneg.rules.elementary import LN_10, exp, sin_cos
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.sweep_columns import MASKBITS
@@ -29,25 +30,45 @@ _ANCHORS: Final = ((0, 5), (355, 5), (0, 0), (355, -90))
 _BIN_STARTS: Final = (1, 3, 6, 11)
 _BIN_VALUES: Final = (2, 4, 8, 13)
 
-#: Real lenses by type, of the 1,615 with DR9 photometry.
-LENS_TYPES: Final = {"SER": 965, "DEV": 425, "REX": 183}
+#: The quantiles of the magnitudes of real lenses that are given.
+_QUANTILES: Final = (0.02, 0.16, 0.5, 0.84, 0.98)
 
-#: One of this many real lenses is EXP.
-_EXP_EVERY: Final = 38
 
-#: The population of a lens of each type.
-_LENS_POPULATION: Final = {"SER": "spheroid", "DEV": "early", "REX": "round"}
+class _LensType(NamedTuple):
+    """Real lenses of a type: their number of 1,615 with DR9 photometry, and quantiles of their z.
 
-#: Galaxies with z < 20 that a file must hold in the stratum of a lens: 100, and so many more that 85 of them
-#: are in N1, as two in three of DEV and one in three of SER are in N2.
-_ROOM: Final = {"SER": 220, "DEV": 330, "REX": 220}
-_ROWS_PER_LENS: Final = 15_000
+    ``room`` is the number of galaxies of the pool that a file must hold in the stratum of a lens: 100, and so
+    many more that chance does not matter and that 85 are in N1. Half of the DEV galaxies are in N2.
+    """
+
+    number: int
+    population: str
+    mag_z: tuple[float, float, float, float, float]
+    room: int
+
+
+_LENS_TYPES: Final = {
+    "SER": _LensType(965, "spheroid", (15.97, 16.93, 17.96, 18.82, 19.64), 150),
+    "DEV": _LensType(425, "early", (16.63, 17.95, 18.81, 19.43, 19.81), 190),
+    "REX": _LensType(183, "round", (17.66, 18.66, 19.22, 19.71, 19.92), 150),
+    "EXP": _LensType(42, "disk", (17.45, 18.57, 19.43, 19.81, 19.93), 150),
+}
+
+#: The limits of paper_iv_parity: the least number of exposures in g, r and z, and cells within its Dec.
+_NOBS_MIN: Final = 3
+_DEC_RANGE: Final = (-15, 30)
+
+#: Rows for each invented lens of a default sky.
+_ROWS_PER_LENS: Final = 25_000
+
+#: The rows that the lenses of a cell need are found in steps of this number.
+_ROWS_STEP: Final = 10_000
 
 #: The flaws of lenses. A default sky has each of them.
 _FLAWS: Final = ("masked", "faint", "twice", "unobserved", "disk", "star", "only_dup", "nothing")
 
 #: The population of a lens whose flaw excludes it from all strata.
-_FLAWED: Final = {"unobserved": "spheroid", "disk": "disk", "star": "point", "only_dup": "gaia_dup"}
+_FLAWED: Final = {"unobserved": "spheroid", "star": "point", "only_dup": "gaia_dup"}
 
 
 class _Lens(NamedTuple):
@@ -112,16 +133,18 @@ def _bin_of(nobs: npt.ArrayLike) -> IntArray:
 
 
 def _rooms(bricks: Bricks, rows: int) -> dict[Stratum, float]:
-    """Return the number of lenses that each stratum of a file has galaxies for."""
+    """Return the number of lenses that each stratum of a file has galaxies for, in all shipped configs."""
     bright: dict[str, float] = defaultdict(float)
     for p in POPULATIONS.values():
         bright[p.type] += p.share * UNMASKED * float(exp(np.array(-LN_10 * p.slope * (p.limit - 20))))
-    nobs = np.where(bricks.nobs[3] > 0, bricks.nobs[3] + JITTER[:, None], 0)
-    area = np.broadcast_to(bricks.area() / len(JITTER), nobs.shape)
+    # Shares of the exposures in z of each brick, of sources with enough in the other bands.
+    g, r, _, z = (np.where(nobs > 0, nobs + JITTER[:, None], 0) for nobs in bricks.nobs)
+    area = bricks.area() * (g >= _NOBS_MIN).mean(axis=0) * (r >= _NOBS_MIN).mean(axis=0) / len(JITTER)
+    in_bin = [float((area * ((_bin_of(z) == i) & (z >= _NOBS_MIN))).sum()) for i in range(len(_BIN_STARTS))]
     return {
-        (i, kind): rows * float(area[_bin_of(nobs) == i].sum()) * bright[kind] / _ROOM[kind]
-        for i in range(len(_BIN_STARTS))
-        for kind in LENS_TYPES
+        (i, kind): rows * share * bright[kind] / of_type.room
+        for i, share in enumerate(in_bin)
+        for kind, of_type in _LENS_TYPES.items()
     }
 
 
@@ -135,7 +158,7 @@ def _choose_stratum(own_bin: int, rooms: dict[Stratum, float], taken: Counter[St
     free = [s for s in rooms if taken[s] + 1 <= rooms[s]]
     at_home = [s for s in free if s[0] == own_bin]
     if free:
-        return max(at_home or free, key=lambda s: LENS_TYPES[s[1]] / (taken[s] + 1))
+        return max(at_home or free, key=lambda s: _LENS_TYPES[s[1]].number / (taken[s] + 1))
     return min(rooms, key=lambda s: (taken[s] + 1) / max(rooms[s], 1e-6))
 
 
@@ -146,14 +169,18 @@ def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Ge
     sources = []
     for lens in lenses:
         nobs = int(bricks.nobs[3][bricks.find(lens.ra, lens.dec)])
-        kind = _FLAWED.get(lens.flaw)
+        kind, mag_z = _FLAWED.get(lens.flaw), 18.9
         if kind is None and lens.flaw != "nothing":
-            stratum = _choose_stratum(int(_bin_of(nobs)), rooms, taken)
+            allowed = {s: room for s, room in rooms.items() if lens.flaw != "disk" or s[1] == "EXP"}
+            stratum = _choose_stratum(int(_bin_of(nobs)), allowed, taken)
             taken[stratum] += 1
-            kind = _LENS_POPULATION[stratum[1]]
-            nobs = nobs if _bin_of(nobs) == stratum[0] else _BIN_VALUES[stratum[0]]
+            of_type = _LENS_TYPES[stratum[1]]
+            kind = of_type.population
+            mag_z = float(np.interp(rng.random(), _QUANTILES, of_type.mag_z))
+            own = _bin_of(nobs) == stratum[0] and nobs >= _NOBS_MIN
+            nobs = nobs if own else _BIN_VALUES[stratum[0]]
         if kind is not None:
-            mag_z = 20.8 if lens.flaw == "faint" else float(np.clip(rng.normal(18.9, 0.5), 17, 19.7))
+            mag_z = 20.8 if lens.flaw == "faint" else mag_z
             mask = 1 << MASKBITS["MEDIUM"] if lens.flaw == "masked" else 0
             nobs = 0 if lens.flaw == "unobserved" else max(nobs, 1)
             sources.append(Source(lens.ra, lens.dec, kind, mag_z, nobs, (("MASKBITS", mask),)))
@@ -200,7 +227,9 @@ def _default_sky(cells: list[Cell], rows: int, rng: Generator) -> _Wanted:
     _add_seams(cells[: len(_ANCHORS)], sky)
     flaws = [_FLAWS[i % len(_FLAWS)] for i in range(max(len(_FLAWS), len(cells)))]
     for i, cell in enumerate(cells):
-        here = flaws[i :: len(cells)] + [""] * max(3, rows // _ROWS_PER_LENS)
+        # No negatives of paper_iv_parity lie outside its footprint, so few lenses do.
+        ordinary = max(3, rows // _ROWS_PER_LENS) if _in_footprint(cell) else 3
+        here = flaws[i :: len(cells)] + [""] * ordinary
         for j, flaw in enumerate(here):
             # Each lens has a band of Dec of its own, so that lenses are far apart.
             dec = cell.dec_min + 5 * (j + rng.uniform(0.25, 0.75)) / len(here)
@@ -214,6 +243,45 @@ def _default_sky(cells: list[Cell], rows: int, rng: Generator) -> _Wanted:
     return sky
 
 
+def _in_footprint(cell: Cell) -> bool:
+    """Return whether a cell lies within the Dec of all shipped configs."""
+    return _DEC_RANGE[0] <= cell.dec_min and cell.dec_max <= _DEC_RANGE[1]
+
+
+def _catalog_cells(positions: list[Position], files: int, rows: int, seed: int, uri: str) -> list[Cell]:
+    """Return the cells with most positions of a catalogue, of those that can hold 100 negatives for each.
+
+    They lie in the footprint of all shipped configs, if a position does.
+    """
+    counts = Counter(cell_at(*position) for position in positions)
+    cells = sorted(grid(), key=lambda cell: (-counts[cell], sweep_name(cell)))
+    if counts[cells[0]] == 0:
+        what = f"none of its {len(positions):,} positions lies between Dec -90 and +40, where sweeps are"
+        remedy = "check its columns, or give a catalogue of the south"
+        raise InputError(what, where=uri, remedy=remedy)
+    inside = [cell for cell in cells if _in_footprint(cell)]
+    cells = inside if counts[inside[0]] else cells
+
+    def rows_needed(cell: Cell) -> int:
+        rooms = _rooms(bricks_of(cell, seed), _ROWS_STEP).values()
+        steps = range(1, MAX_ROWS // _ROWS_STEP + 1)
+        enough = (n for n in steps if sum(int(n * room) for room in rooms) >= counts[cell])
+        return _ROWS_STEP * next(enough, steps.stop)
+
+    # 150 galaxies for each lens, of a pool of 1.5 %: a cell with more lenses need not be tried.
+    tried = (cell for cell in cells if 10_000 * counts[cell] <= rows)
+    fitting = (cell for cell in tried if counts[cell] == 0 or rows_needed(cell) <= rows)
+    chosen = list(itertools.islice(fitting, files))
+    if not chosen or counts[chosen[0]] == 0:
+        last = min((cell for cell in cells if counts[cell]), key=lambda cell: counts[cell])
+        enough = rows_needed(last)
+        what = f"{rows:,} are too few to hold 100 negatives for each lens of a cell: "
+        what += f"{sweep_name(last)}, with the fewest lenses ({counts[last]:,}), "
+        what += f"needs {enough:,}" if enough <= MAX_ROWS else "has too many for any sweep file"
+        raise InputError(what, where="rows", remedy="ask for more, or give a catalogue of fewer lenses")
+    return chosen
+
+
 def _catalog_sky(positions: list[Position], cells: list[Cell], rng: Generator) -> _Wanted:
     """Return a lens for each position of a catalogue that lies in the cells."""
     sky = _Wanted([], [], positions)
@@ -222,8 +290,7 @@ def _catalog_sky(positions: list[Position], cells: list[Cell], rng: Generator) -
             place = _shift(ra, dec, *rng.uniform(-0.07, 0.07, 2).tolist())
             if cell_at(*place) != cell_at(ra, dec):
                 place = ra, dec
-            flaw = "disk" if len(sky.lenses) % _EXP_EVERY == _EXP_EVERY - 1 else ""
-            sky.lenses.append(_Lens(*place, flaw))
+            sky.lenses.append(_Lens(*place))
     return sky
 
 
@@ -249,7 +316,7 @@ def _catalog_text(positions: list[Position], rng: Generator) -> bytes:
 
 
 def plan_files(
-    sweeps: Path, files: int, rows: int, seed: int, positives: str | None, suffix: str
+    sweeps: Path, files: int, rows: int, seed: int, positives: str | None
 ) -> tuple[list[FilePlan], bytes]:
     """Return the plan of each file, and the catalogue's bytes."""
     rng = np.random.default_rng([seed, rows])
@@ -259,12 +326,7 @@ def plan_files(
         text = _catalog_text(sky.positions, rng)
     else:
         text, positions = _read_positions(positives)
-        counts = Counter(cell_at(*position) for position in positions)
-        cells = sorted(grid(), key=lambda cell: (-counts[cell], sweep_name(cell)))[:files]
-        if counts[cells[0]] == 0:
-            what = f"none of its {len(positions):,} positions lies between Dec -90 and +40, where sweeps are"
-            remedy = "check its columns, or give a catalogue of the south"
-            raise InputError(what, where=positives, remedy=remedy)
+        cells = _catalog_cells(positions, files, rows, seed, positives)
         sky = _catalog_sky(positions, cells, rng)
     lenses: dict[Cell, list[_Lens]] = defaultdict(list)
     for lens in sky.lenses:
@@ -282,6 +344,5 @@ def plan_files(
             what = f"{rows:,} are too few for {sweep_name(cell)}: {taken}"
             raise InputError(what, where="rows", remedy="ask for more")
     return [
-        FilePlan(cell, rows, seed, tuple(sources[cell]), f"{sweeps}/{sweep_name(cell)}{suffix}")
-        for cell in cells
+        FilePlan(cell, rows, seed, tuple(sources[cell]), f"{sweeps}/{sweep_name(cell)}") for cell in cells
     ], text

@@ -3,11 +3,16 @@
 import csv
 import gzip
 import itertools
+import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import fitsio
+import healpy
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 
@@ -21,9 +26,16 @@ from lensneg.rules.selection import select
 from lensneg.rules.strata import Stratum, nobs_z_bin
 from lensneg.schema.config import Config
 from lensneg.schema.sweep_columns import MASKBITS, SOURCE_TYPES, sweep_dtype
+from lensneg.storage import FileInfo
 from lensneg.survey.names import Cell, sweep_cell, sweep_name
+from lensneg.survey.table_rows import iter_table, probe_table
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
+
+import mock_sky_rates  # noqa: E402
+
 SHARED = ROOT.parent / "shared" / "data"
 CANDIDATES = SHARED / "desi_candidates.csv"
 EXCLUDED = ("BRIGHT", "ALLMASK_G", "ALLMASK_R", "ALLMASK_Z", "MEDIUM", "GALAXY", "CLUSTER")
@@ -100,8 +112,14 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> MockSky:
 
 
 @pytest.fixture(scope="module")
-def plan() -> Config:
-    return Config.parse((ROOT / "configs" / "negative_sampling_v1.yaml").read_text(encoding="utf-8"), "plan")
+def default_rows(default: MockSky) -> np.ndarray:
+    """What the script reads of that sky."""
+    return mock_sky_rates.read(Path(default.sweeps))
+
+
+@pytest.fixture(scope="module")
+def default_matches(default: MockSky) -> list[tuple[str, int, float] | None]:
+    return counterparts(default)
 
 
 # --- Files
@@ -196,6 +214,119 @@ def test_a_file_that_fails_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         write_mock_sky(tmp_path, files=1, rows=ROWS)
     assert list((tmp_path / "sweeps").iterdir()) == []
     assert not (tmp_path / "positives.csv").exists()
+
+
+# --- Other formats and releases
+
+
+def same_as_fits(found: pa.Table, expected: np.ndarray) -> None:
+    """Both have the same columns, in the same types, and the same rows in the same order."""
+    for name in expected.dtype.names or ():
+        column, values = found[name].combine_chunks(), expected[name]
+        if values.ndim == 2:
+            values, column = values.ravel(), column.flatten()
+        if values.dtype.kind == "S":
+            texts = [value.decode() for value in values.tolist()]
+            logical = name.upper() == "GAIA_DUPLICATED_SOURCE"
+            assert column.to_pylist() == ([text == "T" for text in texts] if logical else texts), name
+        else:
+            assert column.type == pa.from_numpy_dtype(values.dtype.newbyteorder("=")), name
+            assert np.array_equal(column.to_numpy(zero_copy_only=False), values, equal_nan=True), name
+
+
+def test_parquet_holds_the_same_rows(two: MockSky, tmp_path: Path) -> None:
+    sky = write_mock_sky(tmp_path, files=2, rows=ROWS, file_format="parquet")
+    assert (sky.files, sky.rows) == (2, 2 * ROWS)
+    for path in Path(two.sweeps).iterdir():
+        packed = Path(sky.sweeps) / path.with_suffix(".parquet").name
+        found = pq.read_table(packed)
+        assert found.column_names == list(sweep_dtype().names or ())
+        same_as_fits(found, table(path))
+        # As a run reads it.
+        stored = probe_table(FileInfo(str(packed), packed.stat().st_size, ""))
+        chunks = [chunk.copy() for _, chunk in iter_table(stored)]
+        for name in stored.dtype.names or ():
+            assert np.array_equal(
+                np.concatenate(chunks)[name], table(path)[name], equal_nan=stored.dtype[name].kind == "f"
+            )
+    assert Path(sky.positives).read_bytes() == Path(two.positives).read_bytes()
+
+
+def test_hats_is_laid_out_as_hats_import_does(
+    two: MockSky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the layout that hats-import 0.11 writes, with small partitions so that their orders differ."""
+    monkeypatch.setattr("lensneg.mocksky.hats._MAX_ROWS", 700)
+    sky = write_mock_sky(tmp_path, files=2, rows=ROWS, file_format="hats")
+    root = Path(sky.sweeps)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    properties = dict(line.split("=") for line in (root / "hats.properties").read_text().splitlines()[1:])
+    assert (root / "properties").read_bytes() == (root / "hats.properties").read_bytes()
+    with open(root / "partition_info.csv", encoding="ascii") as file:
+        pixels = [(int(row["Norder"]), int(row["Npix"])) for row in csv.DictReader(file)]
+    named = [f"dataset/Norder={k}/Dir={pixel // 10000 * 10000}/Npix={pixel}.parquet" for k, pixel in pixels]
+    own = ["dataset/_common_metadata", "dataset/_metadata"]
+    assert files == sorted([*named, *own, "hats.properties", "properties", "partition_info.csv"])
+    assert len(pixels) == sky.files > 6
+    assert len({order for order, _ in pixels}) > 1
+    expected = {"obs_collection": "mock_sky", "dataproduct_type": "object", "hats_nrows": str(2 * ROWS)}
+    expected |= {"hats_col_ra": "ra", "hats_col_dec": "dec", "hats_order": str(max(pixels)[0])}
+    assert properties.items() >= expected.items()
+    parts = []
+    for (order, pixel), name in zip(pixels, named, strict=True):
+        part = pq.ParquetFile(root / name).read()
+        assert part.num_rows <= 700
+        finest = part["_healpix_29"].to_numpy()
+        assert (np.diff(finest) >= 0).all()
+        assert (finest >> 2 * (29 - order) == pixel).all()
+        ra, dec = part["ra"].to_numpy(), part["dec"].to_numpy()
+        assert np.array_equal(finest, healpy.ang2pix(1 << 29, ra, dec, nest=True, lonlat=True))
+        parts.append(part)
+    # Parents of the partitions hold more rows than a partition may, and the order is that of the sky.
+    whole = pa.concat_tables(parts)
+    assert (np.diff(whole["_healpix_29"].to_numpy()) >= 0).all()
+    for order, pixel in pixels:
+        if order:
+            inside = whole["_healpix_29"].to_numpy() >> 2 * (30 - order) == pixel >> 2
+            assert inside.sum() > 700
+    footer = pq.read_metadata(root / "dataset" / "_metadata")
+    assert footer.num_rows == 2 * ROWS
+    assert [footer.row_group(i).column(0).file_path for i in range(footer.num_row_groups)] == [
+        name.removeprefix("dataset/") for name in named
+    ]
+    # The rows are those of the sweep files.
+    stored = np.concatenate([*tables(two).values()])
+    stored = stored[np.lexsort((stored["OBJID"], stored["BRICKID"]))]
+    by_id = whole.sort_by([("brickid", "ascending"), ("objid", "ascending")]).drop_columns("_healpix_29")
+    assert by_id.column_names == [name.lower() for name in sweep_dtype().names or ()]
+    same_as_fits(by_id.rename_columns(list(sweep_dtype().names or ())), stored)
+
+
+def test_files_of_dr9_have_its_columns(two: MockSky, tmp_path: Path) -> None:
+    sky = write_mock_sky(tmp_path, files=2, rows=ROWS, releases=(9010, 9012))
+    for path in Path(sky.sweeps).iterdir():
+        header, found = fits.getheader(path, 1), fitsio.read(path, 1)
+        assert (header["TFIELDS"], header["NAXIS1"], header["SURVEYDR"]) == (115, 449, "DR9")
+        assert (path.stat().st_size % 2880, len(found)) == (0, ROWS)
+        assert "MBIT_13" in header
+        assert "MBIT_14" not in header
+        assert found["MASKBITS"].dtype == np.dtype(">i2")
+        expected = table(Path(two.sweeps) / path.name)
+        lacking = {name for name in sweep_dtype().names or () if name.endswith("_I")}
+        assert len(lacking) == 15
+        assert [*found.dtype.names] == [n for n in sweep_dtype().names or () if n not in lacking]
+        assert np.array_equal(found["MASKBITS"], expected["MASKBITS"] & 0b11_1111_1111_1111)
+        assert set(found["RELEASE"].tolist()) == {9010, 9012}
+        for brick in np.unique(found["BRICKID"])[::20]:
+            assert len(set(found["RELEASE"][found["BRICKID"] == brick].tolist())) == 1
+        for name in ("OBJID", "RA", "FLUX_Z", "NOBS_Z", "SHAPE_R"):
+            assert np.array_equal(found[name], expected[name], equal_nan=True)
+
+
+def test_files_of_two_surveys_have_the_columns_of_dr10(tmp_path: Path) -> None:
+    sky = write_mock_sky(tmp_path, files=1, rows=ROWS, releases=(9011, 10002))
+    [rows] = tables(sky).values()
+    assert set(rows["RELEASE"].tolist()) == {9011, 10002}
 
 
 # --- Rows
@@ -305,19 +436,36 @@ def test_the_mix_is_that_of_the_survey(default: MockSky) -> None:
         assert share[type_] == pytest.approx(expected, rel=0.05), type_
     assert 0.00002 < share["DUP"] < 0.0005
     galaxy = ~np.isin(rows["TYPE"], [b"PSF", b"DUP"])
-    assert 0.03 < (galaxy & (rows["FLUX_Z"] > 10)).mean() < 0.05
     counts = [(galaxy & (rows["FLUX_Z"] > 10 ** (0.4 * (22.5 - m)))).sum() for m in (17, 18, 19, 20, 21)]
     assert all(2 * a < 1.2 * b for a, b in itertools.pairwise(counts)), "counts rise with magnitude"
     mask = sum(1 << MASKBITS[name] for name in EXCLUDED)
     assert 0.10 < ((rows["MASKBITS"] & mask) != 0).mean() < 0.15
-    bins = np.bincount(np.searchsorted((1, 3, 6, 11), rows["NOBS_Z"], side="right")) / len(rows)
-    assert 0.0005 < bins[0] < 0.02
-    assert (bins[1:] > 0.05).all()
+    assert 0.0005 < (rows["NOBS_Z"] == 0).mean() < 0.02
     # Exposures go by brick: within one they differ by two at most, over the sky by many.
     for brick in np.unique(rows["BRICKID"])[::50]:
         assert np.ptp(np.sort(rows["NOBS_Z"][rows["BRICKID"] == brick])[2:-2]) <= 8
     e = np.hypot(rows["SHAPE_E1"], rows["SHAPE_E2"])[galaxy & (rows["TYPE"] != b"REX")]
     assert 0.05 < (e > 0.5).mean() < 0.3
+
+
+def test_the_rates_are_those_of_the_real_sky(default_rows: np.ndarray) -> None:
+    found = mock_sky_rates.rates(default_rows)
+    assert found == pytest.approx(mock_sky_rates.REAL, rel=0.2)
+    assert len(found) == 9
+    # And they are those that the document gives.
+    lines = (DOCS / "science.md").read_text(encoding="utf-8").splitlines()
+    table = dict(line.strip("| ").split(" | ", 1) for line in lines if line.count(" | ") == 2)
+    for name, value in found.items():
+        assert table[name] == f"{mock_sky_rates.REAL[name]:.1%} | {value:.1%}"
+
+
+def test_lenses_are_as_bright_as_real_ones(default_rows: np.ndarray) -> None:
+    lenses = mock_sky_rates.lenses(files=30)
+    assert len(lenses) > 100
+    for kind, share in mock_sky_rates.REAL_LENSES.items():
+        assert mock_sky_rates.bright_share(lenses, kind) == pytest.approx(share, rel=0.2), kind
+    low, high = mock_sky_rates.REAL_AUC
+    assert low <= mock_sky_rates.auc(lenses, default_rows) <= high
 
 
 # --- Lenses
@@ -412,8 +560,10 @@ def tally(
     return positives, available
 
 
-def test_any_two_files_hold_the_negatives_of_their_lenses(default: MockSky, plan: Config) -> None:
-    found = [match for match in counterparts(default) if match]
+def test_any_two_files_hold_the_negatives_of_their_lenses(
+    default: MockSky, default_matches: list[tuple[str, int, float] | None], plan: Config
+) -> None:
+    found = [match for match in default_matches if match]
     assert 30 <= len(found) <= 80
     of_file = {
         name: tally(rows, [row for file, row, _ in found if file == name], plan)
@@ -428,21 +578,69 @@ def test_any_two_files_hold_the_negatives_of_their_lenses(default: MockSky, plan
             assert sum(pool.available for pool in quota.pools) >= 1.3 * quota.target, (chosen, quota)
         drawn = {pool: sum(q.pools[i].quota for q in quotas) for i, pool in enumerate(POOLS)}
         assert drawn["N1"] / sum(drawn.values()) == pytest.approx(0.85, abs=0.02)
-    pools: Counter[str] = Counter()
-    for _, available in of_file.values():
-        for (_, pool), count in available.items():
-            pools[pool] += count
-    assert 0.2 < pools["N2"] / pools.total() < 0.5
     covered = [q for q in quotas if q.positives]
     assert len(covered) >= 8
+
+
+def shortfalls(sky: MockSky, found: list[tuple[str, int, float] | None], config: Config) -> list[int]:
+    """What the strata with positives lack, by the package's own rules."""
+    positives: Counter[Stratum] = Counter()
+    available: Counter[tuple[Stratum, str]] = Counter()
+    for name, rows in tables(sky).items():
+        of_file = tally(rows, [match[1] for match in found if match and match[0] == name], config)
+        positives.update(of_file[0])
+        available.update(of_file[1])
+    return [quota.shortfall for quota in compute_quotas(positives, available, config) if quota.positives]
+
+
+def test_the_default_sky_fills_the_strata_of_the_other_shipped_config(
+    default: MockSky, default_matches: list[tuple[str, int, float] | None], parity: Config
+) -> None:
+    lacking = shortfalls(default, default_matches, parity)
+    assert lacking == [0] * len(lacking)
+    assert len(lacking) >= 6
 
 
 # --- A real catalogue
 
 
+def write_catalog(path: Path, *cells: tuple[int, int, int]) -> Path:
+    """Lenses at random positions: for each cell RA and Dec of its corner, and their number."""
+    rng = np.random.default_rng(5)
+    lines = ["name,ra,dec"]
+    for ra, dec, n in cells:
+        places = rng.uniform(0.01, 4.99, (n, 2)) + np.array([ra, dec])
+        lines += [f"L{ra}-{i},{x:.5f},{y:.5f}" for i, (x, y) in enumerate(places)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_no_shipped_config_refuses_the_sky_of_a_catalogue(
+    tmp_path: Path, plan: Config, parity: Config
+) -> None:
+    """The strata can be filled, whatever the catalogue: some cells have too many lenses, or none at all."""
+    cells = [(200, 10, 40), (150, -5, 9), (30, -40, 10), (80, 31, 10), (120, 0, 6), (310, -15, 1)]
+    catalog = write_catalog(tmp_path / "lenses.csv", *cells)
+    sky = write_mock_sky(tmp_path / "sky", files=2, rows=180_000, positives=catalog)
+    assert set(tables(sky)) == {"sweep-150m005-155p000.fits", "sweep-120p000-125p005.fits"}
+    found = counterparts(sky)
+    assert len([match for match in found if match]) == 15
+    for config in (plan, parity):
+        lacking = shortfalls(sky, found, config)
+        assert lacking == [0] * len(lacking)
+        assert len(lacking) >= 4
+
+
+def test_a_catalogue_of_the_far_south_has_a_sky(tmp_path: Path, plan: Config) -> None:
+    catalog = write_catalog(tmp_path / "lenses.csv", (30, -40, 2))
+    sky = write_mock_sky(tmp_path / "sky", files=1, rows=100_000, positives=catalog)
+    assert list(tables(sky)) == ["sweep-030m040-035m035.fits"]
+    assert set(shortfalls(sky, counterparts(sky), plan)) == {0}
+
+
 def test_every_position_of_a_real_catalogue_has_a_galaxy(tmp_path: Path) -> None:
     catalog = shared("desi_candidates.csv")
-    sky = write_mock_sky(tmp_path, files=6, rows=ROWS, positives=catalog)
+    sky = write_mock_sky(tmp_path, files=4, rows=100_000, positives=catalog)
     assert Path(sky.positives).read_bytes() == catalog.read_bytes()
     every, checked = tables(sky), 0
     counts = Counter((int(ra // 5) * 5, int(dec // 5) * 5) for ra, dec in positions(catalog))
@@ -457,13 +655,16 @@ def test_every_position_of_a_real_catalogue_has_a_galaxy(tmp_path: Path) -> None
                 assert rows["NOBS_Z"][i] >= 1
                 assert rows["FLUX_Z"][i] > 10
                 checked += 1
-    assert checked == sum(count for _, count in counts.most_common(6))
+    # Of the cells of paper_iv_parity with no more lenses than 100,000 rows hold, those with the most.
+    fitting = sorted(n for (_, dec), n in counts.items() if -15 <= dec <= 25 and n <= 3)
+    assert checked >= sum(fitting[-4:]) - 4
+    assert checked >= 8
 
 
 def test_a_small_catalogue_is_topped_up_with_empty_cells(tmp_path: Path) -> None:
     catalog = tmp_path / "lenses.csv"
     catalog.write_text("name,ra,dec\nA,200.1,12.0\nB,200.2,12.1\nC,77.0,80.0\n", encoding="utf-8")
-    sky = write_mock_sky(tmp_path / "sky", files=2, rows=500, positives=catalog)
+    sky = write_mock_sky(tmp_path / "sky", files=2, rows=100_000, positives=catalog)
     names = sorted(tables(sky))
     assert "sweep-200p010-205p015.fits" in names
     assert len(names) == 2
@@ -480,12 +681,15 @@ def test_a_small_catalogue_is_topped_up_with_empty_cells(tmp_path: Path) -> None
         ({"rows": 499}, r"rows: got 499 .* expected 500"),
         ({"rows": (1 << 22) + 1}, r"rows: .* 22 bits"),
         ({"seed": -1}, r"seed: got -1"),
+        ({"file_format": "csv"}, r"format: got csv; expected one of fits, hats, parquet"),
+        ({"file_format": "hats", "gzip": True}, r"gzip: got the format hats; expected fits"),
+        ({"releases": (10002, 8000)}, r"release: got \(10002, 8000\); expected some of .*9010"),
         ({"positives": "no-such-file.csv"}, r"no such file"),
     ],
 )
-def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, int], message: str) -> None:
+def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        write_mock_sky(tmp_path / "sky", **arguments)  # type: ignore[arg-type]
+        write_mock_sky(tmp_path / "sky", **arguments)
     assert not (tmp_path / "sky").exists()
 
 
@@ -494,7 +698,12 @@ def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, int], me
     [
         ("name,alpha,delta\nA,10,0\n", 500, r"no column 'ra'"),
         ("name,ra,dec\nA,10,60\nB,20,40\n", 500, r"none of its 2 positions lies between Dec -90 and \+40"),
-        ("name,ra,dec\n" + "A,10,0\n" * 400, 500, r"rows: 500 are too few for sweep-010p000-015p005"),
+        (
+            "name,ra,dec\n" + "A,10,0\n" * 400 + "B,20,0\n" * 9,
+            500,
+            r"rows: 500 are too few .*: sweep-020p000-025p005.fits, .* \(9\), needs 1\d0,000; ask for more",
+        ),
+        ("name,ra,dec\n" + "A,10,0\n" * 900, 500, r"\(900\), has too many for any sweep file"),
     ],
 )
 def test_catalogues_that_do_not_fit_are_refused(tmp_path: Path, text: str, rows: int, message: str) -> None:
