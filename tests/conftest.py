@@ -30,6 +30,9 @@ settings.register_profile(
     "mutants", settings.get_profile("lensneg"), phases=[Phase.explicit, Phase.generate], max_examples=30
 )
 
+#: Needs hats-import, which has an environment of its own.
+collect_ignore = ["make_hats.py"]
+
 
 def config_text(name: str) -> str:
     """The text of a published config."""

@@ -21,7 +21,7 @@ from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import ROLES
 from lensneg.schema.code_version import code_version
-from lensneg.schema.columns import PARTS, RUN_COLUMNS
+from lensneg.schema.columns import NOT_CONTENT, PARTS
 from lensneg.schema.input_name import input_name
 from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
@@ -290,7 +290,7 @@ def _differing(before: pa.Table, now: pa.Table) -> tuple[int, int, tuple[str, ..
     columns = tuple(
         field.name
         for field in before.schema
-        if field.name not in RUN_COLUMNS
+        if field.name not in NOT_CONTENT
         and field.name in now.column_names
         and not _equal(shared_old[field.name].combine_chunks(), shared_new[field.name].combine_chunks())
     )

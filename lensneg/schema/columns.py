@@ -101,6 +101,9 @@ PARTS: Final = ("negatives", "positives")
 #: Columns that identify the run, not the sample; see :func:`lensneg.schema.content.content_sha256`.
 RUN_COLUMNS: Final = ("pipeline_version", "git_commit", "extraction_timestamp")
 
+#: The columns that the content hash leaves out: those of the run, and the name of a catalogue's file.
+NOT_CONTENT: Final = (*RUN_COLUMNS, "lens_catalog")
+
 #: Columns whose values repeat: texts, short integers and the time, except names of single objects; and the
 #: weight, which all rows of a stratum and pool share. Parquet stores them as dictionaries. A dictionary of
 #: another column would only cost time.

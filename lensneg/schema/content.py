@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lensneg.schema.columns import MANIFEST_SCHEMA, RUN_COLUMNS
+from lensneg.schema.columns import MANIFEST_SCHEMA, NOT_CONTENT
 
 #: Rows that are hashed at once.
 _ROWS_AT_ONCE: Final = 1 << 16
@@ -21,8 +21,8 @@ _PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 def content_sha256(table: pa.Table, schema: pa.Schema = MANIFEST_SCHEMA) -> str:
     """Return a hash of a manifest's rows, which is the same for two runs of the same inputs.
 
-    The hash covers every column except those that identify the run (``RUN_COLUMNS``), in the order of the
-    rows. It does not depend on the layout of the files or on their compression.
+    The hash covers every column except those of ``NOT_CONTENT``, which identify the run or name a file, in the
+    order of the rows. It does not depend on the layout of the files or on their compression.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def content_sha256_of(
     """
     digest = hashlib.sha256()
     for field in schema:
-        if field.name not in RUN_COLUMNS:
+        if field.name not in NOT_CONTENT:
             digest.update(field.name.encode() + b"\0")
             digest = _with_column(digest, rows, field, read)
     return digest.hexdigest()

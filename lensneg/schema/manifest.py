@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from lensneg import storage
 from lensneg.errors import InputError
-from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS, RUN_COLUMNS, part_schema
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, NOT_CONTENT, PARTS, part_schema
 from lensneg.schema.config import SPLIT_ORDER, Config
 from lensneg.schema.content import content_sha256_of
 from lensneg.schema.item import NotRead
@@ -152,7 +152,7 @@ class ManifestRecord(Parts):
             positives=parts.positives,
             columns=tuple(ColumnRecord.model_validate(c, from_attributes=True) for c in COLUMNS),
             lens_columns=tuple(ColumnRecord.of_field(field) for field in lens_schema(extra)),
-            content_excludes=RUN_COLUMNS,
+            content_excludes=NOT_CONTENT,
             strata=strata,
             run=run,
             not_read=not_read,

@@ -301,10 +301,7 @@ def test_a_needed_column_has_another_type(
 # ---------------------------------------------------------------- rows
 
 BAD_ROWS: list[tuple[dict[str, Any], str]] = [
-    ({"RA": -1.0}, "RA -1"),
     ({"RA": 360.0}, "RA 360"),
-    ({"RA": 151.2 + 360}, "RA 511.2"),
-    ({"DEC": 95.0}, "Dec 95"),
     ({"RA": 20.0}, "outside the cell"),
     ({"DEC": -60.0}, "outside the cell"),
     ({"RELEASE": 9011}, "RELEASE 9011"),
@@ -327,6 +324,9 @@ IGNORED_ROWS: list[dict[str, Any]] = [
     {"DEC": np.nan},
     {"RA": np.inf},
     {"DEC": -np.inf},
+    {"RA": -1.0},
+    {"RA": 151.2 + 360},
+    {"DEC": 95.0},
     {"FLUX_Z": np.nan},
     {"FLUX_Z": -np.inf},
     {"FLUX_Z": 0.0},

@@ -17,6 +17,7 @@ from test_recovery_page import assert_shown
 
 from lensneg import storage
 from lensneg.cli import cli
+from lensneg.commands import common
 
 PAGE = Path(__file__).parents[2] / "docs" / "operate.md"
 
@@ -54,7 +55,8 @@ def test_the_page_shows_what_the_commands_print(
     cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
+    for screen in (common.console, common.notes, common.errors):
+        monkeypatch.setattr(screen, "_width", 160)
     for name in ("lenses.csv", "others.csv"):
         Path(name).write_text("name,ra,dec\na,10.0,-20.0\n")
     pairs = shown()

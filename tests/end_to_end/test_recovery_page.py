@@ -168,6 +168,7 @@ def stopped(here: Here) -> str:
                "--positives", "positives.csv", "--out", "out", "--run-id", "first"]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals) as process:
         assert process.stderr is not None
+        assert process.stderr.readline().startswith("--positives ")
         assert process.stderr.readline() == "run first begins\n"
         assert "no mini-test first" in process.stderr.readline()
         assert process.stderr.readline() == "Preflight done\n"
@@ -223,7 +224,7 @@ def locked_folder(here: Here) -> str:
 
 def lacking_positions(here: Here) -> str:
     Path("positives.csv").write_text("name,alpha,beta\na,1,2\n")
-    return here.run("--mode", "test", code=1)
+    return here.run("--mode", "test", code=2)
 
 
 def late_job(_: Here) -> str:

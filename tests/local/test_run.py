@@ -77,7 +77,7 @@ def test_a_gate_that_fails_is_an_error_that_says_what_to_do(gate_sky: Path, tmp_
     config = tmp_path / "config.yaml"
     changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 3, "sweeps.releases": [9010]}
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
-    with pytest.raises(GateFailedError, match=r"Gate1PreSubmission.*one_release.*list this one"):
+    with pytest.raises(GateFailedError, match=r"Gate1PreSubmission.*one_release.*a config for this one"):
         lensneg.run(
             config=config,
             sweeps=gate_sky / "sweeps",
