@@ -21,8 +21,8 @@ _PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 def content_sha256(table: pa.Table, schema: pa.Schema = MANIFEST_SCHEMA) -> str:
     """Return a hash of a manifest's rows, which is the same for two runs of the same inputs.
 
-    The hash covers every column except those of ``NOT_CONTENT``, which identify the run or name a file, in the
-    order of the rows. It does not depend on the layout of the files or on their compression.
+    The hash covers every column except those of ``NOT_CONTENT``, which identify the run or name a file, in
+    the order of the rows. It does not depend on the layout of the files or on their compression.
 
     Parameters
     ----------
