@@ -159,12 +159,15 @@ class RecordingLambda(LocalLambda):
 
 
 class MirroredEmr(LocalEmrServerless):
-    """The real Spark job on a copy of the run's files; what it wrote is put back. In the place of S3A."""
+    """The real Spark job on a copy of the run's files; what it wrote is put back. In the place of S3A.
 
-    def __init__(self, url: str, folder: Path, stack: Deployed) -> None:
+    With a stack, what the role of its job may not write is refused.
+    """
+
+    def __init__(self, url: str, folder: Path, stack: Deployed | None = None) -> None:
         super().__init__(folder / "logs")
         self._url, self._folder = url, folder
-        self._statements = stack.statements("EmrJobRole")
+        self._statements = None if stack is None else stack.statements("EmrJobRole")
         self.started: list[dict[str, Any]] = []
 
     def start_job_run(self, **parameters: Any) -> dict[str, str]:
@@ -191,5 +194,5 @@ class MirroredEmr(LocalEmrServerless):
     def _decide(self, *calls: S3Call) -> None:
         """Refuse what the job's role may not do."""
         for call in calls:
-            if not allowing(self._statements, call.asked):
+            if self._statements is not None and not allowing(self._statements, call.asked):
                 raise PermissionError(refusal("EmrJobRole", call.asked))
