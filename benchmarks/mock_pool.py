@@ -7,6 +7,7 @@ computed by the fan-in's own code.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
@@ -29,13 +30,14 @@ from lensneg.rules.selection import CUT_REASONS
 from lensneg.rules.strata import strata_of
 from lensneg.schema import columns as manifest
 from lensneg.schema import pool as poolfile
+from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
 from lensneg.schema.config import CONFUSER_CATEGORIES, Config, config_sha256
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.lenses import LENSES_SCHEMA
-from lensneg.schema.run import CodeInput, ConfigInput, RunRecord, SweepInput
+from lensneg.schema.lenses import Lenses
+from lensneg.schema.run import CatalogInput, CodeInput, ConfigInput, RunRecord, SweepInput
 from lensneg.schema.sweep_columns import sweep_dtype
 from lensneg.schema.tables import WrittenFile, write_table
 from lensneg.stages.summarize_fan_out.summary import summarize_fan_out
@@ -205,7 +207,7 @@ def plan_draw(pool: Path, positives: int) -> str:
         )
         for file, (sweep, entry) in enumerate(zip(sweeps, described, strict=True))
     ]
-    record = record_of(out, items)
+    record = record_of(out, items, positives)
     storage.write_json(files.run, record.model_dump(mode="json"))
     storage.write_json(files.items, [item.model_dump(mode="json") for item in items])
     matches = write_matches(files, items[0], positives)
@@ -235,7 +237,7 @@ def plan_draw(pool: Path, positives: int) -> str:
     gate = summarize_fan_out(files.root).gate
     drawn = sum(p["quota"] for s in storage.read_json(files.quotas)["strata"] for p in s["pools"])
     if not gate.passed or drawn != positives * CONFIG.negative_pools.neg_pos_ratio:
-        raise BenchmarkError(f"the quotas of the made-up pool draw {drawn:,} rows: {gate['cause']}")
+        raise BenchmarkError(f"the quotas of the made-up pool draw {drawn:,} rows: {gate.cause}")
     return files.root
 
 
@@ -248,7 +250,23 @@ def made_up_sweep(out: Path, file: int, pool_rows: int) -> storage.FileInfo:
     return storage.stat(str(path))
 
 
-def record_of(out: Path, items: list[Item]) -> RunRecord:
+def made_up_catalog(out: Path, positives: int) -> CatalogInput:
+    """Make an empty file in the place of the lenses' catalogue, for the fan-in to look at."""
+    path = out / "lenses.csv"
+    path.touch()
+    info = storage.stat(str(path))
+    return CatalogInput(
+        spec=CatalogSpec(uri=str(path)),
+        role="positives",
+        size=info.size,
+        etag=info.etag,
+        sha256=hashlib.sha256().hexdigest(),
+        rows=positives,
+        positions=positives,
+    )
+
+
+def record_of(out: Path, items: list[Item], positives: int) -> RunRecord:
     """Return the run's record."""
     code = code_version()
     return RunRecord(
@@ -274,7 +292,7 @@ def record_of(out: Path, items: list[Item]) -> RunRecord:
             for item in items
         ),
         ignored_files=0,
-        catalogs=(),
+        catalogs=(made_up_catalog(out, positives),),
     )
 
 
@@ -295,12 +313,7 @@ def write_matches(files: RunFiles, item: Item, positives: int) -> WrittenFile:
     columns["confuser_category"] = columns["cut"] = np.full(positives, None, dtype=object)
     columns["catalog_row"] = np.arange(positives)
     columns["separation_arcsec"] = rng.uniform(0, 0.3, positives)
-    lenses = {
-        "name": [f"lens {i}" for i in range(positives)],
-        "ra": columns["ra"],
-        "dec": columns["dec"],
-        "is_positive": np.ones(positives, dtype=bool),
-        "catalog": np.zeros(positives, dtype=np.int32),
-    }
-    write_table(files.lenses, as_table(lenses, LENSES_SCHEMA))
+    names = [f"lens {i}" for i in range(positives)]
+    is_positive, catalog = np.ones(positives, dtype=bool), np.zeros(positives, dtype=np.int32)
+    Lenses(columns["ra"], columns["dec"], is_positive, names, catalog).write(files.lenses)
     return write_table(files.positives(item.id), as_table(columns, POSITIVES_SCHEMA))
