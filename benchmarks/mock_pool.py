@@ -33,10 +33,11 @@ from lensneg.schema import pool as poolfile
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
-from lensneg.schema.config import CONFUSER_CATEGORIES, Config, config_sha256
+from lensneg.schema.config import Config, config_sha256
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.run import CatalogInput, CodeInput, ConfigInput, RunRecord, SweepInput
 from lensneg.schema.sweep_columns import sweep_dtype
 from lensneg.schema.tables import WrittenFile, write_table

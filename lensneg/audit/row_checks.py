@@ -15,7 +15,8 @@ from lensneg.audit.tally import RowRule, Stated, Tally
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS
-from lensneg.schema.config import CONFUSER_CATEGORIES, Config
+from lensneg.schema.config import Config
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.sweep_columns import MASKBITS
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.

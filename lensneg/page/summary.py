@@ -13,11 +13,12 @@ from lensneg.rules.exclusion import exclusion_radius
 from lensneg.rules.systems import near_any
 from lensneg.schema import validation as results
 from lensneg.schema.columns import POSITIVE
-from lensneg.schema.config import CONFUSER_CATEGORIES, SPLIT_ORDER
+from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import GATE_NAMES, read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import RowCounts
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.quotas import Quotas, draws_of
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import read_sample_summary

@@ -12,7 +12,8 @@ from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.split import split_of_pixel
 from lensneg.rules.strata import nobs_z_bin
 from lensneg.schema.arrays import ArrowStream
-from lensneg.schema.config import CONFUSER_CATEGORIES, Config
+from lensneg.schema.config import Config
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 
 
 def describe(table: npt.NDArray[np.void] | ArrowStream, config: Config) -> pa.Table:

@@ -13,7 +13,7 @@ from lensneg.rules.photometry import ellipticity, magnitude
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import is_one_of
 from lensneg.schema.arrays import BoolArray
-from lensneg.schema.config import CONFUSER_CATEGORIES, NegativePoolsConfig, TractorCriteria
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES, NegativePoolsConfig, TractorCriteria
 
 #: The pools in the order in which they stand in every file.
 POOLS: Final = ("N1", "N2")

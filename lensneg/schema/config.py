@@ -6,14 +6,20 @@ published config never changes. Its SHA-256 goes into every file that a run writ
 
 import hashlib
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lensneg import storage
 from lensneg.errors import ConfigError
+from lensneg.schema.config_types import Band, Finite, Section, Seed, SourceType, requires
 from lensneg.schema.lens_facts import LensColumns
+from lensneg.schema.pools_config import (
+    HardNegativesConfig,
+    MatchingConfig,
+    NegativePoolsConfig,
+    SuspectsConfig,
+)
 from lensneg.schema.record import Count, Share
 from lensneg.schema.renamed_keys import RENAMED
 from lensneg.schema.resources import config_path
@@ -23,61 +29,35 @@ from lensneg.schema.sweep_columns import MASKBITS
 #: A file with every key and comments.
 _EXAMPLE: Final = "configs/negative_sampling_v1.yaml"
 
-#: The types of galaxies. PSF and DUP are never in a pool, so a config cannot name them.
-SourceType = Literal["REX", "EXP", "DEV", "SER"]
-
-Band = Literal["g", "r", "i", "z"]
-
 #: The order in which the split's fractions are cumulated. It is part of the split rule.
 SPLIT_ORDER: Final = ("train", "val", "test")
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-def _requires(holds: Callable[[Any], bool], otherwise: str) -> AfterValidator:
-    """Return a validator that refuses a value with the message ``otherwise`` where ``holds`` is false."""
-
-    def check(value: Any) -> Any:
-        if not holds(value):
-            raise ValueError(otherwise)
-        return value
-
-    return AfterValidator(check)
-
-
-MaskBit = Annotated[str, _requires(lambda name: name in MASKBITS, f"expected one of {', '.join(MASKBITS)}")]
+MaskBit = Annotated[str, requires(lambda name: name in MASKBITS, f"expected one of {', '.join(MASKBITS)}")]
 
 DecRange = Annotated[
-    tuple[Finite, Finite], _requires(lambda r: r[0] < r[1], "the lower limit must be below the upper one")
+    tuple[Finite, Finite], requires(lambda r: r[0] < r[1], "the lower limit must be below the upper one")
 ]
 
 FractionRange = Annotated[
     tuple[Share, Share],
-    _requires(lambda r: r[0] <= r[1], "the lower limit must not be above the upper one"),
+    requires(lambda r: r[0] <= r[1], "the lower limit must not be above the upper one"),
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class SweepsConfig(_Section):
+class SweepsConfig(Section):
     """The releases of the sweeps that a run accepts, and the share of an item's rows that may be bad."""
 
     releases: tuple[int, ...] = Field(min_length=1)
     bad_rows_max: Share = 0.0001
 
 
-class SelectionConfig(_Section):
+class SelectionConfig(Section):
     """The cuts that a source must pass to be in the pool."""
 
     types: tuple[SourceType, ...] = Field(min_length=1)
     z_mag_limit: Finite
     nobs_min: dict[Band, Count]
+    dereddened: bool = False
     dec_range: DecRange | None
 
     @field_validator("nobs_min")
@@ -88,7 +68,7 @@ class SelectionConfig(_Section):
         return value
 
 
-class ExclusionConfig(_Section):
+class ExclusionConfig(Section):
     """What is excluded: the surroundings of known lenses, and masked sources."""
 
     known_lens_radius_arcsec: Annotated[float, Field(gt=0, le=3600)]
@@ -100,93 +80,28 @@ class ExclusionConfig(_Section):
         return sum(1 << MASKBITS[name] for name in set(self.exclude_maskbits))
 
 
-class PositivesConfig(_Section):
+class PositivesConfig(Section):
     """How catalogue positions are matched to sources, and the catalogues' columns that come with them."""
 
     match_radius_arcsec: Annotated[float, Field(gt=0, le=60)]
-    apply_cuts: bool
+    apply_cuts: bool | Literal["flag"]
     columns: LensColumns = ()
 
 
-class SpectroscopicConfig(_Section):
+class SpectroscopicConfig(Section):
     """How spectra are merged to systems, and systems are compared with the positives."""
 
     radius_arcsec: Annotated[float, Field(gt=0, le=60)]
 
 
-class PoolN1Config(_Section):
-    """Pool N1: the galaxies that a deployed finder sees."""
-
-    galaxy_types: tuple[SourceType, ...] = Field(min_length=1)
-
-
-class RingProxy(_Section):
-    """Early types, whose smooth light a ring around a lens resembles."""
-
-    types: tuple[SourceType, ...]
-    sersic_types: tuple[SourceType, ...]
-    sersic_min: NonNegative
-    flux_r_min: Finite
-
-
-class EdgeOnProxy(_Section):
-    """Edge-on disks, which look like arcs."""
-
-    types: tuple[SourceType, ...]
-    ellipticity_min: Share
-    shape_r_min: NonNegative
-
-
-class BlueClumpy(_Section):
-    """Blue, bright galaxies, whose clumps look like lensed images."""
-
-    g_minus_r_max: Finite
-    r_mag_max: Finite
-
-
-class LargeGalaxy(_Section):
-    """Large galaxies, whose arms look like arcs."""
-
-    shape_r_min: NonNegative
-    flux_r_min: Finite
-
-
-class TractorCriteria(_Section):
-    """The criteria of hard confusers. The first that holds, in this order, gives the category."""
-
-    ring_proxy: RingProxy
-    edge_on_proxy: EdgeOnProxy
-    blue_clumpy_proxy: BlueClumpy
-    large_galaxy_proxy: LargeGalaxy
-
-    @model_validator(mode="before")
-    @classmethod
-    def _in_order(cls, value: Any) -> Any:
-        # The order decides which criterion is the first that holds, so a file must not show another one.
-        expected = list(cls.model_fields)
-        if isinstance(value, dict) and set(value) == set(expected) and list(value) != expected:
-            raise ValueError(f"the criteria are tried in the order {', '.join(expected)}: write them so")
-        return value
-
-
-#: The confuser categories in a manifest, in the order in which the criteria are tried.
-CONFUSER_CATEGORIES: Final = ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy")
-
-
-class PoolN2Config(_Section):
-    """Pool N2: hard confusers."""
-
-    tractor_criteria: TractorCriteria
-
-
-class StrataConfig(_Section):
+class StrataConfig(Section):
     """The bins of nobs_z and type in which negatives are drawn for positives."""
 
     nobs_z_bins: tuple[str, ...] = Field(min_length=1)
     types: Annotated[
         tuple[SourceType, ...],
         Field(min_length=1),
-        _requires(lambda types: len(set(types)) == len(types), "a type is named twice"),
+        requires(lambda types: len(set(types)) == len(types), "a type is named twice"),
     ]
 
     @field_validator("nobs_z_bins")
@@ -215,18 +130,7 @@ def _bin_limits(label: str) -> tuple[int, int | None]:
     return int(match[1]), int(match[2]) if match[2] else None
 
 
-class NegativePoolsConfig(_Section):
-    """The two pools of negatives, and how many are drawn from each."""
-
-    seed: Seed
-    neg_pos_ratio: Annotated[int, Field(ge=1)]
-    n1_n2_ratio: Annotated[tuple[Count, Count], _requires(any, "both parts are 0")]
-    backfill: bool
-    pool_n1: PoolN1Config
-    pool_n2: PoolN2Config
-
-
-class SplitAllocations(_Section):
+class SplitAllocations(Section):
     """Fractions of the sky for training, validation and test."""
 
     train: Share
@@ -240,21 +144,26 @@ class SplitAllocations(_Section):
         return self
 
 
-class SpatialSplitsConfig(_Section):
-    """The split by HEALPix pixel."""
+class SpatialSplitsConfig(Section):
+    """The split by HEALPix pixel, and the folds of what is not kept for tests.
+
+    Rows whose circle of ``border_arcsec`` touches a pixel of another split are not drawn.
+    """
 
     nside: Annotated[
-        int, _requires(lambda n: n == 128, "the manifest carries healpix_128, so the split needs nside 128")
+        int, requires(lambda n: n == 128, "the manifest carries healpix_128, so the split needs nside 128")
     ]
     hash_seed: Seed
     allocations: SplitAllocations
+    border_arcsec: Annotated[float, Field(ge=0, le=600)] = 0.0
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
 
 
 #: The checks of gate 4 that are warnings unless a config makes them critical.
 Raisable = Literal["n1_n2_ratio", "split_fractions", "split_fractions_close"]
 
 
-class GatesConfig(_Section):
+class GatesConfig(Section):
     """The tolerances of the gates.
 
     ``chance_sigmas`` widens the tolerance of a share; see :mod:`lensneg.schema.tolerance`. ``critical`` names
@@ -268,11 +177,12 @@ class GatesConfig(_Section):
     n1_n2_tolerance_points: Annotated[float, Field(gt=0, le=100)]
     split_tolerance_points: Annotated[float, Field(gt=0, le=100)]
     split_warning_points: Annotated[float, Field(gt=0, le=100)]
+    shortcut_auc_max: Share | None = None
     rows_found_again: Annotated[int, Field(ge=1, le=100_000)]
     critical: tuple[Raisable, ...]
 
 
-class ExecutionConfig(_Section):
+class ExecutionConfig(Section):
     """The sizes of items, mini-tests and files. None of these changes a row of the manifest."""
 
     target_item_bytes: Annotated[int, Field(ge=1 << 20)] | None = None
@@ -281,10 +191,11 @@ class ExecutionConfig(_Section):
     rows_per_manifest_file: Annotated[int, Field(ge=1000)]
 
 
-class Config(_Section):
+class Config(Section):
     """A whole config file. The comments in ``configs/negative_sampling_v1.yaml`` describe every key.
 
-    The section ``spectroscopic`` may be missing. A run with a spectroscopic catalogue needs it.
+    The sections after ``execution`` may be missing. A run with a spectroscopic catalogue, with suspects or
+    with hard negatives needs the section of that name.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
@@ -299,6 +210,9 @@ class Config(_Section):
     gates: GatesConfig
     execution: ExecutionConfig
     spectroscopic: SpectroscopicConfig | None = None
+    matching: MatchingConfig | None = None
+    suspects: SuspectsConfig | None = None
+    hard_negatives: HardNegativesConfig | None = None
 
     @classmethod
     def load(cls, uri: str) -> Self:

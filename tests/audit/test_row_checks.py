@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from poolcases import CASES, G_0_4, NAN, R_20_5, above, below, up
 
 from lensneg.audit import row_checks
-from lensneg.schema.config import CONFUSER_CATEGORIES, Config
+from lensneg.schema.config import Config
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.quotas import PoolQuota, StratumQuota
 
 #: The float32 numbers just below and just above a flux of 10, whose magnitude is 20 exactly.

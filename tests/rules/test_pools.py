@@ -13,7 +13,8 @@ from sweepfile import GALAXY, Row, table
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import select
-from lensneg.schema.config import CONFUSER_CATEGORIES, Config
+from lensneg.schema.config import Config
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 
 
 def pool_of(config: Config, **changes: Any) -> tuple[str | None, str | None]:

@@ -12,8 +12,9 @@ from conftest import CONFIGS, config_text, edited
 from pydantic import ValidationError
 
 from lensneg.errors import ConfigError
-from lensneg.schema.config import CONFUSER_CATEGORIES, SPLIT_ORDER, Config, config_sha256
+from lensneg.schema.config import SPLIT_ORDER, Config, config_sha256
 from lensneg.schema.config_json_schema import json_schema
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.renamed_keys import RENAMED
 
 # ---------------------------------------------------------------- the published files

@@ -22,9 +22,9 @@ from lensneg.rules.sources import brick_ranges
 from lensneg.rules.usable import allowed_bad_rows, count_unusable, has_identity
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import BRICK_PRIMARY, POSITIVES_SCHEMA
-from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.pool import write_pool
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.run import Run
 from lensneg.schema.tables import WrittenFile, write_table
 from lensneg.stages.commit_mark import finished, tables_are_those_written

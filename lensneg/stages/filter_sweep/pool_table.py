@@ -16,10 +16,10 @@ from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
 from lensneg.rules.usable import all_usable, has_identity
 from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
-from lensneg.schema.config import CONFUSER_CATEGORIES
 from lensneg.schema.input_name import input_name
 from lensneg.schema.item import Item
 from lensneg.schema.pool import pool_order
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.run import Run
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses

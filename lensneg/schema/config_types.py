@@ -1,0 +1,34 @@
+"""What the sections of a config file share: their base, and the types of values."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+#: The types of galaxies. PSF and DUP are never in a pool, so a config cannot name them.
+SourceType = Literal["REX", "EXP", "DEV", "SER"]
+
+Band = Literal["g", "r", "i", "z"]
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def requires(holds: Callable[[Any], bool], otherwise: str) -> AfterValidator:
+    """Return a validator that refuses a value with the message ``otherwise`` where ``holds`` is false."""
+
+    def check(value: Any) -> Any:
+        if not holds(value):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
+
+
+class Section(BaseModel):
+    """A section of a config file: every key is known, and no value is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
