@@ -9,6 +9,7 @@ from auditrows import Row, checks_of, content, only, positive, row
 
 from lensneg.audit.sample_checks import PoolRatio, Splits, Strata
 from lensneg.errors import ConfigError
+from lensneg.rules.quotas import plain_draws
 from lensneg.schema.check import Check
 from lensneg.schema.config import Config
 from lensneg.schema.quotas import PoolQuota, StratumQuota
@@ -247,13 +248,13 @@ def stratum(
 ) -> StratumQuota:  # fmt: skip
     """What quotas.json claims of a stratum; of each pool rows available and drawn."""
     pools = [
-        PoolQuota(pool=name, available=available, target=quota, backfill=0, quota=quota, threshold=0)
+        PoolQuota(pool=name, available=available, target=quota, backfill=0, quota=quota)
         for name, (available, quota) in (("N1", n1), ("N2", n2))
     ]
     drawn = n1[1] + n2[1]
     return StratumQuota(
         nobs_z_bin=nobs, type_bin=kind, positives=positives, target=drawn + shortfall, shortfall=shortfall,
-        reachable=reachable, pools=tuple(pools),
+        reachable=reachable, pools=tuple(pools), draws=plain_draws(pools),
     )  # fmt: skip
 
 
@@ -288,7 +289,7 @@ def of_strata(
     assert all(check.critical for check in checks)
     for check in checks:
         if check.passed:
-            assert check.actual == {"targets": "3 positives", "weights": "4 strata and pools"}.get(
+            assert check.actual == {"targets": "3 positives", "weights": "4 draws"}.get(
                 check.name, f"{len(strata)} strata"
             )
     return {check.name: check.actual for check in checks if not check.passed}
@@ -313,16 +314,16 @@ def test_where_the_number_of_rows_is_wrong_that_alone_is_said(plan: Config, rows
 
 
 def test_a_row_of_the_other_pool(plan_with: Any) -> None:
-    found = of_strata(plan_with, changed(NEGATIVES, 0, pool="N2", sampling_weight=8.0))
-    assert found == {"strata_counts": "3-5/SER/N1: 2 of 3, 3-5/SER/N2: 2 of 1"}
+    found = of_strata(plan_with, changed(NEGATIVES, 0, pool="N2", draw="n2", sampling_weight=8.0))
+    assert found == {"strata_counts": "3-5/SER/n1: 2 of 3 in N1, 3-5/SER/n2: 2 of 1 in N2"}
 
 
 @pytest.mark.parametrize("where", [{"nobs_z_bin": "6-10"}, {"type_bin": "DEV"}, {"nobs_z_bin": "1-2"}])
 def test_a_row_of_a_stratum_that_is_not_claimed(plan_with: Any, where: Row) -> None:
     key = "/".join(({"nobs_z_bin": "3-5", "type_bin": "SER"} | where).values())
     found = of_strata(plan_with, changed(NEGATIVES, 0, **where))
-    assert found["strata_counts"] == f"3-5/SER/N1: 2 of 3, {key}/N1 is not of the config's strata"
-    assert found["weights"] == f"not in {key}/N1"
+    assert found["strata_counts"] == f"3-5/SER/n1: 2 of 3 in N1, {key}/n1 is not of the config's strata"
+    assert found["weights"] == f"not in {key}/n1"
     assert set(found) == {"strata_counts", "weights"}
 
 
