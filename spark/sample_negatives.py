@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -56,21 +55,8 @@ SETTINGS = {
 STEPS = ("reading the pool", "drawing", "writing", "counting")
 
 
-class Range(NamedTuple):
-    """Some rows of a stratum in the pool files, by the values of ``pool`` and ``confuser_category`` there.
-
-    An empty category stands for any. The cell is -1 if nothing is matched.
-    """
-
-    source_pool: str
-    category: str
-    cell: int
-    lowest: int
-    highest: int
-
-
 class Draw(NamedTuple):
-    """Rows that a stratum takes for a pool: the ``quota`` of lowest priority in the ranges.
+    """Rows that a stratum takes for a pool: the ``quota`` of lowest priority in its pieces.
 
     ``group`` numbers the strata and their pools, in the manifest's order.
     """
@@ -82,99 +68,70 @@ class Draw(NamedTuple):
     pool: str
     sampling_weight: float
     quota: int
-    is_exact: bool  # the ranges hold the drawn rows alone
-    ranges: tuple[Range, ...]
-
-    @property
-    def highest(self) -> int:
-        """The highest priority of the ranges."""
-        return max(each.highest for each in self.ranges)
-
-    def until(self, highest: int) -> Draw:
-        """Return the draw with ranges that end at a priority."""
-        return self._replace(ranges=tuple(each._replace(highest=highest) for each in self.ranges))
-
-
-def draws_of(quotas: dict[str, Any]) -> list[Draw]:
-    """Return the draws of quotas.json, in the manifest's order."""
-    draws = []
-    for number, stratum in enumerate(quotas["strata"]):
-        for draw in stratum["draws"]:
-            keys = (stratum["nobs_z_bin"], stratum["type_bin"], draw["draw"], draw["pool"])
-            weight = draw["available"] / draw["quota"]
-            ranges = tuple(each for entry in draw["ranges"] for each in ranges_of(entry, stratum["edges"]))
-            draws.append(
-                Draw(
-                    2 * number + (draw["pool"] == "N2"),
-                    *keys,
-                    weight,
-                    draw["quota"],
-                    draw["is_exact"],
-                    ranges,
-                )
-            )
-    return sorted(draws, key=lambda draw: draw.group)
-
-
-def ranges_of(entry: dict[str, Any], edges: list[list[float]]) -> Iterator[Range]:
-    """Yield a range of quotas.json for each of its classes, categories and cells."""
-    count = math.prod(len(ends) + 1 for ends in edges)
-    cells = [-1] if not edges else range(count) if entry["cell"] is None else [entry["cell"]]
-    for pool, category, cell in itertools.product(entry["classes"], entry["categories"] or [""], cells):
-        yield Range(pool, category, cell, entry["lowest"], entry["highest"])
+    is_exact: bool  # the pieces hold the drawn rows alone
 
 
 class Piece(NamedTuple):
-    """A range of a draw, whose rows are written to a part."""
+    """Rows of a draw that are written to a part: those of a class, category, cell and range of priority.
 
+    The class is the value of ``pool`` in the pool files. An empty category stands for any. The cell is -1 if
+    nothing is matched.
+    """
+
+    number: int  # of the draw
+    part: int
     nobs_z_bin: str
     type_bin: str
     source_pool: str
-    cell: int
     category: str
+    cell: int
     lowest: int
     highest: int
-    number: int  # of the draw
-    part: int
 
 
-def pieces_of(draws: list[Draw], size: int) -> list[Piece]:
-    """Cut the ranges of all draws at the ends of parts of about ``size`` rows, in the manifest's order."""
-    pieces, part, filled = [], 0, 0.0
-    for _, same in itertools.groupby(enumerate(draws), key=lambda numbered: numbered[1].group):
-        group = list(same)
-        cuts, part_before = [], part
-        for low, high, rows in density_of([draw for _, draw in group]):
-            while filled + rows > size and high - low > 1:
-                low, rows, filled = (
-                    low + max(1, int((high - low) * (size - filled) / rows)),
-                    filled + rows - size,
-                    0.0,
-                )
-                cuts.append(min(low, high))
-                part += 1
-            filled += rows
-        for number, draw in group:
-            for each in draw.ranges:
-                edges = [
-                    each.lowest,
-                    *(cut for cut in cuts if each.lowest < cut <= each.highest),
-                    each.highest + 1,
-                ]
-                for low, following in zip(edges, edges[1:]):
-                    own = part_before + sum(cut <= low for cut in cuts)
-                    place = (draw.nobs_z_bin, draw.type_bin, each.source_pool, each.cell, each.category)
-                    pieces.append(Piece(*place, low, following - 1, number, own))
-    return pieces
+def draws_of(quotas: dict[str, Any]) -> list[Draw]:
+    """Return the draws of quotas.json, by their number."""
+    return [
+        Draw(
+            2 * number + (draw["pool"] == "N2"),
+            stratum["nobs_z_bin"],
+            stratum["type_bin"],
+            draw["draw"],
+            draw["pool"],
+            draw["available"] / draw["quota"],
+            draw["quota"],
+            draw["is_exact"],
+        )
+        for number, stratum in enumerate(quotas["strata"])
+        for draw in stratum["draws"]
+    ]
 
 
-def density_of(draws: list[Draw]) -> Iterator[tuple[int, int, float]]:
-    """Yield intervals of priority, and about how many rows some draws take there: each its own evenly."""
-    spans = [(min(each.lowest for each in draw.ranges), draw.highest + 1, draw.quota) for draw in draws]
-    edges = sorted({edge for low, high, _ in spans for edge in (low, high)})
-    for low, high in zip(edges, edges[1:]):
-        shares = [quota * (high - low) / (end - start) for start, end, quota in spans if start <= low < end]
-        yield low, high, sum(shares)
+def until(pieces: list[Piece], ends: dict[int, int]) -> list[Piece]:
+    """Return the pieces up to the last priorities of draws, by their number."""
+    ended = [
+        piece._replace(highest=min(piece.highest, ends.get(piece.number, PRIORITY_MAX))) for piece in pieces
+    ]
+    return [piece for piece in ended if piece.lowest <= piece.highest]
+
+
+def widened(pieces: list[Piece], numbers: set[int]) -> list[Piece]:
+    """Return the pieces with those of some draws that reach their highest priority going on to the end."""
+    highest = highest_of(pieces)
+    return [
+        piece._replace(highest=PRIORITY_MAX)
+        if piece.number in numbers and piece.highest == highest[piece.number]
+        else piece
+        for piece in pieces
+    ]
+
+
+def highest_of(pieces: list[Piece]) -> dict[int, int]:
+    """Return the highest priority in the pieces of each draw."""
+    highest: dict[int, int] = {}
+    for piece in pieces:
+        highest[piece.number] = max(piece.highest, highest.get(piece.number, PRIORITY_MIN))
+    return highest
 
 
 def table(spark: SparkSession, rows: Sequence[tuple[Any, ...]], names: str) -> DataFrame:
@@ -188,8 +145,8 @@ def table(spark: SparkSession, rows: Sequence[tuple[Any, ...]], names: str) -> D
 
 
 PIECE = (
-    "nobs_z_bin string, type_bin string, source_pool string, cell int, category string, "
-    "lowest bigint, highest bigint, number int, part int"
+    "number int, part int, nobs_z_bin string, type_bin string, source_pool string, category string, "
+    "cell int, lowest bigint, highest bigint"
 )
 
 
@@ -248,42 +205,48 @@ class Matching(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The rows in the ranges that were read, their highest priority, and the draws that had too few."""
+    """Pieces that end at the last priorities of the draws, and how they were found.
 
+    Attributes
+    ----------
+    candidates, highest : int
+        The rows in the pieces that were read, and their highest priority.
+    widened : list of int
+        The draws whose pieces held too few rows at first.
+    """
+
+    pieces: list[Piece]
     candidates: int
     highest: int
-    widened: list[Draw]
+    widened: list[int]
 
 
-def exact_draws(
-    pool: DataFrame, draws: list[Draw], matching: Matching, has_copies: bool
-) -> tuple[list[Draw], Found]:
-    """Return the draws with ranges that end at the last priority drawn."""
-    draws, widened, read = list(draws), list[Draw](), draws
-    candidates = sum(draw.quota for draw in draws if draw.is_exact)
-    open_ = [number for number, draw in enumerate(draws) if not draw.is_exact]
+def exact_pieces(
+    pool: DataFrame, draws: list[Draw], pieces: list[Piece], matching: Matching, has_copies: bool
+) -> Found:
+    """Find the last priorities of the draws that are not exact, and end their pieces there."""
+    lasts: dict[int, int] = {}
+    too_low: list[int] = []
+    open_ = {number for number, draw in enumerate(draws) if not draw.is_exact}
+    candidates, highest = sum(draw.quota for draw in draws), highest_of(pieces)
     while open_:
-        lasts, candidates = last_priorities(pool, [draws[number] for number in open_], matching, has_copies)
-        too_low = []
-        read = list(draws)
-        for number, (last, rows) in zip(open_, lasts):
-            if rows < draws[number].quota and draws[number].highest < PRIORITY_MAX:
-                widened.append(draws[number])
-                draws[number] = draws[number].until(PRIORITY_MAX)
-                too_low.append(number)
-            else:
-                draws[number] = draws[number].until(last)
-        open_ = too_low
-    highest = max((draw.highest for draw in read), default=PRIORITY_MIN)
-    return draws, Found(candidates, highest, widened)
+        found, candidates = last_priorities(
+            pool, draws, [piece for piece in pieces if piece.number in open_], matching, has_copies
+        )
+        lasts.update({number: last for number, (last, _) in found.items()})
+        short = {n for n in open_ if found.get(n, (0, 0))[1] < draws[n].quota}
+        open_ = {number for number in short if highest[number] < PRIORITY_MAX}
+        pieces, too_low = widened(pieces, open_), too_low + sorted(open_)
+        highest = highest_of(pieces)
+    return Found(until(pieces, lasts), candidates, max(highest.values(), default=PRIORITY_MIN), too_low)
 
 
 def last_priorities(
-    pool: DataFrame, draws: list[Draw], matching: Matching, has_copies: bool
-) -> tuple[list[tuple[int, int]], int]:
-    """Return the last priority and the sources of each draw, and the number of rows that were compared."""
+    pool: DataFrame, draws: list[Draw], pieces: list[Piece], matching: Matching, has_copies: bool
+) -> tuple[dict[int, tuple[int, int]], int]:
+    """Return the last priority and the sources of draws, and the number of rows that were compared."""
     observation = Observation()
-    rows = located(pool, pieces_of(draws, sys.maxsize), matching).select("number", "sampling_priority")
+    rows = located(pool, pieces, matching).select("number", "sampling_priority")
     rows = rows.observe(observation, F.count(F.lit(1)).alias("candidates"))
     if has_copies:
         rows = rows.distinct()
@@ -294,7 +257,7 @@ def last_priorities(
     found = drawn.groupBy("number").agg(F.max("sampling_priority"), F.count(F.lit(1)))
     lasts = {row[0]: (row[1], row[2]) for row in found.collect()}
     seen: dict[str, int] = observation.get
-    return [lasts.get(number, (PRIORITY_MIN, 0)) for number in range(len(draws))], seen["candidates"]
+    return lasts, seen["candidates"]
 
 
 def manifest_of(drawn: DataFrame, draws: list[Draw], manifest: dict[str, Any]) -> DataFrame:
@@ -388,24 +351,30 @@ def read_pool(spark: SparkSession, folder: str, names: list[str], schema: str) -
 
 
 def write_parts(
-    pool: DataFrame, draws: list[Draw], matching: Matching, quotas: dict[str, Any], size: int, folder: str
+    pool: DataFrame,
+    draws: list[Draw],
+    pieces: list[Piece],
+    matching: Matching,
+    quotas: dict[str, Any],
+    folder: str,
 ) -> int:
-    """Write the drawn rows, a task and a file for each part.
+    """Write the rows of the pieces, a task and a file for each part.
 
     Of a source in several rows, the first by file and row is written. Return the number of the others.
     """
-    pieces = pieces_of(draws, size)
     count = max(piece.part for piece in pieces) + 1
     codes = codes_of(pool.sparkSession, count)
     placed = [piece._replace(part=codes[piece.part]) for piece in pieces]
     rows = located(pool, placed, matching).repartition(count, "part")
+    seen = {"copies": 0}
     observation = Observation()
     if quotas["repeated_rows"]:
         source = Window.partitionBy("part", "number", "sampling_priority").orderBy("sweep_file", "row_index")
         rows = rows.withColumn("copy", F.row_number().over(source))
         rows = rows.observe(observation, F.count_if(F.col("copy") > 1).alias("copies")).where("copy = 1")
     manifest_of(rows, draws, quotas["manifest"]).write.mode("overwrite").parquet(folder)
-    seen: dict[str, int] = observation.get if quotas["repeated_rows"] else {"copies": 0}
+    if quotas["repeated_rows"]:
+        seen = observation.get
     return seen["copies"]
 
 
@@ -469,12 +438,6 @@ def row_groups(quotas: dict[str, Any], highest: int) -> dict[str, int]:
     }
 
 
-def part_size(spark: SparkSession, draws: list[Draw], most: int) -> int:
-    """Return the rows of a part: at most those of the config, and few enough that each core writes one."""
-    total, cores = sum(draw.quota for draw in draws), int(spark.sparkContext.defaultParallelism)
-    return max(1, min(most, -(-total // cores)))
-
-
 def sample(spark: SparkSession, root: str) -> dict[str, Any]:
     """Write a run's drawn rows and the summary, and return that."""
     seconds: dict[str, float] = {}
@@ -486,16 +449,13 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
         matching = Matching(
             quotas["matched"], {(s["nobs_z_bin"], s["type_bin"]): s["edges"] for s in quotas["strata"]}
         )
-    draws = draws_of(quotas)
+    draws, pieces = draws_of(quotas), [Piece(*piece) for piece in quotas["pieces"]]
     with step("drawing", seconds):
-        draws, found = exact_draws(pool, draws, matching, bool(quotas["repeated_rows"]))
+        found = exact_pieces(pool, draws, pieces, matching, bool(quotas["repeated_rows"]))
     with step("writing", seconds):
-        copies = 0
-        if draws:
-            size = part_size(spark, draws, manifest["rows_per_file"])
-            copies = write_parts(pool, draws, matching, quotas, size, folder)
+        copies = write_parts(pool, draws, found.pieces, matching, quotas, folder) if found.pieces else 0
     with step("counting", seconds):
-        counted = read_back(spark, folder) if draws else []
+        counted = read_back(spark, folder) if found.pieces else []
         rows = [drawn_rows(draw, counted) for draw in draws]
     summary = {
         "run_id": quotas["run_id"],
@@ -505,7 +465,7 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
         "candidates": found.candidates,
         "duplicate_targetids": copies,
         **row_groups(quotas, found.highest),
-        "widened": [[getattr(draw, key) for key in KEYS] for draw in found.widened],
+        "widened": [[getattr(draws[number], key) for key in KEYS] for number in found.widened],
         "parts": [
             {"name": uri[uri.rindex("negatives/") :], "rows": count}
             for uri, count in added_up(counted, "name").items()

@@ -69,6 +69,41 @@ class Draw(Record):
         """The lowest priority that a row may have."""
         return min(r.lowest for r in self.ranges)
 
+    @property
+    def highest(self) -> int:
+        """The highest priority that a row may have."""
+        return max(r.highest for r in self.ranges)
+
+
+class Piece(NamedTuple):
+    """A part of a range of a draw, as the job looks up rows.
+
+    Attributes
+    ----------
+    draw : int
+        The number of the draw, as :func:`draws_of` yields them.
+    part : int
+        The file that its rows are written to.
+    nobs_z_bin, type_bin, source_pool : str
+        The stratum, and the value of ``pool`` in the pool files.
+    category : str
+        The confuser category; empty for any, and none.
+    cell : int
+        The cell of the matched columns; -1 without matching.
+    lowest, highest : int
+        The sampling priorities, both included.
+    """
+
+    draw: int
+    part: int
+    nobs_z_bin: str
+    type_bin: str
+    source_pool: str
+    category: str
+    cell: int
+    lowest: int
+    highest: int
+
 
 class PoolQuota(Record):
     """The rows to draw from one pool of a stratum.
@@ -163,8 +198,6 @@ class ManifestRules(Record):
         The seed of u, and of the folds.
     folds : int or None
         The number of folds.
-    rows_per_file : int
-        The size of a part.
     """
 
     columns: dict[str, str]
@@ -174,7 +207,6 @@ class ManifestRules(Record):
     split_edges: tuple[float, ...]
     split_seed: int
     folds: int | None = None
-    rows_per_file: int
 
 
 class Quotas(Record):
@@ -182,7 +214,7 @@ class Quotas(Record):
 
     ``row_groups`` gives, for each pool file, the rows of each row group and the lowest priority among them;
     ``footers`` gives the file's footer. ``repeated_rows`` counts the rows of the pool that repeat a source.
-    ``matched`` names the matched columns.
+    ``matched`` names the matched columns. ``pieces`` say which rows are drawn, and into which part.
     """
 
     run_id: str
@@ -193,6 +225,7 @@ class Quotas(Record):
     repeated_rows: int
     matched: tuple[str, ...] = ()
     strata: tuple[StratumQuota, ...]
+    pieces: tuple[Piece, ...]
 
 
 def draws_of(strata: tuple[StratumQuota, ...]) -> Iterator[tuple[DrawKey, Draw]]:

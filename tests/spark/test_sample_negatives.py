@@ -1,7 +1,6 @@
 """The Spark job's transformations, on small frames, against plain Python."""
 
 import hashlib
-import itertools
 import json
 import os
 import random
@@ -23,7 +22,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lensneg.local.engine import SPARK_JOB
+from lensneg.rules.parts import pieces_of
 from lensneg.schema.columns import POOL_SCHEMA, SPARK_TYPES, WRITTEN_SCHEMA
+from lensneg.schema.quotas import StratumQuota
 
 sys.path.insert(0, str(SPARK_JOB.parent))
 import sample_negatives as job  # the job is a script beside the package
@@ -47,11 +48,6 @@ def spark() -> Iterator[SparkSession]:
     session = builder.getOrCreate()
     yield session
     session.stop()
-
-
-def draw(pool: str, quota: int, *ends: tuple[int, int], group: int = 0) -> job.Draw:
-    ranges = tuple(job.Range(pool, "", -1, low, high) for low, high in ends)
-    return job.Draw(group, "3-5", "SER", pool.lower(), pool, 1.0, quota, False, ranges)
 
 
 Row = dict[str, Any]
@@ -125,14 +121,21 @@ def make_run(
         "split_edges": [0.7, 0.85],
         "split_seed": 42,
         "folds": folds,
-        "rows_per_file": rows_per_file,
     }
     copies = len(rows) - len({row["targetid"] for row in rows})
     quotas = {
         "run_id": "one", "pool_files": list(groups), "row_groups": groups, "strata": strata,
         "repeated_rows": copies, "matched": [], "manifest": manifest,
     }  # fmt: skip
-    (root / "quotas.json").write_text(json.dumps(quotas | changes))
+    quotas |= changes
+    with_bins = [
+        StratumQuota(**stratum, positives=0, target=0, shortfall=0, reachable=True, pools=())
+        for stratum in (
+            s | {"draws": [d | {"left": d["available"]} for d in s["draws"]]} for s in quotas["strata"]
+        )
+    ]
+    quotas["pieces"] = pieces_of(tuple(with_bins), rows_per_file)
+    (root / "quotas.json").write_text(json.dumps(quotas))
     return root
 
 
@@ -197,8 +200,6 @@ def test_the_drawn_rows_are_written_in_order_with_all_columns(
     assert pa.concat_tables(t.cast(WRITTEN_SCHEMA) for t in tables).to_pylist() == [
         {name: row[name] for name in WRITTEN_SCHEMA.names} for row in wanted
     ]
-    if rows_per_file == 1000:
-        assert len(tables) == 2  # of so few rows each core writes one
     assert max(map(len, tables)) <= 1.7 * rows_per_file
     assert len(tables) >= len(wanted) / 1.7 / rows_per_file
     by_split = Counter((*key_of(row), row["split"]) for row in wanted)
@@ -282,39 +283,6 @@ def test_the_summary_says_what_was_drawn_and_read(spark: SparkSession, tmp_path:
     assert [summary[name] for name in counts] == ["one", 70, 76, 0, []]
     assert (summary["row_groups_read"], summary["row_groups_total"]) == (1, 4)
     assert set(summary["seconds"]) == set(job.STEPS)
-
-
-@pytest.mark.parametrize("size", [7, 30, 100, 1000])
-def test_pieces_cover_each_range_once_and_parts_follow_the_order(size: int) -> None:
-    """Draws of one pool may be nested in priority; their parts are cut at the same priorities."""
-    low, high = job.PRIORITY_MIN, job.PRIORITY_MAX
-    draws = [
-        draw("N1", 40, (low, -(2**62))),
-        draw("N1", 60, (-(2**62) + 1, 2**61), (-(2**60), 2**62)),
-        draw("N2", 25, (low, high), group=1),
-        draw("N1", 1, (5, 5), group=2),
-    ]
-    pieces = job.pieces_of(draws, size)
-    for number, one in enumerate(draws):
-        own = sorted((p.lowest, p.highest) for p in pieces if p.number == number)
-        assert sum(last - first + 1 for first, last in own) == sum(
-            r.highest - r.lowest + 1 for r in one.ranges
-        )
-        assert all(any(r.lowest <= first <= last <= r.highest for r in one.ranges) for first, last in own)
-    ordered = sorted(pieces, key=lambda p: (draws[p.number].group, p.lowest))
-    for first, second in itertools.combinations(ordered, 2):
-        assert first.part <= second.part
-        if draws[first.number].group == draws[second.number].group and first.part < second.part:
-            assert first.highest < second.lowest
-    assert max(p.part for p in pieces) == pytest.approx(126 / size, abs=1.5)
-    # A row that is drawn evenly from its ranges falls into a part of the right size.
-    expected = Counter[int]()
-    for number, one in enumerate(draws):
-        whole = sum(r.highest - r.lowest + 1 for r in one.ranges)
-        for p in pieces:
-            if p.number == number:
-                expected[p.part] += one.quota * (p.highest - p.lowest + 1) / whole
-    assert max(expected.values()) <= 1.5 * size
 
 
 def test_matched_draws_take_their_cells(spark: SparkSession, tmp_path: Path) -> None:

@@ -20,10 +20,9 @@ def quotas_of(files: int, rows: int) -> Quotas:
                            reachable=True, pools=(pool,), draws=plain_draws([pool]))  # fmt: skip
     names = tuple(f"{number}.parquet" for number in range(files))
     footer = Footer(size=0, sha256="")
-    manifest = ManifestRules(columns={}, pool=(), run={}, splits=(), split_edges=(), split_seed=0,
-                             rows_per_file=1)  # fmt: skip
+    manifest = ManifestRules(columns={}, pool=(), run={}, splits=(), split_edges=(), split_seed=0)
     return Quotas(run_id="one", pool_files=names, row_groups=dict.fromkeys(names, ()), repeated_rows=0,
-                  footers=dict.fromkeys(names, footer), manifest=manifest,
+                  pieces=(), footers=dict.fromkeys(names, footer), manifest=manifest,
                   strata=(stratum, stratum))  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from lensneg import storage
 from lensneg.cost.tables import load_rates
 from lensneg.rules.draws import needs_planned_draws
+from lensneg.rules.parts import ROWS_PER_PART, pieces_of
 from lensneg.rules.pools import POOLS
 from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.selection import CUT_REASONS
@@ -149,7 +150,6 @@ def _quotas(run: Run, stats: list[ItemStats], repeats: Repeats, strata: tuple[St
             split_edges=tuple(split_edges(rule)),
             split_seed=rule.hash_seed,
             folds=rule.folds,
-            rows_per_file=run.config.execution.rows_per_manifest_file,
         ),
         pool_files=tuple(row_groups),
         row_groups=row_groups,
@@ -157,4 +157,5 @@ def _quotas(run: Run, stats: list[ItemStats], repeats: Repeats, strata: tuple[St
         repeated_rows=repeats.rows.total(),
         matched=tuple(run.config.matching.bins) if run.config.matching else (),
         strata=strata,
+        pieces=pieces_of(strata, min(ROWS_PER_PART, run.config.execution.rows_per_manifest_file)),
     )
