@@ -108,7 +108,7 @@ def test_negatives_are_as_many_as_the_quotas_ask(plan: Config, rows: int, passed
 
 
 MAY_BE_NULL = {
-    "mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1", "confuser_category",
+    "mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1", "confuser_category", "fold",
     "flux_g", "flux_r", "flux_z", "flux_w1", "ebv", "fitbits", "shape_r", "shape_e1", "shape_e2", "sersic",
     *(f"{name}_{b}" for name in ("psfsize", "psfdepth", "galdepth", "mw_transmission") for b in "grz"),
 }  # fmt: skip

@@ -38,6 +38,7 @@ def splits(config: Config, negatives: list[Row], positives: list[Row] | None = N
         {"split": "val"},
         {"split": "test"},
         {"split": "Train"},
+        {"fold": 0},
         {"dec": -5.0},
         {"ra": 164.0},
         TEST | {"split": "train"},
@@ -51,7 +52,7 @@ def test_pixels_and_split_are_those_of_the_position(plan: Config, changes: Row) 
     assert (found.passed, found.actual) == (False, "not in 1 of 3 rows, the first in row 1")
     found = splits(plan, [row(1)], [positive(), positive(1001, **changes)])["split_rule"]
     assert found.actual == "not in 1 of 3 rows, the first in row 2"
-    assert "split of every row" in found.expected
+    assert "split and fold of every row" in found.expected
     assert "a position was changed" in found.remedy
 
 
@@ -329,7 +330,7 @@ def test_a_row_of_a_stratum_that_is_not_claimed(plan_with: Any, where: Row) -> N
 
 def test_a_row_of_another_stratum_that_is_claimed(plan_with: Any) -> None:
     found = of_strata(plan_with, changed(NEGATIVES, 0, **REX, sampling_weight=3.0))
-    assert found == {"strata_counts": "3-5/SER/N1: 2 of 3, 11+/REX/N1: 3 of 2"}
+    assert found == {"strata_counts": "3-5/SER/n1: 2 of 3 in N1, 11+/REX/n1: 3 of 2 in N1"}
 
 
 @pytest.mark.parametrize("where", [{"nobs_z_bin": "6-10"}, {"type_bin": "REX"}])
@@ -367,7 +368,7 @@ def test_a_stratum_with_positives_and_without_negatives(plan_with: Any, reachabl
     judged = content(plan_with({"negative_pools.neg_pos_ratio": 4}), NEGATIVES[:4], POSITIVES, strata=strata)
     counts, represented, targets, weights = checks_of(Strata, judged)
     assert (counts.passed, targets.passed, weights.passed) == (True, True, True)
-    assert weights.actual == "2 strata and pools"
+    assert weights.actual == "2 draws"
     assert represented.passed == (not reachable)
     assert represented.actual == ("none in 11+/REX" if reachable else "3 strata")
 
@@ -375,10 +376,10 @@ def test_a_stratum_with_positives_and_without_negatives(plan_with: Any, reachabl
 @pytest.mark.parametrize(
     ("i", "weight", "where"),
     [
-        (0, 10 / 3 + 1e-9, "3-5/SER/N1"),
-        (2, 3.0, "3-5/SER/N1"),
-        (3, 1.0, "3-5/SER/N2"),
-        (7, 3.0, "11+/REX/N2"),
+        (0, 10 / 3 + 1e-9, "3-5/SER/n1"),
+        (2, 3.0, "3-5/SER/n1"),
+        (3, 1.0, "3-5/SER/n2"),
+        (7, 3.0, "11+/REX/n2"),
     ],
 )
 def test_a_weight_is_available_by_drawn(plan_with: Any, i: int, weight: float, where: str) -> None:
@@ -388,4 +389,4 @@ def test_a_weight_is_available_by_drawn(plan_with: Any, i: int, weight: float, w
 
 def test_equal_weights_that_are_wrong_throughout(plan_with: Any) -> None:
     rows = [{**r, "sampling_weight": 3.0} for r in NEGATIVES]
-    assert of_strata(plan_with, rows) == {"weights": "not in 3-5/SER/N1, 3-5/SER/N2, 11+/REX/N2"}
+    assert of_strata(plan_with, rows) == {"weights": "not in 3-5/SER/n1, 3-5/SER/n2, 11+/REX/n2"}
