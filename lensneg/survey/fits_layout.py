@@ -60,7 +60,7 @@ class SweepFile:
         How the file differs from the survey's own or breaks the FITS standard, without harm to its rows.
     box : Cell, optional
         That of the positions of a table; see :mod:`lensneg.survey.table_rows`.
-    footer : pyarrow.parquet.FileMetaData, optional
+    footer : lensneg.survey.parquet_footer.Footer, optional
         That of a Parquet file.
     """
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
@@ -25,7 +26,8 @@ from lensneg.schema.input_name import hats_pixel
 from lensneg.schema.sweep_columns import sweep_dtype
 from lensneg.survey.fits_layout import STACKED, SweepFile
 from lensneg.survey.names import Cell, is_table_name
-from lensneg.survey.parquet_rows import Bounds, RowGroup, bounds, iter_batches, read_footer, row_groups
+from lensneg.survey.parquet_footer import Bounds, read_footer
+from lensneg.survey.parquet_rows import RowGroup, iter_batches, row_groups
 
 #: Bytes of the largest CSV table. One task reads it whole, several times.
 LARGEST_TABLE: Final = 10**9
@@ -136,8 +138,8 @@ def _look_at_footer(file: SweepFile) -> tuple[SweepFile, _Found]:
     """
     info = storage.FileInfo(file.uri, file.size, "")
     with _arrow_errors(file, "at its footer"):
-        footer = read_footer(info)
-        schema = footer.schema.to_arrow_schema()
+        footer = read_footer(file.size, partial(storage.read_bytes, file.uri))
+    schema = footer.schema
     file = _with_primary(replace(file, footer=footer), schema.names)
     names = _find_columns(schema.names, file.dtype.names or (), file.uri)
     for name, own in zip(file.dtype.names or (), names, strict=True):
@@ -145,13 +147,11 @@ def _look_at_footer(file: SweepFile) -> tuple[SweepFile, _Found]:
             what = f"column {name} holds values of type {schema.field(own).type}"
             raise SweepError(what, where=file.uri, remedy="write it as plain numbers or text")
     groups = row_groups(footer, tuple(names), info)
-    places = {name.strip().upper(): i for i, name in enumerate(schema.names)}
+    places = {name.strip().upper(): i for i, name in enumerate(footer.names)}
     found = _Found(0, 0, _NOWHERE, _NOWHERE)
     for group in groups:
-        chunks = [
-            bounds(footer.row_group(group.number).column(places[name])) for name in ("RELEASE", "RA", "DEC")
-        ]
-        if None in chunks or len(schema.names) != footer.num_columns:
+        chunks = [footer.places[group.number][places[name]].bounds for name in ("RELEASE", "RA", "DEC")]
+        if None in chunks:
             rest = replace(file, dtype=file.dtype[["RELEASE", "RA", "DEC", "BRICKID"]])
             for _, chunk in iter_table(rest, {g.number for g in groups if g is not group}):
                 found = _joined(found, _found_in(chunk, file))
@@ -193,7 +193,7 @@ def table_row_groups(file: SweepFile) -> list[RowGroup]:
     """
     if file.footer is None:
         return []
-    names = _find_columns(_names(file.footer), file.dtype.names or (), file.uri)
+    names = _find_columns(file.footer.schema.names, file.dtype.names or (), file.uri)
     return row_groups(file.footer, tuple(names), storage.FileInfo(file.uri, file.size, ""))
 
 
@@ -268,7 +268,7 @@ def table_columns(info: storage.FileInfo) -> list[str]:
     """
     try:
         with closing(storage.open_file(info.uri, info.size)) as stream:
-            return _csv_names(stream) if _is_csv(info.uri) else pq.ParquetFile(stream).schema_arrow.names
+            return _csv_names(stream) if _is_csv(info.uri) else pq.read_schema(stream).names
     except (pa.ArrowException, OSError, ValueError):
         return []
 
@@ -277,15 +277,11 @@ def _is_csv(uri: str) -> bool:
     return uri.lower().endswith(".csv")
 
 
-def _names(footer: pq.FileMetaData) -> list[str]:
-    return list(footer.schema.to_arrow_schema().names)
-
-
 def _parquet_batches(
     file: SweepFile, needed: tuple[str, ...], left_out: Collection[int]
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield the needed columns, in their order, with text as dictionaries."""
-    names = _find_columns(_names(file.footer), needed, file.uri)
+    names = _find_columns(file.footer.schema.names, needed, file.uri)
     columns = zip(needed, names, strict=True)
     texts = [own for name, own in columns if file.dtype[name].kind == "S" and name != BRICK_PRIMARY]
     groups = row_groups(file.footer, tuple(names), storage.FileInfo(file.uri, file.size, ""))
@@ -381,9 +377,9 @@ def _texts(column: pa.Array, width: int) -> npt.NDArray[Any]:
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     trimmed = pc.utf8_trim_whitespace(column.dictionary.cast(pa.string())).fill_null("").to_pylist()
-    known = np.array([*(text.encode() for text in trimmed), b""], f"S{width + 1}")
-    if (np.char.str_len(known) > width).any():
+    known = [*(text.encode() for text in trimmed), b""]
+    if any(len(text) > width or b"\0" in text for text in known):
         raise ValueError(f"expected a text of at most {width} characters")
     # A missing text has the place of the last one.
-    texts: npt.NDArray[Any] = known.astype(f"S{width}")[column.indices.fill_null(len(trimmed)).to_numpy()]
-    return texts
+    place = column.indices.fill_null(len(trimmed)).to_numpy()
+    return np.asarray(np.array(known, f"S{width}")[place])

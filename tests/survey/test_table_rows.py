@@ -187,6 +187,14 @@ def test_a_row_of_another_length_is_refused(tmp_path: Path) -> None:
         probe(path)
 
 
+def test_a_text_with_nul_bytes_is_refused(tmp_path: Path) -> None:
+    """A quotation mark that was lost lets a value run into the next row; NumPy drops NUL bytes at its end."""
+    path = csv_with(tmp_path / "rows.csv", "BRICKNAME", ["1512", "1513"])
+    path.write_bytes(path.read_bytes().replace(b"1512", b"1512\0\0\0\0\0 and the next row"))
+    with pytest.raises(SweepError, match=r"row 0, column BRICKNAME: .* at most 8 characters"):
+        probe(path)
+
+
 @pytest.mark.parametrize("positions", [[], ["", ""]])
 def test_a_table_without_positions_is_refused(tmp_path: Path, positions: list[str]) -> None:
     path = csv_with(tmp_path / "rows.csv", "RA", positions or ["1"])
