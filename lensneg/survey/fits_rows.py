@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.schema.columns import NEEDED_COLUMNS
-from lensneg.survey.fits_layout import SweepFile, read_layout
+from lensneg.survey.fits_layout import FITS_BLOCK, SweepFile, read_layout
 from lensneg.survey.names import is_gzipped
 from lensneg.survey.uncompressed import fill, open_uncompressed, read_up_to
 
@@ -120,6 +120,12 @@ def _check_end(file: SweepFile) -> SweepFile:
     if file.size < file.data_stop:
         promised = f"{file.n_rows:,} rows, so at least {file.data_stop:,} bytes"
         raise _broken(file.uri, f"truncated: its header promises {promised}, and it has {file.size:,}")
+    beyond = file.size - file.data_stop - file.padding
+    if file.size > file.data_stop and (beyond < 0 or beyond % FITS_BLOCK):
+        # Behind bytes that were lost or added, all rows are shifted.
+        whole = f"{file.data_stop + file.padding:,} bytes, and blocks of {FITS_BLOCK:,} behind them"
+        what = f"its header promises {whole}, and it has {file.size:,}: bytes were lost or added"
+        raise _broken(file.uri, what)
     if file.n_rows:
         last_row = file.data_stop - file.row_bytes
         end = storage.read_bytes(file.uri, last_row, file.row_bytes + _REST_BYTES)
