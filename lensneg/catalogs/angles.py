@@ -40,6 +40,9 @@ _SEXAGESIMAL: Final = re.compile(
     r"[+\-−]?\d{1,3}\s*[:hd°\s]\s*\d{1,2}(\.\d*)?\s*[:m'′\s]?\s*(\d{1,2}(\.\d*)?\s*[s\"″]?)?"
 )
 
+#: The units of positions. A degree with a prefix is a misprint: ``ddeg`` for ``deg``.
+_ANGLES: Final = (u.deg, u.arcmin, u.arcsec, u.mas, u.uas, u.rad)
+
 _SEXAGESIMAL_UNIT: Final = re.compile(r"\W*([hd])\w*\W+m\w*\W+s\w*\W*")
 
 #: A sexagesimal right ascension without a unit is in hours, as everywhere in the field.
@@ -114,9 +117,9 @@ def angle_unit(text: str, axis: Axis) -> tuple[u.UnitBase, bool]:
         unit = u.Unit(spelling, parse_strict="silent")
         if isinstance(unit, u.UnrecognizedUnit):
             continue
-        if axis == "ra" and unit.is_equivalent(u.hour):
+        if axis == "ra" and unit in (u.hour, u.min, u.s):
             return u.Unit(unit.to(u.hour) * u.hourangle), False
-        if unit.is_equivalent(u.deg) and not (axis == "dec" and unit == u.hourangle):
+        if unit in _ANGLES or (axis == "ra" and unit == u.hourangle):
             return unit, False
     raise ValueError(text)
 

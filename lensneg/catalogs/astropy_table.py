@@ -113,6 +113,8 @@ def read_with_astropy(data: bytes, name: str) -> list[CatalogTable]:
             source = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
         if name == "ascii.ecsv":
             _check_comments(source)
+        if name in ("ascii.fixed_width_two_line", "ascii.rst"):
+            _check_rules(source)
         options = {"guess": False} if name.startswith("ascii") else {}
         found, of_columns = [Table.read(source, format=name, **options)], [{}]
     if not found:
@@ -147,6 +149,15 @@ def _check_comments(lines: list[str]) -> None:
         is_header = is_header and line.startswith("#")
         if not is_header and line.startswith("#"):
             raise ValueError(f"line {number} begins with #, as a comment does: remove it, or quote its value")
+
+
+def _check_rules(lines: list[str]) -> None:
+    """Refuse a row with text between the columns, which a line of dashes marks: astropy would cut it off."""
+    rules = next(line for line in lines if re.fullmatch(r"[ \t]*[-=]+( +[-=]+)*[ \t]*", line))
+    for number, line in enumerate(lines, 1):
+        beyond = line[len(rules.rstrip()) :].strip()
+        if beyond or any(mark == " " != letter for mark, letter in zip(rules, line, strict=False)):
+            raise ValueError(f"line {number} has text between the columns that the line of dashes marks")
 
 
 def _column(table: Any, name: str, frame: Frame | None) -> Column:
