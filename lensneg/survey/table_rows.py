@@ -21,6 +21,9 @@ import pyarrow.parquet as pq
 
 from lensneg import storage
 from lensneg.errors import SweepError
+from lensneg.rules.rows import Rows
+from lensneg.rules.usable import has_identity
+from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.columns import BRICK_PRIMARY, NEEDED_COLUMNS, needed_for
 from lensneg.schema.input_name import hats_pixel
 from lensneg.schema.sweep_columns import sweep_dtype
@@ -34,9 +37,6 @@ LARGEST_TABLE: Final = 10**9
 
 #: Bytes of a CSV file that are read at once; from S3 each is a request. The first hold the line of names.
 _BLOCK_BYTES: Final = 4 << 20
-
-#: The lowest and the highest position, in degrees.
-_LIMITS: Final = {"RA": (0.0, 360.0), "DEC": (-90.0, 90.0)}
 
 #: Of no positions.
 _NOWHERE: Final = Bounds(math.inf, -math.inf)
@@ -110,18 +110,23 @@ def _look_through(file: SweepFile) -> tuple[SweepFile, _Found]:
     with _arrow_errors(file, "at its first line"), closing(storage.open_file(file.uri, file.size)) as stream:
         file = _with_primary(file, _csv_names(stream))
     for _, chunk in iter_table(file):
-        found = _joined(found, _found_in(chunk, file))
+        found = _joined(found, _found_in(chunk))
     return file, found
 
 
-def _found_in(chunk: Mapping[str, npt.NDArray[Any]], file: SweepFile) -> _Found:
-    release = chunk["RELEASE"][chunk["RELEASE"] != file.nulls["RELEASE"]]
-    known = np.isfinite(chunk["RA"]) & np.isfinite(chunk["DEC"])
+def _found_in(chunk: Mapping[str, npt.NDArray[Any]]) -> _Found:
+    release = chunk["RELEASE"][chunk["RELEASE"] > 0]
+    known = _on_the_sphere(chunk["RA"], chunk["DEC"])
     ra, dec = (
         Bounds(float(values.min(initial=np.inf)), float(values.max(initial=-np.inf)))
         for values in (chunk["RA"][known], chunk["DEC"][known])
     )
     return _Found(len(known), int(release[0]) if len(release) else 0, ra, dec)
+
+
+def _on_the_sphere(ra: FloatArray, dec: FloatArray) -> BoolArray:
+    """Return which positions are some; rows with others are bad rows, which the map counts and drops."""
+    return has_identity(Rows({"RA": ra, "DEC": dec}))
 
 
 def _joined(one: _Found, other: _Found) -> _Found:
@@ -151,19 +156,13 @@ def _look_at_footer(file: SweepFile) -> tuple[SweepFile, _Found]:
     found = _Found(0, 0, _NOWHERE, _NOWHERE)
     for group in groups:
         chunks = [footer.places[group.number][places[name]].bounds for name in ("RELEASE", "RA", "DEC")]
-        if None in chunks:
-            rest = replace(file, dtype=file.dtype[["RELEASE", "RA", "DEC", "BRICKID"]])
+        ends = [np.array(chunk) for chunk in chunks[1:] if chunk is not None]
+        if None in chunks or not _on_the_sphere(*ends).all():
+            rest = replace(file, dtype=file.dtype[["RELEASE", "RA", "DEC"]])
             for _, chunk in iter_table(rest, {g.number for g in groups if g is not group}):
-                found = _joined(found, _found_in(chunk, file))
+                found = _joined(found, _found_in(chunk))
             continue
         release, ra, dec = (chunk for chunk in chunks if chunk is not None)
-        for name, limits in (("RA", ra), ("DEC", dec)):
-            low, high = _LIMITS[name]
-            if limits.low < low or limits.high > high:
-                what = f"column {name} has values from {limits.low:g} to {limits.high:g}"
-                raise SweepError(
-                    what, where=file.uri, remedy=f"write them as degrees from {low:g} to {high:g}"
-                )
         found = _joined(found, _Found(group.n_rows, int(release.high), ra, dec))
     return file, found
 
@@ -220,7 +219,7 @@ def iter_table(
     Raises
     ------
     SweepError
-        If a value does not fit its column, a row is of no release and no brick, or the file is damaged.
+        If a value does not fit its column, or the file is damaged.
     """
     needed = file.dtype.names or ()
     row = 0
@@ -232,11 +231,6 @@ def iter_table(
                 return
             columns = zip(needed, batch.columns, strict=True)
             chunk = {name: _fitted(name, column, start, file) for name, column in columns}
-            empty = np.flatnonzero((chunk["RELEASE"] == 0) & (chunk["BRICKID"] == 0))
-            if len(empty):
-                what = f"row {start + int(empty[0]):,} is no source: RELEASE 0 and BRICKID 0"
-                remedy = "a part of the file was lost: fetch or write it again"
-                raise SweepError(what, where=file.uri, remedy=remedy)
         yield start, chunk
         row = start + len(batch)
 
@@ -359,9 +353,6 @@ def _converted(name: str, column: pa.Array, file: SweepFile) -> npt.NDArray[Any]
     target = pa.from_numpy_dtype(kind.newbyteorder("="))
     if kind.kind == "f":
         values: npt.NDArray[Any] = column.cast(target).to_numpy(False)
-        low, high = _LIMITS.get(name, (-np.inf, np.inf))
-        if name in _LIMITS and ((values < low) | (values > high)).any():
-            raise ValueError(f"expected degrees from {low:g} to {high:g}")
         return values
     if not pa.types.is_integer(column.type):
         # Through floats: programs write integers as 3.0 where others in the column are missing.
