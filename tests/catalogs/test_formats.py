@@ -485,3 +485,33 @@ def test_text_between_the_columns_of_fixed_widths_is_refused(read: Read, dashes:
     assert positions(whole) == [(10.5, -1.25)]
     with pytest.raises(CatalogError, match=r"line . has text between the columns"):
         read(text.format(dashes), "c.txt")
+
+
+def test_text_between_the_columns_of_an_ipac_table_is_refused(read: Read) -> None:
+    """A blank more in the first line moves its bars: astropy would read 1.4375 as 0.4375."""
+    text = "|{}     RA|    Dec|\n| double| double|\n    10.5 -1.4375\n"
+    assert positions(read(text.format(""), "c.txt")) == [(10.5, -1.4375)]
+    with pytest.raises(CatalogError, match="line 3 has text between the columns"):
+        read(text.format("  "), "c.txt")
+
+
+def test_a_votable_column_without_a_type_is_refused(read: Read) -> None:
+    """astropy would take it for one letter, and read 1.5 as 1."""
+    made = Table({"ra": RA, "dec": DEC})
+    out = io.BytesIO()
+    made.write(out, format="votable")
+    assert positions(read(out.getvalue(), "c.vot")) == ALL
+    with pytest.raises(CatalogError, match="a FIELD has no datatype"):
+        read(out.getvalue().replace(b"datatype", b"dauatype"), "c.vot")
+
+
+def test_a_latex_table_that_ends_twice_is_refused(read: Read) -> None:
+    rows = r"""\begin{tabular}{cc}
+ra & dec \\
+10.5 & 1.5 \\
+%s11.5 & 2.5
+\end{tabular}
+"""
+    assert positions(read(rows % "", "c.tex")) == [(10.5, 1.5), (11.5, 2.5)]
+    with pytest.raises(CatalogError, match="a table begins or ends twice"):
+        read(rows % "\\end{tabular}\n", "c.tex")
