@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from astropy.io import fits
 
 from lensneg.catalogs.frames import Frame, frame_of
 from lensneg.catalogs.table import CatalogTable, Column, text_of
@@ -34,6 +33,8 @@ def read_fits(data: bytes) -> list[CatalogTable]:
     ValueError
         If there is no table, if the file ends within one, or if its size is none of a FITS file.
     """
+    from astropy.io import fits  # takes a third of a second
+
     hdus = fits.open(
         io.BytesIO(data), lazy_load_hdus=False, character_as_bytes=True, disable_image_compression=True
     )
@@ -65,7 +66,7 @@ def _frame(*headers: Any) -> Frame | None:
 def _table(hdu: Any, title: str, data: bytes, primary: Any) -> CatalogTable:
     if hdu.fileinfo()["datLoc"] + hdu.size > len(data):
         raise ValueError("the file ends within its table")
-    read = _ascii_values if isinstance(hdu, fits.TableHDU) else _binary_values
+    read = _ascii_values if hdu.header["XTENSION"].strip() == "TABLE" else _binary_values
     frame = _frame(hdu.header, primary)
     columns = [
         Column(str(column.name), partial(read, hdu, i), str(column.unit or ""), _holds(column), frame)
