@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
@@ -342,6 +342,11 @@ def _fitted(name: str, column: pa.Array, first_row: int, file: SweepFile) -> npt
         raise
 
 
+@lru_cache(maxsize=32)
+def _arrow_type(kind: np.dtype[Any]) -> pa.DataType:
+    return pa.from_numpy_dtype(kind.newbyteorder("="))
+
+
 def _converted(name: str, column: pa.Array, file: SweepFile) -> npt.NDArray[Any]:
     kind = file.dtype[name]
     if kind.kind == "S":
@@ -350,7 +355,10 @@ def _converted(name: str, column: pa.Array, file: SweepFile) -> npt.NDArray[Any]
         column = column.dictionary_decode()
     if not pa.types.is_primitive(column.type):
         column = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    target = pa.from_numpy_dtype(kind.newbyteorder("="))
+    target = _arrow_type(kind)
+    if column.type == target and not column.null_count:
+        found: npt.NDArray[Any] = column.to_numpy()  # as it is in memory: most columns of Parquet
+        return found
     if kind.kind == "f":
         values: npt.NDArray[Any] = column.cast(target).to_numpy(False)
         return values
