@@ -92,12 +92,8 @@ def read_sweep(path: Path) -> Columns:
 
 def native(rows: Columns) -> Columns:
     """Return columns in this machine's order of bytes, and text without padding."""
-    return {
-        name: np.char.strip(values)
-        if values.dtype.kind == "S"
-        else values.astype(values.dtype.newbyteorder("="))
-        for name, values in rows.items()
-    }
+    texts = {name: np.char.strip(values) for name, values in rows.items() if values.dtype.kind == "S"}
+    return {name: v.astype(v.dtype.newbyteorder("=")) for name, v in rows.items()} | texts
 
 
 def read_lenses(path: Path) -> Columns:
@@ -111,7 +107,7 @@ def lens_columns(lenses: Iterable[tuple[object, ...]]) -> Columns:
     return {"name": np.array(names), "RA": np.array(ra), "Dec": np.array(dec), "grade": np.array(grades)}
 
 
-def of_rows(content: bytes, first: int, width: int, count: int) -> list[Span]:
+def of_rows(first: int, width: int, count: int) -> list[Span]:
     """Return the places of rows of one width."""
     return [Span(first + i * width, first + (i + 1) * width, range(i, i + 1)) for i in range(count)]
 
@@ -158,7 +154,7 @@ def sweep_cases(folder: Path) -> list[Case]:
     plain = folder / NAME
     write_sweep(plain, changes)
     file, content = probe_input(storage.stat(str(plain))), plain.read_bytes()
-    rows = of_rows(content, file.data_start, file.row_bytes, len(SWEEP))
+    rows = of_rows(file.data_start, file.row_bytes, len(SWEEP))
     found = [Case("sweep FITS", NAME, content, read_sweep, truth, rows)]
     found.append(Case("sweep FITS gz", f"{NAME}.gz", gzip.compress(content, mtime=0), read_sweep, truth, []))
     arrow = as_arrow(SWEEP).select(list(NEEDED_COLUMNS))
@@ -174,24 +170,13 @@ def sweep_cases(folder: Path) -> list[Case]:
         )
     root = write_hats(folder / "hats", SWEEP, order=0, row_group_size=25)
     (part,) = (path for path in root.rglob("*.parquet") if hats_pixel(str(path)))
-    order = np.argsort(arrow["OBJID"].to_numpy()[pq.read_table(part)["OBJID"].to_numpy() - 1])
-    assert len(order) == len(SWEEP)
-    by_pixel = {name: values[pq.read_table(part)["OBJID"].to_numpy() - 1] for name, values in truth.items()}
-    place = str(part.relative_to(root))
-    found.append(
-        Case("sweep HATS", f"hats/{place}", part.read_bytes(), read_sweep, by_pixel, of_chunks(part))
-    )
+    order = pq.read_table(part)["OBJID"].to_numpy() - 1
+    by_pixel, place = {name: values[order] for name, values in truth.items()}, str(part.relative_to(root))
+    content = part.read_bytes()
+    found.append(Case("sweep HATS", f"hats/{place}", content, read_sweep, by_pixel, of_chunks(part)))
     for text in ("hats.properties", "partition_info.csv"):
-        found.append(
-            Case(
-                f"sweep HATS {text}",
-                text,
-                (root / text).read_bytes(),
-                functools.partial(read_hats, part.read_bytes(), place),
-                by_pixel,
-                [],
-            )
-        )
+        read = functools.partial(read_hats, content, place)
+        found.append(Case(f"sweep HATS {text}", text, (root / text).read_bytes(), read, by_pixel, []))
     pyarrow.csv.write_csv(arrow, folder / "rows.csv")
     content = (folder / "rows.csv").read_bytes()
     found.append(Case("sweep CSV", "rows.csv", content, read_sweep, truth, of_lines(content)))
@@ -224,13 +209,11 @@ def catalogue_cases(folder: Path) -> list[Case]:
         if kind == "parquet":
             spans = of_chunks(path)
         elif kind == "fits":
-            header, width, first = 0, 0, 0
-            for match in re.finditer(rb"XTENSION= 'BINTABLE'", content):
-                header = match.start()
+            header = content.rindex(b"XTENSION= 'BINTABLE'")
             width = int(re.search(rb"NAXIS1  = +(\d+)", content[header:])[1])
             end = content.index(b"END   ", header) + 80
             first = header + -(-(end - header) // 2880) * 2880
-            spans = of_rows(content, first, width, len(LENSES))
+            spans = of_rows(first, width, len(LENSES))
         else:
             spans = of_names(content)
         found.append(Case(f"catalogue {kind}", name, content, read_lenses, truth, spans))
@@ -279,8 +262,11 @@ def mutation(content: bytes, rng: random.Random) -> Mutation:
 def touched(case: Case, change: Mutation) -> tuple[set[int], set[tuple[int, str]]]:
     """Return the rows that a mutation touches, and the values of columns."""
     rows, values = set[int](), set[tuple[int, str]]()
+    quoted = b'"' in change.by + case.content[change.start : change.stop]
     for span in case.spans:
-        near = span.column is None  # what is added before a line's end can be read as a part of the next
+        # What is added before a line's end can be read as a part of the next line, and after a quotation mark
+        # all of that can.
+        near = 0 if span.column else 1 if not quoted else span.stop - span.start
         if span.start - near <= change.stop and change.start <= span.stop:
             if span.column is None:
                 rows.update(span.rows)
@@ -394,6 +380,7 @@ def main() -> None:
         return
     started, number, tried, faults = time.monotonic(), options.first, Counter[str](), 0
     refused = Counter[str]()
+    signal.signal(signal.SIGTERM, lambda *_: setattr(options, "seconds", 0))  # the batch is the last
     while time.monotonic() - started < options.seconds:
         for at, name, verdict in run_batch(range(number, number + BATCH)):
             tried[name] += 1
