@@ -43,6 +43,7 @@ FUZZ_SECONDS ?= 120
 faults: .venv/.dev .venv/.fuzz
 	LENSNEG_FAULTS=long $(BIN)/python -m pytest --capture=no tests/faults
 	$(BIN)/python tests/faults/fuzz_reader.py -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python tests/faults/fuzz_inputs.py --seconds $(FUZZ_SECONDS)
 
 # mutmut keeps the results of an earlier run, also where a test has changed since: each run begins anew.
 mutants: .venv/.dev

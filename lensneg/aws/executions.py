@@ -17,10 +17,12 @@ from lensneg.aws.uploads import (
     sweeps_option,
 )
 from lensneg.errors import InputError
+from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
+from lensneg.stages.preflight.kinds import recognise_inputs
 from lensneg.storage.errors import error_code
 
 #: The state machine adds this to an execution's name for that of its mini-test.
@@ -75,7 +77,8 @@ def gather_inputs(
     Raises
     ------
     InputError
-        If one of them is wrong, or two different files would become one object in the bucket.
+        If one of them is wrong or of a wrong kind, or two different files would become one object in the
+        bucket.
     """
     config_file = config_upload(stack, config_path(config))
     positive_files = [catalog_upload(stack, text, with_others=True) for text in positives]
@@ -99,7 +102,11 @@ def gather_inputs(
         data["max_concurrency"] = max_concurrency
     uploads = [config_file, *positive_files, *exclude_files, *spectroscopic_files, *sweep_files]
     refuse_shared_targets(uploads)
-    return RunRequest.of_input(data), uploads
+    request = RunRequest.of_input(data)
+    given = {"sweeps": sweeps or request.sweeps, "positives": positives, "exclude": exclude}
+    named = RunRequest.of_input({**data, **given, "spectroscopic": spectroscopic})
+    recognise_inputs(named, Config.load(config_file.source))
+    return request, uploads
 
 
 def start(aws: Aws, stack: Stack, name: str, request: RunRequest) -> str:

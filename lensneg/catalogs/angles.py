@@ -2,12 +2,11 @@
 
 import re
 import warnings
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from astropy import units as u
 
 from lensneg.schema.arrays import FloatArray
 
@@ -40,10 +39,13 @@ _SEXAGESIMAL: Final = re.compile(
     r"[+\-−]?\d{1,3}\s*[:hd°\s]\s*\d{1,2}(\.\d*)?\s*[:m'′\s]?\s*(\d{1,2}(\.\d*)?\s*[s\"″]?)?"
 )
 
+#: The units of positions. A degree with a prefix is a misprint: ``ddeg`` for ``deg``.
+_ANGLES: Final = ("deg", "arcmin", "arcsec", "mas", "uas", "rad")
+
 _SEXAGESIMAL_UNIT: Final = re.compile(r"\W*([hd])\w*\W+m\w*\W+s\w*\W*")
 
 #: A sexagesimal right ascension without a unit is in hours, as everywhere in the field.
-_SEXAGESIMAL_BASE: Final = {"ra": u.hourangle, "dec": u.deg}
+_SEXAGESIMAL_BASE: Final = {"ra": "hourangle", "dec": "deg"}
 
 
 class Degrees(NamedTuple):
@@ -77,7 +79,7 @@ class NotACoordinateError(ValueError):
         self.row, self.what = row, what
 
 
-def angle_unit(text: str, axis: Axis) -> tuple[u.UnitBase, bool]:
+def angle_unit(text: str, axis: Axis) -> tuple[Any, bool]:
     """Return the unit that a text names.
 
     Parameters
@@ -104,6 +106,8 @@ def angle_unit(text: str, axis: Axis) -> tuple[u.UnitBase, bool]:
     >>> angle_unit("h:m:s", "ra")
     (Unit("hourangle"), True)
     """
+    from astropy import units as u  # takes a third of a second, as below
+
     text = text.strip()
     if not text:
         return u.deg, False
@@ -114,14 +118,14 @@ def angle_unit(text: str, axis: Axis) -> tuple[u.UnitBase, bool]:
         unit = u.Unit(spelling, parse_strict="silent")
         if isinstance(unit, u.UnrecognizedUnit):
             continue
-        if axis == "ra" and unit.is_equivalent(u.hour):
+        if axis == "ra" and unit in (u.hour, u.min, u.s):
             return u.Unit(unit.to(u.hour) * u.hourangle), False
-        if unit.is_equivalent(u.deg) and not (axis == "dec" and unit == u.hourangle):
+        if unit in map(u.Unit, _ANGLES) or (axis == "ra" and unit == u.hourangle):
             return unit, False
     raise ValueError(text)
 
 
-def to_degrees(values: pa.Array, axis: Axis, unit: u.UnitBase, sexagesimal: bool, stated: bool) -> Degrees:
+def to_degrees(values: pa.Array, axis: Axis, unit: Any, sexagesimal: bool, stated: bool) -> Degrees:
     """Return coordinates in degrees.
 
     Parameters
@@ -147,13 +151,15 @@ def to_degrees(values: pa.Array, axis: Axis, unit: u.UnitBase, sexagesimal: bool
     NotACoordinateError
         If a value is none.
     """
+    from astropy import units as u
+
     if pa.types.is_string(values.type):
         text = pc.utf8_trim_whitespace(values)
         missing = pc.is_in(pc.utf8_lower(text), pa.array(sorted(MISSING)))
         text = pc.if_else(missing, None, text)
         present = [value for value in text.to_pylist() if value is not None]
         if present and all(len(value) < 40 and _SEXAGESIMAL.fullmatch(value) for value in present):
-            return _from_sexagesimal(text, unit if stated else _SEXAGESIMAL_BASE[axis])
+            return _from_sexagesimal(text, unit if stated else u.Unit(_SEXAGESIMAL_BASE[axis]))
         numbers = _numbers(text)
     else:
         try:
@@ -170,8 +176,9 @@ def to_degrees(values: pa.Array, axis: Axis, unit: u.UnitBase, sexagesimal: bool
     return Degrees(np.where(np.isfinite(numbers), numbers * unit.to(u.deg), np.nan), f"{unit}")
 
 
-def _from_sexagesimal(text: pa.Array, unit: u.UnitBase) -> Degrees:
-    from astropy.coordinates import Angle  # takes a third of a second
+def _from_sexagesimal(text: pa.Array, unit: Any) -> Degrees:
+    from astropy import units as u
+    from astropy.coordinates import Angle
 
     found = np.full(len(text), np.nan)
     rows = np.flatnonzero(np.asarray(text.is_valid()))

@@ -15,6 +15,9 @@ from lensneg.catalogs.table import CatalogTable, Column, text_of
 #: A VOTable whose rows are in another file, which astropy would fetch.
 _ROWS_ELSEWHERE: Final = re.compile(rb"STREAM\b[^>]*\bhref", re.IGNORECASE)
 
+#: The description of a column of a VOTable.
+_FIELD: Final = re.compile(rb"""<(?:\w+:)?FIELD\b(?:[^>"']|"[^"]*"|'[^']*')*>""")
+
 #: The names of formats in words. Others have astropy's name.
 _IN_WORDS: Final = {
     "votable": "VOTable",
@@ -99,6 +102,8 @@ def read_with_astropy(data: bytes, name: str) -> list[CatalogTable]:
 
         if _ROWS_ELSEWHERE.search(data):
             raise ValueError("its rows are in another file (STREAM href): save them in this one")
+        if any(b"datatype" not in field for field in _FIELD.findall(data)):
+            raise ValueError("a FIELD has no datatype, so that its values may be cut off")
         votable = parse(io.BytesIO(data), verify="ignore")
         frames = {system.ID: _frame_of_system(system) for system in _systems(votable)}
         found = [t.to_table() for t in votable.iter_tables()]
@@ -111,8 +116,13 @@ def read_with_astropy(data: bytes, name: str) -> list[CatalogTable]:
         source: Any = io.BytesIO(data)
         if name.startswith("ascii"):
             source = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        marks = re.findall(rb"\\(begin|end)\{(?:tabular|longtable|deluxetable)", data)
+        if name in ("ascii.latex", "ascii.aastex") and marks.count(b"begin") != marks.count(b"end"):
+            raise ValueError("a table begins or ends twice, so that rows may be lost")
         if name == "ascii.ecsv":
             _check_comments(source)
+        if name in ("ascii.fixed_width_two_line", "ascii.ipac", "ascii.rst"):
+            _check_gaps(source, name)
         options = {"guess": False} if name.startswith("ascii") else {}
         found, of_columns = [Table.read(source, format=name, **options)], [{}]
     if not found:
@@ -147,6 +157,22 @@ def _check_comments(lines: list[str]) -> None:
         is_header = is_header and line.startswith("#")
         if not is_header and line.startswith("#"):
             raise ValueError(f"line {number} begins with #, as a comment does: remove it, or quote its value")
+
+
+def _check_gaps(lines: list[str], name: str) -> None:
+    """Refuse a row with text between the columns of fixed widths: astropy would cut it off."""
+    if name == "ascii.ipac":
+        marks = next(line for line in lines if line.startswith("|"))
+        gaps, rows = "|", [line[:1] not in ("|", "\\") for line in lines]
+    else:
+        marks = next(line for line in lines if re.fullmatch(r"[ \t]*[-=]+( +[-=]+)*[ \t]*", line))
+        gaps, rows = " ", [True] * len(lines)
+    for number, (line, is_row) in enumerate(zip(lines, rows, strict=True), 1):
+        beyond = line[len(marks.rstrip()) :].strip()
+        if is_row and (
+            beyond or any(mark == gaps and letter != " " for mark, letter in zip(marks, line, strict=False))
+        ):
+            raise ValueError(f"line {number} has text between the columns that the header marks")
 
 
 def _column(table: Any, name: str, frame: Frame | None) -> Column:

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from astropy import units as u
 
 from lensneg.catalogs.angles import MISSING
 from lensneg.catalogs.find_columns import UNIT_IN_NAME, find, named, texts_of, values_of
@@ -128,6 +127,8 @@ def _arcsec(column: Column) -> float | None:
     text = column.unit or (in_name[2] if in_name else "")
     if not text.strip():
         return 1.0
+    from astropy import units as u  # takes a third of a second
+
     unit = u.Unit(text.strip(), parse_strict="silent")
     if isinstance(unit, u.UnrecognizedUnit) or not unit.is_equivalent(u.arcsec):
         return None

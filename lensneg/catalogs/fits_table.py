@@ -3,14 +3,16 @@
 import io
 import re
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from astropy.io import fits
 
 from lensneg.catalogs.frames import Frame, frame_of
 from lensneg.catalogs.table import CatalogTable, Column, text_of
+
+#: Bytes of a block of a FITS file. A file may lack the padding behind its last table.
+_BLOCK: Final = 2880
 
 
 def read_fits(data: bytes) -> list[CatalogTable]:
@@ -29,18 +31,24 @@ def read_fits(data: bytes) -> list[CatalogTable]:
     Raises
     ------
     ValueError
-        If there is no table, or the file ends within one.
+        If there is no table, if the file ends within one, or if its size is none of a FITS file.
     """
+    from astropy.io import fits  # takes a third of a second
+
     hdus = fits.open(
         io.BytesIO(data), lazy_load_hdus=False, character_as_bytes=True, disable_image_compression=True
     )
     tables = [(i, hdu) for i, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
     if not tables:
         raise ValueError("it holds no table")
-    return [
+    found = [
         _table(hdu, f"table {i} ({hdu.name})" if len(tables) > 1 else "", data, hdus[0].header)
         for i, hdu in tables
     ]
+    if len(data) % _BLOCK and len(data) != max(hdu.fileinfo()["datLoc"] + hdu.size for hdu in hdus):
+        what = f"its {len(data):,} bytes are no blocks of {_BLOCK:,}: bytes were lost or added"
+        raise ValueError(f"{what}, which shifts the rows behind them")
+    return found
 
 
 def _frame(*headers: Any) -> Frame | None:
@@ -58,7 +66,7 @@ def _frame(*headers: Any) -> Frame | None:
 def _table(hdu: Any, title: str, data: bytes, primary: Any) -> CatalogTable:
     if hdu.fileinfo()["datLoc"] + hdu.size > len(data):
         raise ValueError("the file ends within its table")
-    read = _ascii_values if isinstance(hdu, fits.TableHDU) else _binary_values
+    read = _ascii_values if hdu.header["XTENSION"].strip() == "TABLE" else _binary_values
     frame = _frame(hdu.header, primary)
     columns = [
         Column(str(column.name), partial(read, hdu, i), str(column.unit or ""), _holds(column), frame)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lensneg.catalogs.table import CatalogTable, Column, check_size, text_of
+from lensneg.survey.parquet_footer import Footer, read_footer
 
 #: Bytes and rows that are read at a time.
 _BATCH_BYTES: Final = 16 << 20
@@ -35,14 +36,20 @@ def read_parquet(data: bytes, uri: str) -> CatalogTable:
     CatalogError
         If a column is larger in memory than a catalogue can be. Parquet may hold a value once for many rows.
     """
-    file = pq.ParquetFile(pa.BufferReader(data))
-    check_size(8 * file.metadata.num_rows, uri, f"{file.metadata.num_rows:,} rows")
-    units = _units(file.schema_arrow)
+    footer = read_footer(len(data), lambda start, size: data[start : start + size])
+    rows = sum(footer.n_rows)
+    check_size(8 * rows, uri, f"{rows:,} rows")
+    units = _units(footer.schema)
     columns = [
-        Column(field.name, partial(_values, data, field, uri), units.get(field.name, ""), _holds(field.type))
-        for field in file.schema_arrow
+        Column(
+            field.name,
+            partial(_values, data, footer, field, uri),
+            units.get(field.name, ""),
+            _holds(field.type),
+        )
+        for field in footer.schema
     ]
-    return CatalogTable(file.metadata.num_rows, tuple(columns))
+    return CatalogTable(rows, tuple(columns))
 
 
 def _units(schema: pa.Schema) -> dict[str, str]:
@@ -80,27 +87,28 @@ def _holds(kind: pa.DataType) -> str:
     return "" if _is_text(inner) or _is_plain(inner) else str(inner)
 
 
-def _values(data: bytes, field: pa.Field, uri: str) -> pa.Array:
+def _values(data: bytes, footer: Footer, field: pa.Field, uri: str) -> pa.Array:
     # Text stays a dictionary until its size is known.
-    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=[field.name])
+    file = pq.ParquetFile(pa.BufferReader(data), metadata=footer.arrow, read_dictionary=[field.name])
     mask = f"{field.name}.mask"  # where astropy says which values are missing
     read, size = [], 0
-    for batch in file.iter_batches(_batch_rows(file), columns=[field.name, mask]):
+    for batch in file.iter_batches(_batch_rows(footer), columns=[field.name, mask]):
         values = batch.column(field.name)
         size += _decoded_bytes(values)
         check_size(size, uri, f"column {field.name!r} unpacks to too many bytes")
         plain = _plain(values)
-        if mask in file.schema_arrow.names:
+        if mask in footer.schema.names:
             plain = pc.if_else(batch.column(mask), None, plain)
         read.append(plain)
+    if (found := sum(map(len, read))) != sum(footer.n_rows):
+        raise ValueError(f"it has {found:,} of {sum(footer.n_rows):,} values")
     return pa.concat_arrays(read) if read else pa.array([], pa.string())
 
 
-def _batch_rows(file: pq.ParquetFile) -> int:
-    # Arrow ends the process where it is asked for a damaged column's metadata, and not for a row group's.
-    groups = [file.metadata.row_group(g) for g in range(file.metadata.num_row_groups)]
-    row_bytes = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
-    return min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(1, int(row_bytes))))
+def _batch_rows(footer: Footer) -> int:
+    unpacked = sum(place.unpacked for places in footer.places for place in places)
+    row_bytes = unpacked // max(1, sum(footer.n_rows))
+    return min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(1, row_bytes)))
 
 
 def _decoded_bytes(values: Any) -> int:

@@ -89,6 +89,8 @@ def _layout(data: bytes) -> _Layout:
             break
         more, stop = _line(data, stop)
         line += more
+    if line.count(b'"') % 2:
+        raise ValueError("a quotation mark in its line of column names is not closed")
     header = line.decode("utf-8")
     delimiter = max("\t,;|", key=header.count)
     if delimiter not in header:

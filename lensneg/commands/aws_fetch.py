@@ -11,7 +11,9 @@ from rich.text import Text
 from lensneg.commands.aws import Session, on_stack
 from lensneg.commands.common import EXIT_BROKEN, Command, Result, notes, say
 from lensneg.commands.sweeps import CHECKSUMS_OPTION, FROM_OPTION, choosing
+from lensneg.errors import InputError
 from lensneg.schema.fetch import MOST_AT_ONCE
+from lensneg.survey.releases import RELEASE_NAME
 
 if TYPE_CHECKING:
     from lensneg.aws.fetching import FetchSnapshot
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 def fetch(
     session: Session,
     chosen: list[str],
+    release: str,
     base_url: str,
     checksums: str | None,
     max_concurrency: int,
@@ -58,6 +61,9 @@ def fetch(
     from lensneg.cost.tables import load_prices, load_rates
     from lensneg.survey.server import Server, read_checksums
 
+    if release != RELEASE_NAME:
+        remedy = f"lensneg sweeps fetch --release {release} --to s3://… takes it"
+        raise InputError(f"only {RELEASE_NAME} is fetched in the Region", where="--release", remedy=remedy)
     require_complete(session.stack)
     machine, rates = fetching.fetch_machine(session.stack), load_rates()
     listing = fetching.planned_listing(chosen, rates)

@@ -3,7 +3,9 @@
 import click
 
 from lensneg.commands.common import Command, console, json_option, print_json
+from lensneg.commands.sweeps import RELEASE_OPTION
 from lensneg.errors import InputError
+from lensneg.survey.releases import RELEASE_NAME
 
 
 @click.command(cls=Command)
@@ -14,6 +16,7 @@ from lensneg.errors import InputError
     "prints. By default all of DR10.1.",
 )
 @click.option("--sweeps", metavar="URI", help="Instead: a folder or s3:// prefix of sweep files.")
+@RELEASE_OPTION
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=1000, help="Map items at a time.")
 @click.option(
     "--memory",
@@ -36,6 +39,7 @@ from lensneg.errors import InputError
 def cost(
     listing: str | None,
     sweeps: str | None,
+    release: str,
     concurrency: int,
     memory: int,
     item_bytes: int | None,
@@ -64,6 +68,10 @@ def cost(
     if listing is not None and sweeps is not None:
         remedy = "give one, or neither for all of DR10.1"
         raise InputError("both are given", where="--listing and --sweeps", remedy=remedy)
+    if release != RELEASE_NAME and listing is None and sweeps is None:
+        what = f"the sizes of the sweep files of {release} are not known here"
+        remedy = f"give --sweeps, or --listing with what lensneg sweeps list --release {release} --ask prints"
+        raise InputError(what, where="--release", remedy=remedy)
     known = load_rates(rates)
     config = Config.load("negative_sampling_v1")
     if item_bytes is not None:

@@ -79,10 +79,11 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
-    from lensneg.commands import run_screen as screen
     from lensneg.local.run import NO_MINI_TEST, execute, make_request
 
-    request = make_request(**inputs, tell=say)
+    request = make_request(**inputs, tell=say)  # before what is slow to import
+    from lensneg.commands import run_screen as screen
+
     notes.print(f"run {request.run_id} begins", highlight=False)
     if request.mode != inputs["mode"]:
         notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
@@ -19,8 +19,19 @@ from lensneg.commands.common import (
     say,
 )
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
+from lensneg.survey.versions import FETCHED, SERVER
+
+if TYPE_CHECKING:
+    from lensneg.survey.names import Cell
 
 FROM_OPTION = click.option("--from", "base_url", default=BASE_URL, metavar="URL", help="Folder of the files.")
+RELEASE_OPTION = click.option(
+    "--release",
+    type=click.Choice(list(FETCHED), case_sensitive=False),
+    default=RELEASE_NAME,
+    show_default=True,
+    help="Version of the survey. The names of DR9's files are read from the folder's list of checksums.",
+)
 CHECKSUMS_OPTION = click.option(
     "--checksums",
     metavar="FILE|URL",
@@ -43,8 +54,9 @@ _Answer = TypeVar("_Answer")
 
 
 def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
-    """Add the options that choose files of the release. The command gets their names as ``chosen``."""
+    """Add the options that choose files of a release. The command gets their names as ``chosen``."""
 
+    @RELEASE_OPTION
     @click.argument("names", nargs=-1, metavar="[NAME]...")
     @click.option(
         "--near",
@@ -70,6 +82,7 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
     @functools.wraps(command)
     def choose(
         *session: Any,
+        release: str,
         names: tuple[str, ...],
         near: tuple[str, ...],
         box: tuple[float, float, float, float] | None,
@@ -85,10 +98,26 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
         catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
         for catalog in catalogs:
             say(f"{catalog.spec.uri}: {catalog.summary}")
-        chosen = choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes)
-        return command(*session, chosen=chosen, **options)
+        cells = None
+        if release != RELEASE_NAME:
+            if options["base_url"] == BASE_URL:
+                options["base_url"] = f"{SERVER}{FETCHED[release].folder}/"
+            cells = _cells_of(options["base_url"], options.get("checksums"))
+        positions = [(c.ra, c.dec) for c in catalogs]
+        chosen = choose_sweeps(names, positions, boxes, FETCHED[release].name, cells)
+        return command(*session, chosen=chosen, release=release, **options)
 
     return choose
+
+
+def _cells_of(base_url: str, checksums: str | None) -> "dict[str, Cell]":
+    """Return the cells of the files in a list of checksums, by default that of a folder on the server."""
+    from lensneg.survey.names import sweep_cell
+    from lensneg.survey.server import Server, read_checksums
+
+    listed = read_checksums(checksums) if checksums else Server(base_url).checksums()
+    cells = {name: sweep_cell(name) for name in sorted(listed.sha256)}
+    return {name: cell for name, cell in cells.items() if cell is not None}
 
 
 @sweeps.command("list")
@@ -96,11 +125,12 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
 @click.option("--ask", is_flag=True, help="Ask the server for the size of each file.")
 @FROM_OPTION
 @prints_result
-def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
+def list_(chosen: list[str], release: str, ask: bool, base_url: str) -> Result:
     """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
 
     Prints a name in each line, and the bytes of the file if they are known, as lensneg cost --listing reads
-    it. Without --ask, the sizes of few files are known, and the total is an estimate.
+    it. Without --ask, the sizes of few files of DR10.1 are known, and the total is an estimate; those of DR9
+    are not known.
 
     Example: lensneg sweeps list --dec -18 32
     """
@@ -115,14 +145,18 @@ def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
         server = Server(base_url)
         with server.threads(4) as threads:
             known = dict(zip(chosen, threads.map(server.size, chosen), strict=True))
-    listing = listing_of(list(known.items()), RELEASE_NAME, rates)
-    folder = base_url.rstrip("/")
+    folder, version = base_url.rstrip("/"), FETCHED[release].name
     files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
-    totals = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
     lines = [f"{name} {size}" if size else name for name, size in known.items()]
-    about = "about " if listing.modelled else ""
-    remark = f"{len(chosen):,} sweep files of {RELEASE_NAME}, {about}{listing.bytes / 1e9:,.1f} GB"
-    return Result({"release": RELEASE_NAME, "files": files, **totals}, "\n".join(lines), remark)
+    remark = f"{len(chosen):,} sweep files of {version}, "
+    totals: dict[str, Any] = {"bytes": None, "estimated": False}
+    if release != RELEASE_NAME and None in known.values():
+        remark += "of unknown size" if ask else "of unknown size: --ask asks the server"
+    else:
+        listing = listing_of(list(known.items()), version, rates)
+        totals = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
+        remark += f"{'about ' if listing.modelled else ''}{listing.bytes / 1e9:,.1f} GB"
+    return Result({"release": version, "files": files, **totals}, "\n".join(lines), remark)
 
 
 @sweeps.command()
@@ -143,6 +177,7 @@ def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
 @prints_result
 def fetch(
     chosen: list[str],
+    release: str,
     to: str,
     gzip: bool,
     jobs: int,

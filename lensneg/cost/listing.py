@@ -12,7 +12,7 @@ from lensneg.schema.run import SweepInput
 from lensneg.schema.sweep_columns import sweep_dtype
 from lensneg.survey.listing import list_sweep_folder
 from lensneg.survey.names import Cell, is_gzipped, sweep_cell
-from lensneg.survey.releases import RELEASE_NAME, release_cells
+from lensneg.survey.releases import RELEASE_NAME, SIDE, release_cells
 
 #: Bytes of a row of a sweep file.
 ROW_BYTES: Final = sweep_dtype().itemsize
@@ -150,7 +150,8 @@ def listing_of(entries: Sequence[tuple[str, int | None]], source: str, known: Ra
     Raises
     ------
     InputError
-        If a cell of the sky is listed twice, or there is no sweep file.
+        If a cell of the sky is listed twice, if a file without a size has not the cell of a file of
+        DR10.1, or if there is no sweep file.
     """
     sweeps: dict[Cell, SweepInput] = {}
     modelled = 0
@@ -161,7 +162,7 @@ def listing_of(entries: Sequence[tuple[str, int | None]], source: str, known: Ra
             what = f"{name}: its cell of the sky is listed twice"
             raise InputError(what, where=source, remedy="remove one of the two")
         if cell is not None:
-            sweeps[cell] = _sweep(name, size, known)
+            sweeps[cell] = _sweep(name, cell, size, known)
             modelled += size is None
     if not sweeps:
         what = f"no sweep file among {len(entries):,} entries"
@@ -170,8 +171,11 @@ def listing_of(entries: Sequence[tuple[str, int | None]], source: str, known: Ra
     return Listing(source, tuple(ordered), modelled, len(entries) - len(sweeps))
 
 
-def _sweep(name: str, size: int | None, known: RatesFile) -> SweepInput:
+def _sweep(name: str, cell: Cell, size: int | None, known: RatesFile) -> SweepInput:
     ratio = known.rates.gzip_ratio if is_gzipped(name) else 1.0
+    if size is None and (cell.ra_max - cell.ra_min, cell.dec_max - cell.dec_min) != (SIDE, SIDE):
+        what = f"its size is not known: it is no file of {RELEASE_NAME}, whose cells are {SIDE} degrees wide"
+        raise InputError(what, where=name, remedy="give BYTES: lensneg sweeps list --ask prints them")
     modelled = known.sweeps.known_bytes.get(name.removesuffix(".gz"), known.sweeps.other_bytes)
     plain, stored = (modelled, int(modelled * ratio)) if size is None else (int(size / ratio), size)
     rows = max(0, plain - _HEADER_BYTES) // ROW_BYTES

@@ -4,10 +4,9 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator
 from functools import cached_property, partial
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pydantic import BeforeValidator, Field
 
@@ -23,6 +22,9 @@ from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
 from lensneg.schema.run import RunRecord
 from lensneg.schema.tables import open_for_arrow, read_batches
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 Part = Literal["negatives", "positives"]
 
@@ -249,7 +251,7 @@ class Manifest:
         """
         return part_schema(part, self.config.positives.columns, MANIFEST_SCHEMA)
 
-    def dataset(self, part: Part) -> ds.Dataset:
+    def dataset(self, part: Part) -> "ds.Dataset":
         """Return the rows of a part as an Arrow dataset of the files that manifest.json lists.
 
         Parameters
@@ -267,16 +269,18 @@ class Manifest:
         InputError
             If a file is missing.
         """
-        form = ds.ParquetFileFormat()
+        from pyarrow import dataset  # it imports pandas
+
+        form = dataset.ParquetFileFormat()
         fragments = []
         for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
             try:
                 fragments.append(form.make_fragment(open_for_arrow(uri, file.bytes)))
             except FileNotFoundError as error:
                 raise _missing(uri) from error
-        return ds.FileSystemDataset(fragments, self.schema(part), form)
+        return dataset.FileSystemDataset(fragments, self.schema(part), form)
 
-    def negatives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> ds.Scanner:
+    def negatives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> "ds.Scanner":
         """Return the negatives of one split or of all.
 
         Parameters
@@ -298,7 +302,7 @@ class Manifest:
         """
         return self._scan("negatives", split, columns)
 
-    def positives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> ds.Scanner:
+    def positives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> "ds.Scanner":
         """Return the positives of one split or of all.
 
         Parameters
@@ -320,13 +324,15 @@ class Manifest:
         """
         return self._scan("positives", split, columns)
 
-    def _scan(self, part: Part, split: str | None, columns: Collection[str] | None) -> ds.Scanner:
+    def _scan(self, part: Part, split: str | None, columns: Collection[str] | None) -> "ds.Scanner":
         asked = [("split", split, SPLIT_ORDER)] if split is not None else []
         asked += [("column", name, self.schema(part).names) for name in columns or ()]
         for kind, name, known in asked:
             if name not in known:
                 raise InputError(f"no {kind} {name!r}; there are {', '.join(known)}", where=self.uri)
-        chosen = None if split is None else ds.field("split") == split
+        from pyarrow.compute import field
+
+        chosen = None if split is None else field("split") == split
         return self.dataset(part).scanner(columns=list(columns) if columns else None, filter=chosen)
 
     def table(self, part: Part) -> pa.Table:

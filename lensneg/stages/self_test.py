@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from lensneg.rules.photometry import magnitude
 from lensneg.rules.pools import classify
@@ -143,6 +142,8 @@ def fixed_sky() -> npt.NDArray[np.void]:
 def _read(sky: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     """Write the sky as a FITS file in memory, and return the rows as the reader finds them."""
     stream = io.BytesIO()
+    from astropy.io import fits  # takes a third of a second
+
     fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(sky, name=SWEEP_EXTNAME)]).writeto(stream)
     content = stream.getvalue()
     file = read_layout(io.BytesIO(content), FileInfo("self-test", len(content), ""))

@@ -1,6 +1,6 @@
 """The choice of sweep files by name, by a box on the sky, or by the positions of catalogues."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lensneg.errors import InputError
@@ -52,8 +52,10 @@ def choose_sweeps(
     names: Sequence[str] = (),
     positions: Sequence[tuple[FloatArray, FloatArray]] = (),
     boxes: Sequence[Box] = (),
+    release: str = RELEASE_NAME,
+    cells: Mapping[str, Cell] | None = None,
 ) -> list[str]:
-    """Return the release's sweep files that meet all conditions.
+    """Return a release's sweep files that meet all conditions.
 
     Parameters
     ----------
@@ -63,6 +65,10 @@ def choose_sweeps(
         RA and Dec of catalogues in degrees. Only files whose cell holds one of the positions.
     boxes : sequence of Box, optional
         Only files whose cell overlaps each box.
+    release : str
+        The name of the release.
+    cells : mapping of str to Cell, optional
+        The cell of each of its files by name; by default those of DR10.1.
 
     Returns
     -------
@@ -74,11 +80,11 @@ def choose_sweeps(
     InputError
         If a name is not one of the release, a box is empty or not on the sky, or no file is left.
     """
-    cells = release_cells()
+    cells = release_cells() if cells is None else cells
     unknown = sorted(set(names) - cells.keys())
     if unknown:
         remedy = f"lensneg sweeps list prints the {len(cells):,} that there are"
-        raise InputError(f"no sweep file of {RELEASE_NAME}", where=unknown[0], remedy=remedy)
+        raise InputError(f"no sweep file of {release}", where=unknown[0], remedy=remedy)
     for box in boxes:
         _check_box(box)
     chosen = [
@@ -89,7 +95,8 @@ def choose_sweeps(
         and (not positions or any(cell.holds(ra, dec).any() for ra, dec in positions))
     ]
     if not chosen:
-        what = f"no sweep file of {RELEASE_NAME} meets the conditions: it covers Dec -90 to +35 and "
-        what += "little beyond, without the Milky Way"
+        what = f"no sweep file of {release} meets the conditions"
+        if release == RELEASE_NAME:
+            what += ": it covers Dec -90 to +35 and little beyond, without the Milky Way"
         raise InputError(what, remedy="lensneg sweeps list prints what there is")
     return chosen

@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from astropy.io import fits
 
 from lensneg import storage
 from lensneg.errors import SweepError
@@ -60,7 +59,7 @@ class SweepFile:
         How the file differs from the survey's own or breaks the FITS standard, without harm to its rows.
     box : Cell, optional
         That of the positions of a table; see :mod:`lensneg.survey.table_rows`.
-    footer : pyarrow.parquet.FileMetaData, optional
+    footer : lensneg.survey.parquet_footer.Footer, optional
         That of a Parquet file.
     """
 
@@ -158,7 +157,10 @@ def _read_header(stream: storage.Reader, hdu: int) -> list[bytes]:
     raise _refusal(f"the header of HDU {hdu} has no END card")
 
 
-def _parse(cards: Iterable[bytes]) -> fits.Header:
+def _parse(cards: Iterable[bytes]) -> Any:
+    """Return astropy's Header of some cards."""
+    from astropy.io import fits  # takes a third of a second
+
     try:
         # As astropy decodes them: other bytes than ASCII, in a comment for example, break the standard only.
         return fits.Header.fromstring(b"".join(cards).decode("latin-1"))
@@ -166,14 +168,14 @@ def _parse(cards: Iterable[bytes]) -> fits.Header:
         raise _refusal(f"a header is damaged ({error})") from error
 
 
-def _value(header: fits.Header, key: str, default: Any = None) -> Any:
+def _value(header: Any, key: str, default: Any = None) -> Any:
     try:
         return header.get(key, default)
     except Exception as error:  # a damaged card raises only when it is read
         raise _refusal(f"the header's {key} is not readable") from error
 
 
-def _integer(header: fits.Header, key: str, low: int | None = 0) -> int:
+def _integer(header: Any, key: str, low: int | None = 0) -> int:
     value = _value(header, key)
     if not isinstance(value, int) or isinstance(value, bool) or (low is not None and value < low):
         lowest = "" if low is None else f" from {low} on"

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.schema.columns import NEEDED_COLUMNS
-from lensneg.survey.fits_layout import SweepFile, read_layout
+from lensneg.survey.fits_layout import FITS_BLOCK, SweepFile, read_layout
 from lensneg.survey.names import is_gzipped
+from lensneg.survey.row_gatherer import Chunk
 from lensneg.survey.uncompressed import fill, open_uncompressed, read_up_to
 
 #: Bytes at the start of a file that hold both headers and the first row.
@@ -120,6 +121,12 @@ def _check_end(file: SweepFile) -> SweepFile:
     if file.size < file.data_stop:
         promised = f"{file.n_rows:,} rows, so at least {file.data_stop:,} bytes"
         raise _broken(file.uri, f"truncated: its header promises {promised}, and it has {file.size:,}")
+    beyond = file.size - file.data_stop - file.padding
+    if file.size > file.data_stop and (beyond < 0 or beyond % FITS_BLOCK):
+        # Behind bytes that were lost or added, all rows are shifted.
+        whole = f"{file.data_stop + file.padding:,} bytes, and blocks of {FITS_BLOCK:,} behind them"
+        what = f"its header promises {whole}, and it has {file.size:,}: bytes were lost or added"
+        raise _broken(file.uri, what)
     if file.n_rows:
         last_row = file.data_stop - file.row_bytes
         end = storage.read_bytes(file.uri, last_row, file.row_bytes + _REST_BYTES)
@@ -129,7 +136,7 @@ def _check_end(file: SweepFile) -> SweepFile:
     return file
 
 
-def check_rows(rows: npt.NDArray[np.void], first_row: int, file: SweepFile) -> None:
+def check_rows(rows: Chunk, first_row: int, file: SweepFile) -> None:
     """Refuse rows that are no sources. The map counts them instead: see the cut ``bad_row``.
 
     A hole in a file, as a download leaves it that was cut off or never filled, reads as zeros. So does the
@@ -138,7 +145,7 @@ def check_rows(rows: npt.NDArray[np.void], first_row: int, file: SweepFile) -> N
 
     Parameters
     ----------
-    rows : structured ndarray, shape (n,)
+    rows : structured ndarray of shape (n,), or mapping of str to ndarray of shape (n,)
         Rows of the file.
     first_row : int
         The place in the file of the first one.
@@ -156,8 +163,12 @@ def check_rows(rows: npt.NDArray[np.void], first_row: int, file: SweepFile) -> N
         if len(empty):
             first = int(empty[0])
             ids = f"RELEASE {rows['RELEASE'][first]} and BRICKID {rows['BRICKID'][first]}"
-            what = f"row {first_row + first:,} of {file.n_rows:,} is no source: {ids}; the file has a hole, "
-            raise _broken(file.uri, f"{what}or its header (NAXIS2) promises too many rows")
+            why = "the file has a hole"
+            if file.box is None:
+                why += ", or its header (NAXIS2) promises too many rows"
+            raise _broken(
+                file.uri, f"row {first_row + first:,} of {file.n_rows:,} is no source: {ids}; {why}"
+            )
 
 
 def _check_rest(rest: bytes, file: SweepFile) -> bool:

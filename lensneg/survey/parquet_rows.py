@@ -7,7 +7,6 @@ run's region. The columns of a row group are fetched while the one before it is 
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.survey.fits_layout import SweepFile
+from lensneg.survey.parquet_footer import Bounds, Footer
 
 #: Rows that are decoded at once: about 5 MB of the needed columns, which stay in a processor's cache.
 _BATCH_ROWS: Final = 1 << 15
@@ -28,13 +28,6 @@ LARGEST_GROUP: Final = 512 << 20
 
 #: Columns of a row group that are requested at the same time: on S3 each is a round trip.
 _REQUESTS_AT_ONCE: Final = 16
-
-
-class Bounds(NamedTuple):
-    """The lowest and the highest value of a column in a row group."""
-
-    low: float
-    high: float
 
 
 class RowGroup(NamedTuple):
@@ -63,29 +56,12 @@ class RowGroup(NamedTuple):
         return sum(size for _, size in self.ranges)
 
 
-def read_footer(info: storage.FileInfo) -> pq.FileMetaData:
-    """Read the footer of a Parquet file.
-
-    Parameters
-    ----------
-    info : FileInfo
-        The stored file.
-
-    Returns
-    -------
-    pyarrow.parquet.FileMetaData
-        The footer.
-    """
-    with closing(storage.open_file(info.uri, info.size)) as stream:
-        return pq.read_metadata(stream)
-
-
-def row_groups(footer: pq.FileMetaData, columns: tuple[str, ...], info: storage.FileInfo) -> list[RowGroup]:
+def row_groups(footer: Footer, columns: tuple[str, ...], info: storage.FileInfo) -> list[RowGroup]:
     """Return the row groups of a file, and which of its bytes hold some columns.
 
     Parameters
     ----------
-    footer : pyarrow.parquet.FileMetaData
+    footer : Footer
         The file's footer.
     columns : tuple of str
         The names of the columns in the file.
@@ -100,62 +76,21 @@ def row_groups(footer: pq.FileMetaData, columns: tuple[str, ...], info: storage.
     Raises
     ------
     SweepError
-        If the columns of a row group are too large, or not within the file.
+        If the columns of a row group are too large.
     """
-    places = [i for i in range(footer.num_columns) if _column_name(footer, i) in columns]
-    named = {_column_name(footer, i).strip().upper(): i for i in places}
+    wanted = [i for i, name in enumerate(footer.names) if name in columns]
+    named = {footer.names[i].strip().upper(): i for i in wanted}
     found, row = list[RowGroup](), 0
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        if group.num_columns != footer.num_columns:  # Arrow would end the process when it is asked for one
-            what = (
-                f"row group {number} has {group.num_columns} of {footer.num_columns} columns: it is damaged"
-            )
-            raise SweepError(what, where=info.uri, remedy="fetch or write the file again")
-        ranges = tuple(_joined(sorted(_place(group.column(i)) for i in places)))
-        ra, dec = (bounds(group.column(named[name])) if name in named else None for name in ("RA", "DEC"))
-        found.append(RowGroup(number, row, group.num_rows, ranges, ra, dec))
-        row += group.num_rows
-        if any(start < 0 or size < 0 or start + size > info.size for start, size in ranges):
-            what = f"row group {number} is not within its {info.size:,} bytes: it is damaged"
-            raise SweepError(what, where=info.uri, remedy="fetch or write the file again")
+    for number, (n_rows, places) in enumerate(zip(footer.n_rows, footer.places, strict=True)):
+        ranges = tuple(_joined(sorted((places[i].start, places[i].size) for i in wanted if places[i].size)))
+        ra, dec = (places[named[name]].bounds if name in named else None for name in ("RA", "DEC"))
+        found.append(RowGroup(number, row, n_rows, ranges, ra, dec))
+        row += n_rows
         if found[-1].n_bytes > LARGEST_GROUP:
             what = f"row group {number} has {found[-1].n_bytes:,} bytes of the needed columns; the largest "
             remedy = "write the file again with smaller row groups, of 1,000,000 rows for example"
             raise SweepError(f"{what}that is read has {LARGEST_GROUP:,}", where=info.uri, remedy=remedy)
     return found
-
-
-def bounds(column: pq.ColumnChunkMetaData) -> Bounds | None:
-    """Return the lowest and the highest value of a row group's column of numbers.
-
-    Parameters
-    ----------
-    column : pyarrow.parquet.ColumnChunkMetaData
-        The column.
-
-    Returns
-    -------
-    Bounds or None
-        None where the file does not say.
-    """
-    statistics = column.statistics
-    if statistics is None or not statistics.has_min_max or not isinstance(statistics.min, int | float):
-        return None
-    return Bounds(statistics.min, statistics.max)
-
-
-def _column_name(footer: pq.FileMetaData, i: int) -> str:
-    """Return the name of a plain column; a nested one has the path of its leaf."""
-    return str(footer.schema.column(i).path)
-
-
-def _place(column: pq.ColumnChunkMetaData) -> tuple[int, int]:
-    """Return the first byte and the number of bytes of a row group's column."""
-    start = column.data_page_offset
-    if column.has_dictionary_page and column.dictionary_page_offset is not None:
-        start = min(start, column.dictionary_page_offset)
-    return start, column.total_compressed_size
 
 
 def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -205,7 +140,7 @@ def iter_batches(
             stream, coming = coming, fetch(groups[i + 1]) if i + 1 < len(groups) else None
             table = pq.ParquetFile(
                 stream,
-                metadata=file.footer,
+                metadata=file.footer.arrow,
                 read_dictionary=texts,
                 pre_buffer=False,  # it would fetch once more what is here
                 page_checksum_verification=True,

@@ -7,18 +7,19 @@ from functools import lru_cache
 from typing import Final
 
 from lensneg.survey.names import Cell, sweep_name
+from lensneg.survey.versions import FETCHED, SERVER
 
 #: Name of the release.
 RELEASE_NAME: Final = "DR10.1"
 
 #: The folder on the survey's server that holds the sweep files and their checksums.
-BASE_URL: Final = "https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr10/south/sweep/10.1/"
+BASE_URL: Final = f"{SERVER}{FETCHED[RELEASE_NAME].folder}/"
 
 #: The list of SHA-256 checksums in that folder.
 CHECKSUM_FILE: Final = "legacysurvey_dr10_south_sweep_10.1.sha256sum"
 
 #: Side of a cell in degrees.
-_SIDE: Final = 5
+SIDE: Final = 5
 
 #: The cells that have a file: half-open ranges of RA for each lower limit of Dec, in degrees.
 _RA_RANGES: Final = {
@@ -68,9 +69,9 @@ def release_cells() -> dict[str, Cell]:
     (177.5, -2.5)
     """
     cells = (
-        Cell(float(ra), float(ra + _SIDE), float(dec), float(dec + _SIDE))
+        Cell(float(ra), float(ra + SIDE), float(dec), float(dec + SIDE))
         for dec, ranges in _RA_RANGES.items()
         for first, last in (map(int, text.split("-")) for text in ranges.split())
-        for ra in range(first, last, _SIDE)
+        for ra in range(first, last, SIDE)
     )
     return dict(sorted((sweep_name(cell), cell) for cell in cells))

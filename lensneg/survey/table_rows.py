@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
@@ -20,21 +21,22 @@ import pyarrow.parquet as pq
 
 from lensneg import storage
 from lensneg.errors import SweepError
+from lensneg.rules.rows import Rows
+from lensneg.rules.usable import has_identity
+from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.columns import BRICK_PRIMARY, NEEDED_COLUMNS, needed_for
 from lensneg.schema.input_name import hats_pixel
 from lensneg.schema.sweep_columns import sweep_dtype
 from lensneg.survey.fits_layout import STACKED, SweepFile
 from lensneg.survey.names import Cell, is_table_name
-from lensneg.survey.parquet_rows import Bounds, RowGroup, bounds, iter_batches, read_footer, row_groups
+from lensneg.survey.parquet_footer import Bounds, read_footer
+from lensneg.survey.parquet_rows import RowGroup, iter_batches, row_groups
 
 #: Bytes of the largest CSV table. One task reads it whole, several times.
 LARGEST_TABLE: Final = 10**9
 
 #: Bytes of a CSV file that are read at once; from S3 each is a request. The first hold the line of names.
 _BLOCK_BYTES: Final = 4 << 20
-
-#: The lowest and the highest position, in degrees.
-_LIMITS: Final = {"RA": (0.0, 360.0), "DEC": (-90.0, 90.0)}
 
 #: Of no positions.
 _NOWHERE: Final = Bounds(math.inf, -math.inf)
@@ -108,18 +110,23 @@ def _look_through(file: SweepFile) -> tuple[SweepFile, _Found]:
     with _arrow_errors(file, "at its first line"), closing(storage.open_file(file.uri, file.size)) as stream:
         file = _with_primary(file, _csv_names(stream))
     for _, chunk in iter_table(file):
-        found = _joined(found, _found_in(chunk, file))
+        found = _joined(found, _found_in(chunk))
     return file, found
 
 
-def _found_in(chunk: Mapping[str, npt.NDArray[Any]], file: SweepFile) -> _Found:
-    release = chunk["RELEASE"][chunk["RELEASE"] != file.nulls["RELEASE"]]
-    known = np.isfinite(chunk["RA"]) & np.isfinite(chunk["DEC"])
+def _found_in(chunk: Mapping[str, npt.NDArray[Any]]) -> _Found:
+    release = chunk["RELEASE"][chunk["RELEASE"] > 0]
+    known = _on_the_sphere(chunk["RA"], chunk["DEC"])
     ra, dec = (
         Bounds(float(values.min(initial=np.inf)), float(values.max(initial=-np.inf)))
         for values in (chunk["RA"][known], chunk["DEC"][known])
     )
     return _Found(len(known), int(release[0]) if len(release) else 0, ra, dec)
+
+
+def _on_the_sphere(ra: FloatArray, dec: FloatArray) -> BoolArray:
+    """Return which positions are some; rows with others are bad rows, which the map counts and drops."""
+    return has_identity(Rows({"RA": ra, "DEC": dec}))
 
 
 def _joined(one: _Found, other: _Found) -> _Found:
@@ -136,8 +143,8 @@ def _look_at_footer(file: SweepFile) -> tuple[SweepFile, _Found]:
     """
     info = storage.FileInfo(file.uri, file.size, "")
     with _arrow_errors(file, "at its footer"):
-        footer = read_footer(info)
-        schema = footer.schema.to_arrow_schema()
+        footer = read_footer(file.size, partial(storage.read_bytes, file.uri))
+    schema = footer.schema
     file = _with_primary(replace(file, footer=footer), schema.names)
     names = _find_columns(schema.names, file.dtype.names or (), file.uri)
     for name, own in zip(file.dtype.names or (), names, strict=True):
@@ -145,25 +152,17 @@ def _look_at_footer(file: SweepFile) -> tuple[SweepFile, _Found]:
             what = f"column {name} holds values of type {schema.field(own).type}"
             raise SweepError(what, where=file.uri, remedy="write it as plain numbers or text")
     groups = row_groups(footer, tuple(names), info)
-    places = {name.strip().upper(): i for i, name in enumerate(schema.names)}
+    places = {name.strip().upper(): i for i, name in enumerate(footer.names)}
     found = _Found(0, 0, _NOWHERE, _NOWHERE)
     for group in groups:
-        chunks = [
-            bounds(footer.row_group(group.number).column(places[name])) for name in ("RELEASE", "RA", "DEC")
-        ]
-        if None in chunks or len(schema.names) != footer.num_columns:
-            rest = replace(file, dtype=file.dtype[["RELEASE", "RA", "DEC", "BRICKID"]])
+        chunks = [footer.places[group.number][places[name]].bounds for name in ("RELEASE", "RA", "DEC")]
+        ends = [np.array(chunk) for chunk in chunks[1:] if chunk is not None]
+        if None in chunks or not _on_the_sphere(*ends).all():
+            rest = replace(file, dtype=file.dtype[["RELEASE", "RA", "DEC"]])
             for _, chunk in iter_table(rest, {g.number for g in groups if g is not group}):
-                found = _joined(found, _found_in(chunk, file))
+                found = _joined(found, _found_in(chunk))
             continue
         release, ra, dec = (chunk for chunk in chunks if chunk is not None)
-        for name, limits in (("RA", ra), ("DEC", dec)):
-            low, high = _LIMITS[name]
-            if limits.low < low or limits.high > high:
-                what = f"column {name} has values from {limits.low:g} to {limits.high:g}"
-                raise SweepError(
-                    what, where=file.uri, remedy=f"write them as degrees from {low:g} to {high:g}"
-                )
         found = _joined(found, _Found(group.n_rows, int(release.high), ra, dec))
     return file, found
 
@@ -193,7 +192,7 @@ def table_row_groups(file: SweepFile) -> list[RowGroup]:
     """
     if file.footer is None:
         return []
-    names = _find_columns(_names(file.footer), file.dtype.names or (), file.uri)
+    names = _find_columns(file.footer.schema.names, file.dtype.names or (), file.uri)
     return row_groups(file.footer, tuple(names), storage.FileInfo(file.uri, file.size, ""))
 
 
@@ -220,7 +219,7 @@ def iter_table(
     Raises
     ------
     SweepError
-        If a value does not fit its column, a row is of no release and no brick, or the file is damaged.
+        If a value does not fit its column, or the file is damaged.
     """
     needed = file.dtype.names or ()
     row = 0
@@ -232,11 +231,6 @@ def iter_table(
                 return
             columns = zip(needed, batch.columns, strict=True)
             chunk = {name: _fitted(name, column, start, file) for name, column in columns}
-            empty = np.flatnonzero((chunk["RELEASE"] == 0) & (chunk["BRICKID"] == 0))
-            if len(empty):
-                what = f"row {start + int(empty[0]):,} is no source: RELEASE 0 and BRICKID 0"
-                remedy = "a part of the file was lost: fetch or write it again"
-                raise SweepError(what, where=file.uri, remedy=remedy)
         yield start, chunk
         row = start + len(batch)
 
@@ -268,7 +262,7 @@ def table_columns(info: storage.FileInfo) -> list[str]:
     """
     try:
         with closing(storage.open_file(info.uri, info.size)) as stream:
-            return _csv_names(stream) if _is_csv(info.uri) else pq.ParquetFile(stream).schema_arrow.names
+            return _csv_names(stream) if _is_csv(info.uri) else pq.read_schema(stream).names
     except (pa.ArrowException, OSError, ValueError):
         return []
 
@@ -277,15 +271,11 @@ def _is_csv(uri: str) -> bool:
     return uri.lower().endswith(".csv")
 
 
-def _names(footer: pq.FileMetaData) -> list[str]:
-    return list(footer.schema.to_arrow_schema().names)
-
-
 def _parquet_batches(
     file: SweepFile, needed: tuple[str, ...], left_out: Collection[int]
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield the needed columns, in their order, with text as dictionaries."""
-    names = _find_columns(_names(file.footer), needed, file.uri)
+    names = _find_columns(file.footer.schema.names, needed, file.uri)
     columns = zip(needed, names, strict=True)
     texts = [own for name, own in columns if file.dtype[name].kind == "S" and name != BRICK_PRIMARY]
     groups = row_groups(file.footer, tuple(names), storage.FileInfo(file.uri, file.size, ""))
@@ -352,6 +342,11 @@ def _fitted(name: str, column: pa.Array, first_row: int, file: SweepFile) -> npt
         raise
 
 
+@lru_cache(maxsize=32)
+def _arrow_type(kind: np.dtype[Any]) -> pa.DataType:
+    return pa.from_numpy_dtype(kind.newbyteorder("="))
+
+
 def _converted(name: str, column: pa.Array, file: SweepFile) -> npt.NDArray[Any]:
     kind = file.dtype[name]
     if kind.kind == "S":
@@ -360,12 +355,12 @@ def _converted(name: str, column: pa.Array, file: SweepFile) -> npt.NDArray[Any]
         column = column.dictionary_decode()
     if not pa.types.is_primitive(column.type):
         column = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    target = pa.from_numpy_dtype(kind.newbyteorder("="))
+    target = _arrow_type(kind)
+    if column.type == target and not column.null_count:
+        found: npt.NDArray[Any] = column.to_numpy()  # as it is in memory: most columns of Parquet
+        return found
     if kind.kind == "f":
         values: npt.NDArray[Any] = column.cast(target).to_numpy(False)
-        low, high = _LIMITS.get(name, (-np.inf, np.inf))
-        if name in _LIMITS and ((values < low) | (values > high)).any():
-            raise ValueError(f"expected degrees from {low:g} to {high:g}")
         return values
     if not pa.types.is_integer(column.type):
         # Through floats: programs write integers as 3.0 where others in the column are missing.
@@ -381,9 +376,9 @@ def _texts(column: pa.Array, width: int) -> npt.NDArray[Any]:
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     trimmed = pc.utf8_trim_whitespace(column.dictionary.cast(pa.string())).fill_null("").to_pylist()
-    known = np.array([*(text.encode() for text in trimmed), b""], f"S{width + 1}")
-    if (np.char.str_len(known) > width).any():
+    known = [*(text.encode() for text in trimmed), b""]
+    if any(len(text) > width or b"\0" in text for text in known):
         raise ValueError(f"expected a text of at most {width} characters")
     # A missing text has the place of the last one.
-    texts: npt.NDArray[Any] = known.astype(f"S{width}")[column.indices.fill_null(len(trimmed)).to_numpy()]
-    return texts
+    place = column.indices.fill_null(len(trimmed)).to_numpy()
+    return np.asarray(np.array(known, f"S{width}")[place])

@@ -102,8 +102,8 @@ def _verify(
         if not headers_only:
             expected = checksums.get(name.removesuffix(".gz"))
             if is_table(info.uri):
-                for _ in iter_input(file, 0, file.n_rows):
-                    pass  # each value is checked while it is read
+                for row, chunk in iter_input(file, 0, file.n_rows):
+                    check_rows(chunk, row, file)
                 found, sums = content_sha256(info, on_bytes)[0], dict[str, bool]()
             else:
                 found, sums = _read_through(file, on_bytes)

@@ -27,6 +27,16 @@ VERSIONS: Final = (
     SurveyVersion("DR11", frozenset({11010})),
 )
 
+#: The folder of the survey's releases on its server.
+SERVER: Final = "https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/"
+
+#: The versions whose sweep files can be listed and fetched, by the names that a command takes: those that
+#: lensneg reads and that are on the server, newest first.
+FETCHED: Final = {
+    name.replace(" ", "-"): next(version for version in VERSIONS if version.name == name)
+    for name in ("DR10.1", "DR9 south", "DR9 north")
+}
+
 
 def versions_of(releases: Iterable[int]) -> list[SurveyVersion]:
     """Return the versions that have some of the releases.

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import CONFIGS
 from hatscase import write_hats
-from sweepfile import table
+from sweepfile import NAME, table, write_sweep
 
 from lensneg import storage
 from lensneg.aws.deployment import OUTPUTS, Stack, read_stack
@@ -134,6 +134,23 @@ def test_nothing_is_sent_if_one_file_is_wrong(outputs: dict[str, str], s3: str, 
     assert storage.list_files(s3) == []
 
 
+def test_an_input_of_a_wrong_kind_is_refused(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    """As lensneg run refuses it: a catalogue as sweeps, a sweep as catalogue, no positive in the sweeps."""
+    named = f"{lenses}?ra=ALPHA&dec=DELTA"
+    with pytest.raises(InputError, match=r"lenses\.csv is no table of sweep sources.*a catalogue"):
+        upload("--positives", named, "--sweeps", str(lenses))
+    (tmp_path / "sky").mkdir()
+    sweep = tmp_path / "sky" / NAME
+    write_sweep(sweep, [{}])
+    with pytest.raises(InputError, match="this is a sweep file, not a lens catalogue"):
+        upload("--positives", str(sweep))
+    with pytest.raises(InputError, match="no positive lies inside the sweep files"):
+        upload("--positives", named, "--sweeps", str(sweep.parent))
+    assert storage.list_files(s3) == []
+
+
 @pytest.mark.parametrize("place", ["another folder", "the bucket"])
 def test_two_catalogues_of_one_file_name_are_refused(
     outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path, place: str
@@ -184,11 +201,11 @@ def test_sweeps_are_sent_and_nothing_else_of_their_folder(
 ) -> None:
     folder = tmp_path / "sweeps"
     folder.mkdir()
-    for name in ("sweep-000m005-005p000.fits", "sweep-000m005-005p000-pz.fits", "notes.txt"):
+    for name in ("sweep-010m020-015m015.fits", "sweep-010m020-015m015-pz.fits", "notes.txt"):
         (folder / name).write_bytes(b"x")
     upload("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--sweeps", str(folder))
     sent = [storage.basename(info.uri) for info in storage.list_files(f"{s3}/sweeps")]
-    assert sent == ["sweep-000m005-005p000.fits"]
+    assert sent == ["sweep-010m020-015m015.fits"]
 
 
 def test_sweeps_that_would_be_left_behind_are_named(
@@ -196,16 +213,16 @@ def test_sweeps_that_would_be_left_behind_are_named(
 ) -> None:
     folder = tmp_path / "sweeps"
     folder.mkdir()
-    for name in ("sweep-000m005-005p000.fits", "sweep-005m005-010p000.fits.fz"):
+    for name in ("sweep-010m020-015m015.fits", "sweep-015m020-020m015.fits.fz"):
         (folder / name).write_bytes(b"x")
     catalog = f"{lenses}?ra=ALPHA&dec=DELTA"
     arguments = ("--config", str(CONFIG), "--positives", catalog, "--sweeps", str(folder))
-    with pytest.raises(InputError, match=r"not read: sweep-005m005-010p000\.fits\.fz; unpack"):
+    with pytest.raises(InputError, match=r"not read: sweep-015m020-020m015\.fits\.fz; unpack"):
         upload(*arguments)
     assert storage.list_files(s3) == []
     upload(*arguments, "--leave-out", "*.fz")
     sent = [storage.basename(info.uri) for info in storage.list_files(f"{s3}/sweeps")]
-    assert sent == ["sweep-000m005-005p000.fits"]
+    assert sent == ["sweep-010m020-015m015.fits"]
 
 
 def test_a_table_is_sent_and_named_in_the_input(
@@ -229,6 +246,7 @@ def test_a_hats_catalogue_is_sent_whole(
     outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
 ) -> None:
     arguments = ("--config", str(CONFIG), "--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--sweeps")
+    lenses.write_text("name,ALPHA,DELTA\na,151.2,2.5\n")
     root = write_hats(tmp_path / "dr10", table([{}]))
     assert upload(*arguments, str(root))[1]["sweeps"] == f"{s3}/sweeps/dr10"
     sent = [info.uri.removeprefix(f"{s3}/sweeps/") for info in storage.list_files(f"{s3}/sweeps")]

@@ -110,7 +110,7 @@ def test_the_unit_in_a_field_of_parquet_and_in_a_column_name(read: Read) -> None
     assert read(text, "c.csv").ra.tolist() == pytest.approx([10.125])
 
 
-@pytest.mark.parametrize("unit", ["m", "pix", "deg/s", "none of them", "mag", "K"])
+@pytest.mark.parametrize("unit", ["m", "pix", "deg/s", "none of them", "mag", "K", "ddeg", "Mrad"])
 def test_a_unit_that_is_no_angle_is_refused_and_can_be_overruled(read: Read, unit: str) -> None:
     data = bin_table([fits.Column("RA", "D", unit=unit, array=RA), fits.Column("DEC", "D", array=DEC)])
     with pytest.raises(CatalogError, match=rf"c\.fits: the unit of RA is '{unit}'.*\?unit=deg"):
@@ -275,6 +275,16 @@ def test_a_fits_file_that_ends_within_its_table(read: Read) -> None:
     data = bin_table([fits.Column("RA", "D", array=RA), fits.Column("DEC", "D", array=DEC)])
     with pytest.raises(CatalogError, match="the file ends within its table"):
         read(data[:-2860], "c.fits")
+
+
+def test_a_fits_file_that_lost_or_got_a_byte_is_refused(read: Read) -> None:
+    """The padding behind the table hides it: all rows behind it are shifted."""
+    data = bin_table([fits.Column("RA", "D", array=RA), fits.Column("DEC", "D", array=DEC)])
+    at = len(data) - 2880 + 20
+    for other in (data[:at] + data[at + 1 :], data[:at] + b"\0" + data[at:]):
+        with pytest.raises(CatalogError, match="bytes were lost or added"):
+            read(other, "c.fits")
+    assert positions(read(data[: at + 28], "c.fits")) == ALL  # three rows, without the padding
 
 
 @pytest.mark.parametrize(
@@ -459,3 +469,49 @@ def test_what_was_recognised_is_one_line(read: Read, text: str, said: str) -> No
     catalog = read(text, "c.txt")
     assert catalog.summary.startswith(said)
     assert catalog.summary.endswith("; 1 positions in 2 rows; rows without a position: 1")
+
+
+def test_a_quotation_mark_that_is_not_closed_takes_no_rows_for_names(read: Read) -> None:
+    text = 'name";"RA";"Dec"\n' + '"a";"1.5";"2.5"\n' * 30
+    with pytest.raises(CatalogError, match="a quotation mark in its line of column names is not closed"):
+        read(text, "c.csv")
+
+
+@pytest.mark.parametrize("dashes", ["------- --- ---- ------", "------- ------ ----"])
+def test_text_between_the_columns_of_fixed_widths_is_refused(read: Read, dashes: str) -> None:
+    """The line of dashes is damaged: astropy would read 10.5 as 5, or -1.25 as -1.2."""
+    text = "   name     RA    Dec\n{}\nLENS000   10.5  -1.25\n"
+    whole = read(text.format("------- ------ ------"), "c.txt")
+    assert positions(whole) == [(10.5, -1.25)]
+    with pytest.raises(CatalogError, match=r"line . has text between the columns"):
+        read(text.format(dashes), "c.txt")
+
+
+def test_text_between_the_columns_of_an_ipac_table_is_refused(read: Read) -> None:
+    """A blank more in the first line moves its bars: astropy would read 1.4375 as 0.4375."""
+    text = "|{}     RA|    Dec|\n| double| double|\n    10.5 -1.4375\n"
+    assert positions(read(text.format(""), "c.txt")) == [(10.5, -1.4375)]
+    with pytest.raises(CatalogError, match="line 3 has text between the columns"):
+        read(text.format("  "), "c.txt")
+
+
+def test_a_votable_column_without_a_type_is_refused(read: Read) -> None:
+    """astropy would take it for one letter, and read 1.5 as 1."""
+    made = Table({"ra": RA, "dec": DEC})
+    out = io.BytesIO()
+    made.write(out, format="votable")
+    assert positions(read(out.getvalue(), "c.vot")) == ALL
+    with pytest.raises(CatalogError, match="a FIELD has no datatype"):
+        read(out.getvalue().replace(b"datatype", b"dauatype"), "c.vot")
+
+
+def test_a_latex_table_that_ends_twice_is_refused(read: Read) -> None:
+    rows = r"""\begin{tabular}{cc}
+ra & dec \\
+10.5 & 1.5 \\
+%s11.5 & 2.5
+\end{tabular}
+"""
+    assert positions(read(rows % "", "c.tex")) == [(10.5, 1.5), (11.5, 2.5)]
+    with pytest.raises(CatalogError, match="a table begins or ends twice"):
+        read(rows % "\\end{tabular}\n", "c.tex")

@@ -1,5 +1,7 @@
 """A sweep file in the place of a catalogue is named as such."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,25 @@ def test_a_table_of_sources_is_no_catalogue_unless_it_names_lenses(tmp_path: Pat
         ",".join([*NEEDED_COLUMNS, "grade"]) + "\n" + ",".join(["1"] * len(NEEDED_COLUMNS)) + ",A\n"
     )
     assert read_catalog(CatalogSpec.parse(str(joined))).grades == ["A"]
+
+
+REFUSED = """
+import sys
+from lensneg.cli import main
+try:
+    main()
+except SystemExit as end:
+    slow = sorted({"astropy", "healpy", "matplotlib", "moto", "pandas", "pyspark"} & sys.modules.keys())
+    print(end.code, *slow)
+"""
+
+
+def test_a_wrong_kind_is_refused_before_what_is_slow_to_import(tmp_path: Path) -> None:
+    """Each of these packages takes a tenth of a second and more."""
+    path = tmp_path / NAME
+    write_sweep(path, [{}])
+    inputs = ("--config", "negative_sampling_v1", "--sweeps", str(tmp_path), "--positives", str(path))
+    command = [sys.executable, "-c", REFUSED, "run", *inputs, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "this is a sweep file, not a lens catalogue" in done.stderr
+    assert done.stdout.split() == ["2"]

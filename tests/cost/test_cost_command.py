@@ -229,6 +229,14 @@ def test_the_default_memory_is_that_of_the_function(run: Run, names: Path) -> No
             ("--listing", "absurd"),
             "absurd: the files would be 84,771,051 map items; expected at most 2,000",
         ),
+        (
+            ("--release", "DR9-south"),
+            "--release: the sizes of the sweep files of DR9-south are not known here",
+        ),
+        (
+            ("--listing", "wide"),
+            "sweep-000m005-010p000.fits: its size is not known: it is no file of DR10.1",
+        ),
     ],
 )
 def test_bad_usage_and_input_end_with_2(
@@ -236,6 +244,7 @@ def test_bad_usage_and_input_end_with_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names").write_text("sweep-000m005-005p000.fits")
+    (tmp_path / "wide").write_text("sweep-000m005-010p000.fits")
     (tmp_path / "absurd").write_text("sweep-000m005-005p000.fits 999999999999999999")
     code, out, err = run(*arguments)
     assert code == 2

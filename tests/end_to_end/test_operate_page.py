@@ -58,7 +58,7 @@ def test_the_page_shows_what_the_commands_print(
     for screen in (common.console, common.notes, common.errors):
         monkeypatch.setattr(screen, "_width", 160)
     for name in ("lenses.csv", "others.csv"):
-        Path(name).write_text("name,ra,dec\na,10.0,-20.0\n")
+        Path(name).write_text("name,ra,dec\na,1.5,6.5\n")
     pairs = shown()
     assert [commands[0].split()[1:3] for commands, _ in pairs] == [
         ["aws", "preflight"], ["aws", "start"], ["aws", "watch"], ["aws", "download"], ["cost"],

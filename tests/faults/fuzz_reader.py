@@ -20,6 +20,7 @@ with atheris.instrument_imports(
     include=[
         "lensneg.survey.fits_layout",
         "lensneg.survey.fits_rows",
+        "lensneg.survey.parquet_footer",
         "lensneg.survey.parquet_rows",
         "lensneg.survey.table_rows",
         "lensneg.survey.uncompressed",

@@ -209,6 +209,18 @@ def test_a_file_without_its_last_padding_is_whole(tmp_path: Path) -> None:
     assert read_column(uri) == list(range(9))
 
 
+@pytest.mark.parametrize("change", [-1, -4, 1, 2], ids=str)
+def test_a_file_that_lost_or_got_bytes_within_its_rows_is_refused(tmp_path: Path, change: int) -> None:
+    """All rows behind them are shifted: zeros were lost or added, so what follows the table is zeros too."""
+    uri = write_sweep(tmp_path / NAME, [{}] * 9)
+    whole, at = Path(uri).read_bytes(), probe(uri).data_start + 3 * ROW_BYTES
+    zeros = whole.index(bytes(4), at)
+    assert zeros < at + ROW_BYTES
+    Path(uri).write_bytes(whole[:zeros] + bytes(max(change, 0)) + whole[zeros - min(change, 0) :])
+    with pytest.raises(SweepError, match=rf"{NAME}: .*bytes were lost or added; fetch it again"):
+        probe(uri)
+
+
 @pytest.mark.parametrize("lost", [1, 3 * ROW_BYTES, 9 * ROW_BYTES])
 def test_a_file_cut_after_it_was_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int

@@ -207,17 +207,6 @@ def test_row_groups_that_are_left_out_are_not_read(tmp_path: Path) -> None:
     assert starts == [group.first_row for group in groups if group.number not in (0, 2)]
 
 
-def test_a_lost_part_of_a_table_is_named(tmp_path: Path) -> None:
-    rows = table(ROWS[:10])
-    rows[4:6] = np.zeros(2, rows.dtype)
-    rows["RA"], rows["DEC"] = 5.0, 1.0
-    root = write_hats(tmp_path / "sky", rows, order=1)
-    (info,) = look_into(str(root)).sweeps
-    file = probe_input(info)
-    with pytest.raises(SweepError, match="row 4 is no source"):
-        list(iter_input(file, 0, file.n_rows))
-
-
 def test_a_row_group_above_the_limit_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_rows, "LARGEST_GROUP", 100)
     with pytest.raises(SweepError, match=r"row group 0 has .* bytes of the needed columns"):

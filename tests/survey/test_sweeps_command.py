@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from prototype import write_table
-from surveyserver import A, B, C, Survey, serving, three_sweeps
+from surveyserver import A, B, C, Survey, serving, three_sweeps, with_checksums
 from sweepfile import table
 
 from lensneg.cli import main
+from lensneg.commands.sweeps import list_
 from lensneg.survey.releases import CHECKSUM_FILE
+from lensneg.survey.server import Server
 
 
 @pytest.fixture
@@ -213,6 +215,41 @@ def test_list_takes_the_cells_of_a_catalogue(door: Door, tmp_path: Path) -> None
     assert "rows without a position: 1" in err
     code, _, err = door("list", "--near", tmp_path / "nowhere.csv")
     assert (code, "nowhere.csv: no such file" in err) == (2, True)
+
+
+def test_the_files_of_dr9_are_those_of_its_list_of_checksums(
+    door: Door, survey: Survey, sky: dict[str, bytes], tmp_path: Path
+) -> None:
+    """They are 10 degrees wide. Their sizes are known to the server alone."""
+    wide = {"sweep-000p005-010p010.fits": sky[A], "sweep-350p005-360p010.fits": sky[B]}
+    survey.files = dict(with_checksums(wide))
+    survey.files["legacysurvey_dr9_south_sweep_9.0.sha256sum"] = survey.files.pop(CHECKSUM_FILE)
+    survey.files[""] = b'<a href="legacysurvey_dr9_south_sweep_9.0.sha256sum">'
+    of_dr9 = ("--release", "DR9-south", "--from", survey.url)
+    code, out, err = door("list", "--box", 9, 11, 6, 7, *of_dr9)
+    assert (code, out) == (0, "sweep-000p005-010p010.fits\n")
+    assert "1 sweep files of DR9 south, of unknown size: --ask asks the server" in err
+    code, out, err = door("list", "--box", 9, 11, 6, 7, *of_dr9, "--ask")
+    assert out == f"sweep-000p005-010p010.fits {len(sky[A])}\n"
+    assert door("list", A, *of_dr9)[2].startswith(f"lensneg: {A}: no sweep file of DR9 south")
+    assert door("fetch", "--box", 9, 11, 6, 7, *of_dr9, "--to", tmp_path / "dr9")[0] == 0
+    assert (tmp_path / "dr9" / "sweep-000p005-010p010.fits").read_bytes() == sky[A]
+
+
+def test_the_address_of_dr9_is_that_of_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Asked(Exception):  # noqa: N818
+        pass
+
+    def ask(self: Server) -> None:
+        asked.append(self.base_url)
+        raise Asked
+
+    monkeypatch.setattr(Server, "checksums", ask)
+    with pytest.raises(Asked):
+        list_.main(["--release", "DR9-north"], standalone_mode=False)
+    assert asked == ["https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr9/north/sweep/9.0/"]
 
 
 def test_list_is_what_cost_reads(door: Door, survey: Survey, sky: dict[str, bytes], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from prototype import write_table
 from sweepfile import NAME, ROW_BYTES, probe, table, write_sweep
 
 from lensneg import storage
@@ -66,6 +67,15 @@ def test_a_hole_is_found_wherever_it_is(path: Path, first: int, count: int, fill
     told = f"{path.name}: row {first:,} of 9,001 is no source: RELEASE (0|-1) and BRICKID (0|-1); .*fetch it"
     fault = verified(path).fault
     assert re.search(told if first + count < N_ROWS else "is no source", fault), fault
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_a_hole_in_a_table_is_found(tmp_path: Path, name: str) -> None:
+    rows = table([{"OBJID": i} for i in range(9)])
+    rows[4:6] = np.zeros(2, rows.dtype)
+    write_table(tmp_path / name, rows)
+    told = f"{name}: row 4 of 9 is no source: RELEASE 0 and BRICKID 0; the file has a hole; fetch it again"
+    assert told in verified(tmp_path / name).fault
 
 
 @pytest.mark.parametrize("row", [{"RELEASE": 0}, {"BRICKID": 0}])
