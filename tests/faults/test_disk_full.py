@@ -57,7 +57,7 @@ def test_a_run_on_a_full_disk(world: World, disk: Path) -> None:
         if message == "the draw":
             continue
         assert str(disk) in message
-        assert "No space left on device; free some space there, and start again" in message
+        assert "the disk is full (No space left on device); free some space there, and start again" in message
         told.add(message)
     (disk / "filler").unlink()
     in_child(world.make)
