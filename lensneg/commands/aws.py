@@ -18,14 +18,16 @@ from lensneg.commands.common import (
     Group,
     Result,
     checks_table,
-    failure_code,
-    json_option,
+    console,
+    fail,
     leave_out_option,
     mode_option,
     notes,
+    prints_result,
     say,
     show,
 )
+from lensneg.commands.failure import Fault, faults_of_checks
 from lensneg.schema.request import RUN_ID_PATTERN, RunRequest, new_run_id
 
 #: The stack's name in samconfig.toml.
@@ -48,12 +50,16 @@ class Session:
 
     aws: Aws
     stack_name: str
-    as_json: bool
 
     @functools.cached_property
     def stack(self) -> Stack:
         """The deployed stack."""
         return read_stack(self.stack_name, self.aws)
+
+    @property
+    def of_stack(self) -> str:
+        """The option that names the stack, where it is needed."""
+        return "" if self.stack_name == _DEFAULT_STACK else f" --stack {self.stack_name}"
 
 
 def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
@@ -61,14 +67,12 @@ def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
 
     @click.option("--stack", "stack_name", default=_DEFAULT_STACK, help="The stack's name.")
     @click.option("--explain", is_flag=True, help="Print the aws commands that do the same; change nothing.")
-    @json_option
+    @prints_result
     @functools.wraps(command)
-    def run(stack_name: str, explain: bool, as_json: bool, **options: Any) -> None:
-        session = Session(Aws(dry=explain), stack_name, as_json)
+    def run(stack_name: str, explain: bool, **options: Any) -> Result:
+        session = Session(Aws(dry=explain), stack_name)
         result = command(session, **options)
-        if explain:
-            result, as_json = Result(None, "\n".join(session.aws.made)), False
-        result.finish(as_json)
+        return Result({"commands": session.aws.made}, "\n".join(session.aws.made)) if explain else result
 
     return run
 
@@ -116,8 +120,7 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
         from lensneg.aws.uploads import upload as send
 
         def on_file(entry: Upload, was_sent: bool) -> None:
-            if not session.as_json:
-                show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
+            show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
         require_complete(session.stack)
         request, uploads = gather_inputs(session.stack, run_id or new_run_id(), **options)
@@ -173,7 +176,8 @@ def preflight(session: Session, max_concurrency: int) -> Result:
     checks = list(readiness_checks(session.aws, session.stack_name, max_concurrency))
     ready = all(check.passed for check in checks if check.critical)
     data = {"ready": ready, "checks": [check.as_json() for check in checks]}
-    return Result(data, checks_table(checks), exit_code=0 if ready else EXIT_GATE_FAILED)
+    exit_code, faults = 0 if ready else EXIT_GATE_FAILED, faults_of_checks(checks)
+    return Result(data, checks_table(checks), faults=faults, exit_code=exit_code)
 
 
 @aws.command()
@@ -195,8 +199,7 @@ def _start(session: Session, name: str, request: RunRequest) -> Result:
     from lensneg.aws import executions
 
     arn, run_id = executions.start(session.aws, session.stack, name, request), request.run_id
-    of_stack = "" if session.stack_name == _DEFAULT_STACK else f" --stack {session.stack_name}"
-    remark = f"lensneg aws watch {run_id}{of_stack} follows it"
+    remark = f"lensneg aws watch {run_id}{session.of_stack} follows it"
     return Result({"run_id": run_id, "execution_arn": arn}, f"started       {arn}", remark)
 
 
@@ -220,8 +223,11 @@ def watch(session: Session, run_id: str | None, every: float) -> Result:
     found = find_execution(session.aws, session.stack, run_id)
     take = functools.partial(progress.take_snapshot, session.aws, found.arn, session.stack.out_uri)
     last = take() if session.aws.dry else aws_screen.follow(notes, take, every)
-    code = 0 if last.execution.status == "SUCCEEDED" else failure_code(last.execution.error)
-    return Result(progress.as_json(last), aws_screen.view(last), exit_code=code)
+    if last.execution.status not in ("SUCCEEDED", "RUNNING"):  # --explain looks once, also at a run under way
+        console.print(aws_screen.view(last))
+        again = f"lensneg aws resume {last.execution.run_id}{session.of_stack}"
+        fail(aws_screen.snapshot_failure(last, session.stack.out_uri, again), progress.as_json(last))
+    return Result(progress.as_json(last), aws_screen.view(last))
 
 
 @aws.command()
@@ -248,7 +254,7 @@ def status(session: Session, run_id: str | None, limit: int) -> Result:
         | ({"stopDate": str(e.ended)} if e.ended else {})
         for e in listed
     ]
-    return Result(data, "\n".join(lines), remark)
+    return Result({"executions": data}, "\n".join(lines), remark)
 
 
 @aws.command()
@@ -313,7 +319,7 @@ def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     source = RunFiles(out, run_id).manifest_folder
     if session.aws.dry:
         session.aws.note(shlex.join(["aws", "s3", "cp", "--recursive", source, str(folder)]))
-        return Result(None, "")
+        return Result({}, "")
     fetched = fetching.download(
         out, run_id, folder, lambda file: say(f"{file.outcome:<14}{file.name} ({file.size:,} bytes)")
     )
@@ -322,6 +328,7 @@ def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     data = {"run_id": run_id, "folder": str(folder), "whole": not wrong, "files": files}
     if not wrong:
         return Result(data, f"{len(files)} files, all of the SHA-256 that manifest.json says: {folder}")
-    text = f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; "
-    text += "the same command tries again, and an older version of the object may be the right one"
-    return Result(data, text, exit_code=EXIT_GATE_FAILED)
+    why = f"missing in {source}, or not of the SHA-256 that manifest.json says"
+    remedy = "the same command tries again, and an older version of the object may be the right one"
+    faults = [Fault(name, why, remedy) for name in wrong]
+    return Result(data, "", faults=faults, exit_code=EXIT_GATE_FAILED)

@@ -34,11 +34,14 @@ def export(manifest: str, form: "Format", part: str, out: str) -> Result:
     Example: lensneg export build/out --to fits --out tables
     """
     from lensneg import storage
+    from lensneg.errors import InputError
     from lensneg.page.export import export_part
     from lensneg.schema.columns import PARTS
     from lensneg.schema.manifest import Manifest
 
     opened, folder = Manifest.open(manifest), storage.normalize(out)
+    if storage.is_file(folder):
+        raise InputError("a file", where=f"--out {folder}", remedy="name a folder, which need not exist yet")
     written = []
     for one in PARTS:
         if part in (one, "both"):

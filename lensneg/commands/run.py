@@ -1,7 +1,6 @@
 """``lensneg run``: the whole state machine on this machine."""
 
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -9,19 +8,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from lensneg.commands.common import (
-    EXIT_BROKEN,
     Command,
-    complain,
+    Result,
     console,
-    failure_code,
+    fail,
     interrupted,
-    json_option,
     leave_out_option,
     mode_option,
     notes,
-    print_json,
+    prints_result,
     say,
 )
+from lensneg.commands.failure import Failure, given_command
 from lensneg.schema.request import RunRequest
 
 if TYPE_CHECKING:
@@ -72,8 +70,8 @@ workers_option = click.option(
 @click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
-@json_option
-def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
+@prints_result
+def run(workers: int | None, **inputs: Any) -> Result:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
     Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps --positives
@@ -86,19 +84,19 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     notes.print(f"run {request.run_id} begins", highlight=False)
     if request.mode != inputs["mode"]:
         notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)
-    again = f"the same command with --run-id {request.run_id} continues the run"
+    again = given_command(*([] if inputs["run_id"] else ["--run-id", request.run_id]))
     outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
-    if as_json:
-        print_json(screen.outcome_json(request, outcome))
-    else:
-        screen.show_outcome(console, request, outcome)
-    end_as(outcome, again)
+    screen.show_outcome(console, request, outcome)
+    failure = failure_of_outcome(request, outcome, again)
+    if failure is not None:
+        fail(failure, screen.outcome_json(outcome, failure.what))
+    return Result(screen.outcome_json(outcome, ""), "")
 
 
 def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]", again: str) -> "Outcome":
     """Execute a run with progress bars. SIGTERM and SIGHUP end it as Ctrl-C does.
 
-    ``again`` says how an interrupted run is continued.
+    ``again`` is the command that continues an interrupted run.
     """
     from lensneg.commands.run_screen import RunProgress, run_bars
 
@@ -109,17 +107,26 @@ def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]", again:
         with run_bars(notes) as bars:
             return execute(RunProgress(bars, request.mode))
     except KeyboardInterrupt as error:
-        interrupted(again, error.args[0] if error.args else signal.SIGINT)
+        number = error.args[0] if error.args else signal.SIGINT
+        interrupted("the command below continues the run", number, again)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
-def end_as(outcome: "Outcome", again: str) -> None:
-    """End with the exit code of a run that did not succeed. Say how a run that broke is continued."""
-    if outcome.status != "SUCCEEDED":
-        code = failure_code(outcome.error, outcome.cause)
-        if code == EXIT_BROKEN:
-            complain(again)
-        sys.exit(code)
+def failure_of_outcome(request: RunRequest, outcome: "Outcome", again: str) -> Failure | None:
+    """Return the failure of a run that did not succeed. ``again`` is the command that continues it."""
+    from lensneg.commands.run_failure import run_failure
+
+    if outcome.status == "SUCCEEDED":
+        return None
+    return run_failure(
+        outcome.files,
+        outcome.error,
+        outcome.cause,
+        state=outcome.state,
+        has_mini_test=request.mode == "test-then-full",
+        command=again,
+        logs=outcome.logs,
+    )

@@ -12,7 +12,7 @@ from lensneg import storage
 from lensneg.commands.common import plain_table
 from lensneg.local.watcher import Outcome
 from lensneg.page.summary import strata_table
-from lensneg.schema.gate import GATE_NAMES, read_gates
+from lensneg.schema.gate import read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
 from lensneg.schema.validation import StratumResult
@@ -104,27 +104,15 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
     if outcome.status == "SUCCEEDED":
         verdict = "mini-test passed" if request.mode == "test" else "published"
         console.print(verdict, style="bold green")
-    else:
-        failed = _failed_gate(request, outcome.error)
-        console.print(f"{outcome.status}: {failed}", style="bold red", markup=False, highlight=False)
-        console.print(outcome.cause, markup=False, highlight=False, soft_wrap=True)
 
 
-def _failed_gate(request: RunRequest, error: str) -> str:
-    """Return the gate that failed. Gate 1 of a run fails because of one that its mini-test failed."""
-    gates = []
-    if request.mode == "test-then-full" and error == GATE_NAMES[1]:
-        gates = read_gates(RunFiles(request.out, mini_test_id(request.run_id)))
-    return next((f"{gate.gate} of the mini-test" for gate in gates if not gate.passed), error)
-
-
-def outcome_json(request: RunRequest, outcome: Outcome) -> dict[str, Any]:
-    """Return the end of a run for ``--json``."""
+def outcome_json(outcome: Outcome, error: str) -> dict[str, Any]:
+    """Return the end of a run for ``--json``, with what failed."""
     files = outcome.files
     return {
         "run_id": files.run_id,
         "status": outcome.status,
-        "error": _failed_gate(request, outcome.error),
+        "error": error,
         "cause": outcome.cause,
         "gates": [gate.as_json() for gate in read_gates(files)],
         "manifest": files.manifest if storage.exists(files.manifest) else None,

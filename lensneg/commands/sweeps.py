@@ -18,6 +18,7 @@ from lensneg.commands.common import (
     prints_result,
     say,
 )
+from lensneg.commands.failure import Fault
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 
 FROM_OPTION = click.option("--from", "base_url", default=BASE_URL, metavar="URL", help="Folder of the files.")
@@ -178,9 +179,8 @@ def fetch(
         results = fetch_sweeps(plan, progress)
     counts = Counter(result.outcome for result in results)
     text = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in get_args(Outcome))
-    faults = [f"failed: {result.name}: {result.reason}" for result in results if result.outcome == "failed"]
-    if faults:
-        faults.append("the same command tries again what failed and leaves the rest alone")
+    remedy = "give the same command again: it tries again what failed and leaves the rest alone"
+    faults = [Fault(result.name, result.reason, remedy) for result in results if result.outcome == "failed"]
     data = {"to": uri, "files": [result._asdict() for result in results]}
     return Result(data, text, progress.summary(), faults, EXIT_BROKEN if faults else 0)
 
@@ -226,10 +226,11 @@ def verify(
             on_bytes=lambda count: bar.update(task, advance=count),
             on_file=lambda r: None if notes.is_terminal else say(f"{r.name}: {r.rows:,} rows, {r.verdict}"),
         )
-    faults = [f"not sound: {result.fault}" for result in results if result.fault]
+    fetch = "fetch the file again"
+    faults = [Fault(result.name, result.fault, fetch) for result in results if result.fault]
     sound = len(files) - len(faults)
-    faults += [f"not read: {storage.join(uri, place)}; {NOT_READ_REMEDY}" for place in folder.not_read]
-    faults += [f"not sound: {entry}: a folder or a broken link" for entry in folder.not_files]
+    faults += [Fault(storage.join(uri, at), "it is not read", NOT_READ_REMEDY) for at in folder.not_read]
+    faults += [Fault(entry, "not sound: a folder or a broken link", fetch) for entry in folder.not_files]
     checked = sum(result.checked and not result.fault for result in results)
     text = f"{len(files):,} sweep files, {sum(r.rows for r in results):,} rows, {stored / 1e9:,.2f} GB: "
     text += f"{sound:,} sound ({checked:,} by checksum), {len(files) - sound:,} not"

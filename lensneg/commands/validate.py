@@ -4,6 +4,7 @@ import click
 from rich.console import Group
 
 from lensneg.commands.common import EXIT_GATE_FAILED, Command, Result, checks_table, prints_result
+from lensneg.commands.failure import faults_of_checks
 
 
 @click.command(cls=Command)
@@ -40,4 +41,10 @@ def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...]) -> Res
     verdict = "[bold green]passed" if gate.passed else "[bold red]failed"
     table = checks_table(gate.checks, f"{opened.run_id}: {gate.gate}")
     exit_code = 0 if gate.passed else EXIT_GATE_FAILED
-    return Result(gate.as_json(), Group(table, verdict), exit_code=exit_code)
+    return Result(
+        gate.as_json(),
+        Group(table, verdict),
+        faults=faults_of_checks(gate.checks),
+        exit_code=exit_code,
+        what=f"{gate.gate} of {opened.run_id}",
+    )

@@ -12,6 +12,7 @@ from botocore import xform_name
 from cloud import Cloud, aws, deployed_account
 from conftest import CONFIGS
 from published import publish
+from usage import told
 
 from lensneg import storage
 from lensneg.aws.deployment import read_stack, require_complete
@@ -136,7 +137,7 @@ def test_a_run_whose_name_ends_like_that_of_a_mini_test_is_listed(cloud: Cloud, 
         start(lenses, run_id, "--mode", "test-then-full" if run_id == "b" else "test")
         cloud.ended(run_id)
     cloud.ended("b-mini-test")
-    listed = {entry["name"] for entry in json.loads(aws("status", "--json").stdout)}
+    listed = {entry["name"] for entry in json.loads(aws("status", "--json").stdout)["executions"]}
     assert {"a-mini-test", "b", "b-mini-test-mini-test"} <= listed
     assert "b-mini-test" not in listed, "the mini-test of b"
     assert "run a-mini-test" in aws("status", "a-mini-test").stdout
@@ -185,13 +186,13 @@ def test_a_manifest_is_fetched_and_every_byte_of_it_checked(cloud: Cloud, tmp_pa
     storage.write_bytes(f"s3://sky/out/manifests/shown/{part}", good[:-1] + b"x")
     to = tmp_path / "here"
     result = aws("download", "--to", str(to), code=1)
-    assert f"WRONG: {part}" in result.stdout
+    assert f"{part}: missing in s3://sky/out/manifests/shown, or not of the SHA-256" in told(result.stderr)
     assert not (to / part).exists()
     assert not (to / "manifest.json").exists()
     storage.write_bytes(f"s3://sky/out/manifests/shown/{part}", good)
-    told = json.loads(aws("download", "shown", "--to", str(to), "--json").stdout)
-    assert told["whole"] is True
-    outcomes = {f["name"]: f["outcome"] for f in told["files"]}
+    said = json.loads(aws("download", "shown", "--to", str(to), "--json").stdout)
+    assert said["whole"] is True
+    outcomes = {f["name"]: f["outcome"] for f in said["files"]}
     assert outcomes == {part: "fetched", "positives/part-00000.parquet": "there already"}
     for path in to.rglob("*.*"):
         assert path.read_bytes() == Path(files.manifest_folder, path.relative_to(to)).read_bytes()

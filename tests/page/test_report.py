@@ -22,6 +22,7 @@ import yaml
 from conftest import config_text, edited
 from pipeline import OPEN_GATES, make_request, rewrite
 from plainrun import run_to_sample
+from usage import told
 
 from lensneg.cli import main
 from lensneg.mocksky import write_mock_sky
@@ -594,7 +595,7 @@ def test_a_damaged_file_of_the_run_is_what_lensneg_report_names_first(
     gate = Path(RunFiles(str(tmp_path / "out"), "one").gate(2))
     gate.write_text("{")
     assert door(monkeypatch, "report", "one", "--out", tmp_path / "out") == 2
-    assert capsys.readouterr().err.startswith(f"lensneg: {gate}: damaged, or of another version of lensneg: ")
+    assert told(capsys.readouterr().err).startswith(f"{gate}: damaged, or of another version of lensneg: ")
 
 
 def test_lensneg_validate_tells_by_its_exit_code(
