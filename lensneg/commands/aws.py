@@ -7,12 +7,10 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lensneg.aws.calls import Aws
-from lensneg.aws.deployment import Stack, read_stack
 from lensneg.commands.common import (
     EXIT_GATE_FAILED,
     Group,
@@ -28,7 +26,11 @@ from lensneg.commands.common import (
     show,
 )
 from lensneg.commands.failure import Fault, faults_of_checks
-from lensneg.schema.request import RUN_ID_PATTERN, RunRequest, new_run_id
+
+if TYPE_CHECKING:
+    from lensneg.aws.calls import Aws
+    from lensneg.aws.deployment import Stack
+    from lensneg.schema.request import RunRequest
 
 #: The stack's name in samconfig.toml.
 _DEFAULT_STACK: Final = "lensneg"
@@ -48,12 +50,14 @@ def aws() -> None:
 class Session:
     """The stack and the AWS calls of a command. With ``--explain`` the calls change nothing."""
 
-    aws: Aws
+    aws: "Aws"
     stack_name: str
 
     @functools.cached_property
-    def stack(self) -> Stack:
+    def stack(self) -> "Stack":
         """The deployed stack."""
+        from lensneg.aws.deployment import read_stack
+
         return read_stack(self.stack_name, self.aws)
 
     @property
@@ -70,6 +74,8 @@ def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
     @prints_result
     @functools.wraps(command)
     def run(stack_name: str, explain: bool, **options: Any) -> Result:
+        from lensneg.aws.calls import Aws
+
         session = Session(Aws(dry=explain), stack_name)
         result = command(session, **options)
         return Result({"commands": session.aws.made}, "\n".join(session.aws.made)) if explain else result
@@ -77,7 +83,7 @@ def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
     return run
 
 
-def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callable[..., Result]:
+def _sending_inputs(command: "Callable[[Session, RunRequest], Result]") -> Callable[..., Result]:
     """Add the options of a run's inputs. The command gets the request when they are in the bucket."""
 
     @click.option(
@@ -118,6 +124,7 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
         from lensneg.aws.executions import gather_inputs
         from lensneg.aws.uploads import Upload
         from lensneg.aws.uploads import upload as send
+        from lensneg.schema.request import new_run_id
 
         def on_file(entry: Upload, was_sent: bool) -> None:
             show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
@@ -131,6 +138,8 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
 
 
 def _run_id(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    from lensneg.schema.request import RUN_ID_PATTERN
+
     if value is not None and not re.match(RUN_ID_PATTERN, value):
         raise click.BadParameter(f"{value!r}: letters, digits, - and _, at most 63, the first no sign")
     return value
@@ -142,7 +151,7 @@ _RUN: Final = click.argument("run_id", metavar="[RUN_ID]", required=False, callb
 @aws.command()
 @on_stack
 @_sending_inputs
-def upload(_session: Session, request: RunRequest) -> Result:
+def upload(_session: Session, request: "RunRequest") -> Result:
     """Check a config and catalogues, and upload them to the stack's bucket.
 
     Files that are there already are not sent again. Prints the input of an execution that uses them.
@@ -184,7 +193,7 @@ def preflight(session: Session, max_concurrency: int) -> Result:
 @on_stack
 @_sending_inputs
 @click.option("--run-id", callback=_run_id, help="Name of the run; by default the time.")
-def start(session: Session, request: RunRequest) -> Result:
+def start(session: Session, request: "RunRequest") -> Result:
     """Start a run: upload its inputs, and start an execution.
 
     Takes the options of upload. Files that are in the bucket already are not sent again. The execution has
@@ -195,7 +204,7 @@ def start(session: Session, request: RunRequest) -> Result:
     return _start(session, request.run_id, request)
 
 
-def _start(session: Session, name: str, request: RunRequest) -> Result:
+def _start(session: Session, name: str, request: "RunRequest") -> Result:
     from lensneg.aws import executions
 
     arn, run_id = executions.start(session.aws, session.stack, name, request), request.run_id

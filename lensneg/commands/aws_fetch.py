@@ -12,7 +12,7 @@ from lensneg.commands.aws import Session, on_stack
 from lensneg.commands.common import EXIT_BROKEN, Command, Result, notes, say
 from lensneg.commands.failure import Fault
 from lensneg.commands.sweeps import CHECKSUMS_OPTION, FROM_OPTION, choosing
-from lensneg.schema.fetch import MOST_AT_ONCE
+from lensneg.schema.options import MOST_AT_ONCE
 
 if TYPE_CHECKING:
     from lensneg.aws.fetching import FetchSnapshot

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, get_args
 
 import click
 from rich.console import (
@@ -19,18 +19,16 @@ from rich.console import (
     RenderHook,
     RenderResult,
 )
-from rich.highlighter import NullHighlighter
-from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Column, Table
 
 from lensneg.commands.failure import Failure, Fault, failure_of, fault_of_error
 from lensneg.commands.settings import settings
 from lensneg.errors import InputError, LensnegError
-from lensneg.schema.check import Check
-from lensneg.schema.gate import GATE_NAMES
-from lensneg.schema.request import Mode
-from lensneg.storage.errors import FULL_DISK
+from lensneg.schema.options import Mode
+
+if TYPE_CHECKING:
+    from lensneg.schema.check import Check
 
 EXIT_GATE_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
@@ -94,15 +92,6 @@ errors = _console(stderr=True)
 _EXPECTED: Final = (LensnegError, OSError, MemoryError, click.ClickException)
 
 _VERDICT_STYLES: Final = {"ok": "green", "failed": "red", "warning": "yellow"}
-
-
-def failure_code(error: str, cause: str = "") -> int:
-    """Return the exit code of a run that failed with an error of the state machine.
-
-    A full disk breaks a run, though a gate may be the first to notice it.
-    """
-    is_gate = error in GATE_NAMES.values() and not FULL_DISK.search(cause)
-    return EXIT_GATE_FAILED if is_gate else EXIT_BROKEN
 
 
 def say(text: str) -> None:
@@ -233,7 +222,7 @@ def plain_table(title: str | None, *headings: str) -> Table:
     return Table(*columns, title=title, title_justify="left", show_edge=False)
 
 
-def checks_table(checks: Iterable[Check], title: str | None = None) -> Table:
+def checks_table(checks: "Iterable[Check]", title: str | None = None) -> Table:
     """Return a table of checks, with what was expected and the remedy of those that did not pass."""
     table = plain_table(title, "check", "verdict", "found", "what to do")
     for check in checks:
@@ -253,7 +242,11 @@ def _be_verbose(_context: click.Context, _parameter: click.Parameter, value: int
     if value:
         handler: logging.Handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        if notes.is_terminal:  # the console prints log lines above progress bars
+        if notes.is_terminal:
+            from rich.highlighter import NullHighlighter
+            from rich.logging import RichHandler
+
+            # The console prints log lines above progress bars.
             handler = RichHandler(console=notes, show_path=False, highlighter=NullHighlighter())
             handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         library = logging.getLogger("lensneg")

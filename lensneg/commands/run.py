@@ -20,10 +20,10 @@ from lensneg.commands.common import (
     say,
 )
 from lensneg.commands.failure import Failure, given_command
-from lensneg.schema.request import RunRequest
 
 if TYPE_CHECKING:
     from lensneg.local.watcher import Outcome, Watcher
+    from lensneg.schema.request import RunRequest
 
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), help="Processes; by default one a core."
@@ -93,7 +93,7 @@ def run(workers: int | None, **inputs: Any) -> Result:
     return Result(screen.outcome_json(outcome, ""), "")
 
 
-def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]", again: str) -> "Outcome":
+def watched(request: "RunRequest", execute: "Callable[[Watcher], Outcome]", again: str) -> "Outcome":
     """Execute a run with progress bars. SIGTERM and SIGHUP end it as Ctrl-C does.
 
     ``again`` is the command that continues an interrupted run.
@@ -115,7 +115,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
-def failure_of_outcome(request: RunRequest, outcome: "Outcome", again: str) -> Failure | None:
+def failure_of_outcome(request: "RunRequest", outcome: "Outcome", again: str) -> Failure | None:
     """Return the failure of a run that did not succeed. ``again`` is the command that continues it."""
     from lensneg.commands.run_failure import run_failure
 

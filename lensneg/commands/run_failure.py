@@ -4,15 +4,25 @@ import json
 from contextlib import suppress
 
 from lensneg import storage
-from lensneg.commands.common import failure_code
+from lensneg.commands.common import EXIT_BROKEN, EXIT_GATE_FAILED
 from lensneg.commands.failure import Failure, Fault, failure_of, faults_of_checks
 from lensneg.errors import LensnegError
 from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import GATE_NAMES, Gate, read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import mini_test_id
+from lensneg.storage.errors import FULL_DISK
 
 _GO_ON = "remove the cause, and give the command below: finished work is not done again"
+
+
+def failure_code(error: str, cause: str = "") -> int:
+    """Return the exit code of a run that failed with an error of the state machine.
+
+    A full disk breaks a run, though a gate may be the first to notice it.
+    """
+    is_gate = error in GATE_NAMES.values() and not FULL_DISK.search(cause)
+    return EXIT_GATE_FAILED if is_gate else EXIT_BROKEN
 
 
 def run_failure(

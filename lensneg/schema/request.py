@@ -3,16 +3,15 @@
 import hashlib
 import shlex
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
+from lensneg.schema.options import Mode
 from lensneg.schema.record import Record, Timestamp, faults_of
-
-Mode = Literal["test", "full", "test-then-full"]
 
 #: A run id is part of URIs, of execution names and of file names.
 MAX_RUN_ID = 63
