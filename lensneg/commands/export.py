@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import click
 
 from lensneg.commands.common import Command, Result, prints_result
+from lensneg.commands.manifest_argument import manifest_argument
 
 if TYPE_CHECKING:
     from lensneg.page.export import Format
 
 
 @click.command(cls=Command)
-@click.argument("manifest", metavar="MANIFEST")
+@manifest_argument
 @click.option(
     "--to",
     "form",
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 def export(manifest: str, form: "Format", part: str, out: str) -> Result:
     """Write a published manifest as FITS, VOTable, CSV or ECSV, with units and descriptions.
 
-    MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. FITS has units in
-    TUNITn and descriptions in TCOMMn, as TOPCAT reads them. CSV has no metadata, so a second file describes
-    its columns.
+    FITS has units in TUNITn and descriptions in TCOMMn, as TOPCAT reads them. CSV has no metadata, so a
+    second file describes its columns.
 
     Example: lensneg export build/out --to fits --out tables
     """

@@ -15,6 +15,7 @@ from lensneg.commands.common import (
     show,
 )
 from lensneg.commands.failure import Fault, given_command
+from lensneg.commands.manifest_argument import manifest_argument
 from lensneg.commands.run import failure_of_outcome, watched, workers_option
 from lensneg.errors import InputError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("manifest")
+@manifest_argument
 @click.option("--out", metavar="DIR", help="Folder of the second run; by default build/reproduce/<run_id>.")
 @click.option("--sweeps", metavar="URI", help="Where the sweep files are now, if they were moved.")
 @click.option(
@@ -42,9 +43,8 @@ def reproduce(
 ) -> Result:
     """Run again from a run's record, and say whether the manifest is identical.
 
-    MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. Inputs that differ from the
-    recorded ones (catalogue, sweep file, code) are named. Ends with 0 if the content is identical,
-    with 1 if not.
+    Inputs that differ from the recorded ones (catalogue, sweep file, code) are named. Ends with 0 if the
+    content is identical, with 1 if not.
 
     Example: lensneg reproduce build/out/manifests/run-20260101T000000Z/manifest.json
     """

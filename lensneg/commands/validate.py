@@ -5,10 +5,11 @@ from rich.console import Group
 
 from lensneg.commands.common import EXIT_GATE_FAILED, Command, Result, checks_table, prints_result
 from lensneg.commands.failure import faults_of_checks
+from lensneg.commands.manifest_argument import manifest_argument
 
 
 @click.command(cls=Command)
-@click.argument("manifest")
+@manifest_argument
 @click.option(
     "--sweeps",
     metavar="URI",
@@ -23,7 +24,7 @@ from lensneg.commands.failure import faults_of_checks
 )
 @prints_result
 def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...]) -> Result:
-    """Audit a published MANIFEST: an output folder, a run, a manifest's folder or its manifest.json.
+    """Audit a published manifest.
 
     All checks are computed from its files, by rules that share no code with the draw. Sweep files and
     catalogues that are missing are warnings.

@@ -114,13 +114,15 @@ class RunRequest(Record):
             del data["spectroscopic"]
         return data
 
-    def command(self, mode: Mode) -> str:
+    def command(self, mode: Mode, out: str | None = None) -> str:
         """Return the ``lensneg run`` that makes the same run in another mode.
 
         Parameters
         ----------
         mode : str
             ``test``, ``full`` or ``test-then-full``.
+        out : str, optional
+            The output folder, if another.
 
         Returns
         -------
@@ -140,7 +142,7 @@ class RunRequest(Record):
                 words += [f"--{role}", spec.text]
         for name in self.leave_out:
             words += ["--leave-out", name]
-        return shlex.join([*words, "--out", self.out])
+        return shlex.join([*words, "--out", out or self.out])
 
 
 def mini_test_id(run_id: str) -> str:

@@ -576,7 +576,7 @@ def test_lensneg_report_draws_a_run_again(
     assert capsys.readouterr().out.strip() == files.report
     assert Path(files.report).read_text() == before
     assert door(monkeypatch, "report", Path(files.out) / "runs" / "two") == 2
-    assert "not the folder of a run that was planned" in capsys.readouterr().err.replace("\n", "")
+    assert "/runs/two: no published manifest there; give an output folder" in told(capsys.readouterr().err)
 
 
 def test_the_report_is_the_same_however_many_rows_are_read_at_once(

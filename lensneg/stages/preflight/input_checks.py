@@ -314,4 +314,5 @@ def output_writable(found: Inspection) -> Iterator[Check]:
         yield Check.of_error("output_writable", expected, error, remedy=remedy)
         return
     found.writable = True
-    yield Check(name="output_writable", passed=True, expected=expected, actual=found.files.root, remedy="")
+    place = f"runs/{found.files.run_id}"
+    yield Check(name="output_writable", passed=True, expected=expected, actual=place, remedy="")
