@@ -76,6 +76,7 @@ def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
     def run(stack_name: str, explain: bool, **options: Any) -> Result:
         from lensneg.aws.calls import Aws
 
+        say(f"stack {stack_name}")
         session = Session(Aws(dry=explain), stack_name)
         result = command(session, **options)
         return Result({"commands": session.aws.made}, "\n".join(session.aws.made)) if explain else result

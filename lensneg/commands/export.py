@@ -34,20 +34,21 @@ def export(manifest: str, form: "Format", part: str, out: str) -> Result:
     Example: lensneg export build/out --to fits --out tables
     """
     from lensneg import storage
+    from lensneg.commands.progress import counted
     from lensneg.errors import InputError
     from lensneg.page.export import export_part
     from lensneg.schema.columns import PARTS
-    from lensneg.schema.manifest import Manifest
+    from lensneg.schema.manifest import Manifest, Part
 
     opened, folder = Manifest.open(manifest), storage.normalize(out)
     if storage.is_file(folder):
         raise InputError("a file", where=f"--out {folder}", remedy="name a folder, which need not exist yet")
+    parts: list[Part] = [one for one in PARTS if part in (one, "both")]
     written = []
-    for one in PARTS:
-        if part in (one, "both"):
-            for name, data in export_part(opened, one, form).items():
-                uri = storage.join(folder, name)
-                storage.write_bytes(uri, data)
-                written.append({"uri": uri, "bytes": len(data)})
+    for one in counted(parts, len(parts), f"writing {form}"):
+        for name, data in export_part(opened, one, form).items():
+            uri = storage.join(folder, name)
+            storage.write_bytes(uri, data)
+            written.append({"uri": uri, "bytes": len(data)})
     text = "\n".join(f"{file['uri']}  {file['bytes']:,} bytes" for file in written)
     return Result({"run_id": opened.run_id, "files": written}, text)

@@ -50,16 +50,20 @@ def reproduce(
     """
     from lensneg import storage
     from lensneg.audit.reproduction import compare_manifests, look_at_inputs, other_sweeps, request_again
+    from lensneg.commands.progress import step
     from lensneg.schema.check import brief
     from lensneg.schema.manifest import Manifest
 
     original = Manifest.open(manifest)
     record = original.record.run
     if any(map(storage.exists, original.files("negatives") + original.files("positives"))):
-        original.verify()  # so that the record, with which the second manifest is compared, is that of files
+        # The record, with which the second manifest is compared, is to be that of files.
+        with step(f"comparing the files of {original.run_id} with its manifest.json"):
+            original.verify()
     else:
         say("its Parquet files are not there: the second manifest is compared with its manifest.json alone")
-    inputs = look_at_inputs(record, sweeps, catalogs, original.record.not_read)
+    with step("comparing the inputs with the record"):
+        inputs = look_at_inputs(record, sweeps, catalogs, original.record.not_read)
     differences = {"differences": [difference._asdict() for difference in inputs.differences]}
     for difference in inputs.differences:
         show(f"differs: {difference.kind} {difference.name}: {difference.text}")
@@ -88,8 +92,9 @@ def reproduce(
         screen.show_outcome(console, request, outcome)
         fail(failure, differences)
     second = Manifest.open(outcome.files.manifest)
-    second.verify()
-    verdicts = compare_manifests(original, second)
+    with step("comparing the two manifests"):
+        second.verify()
+        verdicts = compare_manifests(original, second)
     identical = all(verdict.same_content for verdict in verdicts)
     identical_bytes = all(verdict.same_bytes for verdict in verdicts)
     parts = [verdict._asdict() for verdict in verdicts]

@@ -77,6 +77,8 @@ def run(workers: int | None, **inputs: Any) -> Result:
     Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
+    say(f"looking at the inputs of a run to {inputs['out']}")
+
     from lensneg.commands import run_screen as screen
     from lensneg.local.run import NO_MINI_TEST, execute, make_request
 
@@ -98,13 +100,14 @@ def watched(request: "RunRequest", execute: "Callable[[Watcher], Outcome]", agai
 
     ``again`` is the command that continues an interrupted run.
     """
-    from lensneg.commands.run_screen import RunProgress, run_bars
+    from lensneg.commands.progress import counting_bars
+    from lensneg.commands.run_screen import RunProgress
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
     try:
-        with run_bars(notes) as bars:
+        with counting_bars(notes) as bars:
             return execute(RunProgress(bars, request.mode))
     except KeyboardInterrupt as error:
         number = error.args[0] if error.args else signal.SIGINT

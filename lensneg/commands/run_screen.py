@@ -2,11 +2,11 @@
 
 import threading
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
 from lensneg import storage
 from lensneg.commands.common import plain_table
@@ -17,27 +17,25 @@ from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
 from lensneg.schema.validation import StratumResult
 
-
-def run_bars(console: Console) -> Progress:
-    """Return bars with counts and times. They are invisible if the output is not a terminal."""
-    return Progress(
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
+#: The states of a run that call a function, in order.
+_FUNCTIONS: Final = (
+    "Preflight",
+    "PlanFanOut",
+    "SummarizeFanOut",
+    "CheckSample",
+    "ValidateManifest",
+    "PublishManifest",
+    "Report",
+)
 
 
 class RunProgress:
-    """The progress of a run: a bar for each map and each draw, or plain lines without a terminal.
+    """The progress of a run: a bar for its states, each map and each draw, or plain lines without a terminal.
 
     Parameters
     ----------
     bars : rich.progress.Progress
-        The bars of :func:`run_bars`.
+        The bars of :func:`counting_bars`.
     mode : str
         The mode of the run. The bars of a mini-test that comes first have that in their titles.
     """
@@ -51,6 +49,8 @@ class RunProgress:
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._draw = TaskID(0)
+        states = len(_FUNCTIONS) * len(self._phases)
+        self._states = bars.add_task("states", total=states, note="Preflight")
 
     def _line(self, text: str) -> None:
         if not self._bars.console.is_terminal:
@@ -75,7 +75,9 @@ class RunProgress:
             self._line(f"{storage.basename(root)}: {done:,} of {total:,} items done")
 
     def reached(self, state: str) -> None:
-        """Print that a task has ended."""
+        """Count a task that has ended."""
+        following = _FUNCTIONS[(_FUNCTIONS.index(state) + 1) % len(_FUNCTIONS)] if state in _FUNCTIONS else ""
+        self._bars.update(self._states, advance=1, note=following)
         self._line(f"{state} done")
 
     def draw_step(self, step: int, steps: int, name: str) -> None:

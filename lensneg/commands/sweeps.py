@@ -83,6 +83,8 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
 
         boxes = [Box(*box)] if box else []
         boxes += [Box(0, 360, *dec)] if dec else []
+        if near:
+            say(f"reading {', '.join(near)}")
         catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
         for catalog in catalogs:
             say(f"{catalog.spec.uri}: {catalog.summary}")
@@ -111,11 +113,13 @@ def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
     rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
     if ask:
+        from lensneg.commands.progress import counted
         from lensneg.survey.server import Server
 
         server = Server(base_url)
         with server.threads(4) as threads:
-            known = dict(zip(chosen, threads.map(server.size, chosen), strict=True))
+            sizes = counted(threads.map(server.size, chosen), len(chosen), f"asking {base_url}")
+            known = dict(zip(chosen, sizes, strict=True))
     listing = listing_of(list(known.items()), RELEASE_NAME, rates)
     folder = base_url.rstrip("/")
     files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
@@ -168,6 +172,7 @@ def fetch(
 
     uri = storage.normalize(to)
     folder = scratch or Path(".lensneg-sweeps" if storage.is_s3(uri) else uri)
+    say(f"asking {base_url}")
     server = Server(base_url, connections=jobs)
     listed = None if unchecked else read_checksums(checksums) if checksums else server.checksums()
     plan = FetchPlan(server, chosen, uri, folder, gzip, listed and listed.sha256, jobs)
@@ -209,6 +214,7 @@ def verify(
     from lensneg.survey.server import read_checksums
     from lensneg.survey.verify import verify_sweeps
 
+    say(f"looking at {uri}")
     folder = find_sweeps(uri, leave_out)
     files = folder.sweeps
     given = "" if headers_only else checksums or find_checksums(uri)

@@ -31,6 +31,13 @@ def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...]) -> Res
 
     Example: lensneg validate build/out/manifests/run-20261125T021119Z
     """
+    from lensneg.commands.progress import step
+
+    with step(f"auditing {manifest}"):
+        return _audit(manifest, sweeps, exclude)
+
+
+def _audit(manifest: str, sweeps: str | None, exclude: tuple[str, ...]) -> Result:
     from lensneg.audit.published import audit_published
     from lensneg.schema.catalog_spec import CatalogSpec
     from lensneg.schema.gate import Gate
