@@ -48,10 +48,14 @@ def aws() -> None:
 
 @dataclass
 class Session:
-    """The stack and the AWS calls of a command. With ``--explain`` the calls change nothing."""
+    """The stack and the AWS calls of a command. With ``--explain`` the calls change nothing.
+
+    Without credentials, which ``--explain`` does not need, placeholders stand for the answers of AWS.
+    """
 
     aws: "Aws"
     stack_name: str
+    is_signed_in: bool = True
 
     @functools.cached_property
     def stack(self) -> "Stack":
@@ -78,6 +82,14 @@ def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
 
         say(f"stack {stack_name}")
         session = Session(Aws(dry=explain), stack_name)
+        if explain:
+            from lensneg.aws.placeholders import is_signed_in, placeholder_clients
+
+            if not is_signed_in():
+                say("without credentials: words in capitals stand for what AWS would answer")
+                status = "FAILED" if command.__name__ == "resume" else "RUNNING"
+                aws = Aws(dry=True, make_client=placeholder_clients(status))
+                session = Session(aws, stack_name, is_signed_in=False)
         result = command(session, **options)
         return Result({"commands": session.aws.made}, "\n".join(session.aws.made)) if explain else result
 
@@ -324,7 +336,7 @@ def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     from lensneg.schema.layout import RunFiles
 
     out = session.stack.out_uri
-    run_id = run_id or fetching.latest_run(out)
+    run_id = run_id or (fetching.latest_run(out) if session.is_signed_in else "RUN_ID")
     folder = to or Path("build/manifests") / run_id
     source = RunFiles(out, run_id).manifest_folder
     if session.aws.dry:
