@@ -143,6 +143,7 @@ def _show_catalogs(console: Console, files: RunFiles) -> None:
 def _show_strata(console: Console, strata: tuple[StratumResult, ...]) -> None:
     if not strata:
         return
+    strata = tuple(s for s in strata if s.positives or s.target) or strata  # the report shows the others, too
     rows = [(s.positives, s.target, *(pool.drawn for pool in s.pools), s.shortfall) for s in strata]
     table = plain_table("strata", "nobs_z", "type")
     table.show_footer, table.columns[0].footer = True, "all"

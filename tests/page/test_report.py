@@ -607,7 +607,12 @@ def test_lensneg_validate_tells_by_its_exit_code(
     Path(run.run).write_text(json.dumps({**record, "mode": "full", "out": run.out}))
     publish_manifest(run.root)
     assert door(monkeypatch, "validate", run.manifest_folder) == 0
-    assert "passed" in capsys.readouterr().out
+    brief = capsys.readouterr().out
+    assert "passed" in brief
+    assert "lowest_priorities" not in brief
+    assert len(brief.splitlines()) < 24
+    assert door(monkeypatch, "validate", run.manifest_folder, "--details") == 0
+    assert "lowest_priorities" in capsys.readouterr().out
     [path] = Path(run.manifest_folder, "negatives").iterdir()
     row = pq.read_table(path).slice(0, 1).to_pylist()[0]
     beside = tmp_path / "new_lens.csv"
