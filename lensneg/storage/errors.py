@@ -224,3 +224,17 @@ def explain(error: OSError) -> tuple[str, str]:
     said = error.strerror or str(error)
     what, remedy = _DISK_FAULTS.get(error.errno or 0, ("", "check the path and the disk"))
     return f"{what} ({said})" if what else said, remedy
+
+
+def told(error: BaseException) -> str:
+    """Return an error in one sentence; one of the operating system without its number, and with its file.
+
+    Examples
+    --------
+    >>> told(FileNotFoundError(errno.ENOENT, "No such file or directory", "a.fits"))
+    'a.fits: there is no such file or folder (No such file or directory); check the path'
+    """
+    if not isinstance(error, OSError) or not error.errno:
+        return str(error)
+    what, remedy = explain(error)
+    return f"{error.filename}: {what}; {remedy}" if error.filename else f"{what}; {remedy}"

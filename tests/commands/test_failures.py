@@ -15,6 +15,7 @@ from published import publish
 from usage import told
 
 from lensneg.commands.run_failure import run_failure
+from lensneg.local import worker
 from lensneg.mocksky import write_mock_sky
 from lensneg.schema.check import Check
 from lensneg.schema.fan_out import FanOutSummary, PositiveCounts
@@ -125,6 +126,18 @@ def test_a_failure_ends_with_its_block(
     assert "Traceback" not in ended.err
     given = shlex.join(["lensneg", *shlex.split(words)])
     assert f"\ngo on    {what} --help\n" in ended.err or f"\ngo on    {given}\n" in ended.err
+
+
+def test_a_handler_tells_an_error_of_the_operating_system_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handler(_event: object, _context: object) -> None:
+        (tmp_path / "gone").read_bytes()
+
+    monkeypatch.setattr("functions.report.handler", handler)
+    error = worker.invoke("Report", "{}")["error"]
+    why = "there is no such file or folder (No such file or directory); check the path"
+    assert error == {"errorType": "FileNotFoundError", "errorMessage": f"{tmp_path}/gone: {why}"}
 
 
 def test_json_holds_the_same_failure_and_nothing_else_is_on_standard_output(place: Path) -> None:
