@@ -1,6 +1,7 @@
 """The argument MANIFEST: every command that has it takes the same things, also of a moved folder."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -86,3 +87,29 @@ def test_a_manifest_without_its_run_has_no_report(
     code, _, err = prints(monkeypatch, capsys, "report", str(tmp_path / "copy"))
     assert code == 2
     assert "copy/manifest.json: the run that made this manifest is not there; give the output" in told(err)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("validate {out}", 1),
+        ("report {out}", 0),
+        ("rollback {out} tiny", 0),
+        ("export {out} --to csv", 0),
+        ("mock-sky sky --files 1 --rows 1000", 0),
+        ("sweeps list --dec 0 1", 0),
+        ("self-test", 0),
+        ("completion bash", 0),
+    ],
+)
+def test_json_has_the_keys_that_the_page_names(
+    moved: RunFiles, words: str, code: int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    name = words.split(" {")[0].split(" --")[0].removesuffix(" bash").removesuffix(" sky")
+    [named] = re.findall(rf"^\| `{name}` \| (.*) \|$", page, re.MULTILINE)
+    found, out, err = prints(monkeypatch, capsys, *words.format(out=moved.out).split(), "--json")
+    assert found == code, err
+    assert set(json.loads(out)) == {*re.findall("`(.*?)`", named), "failure"}
