@@ -233,7 +233,8 @@ def test_the_files_of_dr9_are_those_of_its_list_of_checksums(
     assert "1 sweep files of DR9 south, of unknown size: --ask asks the server" in err
     code, out, err = door("list", "--box", 9, 11, 6, 7, *of_dr9, "--ask")
     assert out == f"sweep-000p005-010p010.fits {len(sky[A])}\n"
-    assert door("list", A, *of_dr9)[2].startswith(f"lensneg: {A}: no sweep file of DR9 south")
+    refused = door("list", A, *of_dr9)[2]
+    assert A in refused and "no sweep file of DR9 south" in refused
     assert door("fetch", "--box", 9, 11, 6, 7, *of_dr9, "--to", tmp_path / "dr9")[0] == 0
     assert (tmp_path / "dr9" / "sweep-000p005-010p010.fits").read_bytes() == sky[A]
 
