@@ -1,8 +1,6 @@
 """The command line, and the exit codes of errors."""
 
-import io
 import sys
-import traceback
 from typing import NoReturn
 
 import click
@@ -10,16 +8,7 @@ import click
 from lensneg.commands.aws import aws
 from lensneg.commands.aws_fetch import fetch
 from lensneg.commands.aws_smoke import smoke
-from lensneg.commands.common import (
-    EXIT_BAD_INPUT,
-    EXIT_BROKEN,
-    Group,
-    complain,
-    errors,
-    exit_codes_help,
-    interrupted,
-    is_verbose,
-)
+from lensneg.commands.common import Group, exit_codes_help, fail_with, interrupted
 from lensneg.commands.completion import completion
 from lensneg.commands.cost import cost
 from lensneg.commands.export import export
@@ -29,36 +18,28 @@ from lensneg.commands.reproduce import reproduce
 from lensneg.commands.rollback import rollback
 from lensneg.commands.run import run
 from lensneg.commands.self_test import self_test
+from lensneg.commands.settings import Settings, settings
 from lensneg.commands.streams import use_patient_streams
 from lensneg.commands.sweeps import sweeps
 from lensneg.commands.validate import validate
-from lensneg.errors import InputError, LensnegError
 from lensneg.version import __version__
 
 
 def main() -> NoReturn:
     """Run the command line, and turn errors into messages and exit codes."""
     use_patient_streams()
+    vars(settings).update(vars(Settings(as_json="--json" in sys.argv)))  # a process may run several commands
     try:
         code = cli(prog_name="lensneg", standalone_mode=False)
         if sys.stdout:
             sys.stdout.flush()
-        sys.exit(code)
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        message = io.StringIO()
-        error.show(message)
-        complain(message.getvalue().rstrip())
-        sys.exit(EXIT_BAD_INPUT)
+        code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         interrupted()
-    except (LensnegError, OSError) as error:
-        if is_verbose():
-            complain("".join(traceback.format_exception(error)))
-        errors.print("lensneg: ", style="bold red", end="")
-        complain(str(error))
-        sys.exit(EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_BROKEN)
+    except Exception as error:
+        fail_with(error)
+    sys.exit(code)
 
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}

@@ -1,4 +1,4 @@
-"""Whether a command line is one that lensneg takes."""
+"""Whether a command line is one that lensneg takes, and what it says when it fails."""
 
 import re
 
@@ -23,3 +23,15 @@ def parses(words: list[str]) -> None:
     options = {option for parameter in command.params for option in parameter.opts} | {"--help", "--version"}
     for word in rest:
         assert not word.startswith("-") or re.fullmatch(r"-\d+|-", word) or word in options, word
+
+
+def told(printed: str) -> str:
+    """The faults of the block that a failure ends with, each in a line as "where: why; to do"."""
+    _, mark, block = printed.rpartition("FAILED   ")
+    assert mark, f"no failure in {printed}"
+    form = (
+        r"[^\n]+\n(where    .*\nwhy      .*\nto do    .*\n)+(         and .*\n)?go on    .*\ndetails  .*\n?"
+    )
+    assert re.fullmatch(form.replace(".*", r"[^\n]*(?:\n {9}[^\n]*)*"), block), block
+    faults = re.findall(r"^where    (.*?)\nwhy      (.*?)\nto do    (.*?)\n(?! {9})", block, re.M | re.S)
+    return "\n".join(f"{where}: {why}; {remedy}" for where, why, remedy in faults)

@@ -19,7 +19,7 @@ from lensneg.schema.states import WAKE
 from lensneg.stages.preflight import account
 from lensneg.stages.preflight.functions import WAKING_CALL, Readiness, readiness
 from lensneg.stages.preflight.map_seconds import map_seconds_of
-from lensneg.storage.errors import aws_errors, is_denied
+from lensneg.storage.errors import aws_errors, is_denied, told
 from lensneg.survey.listing import look_into
 
 #: Days after which a table of prices should be compared with AWS's pages again.
@@ -107,7 +107,7 @@ def _check(
         passed, actual, *severity = look()
         critical = critical and all(severity)
     except (LensnegError, OSError) as error:
-        passed, actual, remedy = False, "not found, or not in order", str(error)
+        passed, actual, remedy = False, "not found, or not in order", told(error)
         if isinstance(error, TransientError):
             actual = "not known"
         elif is_denied(error.__cause__):

@@ -7,26 +7,30 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lensneg.aws.calls import Aws
-from lensneg.aws.deployment import Stack, read_stack
 from lensneg.commands.common import (
     EXIT_GATE_FAILED,
     Group,
     Result,
     checks_table,
-    failure_code,
-    json_option,
+    console,
+    fail,
     leave_out_option,
     mode_option,
     notes,
+    prints_result,
     say,
     show,
 )
-from lensneg.schema.request import RUN_ID_PATTERN, RunRequest, new_run_id
+from lensneg.commands.failure import Fault, faults_of_checks
+
+if TYPE_CHECKING:
+    from lensneg.aws.calls import Aws
+    from lensneg.aws.deployment import Stack
+    from lensneg.schema.request import RunRequest
 
 #: The stack's name in samconfig.toml.
 _DEFAULT_STACK: Final = "lensneg"
@@ -44,16 +48,26 @@ def aws() -> None:
 
 @dataclass
 class Session:
-    """The stack and the AWS calls of a command. With ``--explain`` the calls change nothing."""
+    """The stack and the AWS calls of a command. With ``--explain`` the calls change nothing.
 
-    aws: Aws
+    Without credentials, which ``--explain`` does not need, placeholders stand for the answers of AWS.
+    """
+
+    aws: "Aws"
     stack_name: str
-    as_json: bool
+    is_signed_in: bool = True
 
     @functools.cached_property
-    def stack(self) -> Stack:
+    def stack(self) -> "Stack":
         """The deployed stack."""
+        from lensneg.aws.deployment import read_stack
+
         return read_stack(self.stack_name, self.aws)
+
+    @property
+    def of_stack(self) -> str:
+        """The option that names the stack, where it is needed."""
+        return "" if self.stack_name == _DEFAULT_STACK else f" --stack {self.stack_name}"
 
 
 def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
@@ -61,19 +75,28 @@ def on_stack(command: Callable[..., Result]) -> Callable[..., None]:
 
     @click.option("--stack", "stack_name", default=_DEFAULT_STACK, help="The stack's name.")
     @click.option("--explain", is_flag=True, help="Print the aws commands that do the same; change nothing.")
-    @json_option
+    @prints_result
     @functools.wraps(command)
-    def run(stack_name: str, explain: bool, as_json: bool, **options: Any) -> None:
-        session = Session(Aws(dry=explain), stack_name, as_json)
-        result = command(session, **options)
+    def run(stack_name: str, explain: bool, **options: Any) -> Result:
+        from lensneg.aws.calls import Aws
+
+        say(f"stack {stack_name}")
+        session = Session(Aws(dry=explain), stack_name)
         if explain:
-            result, as_json = Result(None, "\n".join(session.aws.made)), False
-        result.finish(as_json)
+            from lensneg.aws.placeholders import is_signed_in, placeholder_clients
+
+            if not is_signed_in():
+                say("without credentials: words in capitals stand for what AWS would answer")
+                status = "FAILED" if command.__name__ == "resume" else "RUNNING"
+                aws = Aws(dry=True, make_client=placeholder_clients(status))
+                session = Session(aws, stack_name, is_signed_in=False)
+        result = command(session, **options)
+        return Result({"commands": session.aws.made}, "\n".join(session.aws.made)) if explain else result
 
     return run
 
 
-def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callable[..., Result]:
+def _sending_inputs(command: "Callable[[Session, RunRequest], Result]") -> Callable[..., Result]:
     """Add the options of a run's inputs. The command gets the request when they are in the bucket."""
 
     @click.option(
@@ -114,10 +137,10 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
         from lensneg.aws.executions import gather_inputs
         from lensneg.aws.uploads import Upload
         from lensneg.aws.uploads import upload as send
+        from lensneg.schema.request import new_run_id
 
         def on_file(entry: Upload, was_sent: bool) -> None:
-            if not session.as_json:
-                show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
+            show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
         require_complete(session.stack)
         request, uploads = gather_inputs(session.stack, run_id or new_run_id(), **options)
@@ -128,6 +151,8 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
 
 
 def _run_id(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    from lensneg.schema.request import RUN_ID_PATTERN
+
     if value is not None and not re.match(RUN_ID_PATTERN, value):
         raise click.BadParameter(f"{value!r}: letters, digits, - and _, at most 63, the first no sign")
     return value
@@ -139,7 +164,7 @@ _RUN: Final = click.argument("run_id", metavar="[RUN_ID]", required=False, callb
 @aws.command()
 @on_stack
 @_sending_inputs
-def upload(_session: Session, request: RunRequest) -> Result:
+def upload(_session: Session, request: "RunRequest") -> Result:
     """Check a config and catalogues, and upload them to the stack's bucket.
 
     Files that are there already are not sent again. Prints the input of an execution that uses them.
@@ -173,14 +198,15 @@ def preflight(session: Session, max_concurrency: int) -> Result:
     checks = list(readiness_checks(session.aws, session.stack_name, max_concurrency))
     ready = all(check.passed for check in checks if check.critical)
     data = {"ready": ready, "checks": [check.as_json() for check in checks]}
-    return Result(data, checks_table(checks), exit_code=0 if ready else EXIT_GATE_FAILED)
+    exit_code, faults = 0 if ready else EXIT_GATE_FAILED, faults_of_checks(checks)
+    return Result(data, checks_table(checks), faults=faults, exit_code=exit_code)
 
 
 @aws.command()
 @on_stack
 @_sending_inputs
 @click.option("--run-id", callback=_run_id, help="Name of the run; by default the time.")
-def start(session: Session, request: RunRequest) -> Result:
+def start(session: Session, request: "RunRequest") -> Result:
     """Start a run: upload its inputs, and start an execution.
 
     Takes the options of upload. Files that are in the bucket already are not sent again. The execution has
@@ -191,12 +217,11 @@ def start(session: Session, request: RunRequest) -> Result:
     return _start(session, request.run_id, request)
 
 
-def _start(session: Session, name: str, request: RunRequest) -> Result:
+def _start(session: Session, name: str, request: "RunRequest") -> Result:
     from lensneg.aws import executions
 
     arn, run_id = executions.start(session.aws, session.stack, name, request), request.run_id
-    of_stack = "" if session.stack_name == _DEFAULT_STACK else f" --stack {session.stack_name}"
-    remark = f"lensneg aws watch {run_id}{of_stack} follows it"
+    remark = f"lensneg aws watch {run_id}{session.of_stack} follows it"
     return Result({"run_id": run_id, "execution_arn": arn}, f"started       {arn}", remark)
 
 
@@ -220,8 +245,11 @@ def watch(session: Session, run_id: str | None, every: float) -> Result:
     found = find_execution(session.aws, session.stack, run_id)
     take = functools.partial(progress.take_snapshot, session.aws, found.arn, session.stack.out_uri)
     last = take() if session.aws.dry else aws_screen.follow(notes, take, every)
-    code = 0 if last.execution.status == "SUCCEEDED" else failure_code(last.execution.error)
-    return Result(progress.as_json(last), aws_screen.view(last), exit_code=code)
+    if last.execution.status not in ("SUCCEEDED", "RUNNING"):  # --explain looks once, also at a run under way
+        console.print(aws_screen.view(last))
+        again = f"lensneg aws resume {last.execution.run_id}{session.of_stack}"
+        fail(aws_screen.snapshot_failure(last, session.stack.out_uri, again), progress.as_json(last))
+    return Result(progress.as_json(last), aws_screen.view(last))
 
 
 @aws.command()
@@ -248,7 +276,7 @@ def status(session: Session, run_id: str | None, limit: int) -> Result:
         | ({"stopDate": str(e.ended)} if e.ended else {})
         for e in listed
     ]
-    return Result(data, "\n".join(lines), remark)
+    return Result({"executions": data}, "\n".join(lines), remark)
 
 
 @aws.command()
@@ -308,12 +336,12 @@ def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     from lensneg.schema.layout import RunFiles
 
     out = session.stack.out_uri
-    run_id = run_id or fetching.latest_run(out)
+    run_id = run_id or (fetching.latest_run(out) if session.is_signed_in else "RUN_ID")
     folder = to or Path("build/manifests") / run_id
     source = RunFiles(out, run_id).manifest_folder
     if session.aws.dry:
         session.aws.note(shlex.join(["aws", "s3", "cp", "--recursive", source, str(folder)]))
-        return Result(None, "")
+        return Result({}, "")
     fetched = fetching.download(
         out, run_id, folder, lambda file: say(f"{file.outcome:<14}{file.name} ({file.size:,} bytes)")
     )
@@ -322,6 +350,7 @@ def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     data = {"run_id": run_id, "folder": str(folder), "whole": not wrong, "files": files}
     if not wrong:
         return Result(data, f"{len(files)} files, all of the SHA-256 that manifest.json says: {folder}")
-    text = f"WRONG: {', '.join(wrong)}: missing in {source}, or not of the SHA-256 that manifest.json says; "
-    text += "the same command tries again, and an older version of the object may be the right one"
-    return Result(data, text, exit_code=EXIT_GATE_FAILED)
+    why = f"missing in {source}, or not of the SHA-256 that manifest.json says"
+    remedy = "the same command tries again, and an older version of the object may be the right one"
+    faults = [Fault(name, why, remedy) for name in wrong]
+    return Result(data, "", faults=faults, exit_code=EXIT_GATE_FAILED)

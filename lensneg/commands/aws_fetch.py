@@ -10,9 +10,10 @@ from rich.text import Text
 
 from lensneg.commands.aws import Session, on_stack
 from lensneg.commands.common import EXIT_BROKEN, Command, Result, notes, say
+from lensneg.commands.failure import Fault
 from lensneg.commands.sweeps import CHECKSUMS_OPTION, FROM_OPTION, choosing
 from lensneg.errors import InputError
-from lensneg.schema.fetch import MOST_AT_ONCE
+from lensneg.schema.options import MOST_AT_ONCE
 from lensneg.survey.releases import RELEASE_NAME
 
 if TYPE_CHECKING:
@@ -79,14 +80,16 @@ def fetch(
         items = fetching.items_of(chosen, listed, checksums or base_url)
         arn = fetching.start_fetch(session.aws, session.stack, items, base_url, listed, max_concurrency)
     if session.aws.dry:
-        return Result(None, "")
+        return Result({}, "")
     stop = Call("stepfunctions", "stop_execution", {"executionArn": arn})
     say(f"Ctrl-C ends the watching, but not the fetch, which this ends: {stop}")
     take = fetching.FetchFollower(session.aws, arn).take
     last = follow_as(notes, take, every, _view, fetching.fetch_changes)
-    faults = [f"failed: {failure.name}: {failure.reason}" for failure in last.summary.failed]
-    if last.execution.status != "SUCCEEDED":
-        faults.append("the same command tries again what failed and leaves the rest alone")
+    remedy = "give the same command again: it tries again what failed and leaves the rest alone"
+    faults = [Fault(failure.name, failure.reason, remedy) for failure in last.summary.failed]
+    if last.execution.status != "SUCCEEDED" and not faults:
+        told = f"{last.execution.status} {last.execution.error}: {last.execution.cause}"
+        faults.append(Fault(last.execution.arn, told, remedy))
     code = EXIT_BROKEN if faults else 0
     return Result(fetching.fetch_as_json(last), _view(last), faults=faults, exit_code=code)
 

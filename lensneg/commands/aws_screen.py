@@ -14,7 +14,10 @@ from rich.text import Text
 from lensneg.aws.history import Execution
 from lensneg.aws.progress import Snapshot, attempts_text, changes, job_text, map_text
 from lensneg.commands.common import plain_table
+from lensneg.commands.failure import Failure
+from lensneg.commands.run_failure import run_failure
 from lensneg.errors import TransientError
+from lensneg.schema.layout import RunFiles
 
 STYLES = {"RUNNING": "bold cyan", "SUCCEEDED": "bold green"}
 
@@ -40,6 +43,20 @@ def view(snapshot: Snapshot) -> Group:
     if execution.error:
         parts.append(Text(f"{execution.error}: {execution.cause}"))
     return Group(*parts)
+
+
+def snapshot_failure(snapshot: Snapshot, out: str, again: str) -> Failure:
+    """Return the failure of a run that did not succeed. ``again`` is the command that goes on with it."""
+    execution = snapshot.execution
+    unfinished = [visit.name for visit in snapshot.visits if visit.exited is None]
+    return run_failure(
+        RunFiles(execution.out or out, execution.run_id or execution.name),
+        execution.error or execution.status,
+        execution.cause,
+        state=unfinished[-1] if unfinished else "",
+        has_mini_test=snapshot.mini_test is not None,
+        command=again,
+    )
 
 
 def _states(snapshot: Snapshot, title: str) -> Table:

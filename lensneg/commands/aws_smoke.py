@@ -15,13 +15,13 @@ from lensneg.commands.common import (
     EXIT_GATE_FAILED,
     Command,
     Result,
-    complain,
     interrupted,
     notes,
     plain_table,
     prints_result,
     say,
 )
+from lensneg.commands.failure import Fault, fault_of_error
 
 if TYPE_CHECKING:
     from lensneg.aws.smoke import Inputs, Smoke
@@ -66,13 +66,17 @@ def smoke(stack_name: str | None, keep: bool) -> Result:
     report = run_steps(_steps(test, inputs), keep=keep, tell=lambda step: say(f"{step} …"))
     kept = [*test.kept(), str(inputs.folder)] if keep else []
     if report.signal:
-        complain("\n".join(f"{o.step}: {o.text or o.error}" for o in report.outcomes))
+        say("\n".join(f"{o.step}: {o.text or o.error}" for o in report.outcomes))
         interrupted(f"left in place: {', '.join(kept)}" if keep else _left(report), report.signal)
     return Result(
         _as_json(test, report, kept),
         _table(test, report),
         remark="\n".join(f"kept  {entry}" for entry in kept),
-        faults=[f"{outcome.step}: {outcome.error}" for outcome in report.failures],
+        faults=[
+            Fault(f"{outcome.step}: {fault.where}", fault.why, fault.remedy)
+            for outcome in report.failures
+            for fault in [fault_of_error(outcome.error or RuntimeError(outcome.text))]
+        ],
         exit_code=_exit_code(report),
     )
 

@@ -6,8 +6,9 @@ import logging
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, get_args
 
 import click
 from rich.console import (
@@ -18,15 +19,16 @@ from rich.console import (
     RenderHook,
     RenderResult,
 )
-from rich.highlighter import NullHighlighter
-from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lensneg.schema.check import Check
-from lensneg.schema.gate import GATE_NAMES
-from lensneg.schema.request import Mode
-from lensneg.storage.errors import FULL_DISK
+from lensneg.commands.failure import Failure, Fault, failure_of, fault_of_error
+from lensneg.commands.settings import settings
+from lensneg.errors import InputError, LensnegError
+from lensneg.schema.options import Mode
+
+if TYPE_CHECKING:
+    from lensneg.schema.check import Check
 
 EXIT_GATE_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
@@ -86,24 +88,10 @@ console = _console()
 notes = _console(stderr=True)
 errors = _console(stderr=True)
 
-#: Whether errors are printed with a traceback.
-_verbose = False
+#: Errors that are told without a traceback.
+_EXPECTED: Final = (LensnegError, OSError, MemoryError, click.ClickException)
 
 _VERDICT_STYLES: Final = {"ok": "green", "failed": "red", "warning": "yellow"}
-
-
-def is_verbose() -> bool:
-    """Return whether ``-v`` was given."""
-    return _verbose
-
-
-def failure_code(error: str, cause: str = "") -> int:
-    """Return the exit code of a run that failed with an error of the state machine.
-
-    A full disk breaks a run, though a gate may be the first to notice it.
-    """
-    is_gate = error in GATE_NAMES.values() and not FULL_DISK.search(cause)
-    return EXIT_GATE_FAILED if is_gate else EXIT_BROKEN
 
 
 def say(text: str) -> None:
@@ -121,11 +109,36 @@ def complain(text: str) -> None:
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def interrupted(remedy: str = "", number: int = signal.SIGINT) -> NoReturn:
+def fail(failure: Failure, result: dict[str, Any] | None = None) -> NoReturn:
+    """Print a failure, and end with its exit code. With ``--json`` it is printed with the result, too."""
+    if settings.as_json:
+        print_json({**(result or {}), "failure": failure.as_json()})
+    first, _, rest = failure.text().partition("\n")
+    errors.print(first, style="bold red", markup=False, highlight=False, soft_wrap=True)
+    complain(rest)
+    sys.exit(failure.exit_code)
+
+
+def fail_with(error: BaseException) -> NoReturn:
+    """Print an error as a failure, with its traceback if ``-v`` was given, and end with its exit code.
+
+    What is no error of lensneg or of the operating system is a fault of lensneg, with its traceback.
+    """
+    fault = fault_of_error(error)
+    is_usage = isinstance(error, click.ClickException)
+    if (settings.verbose and not is_usage) or not isinstance(error, _EXPECTED):
+        settings.verbose = True
+        complain("".join(traceback.format_exception(error)))
+    code = EXIT_BAD_INPUT if is_usage or isinstance(error, InputError) else EXIT_BROKEN
+    command = f"{settings.command} --help" if is_usage else ""
+    fail(failure_of([fault], code, command=command, details=["docs/cli.md"] if is_usage else ()))
+
+
+def interrupted(remedy: str = "", number: int = signal.SIGINT, command: str = "") -> NoReturn:
     """End after Ctrl-C or another signal. A second Ctrl-C changes nothing."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    complain(f"interrupted; {remedy}" if remedy else "interrupted")
-    sys.exit(128 + number)
+    fault = Fault("", f"interrupted ({signal.Signals(number).name})", remedy or "give the command again")
+    fail(failure_of([fault], 128 + number, command=command))
 
 
 def print_json(value: Any) -> None:
@@ -133,8 +146,6 @@ def print_json(value: Any) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False)
     click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for scripts.")
 
 mode_option = click.option(
     "--mode",
@@ -156,47 +167,51 @@ class Result(NamedTuple):
 
     Attributes
     ----------
-    value : any
-        Printed with ``--json``.
+    value : dict
+        Printed with ``--json``, with the failure as ``failure``.
     text : str or rich renderable
         Printed without ``--json``.
     remark : str
         Printed without ``--json``, on standard error.
-    faults : sequence of str
-        Lines that are printed on standard error.
+    faults : sequence of Fault
+        What is wrong, if the command failed.
     exit_code : int
         The command ends with it.
+    what : str
+        What failed; by default the command.
+    details : sequence of str
+        Where more is said of a failure.
     """
 
-    value: Any
+    value: dict[str, Any]
     text: RenderableType
     remark: str = ""
-    faults: Sequence[str] = ()
+    faults: Sequence[Fault] = ()
     exit_code: int = 0
+    what: str = ""
+    details: Sequence[str] = ()
 
-    def finish(self, as_json: bool) -> None:
-        """Print the result, and end with its exit code if that is not 0."""
-        if as_json:
-            print_json(self.value)
-        elif not isinstance(self.text, str):
-            console.print(self.text)
-        elif self.text:
-            show(self.text)
-        if self.remark and not as_json:
-            say(self.remark)
-        for fault in self.faults:
-            complain(fault)
+    def finish(self) -> None:
+        """Print the result. End with a failure if the exit code is not 0."""
+        if not settings.as_json:
+            if not isinstance(self.text, str):
+                console.print(self.text)
+            elif self.text:
+                show(self.text)
+            if self.remark:
+                say(self.remark)
         if self.exit_code:
-            sys.exit(self.exit_code)
+            fail(failure_of(self.faults, self.exit_code, what=self.what, details=self.details), self.value)
+        if settings.as_json:
+            print_json({**self.value, "failure": None})
 
 
 def prints_result(command: Callable[..., Result]) -> Callable[..., None]:
-    """Add ``--json`` to a command, and print its result."""
+    """Let a command print the result that it returns."""
 
-    @json_option
     @functools.wraps(command)
-    def run(as_json: bool, **options: Any) -> None:
-        command(**options).finish(as_json)
+    def run(*arguments: Any, **options: Any) -> None:
+        command(*arguments, **options).finish()
 
     return run
 
@@ -207,7 +222,7 @@ def plain_table(title: str | None, *headings: str) -> Table:
     return Table(*columns, title=title, title_justify="left", show_edge=False)
 
 
-def checks_table(checks: Iterable[Check], title: str | None = None) -> Table:
+def checks_table(checks: "Iterable[Check]", title: str | None = None) -> Table:
     """Return a table of checks, with what was expected and the remedy of those that did not pass."""
     table = plain_table(title, "check", "verdict", "found", "what to do")
     for check in checks:
@@ -218,16 +233,20 @@ def checks_table(checks: Iterable[Check], title: str | None = None) -> Table:
 
 
 def _be_quiet(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    notes.quiet = value
+    settings.quiet = notes.quiet = value
+    console.quiet = value or settings.as_json
 
 
 def _be_verbose(_context: click.Context, _parameter: click.Parameter, value: int) -> None:
-    global _verbose
-    _verbose = value > 0
+    settings.verbose = value > 0
     if value:
         handler: logging.Handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        if notes.is_terminal:  # the console prints log lines above progress bars
+        if notes.is_terminal:
+            from rich.highlighter import NullHighlighter
+            from rich.logging import RichHandler
+
+            # The console prints log lines above progress bars.
             handler = RichHandler(console=notes, show_path=False, highlighter=NullHighlighter())
             handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         library = logging.getLogger("lensneg")
@@ -236,11 +255,17 @@ def _be_verbose(_context: click.Context, _parameter: click.Parameter, value: int
 
 
 class Command(click.Command):
-    """A command with ``-v`` and ``-q``."""
+    """A command with the options that every command has."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.params += [
+            click.Option(
+                ["--json"],
+                is_flag=True,
+                expose_value=False,
+                help="Print the result as one JSON object, for scripts.",
+            ),
             click.Option(
                 ["-v", "--verbose"],
                 count=True,
@@ -254,9 +279,17 @@ class Command(click.Command):
                 is_flag=True,
                 expose_value=False,
                 callback=_be_quiet,
-                help="No progress and no remarks: results and errors only.",
+                help="Print failures only, and what --json asks for.",
             ),
         ]
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the arguments. What is wrong with them is told as ``--json`` asks, wherever that stands."""
+        settings.command = f"{parent.command_path} {info_name}" if parent else str(info_name)
+        settings.as_json = "--json" in args
+        return super().make_context(info_name, args, parent, **extra)
 
 
 class Group(click.Group):
@@ -264,6 +297,13 @@ class Group(click.Group):
 
     command_class = Command
     group_class = type  # groups in this group are of the same class
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print the help where no command is given. It is no result, so it goes to standard error."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(EXIT_BAD_INPUT)
+        return super().parse_args(ctx, args)
 
 
 def exit_codes_help() -> str:

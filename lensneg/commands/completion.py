@@ -3,13 +3,14 @@
 import click
 from click.shell_completion import get_completion_class
 
-from lensneg.commands.common import Command
+from lensneg.commands.common import Command, Result, prints_result
 
 
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
-def completion(context: click.Context, shell: str) -> None:
+@prints_result
+def completion(context: click.Context, shell: str) -> Result:
     """Print the script that completes lensneg's commands and options in a shell.
 
     \b
@@ -19,4 +20,5 @@ def completion(context: click.Context, shell: str) -> None:
     """  # noqa: D301 (\b keeps click from wrapping the paragraph)
     completer = get_completion_class(shell)
     assert completer is not None  # click.Choice allows no other shell
-    click.echo(completer(context.find_root().command, {}, "lensneg", "_LENSNEG_COMPLETE").source())
+    script = completer(context.find_root().command, {}, "lensneg", "_LENSNEG_COMPLETE").source()
+    return Result({"shell": shell, "script": script}, script)

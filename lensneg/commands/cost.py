@@ -2,7 +2,7 @@
 
 import click
 
-from lensneg.commands.common import Command, console, json_option, print_json
+from lensneg.commands.common import Command, Result, prints_result
 from lensneg.commands.sweeps import RELEASE_OPTION
 from lensneg.errors import InputError
 from lensneg.survey.releases import RELEASE_NAME
@@ -35,7 +35,7 @@ from lensneg.survey.releases import RELEASE_NAME
 @click.option(
     "--details", is_flag=True, help="Print the parts of the cost, their assumptions and the options, too."
 )
-@json_option
+@prints_result
 def cost(
     listing: str | None,
     sweeps: str | None,
@@ -47,8 +47,7 @@ def cost(
     prices: str | None,
     rates: str | None,
     details: bool,
-    as_json: bool,
-) -> None:
+) -> Result:
     """Estimate the cost and duration of a run on AWS, from measured rates and a table of prices.
 
     Prints the planned time line, state by state. Without --listing and --sweeps it is a run over all of
@@ -85,7 +84,4 @@ def cost(
     run = PlannedRun(
         files, config, positives, known.rates, price_table, concurrency=concurrency, memory=memory
     )
-    if as_json:
-        print_json(cost_screen.as_json(run))
-    else:
-        console.print(cost_screen.view(run, details=details))
+    return Result(cost_screen.as_json(run), cost_screen.view(run, details=details))

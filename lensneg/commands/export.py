@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import click
 
 from lensneg.commands.common import Command, Result, prints_result
+from lensneg.commands.manifest_argument import manifest_argument
 
 if TYPE_CHECKING:
     from lensneg.page.export import Format
 
 
 @click.command(cls=Command)
-@click.argument("manifest", metavar="MANIFEST")
+@manifest_argument
 @click.option(
     "--to",
     "form",
@@ -27,24 +28,27 @@ if TYPE_CHECKING:
 def export(manifest: str, form: "Format", part: str, out: str) -> Result:
     """Write a published manifest as FITS, VOTable, CSV or ECSV, with units and descriptions.
 
-    MANIFEST is an output folder, a run, a manifest's folder or its manifest.json. FITS has units in
-    TUNITn and descriptions in TCOMMn, as TOPCAT reads them. CSV has no metadata, so a second file describes
-    its columns.
+    FITS has units in TUNITn and descriptions in TCOMMn, as TOPCAT reads them. CSV has no metadata, so a
+    second file describes its columns.
 
     Example: lensneg export build/out --to fits --out tables
     """
     from lensneg import storage
+    from lensneg.commands.progress import counted
+    from lensneg.errors import InputError
     from lensneg.page.export import export_part
     from lensneg.schema.columns import PARTS
-    from lensneg.schema.manifest import Manifest
+    from lensneg.schema.manifest import Manifest, Part
 
     opened, folder = Manifest.open(manifest), storage.normalize(out)
+    if storage.is_file(folder):
+        raise InputError("a file", where=f"--out {folder}", remedy="name a folder, which need not exist yet")
+    parts: list[Part] = [one for one in PARTS if part in (one, "both")]
     written = []
-    for one in PARTS:
-        if part in (one, "both"):
-            for name, data in export_part(opened, one, form).items():
-                uri = storage.join(folder, name)
-                storage.write_bytes(uri, data)
-                written.append({"uri": uri, "bytes": len(data)})
+    for one in counted(parts, len(parts), f"writing {form}"):
+        for name, data in export_part(opened, one, form).items():
+            uri = storage.join(folder, name)
+            storage.write_bytes(uri, data)
+            written.append({"uri": uri, "bytes": len(data)})
     text = "\n".join(f"{file['uri']}  {file['bytes']:,} bytes" for file in written)
     return Result({"run_id": opened.run_id, "files": written}, text)

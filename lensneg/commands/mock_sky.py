@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lensneg.commands.common import Command, notes, show
+from lensneg.commands.common import Command, Result, notes, prints_result
 
 
 @click.command("mock-sky", cls=Command)
@@ -35,7 +35,8 @@ from lensneg.commands.common import Command, notes, show
     "11010 of DR11. May be repeated: it then changes from brick to brick.",
 )
 @click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
-def mock_sky(folder: Path, files: int, **options: Any) -> None:
+@prints_result
+def mock_sky(folder: Path, files: int, **options: Any) -> Result:
     """Write a mock sky in the DR10 data model to DIR.
 
     Example: lensneg mock-sky build/sky --files 4 --rows 250000
@@ -52,5 +53,9 @@ def mock_sky(folder: Path, files: int, **options: Any) -> None:
     megabytes = sky.bytes / 1e6
     speed = f"{megabytes:,.0f} MB in {sky.seconds:.1f} s ({megabytes / sky.seconds:,.0f} MB/s)"
     kind = "partitions" if options["file_format"] == "hats" else "sweep files"
-    show(f"{sky.files} {kind}, {sky.rows:,} rows, {speed}")
-    show(f"sweeps     {sky.sweeps}\npositives  {sky.positives}")
+    text = f"{sky.files} {kind}, {sky.rows:,} rows, {speed}"
+    places = {"sweeps": str(sky.sweeps), "positives": str(sky.positives)}
+    counts = {"files": sky.files, "rows": sky.rows, "bytes": sky.bytes, "seconds": sky.seconds}
+    return Result(
+        counts | places, "\n".join([text, *(f"{name:<9}  {place}" for name, place in places.items())])
+    )

@@ -1,21 +1,82 @@
-"""Progress bars for work that is measured in bytes; plain lines if the output is not a terminal."""
+"""Progress bars on a terminal; plain lines elsewhere."""
 
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
+from lensneg.commands.common import notes, say
 from lensneg.survey.fetch import Fetched
+
+_Entry = TypeVar("_Entry")
+
+
+class RateColumn(ProgressColumn):
+    """How many are done in a second or a minute."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate in words; nothing until there is one."""
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:,.1f}/s" if speed >= 1 else f"{60 * speed:,.1f}/min")
+
+
+def counting_bars(console: Console) -> Progress:
+    """Return bars with counts, rate, time and time left. They are invisible if there is no terminal."""
+    return Progress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal or console.quiet,
+    )
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """Say that a step of unknown length begins. On a terminal a bar moves until it ends."""
+    if not notes.is_terminal or notes.quiet:
+        say(text)
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=notes, transient=True) as bar:
+        bar.add_task(text, total=None)
+        yield
+
+
+def counted(entries: Iterable[_Entry], total: int, text: str) -> Iterator[_Entry]:
+    """Say that a step begins, and yield its entries as they come. On a terminal a bar counts them."""
+    if not notes.is_terminal:
+        say(text)
+    with counting_bars(notes) as bars:
+        task = bars.add_task(text, total=total, note="")
+        for entry in entries:
+            yield entry
+            bars.advance(task)
 
 
 def bytes_bar(console: Console) -> Progress:

@@ -2,27 +2,32 @@
 
 import click
 
-from lensneg.commands.common import Command
+from lensneg.commands.common import Command, Result, prints_result
+from lensneg.commands.manifest_argument import manifest_argument
 
 
 @click.command(cls=Command)
-@click.argument("run")
-@click.option("--out", metavar="DIR", help="Output folder of the run, where RUN is its id.")
-def report(run: str, out: str | None) -> None:
-    """Draw the report of a RUN again: its folder, OUT/runs/RUN_ID, or its id with --out.
+@manifest_argument
+@click.option("--out", metavar="DIR", help="Output folder of the run, where MANIFEST is the run's id.")
+@prints_result
+def report(manifest: str, out: str | None) -> Result:
+    """Draw the report of a run again, published or not.
 
     Example: lensneg report build/out/runs/run-20261125T021119Z
     """
     from lensneg import storage
+    from lensneg.commands.progress import step
     from lensneg.errors import InputError, RunStateError
     from lensneg.schema.layout import RunFiles
+    from lensneg.schema.manifest_places import WHAT_TO_GIVE, named_run
     from lensneg.stages.report import write_report
 
-    root = storage.normalize(run) if out is None else RunFiles(storage.normalize(out), run).root
-    remedy = "give OUT/runs/RUN_ID"
+    if out is not None:
+        manifest = RunFiles(storage.normalize(out), storage.basename(manifest)).root
+    files = named_run(manifest)
     try:
-        if not storage.exists(RunFiles.of_root(root).run):
-            raise InputError("not the folder of a run that was planned", where=root, remedy=remedy)
-        click.echo(write_report(root).uri)
+        with step(f"drawing the report of {files.run_id}"):
+            written = write_report(files.root).uri
     except RunStateError as error:
-        raise InputError(error.what, where=error.where, remedy=error.remedy or remedy) from error
+        raise InputError(error.what, where=error.where, remedy=error.remedy or WHAT_TO_GIVE) from error
+    return Result({"run_id": files.run_id, "report": written}, written)

@@ -1,7 +1,6 @@
 """``lensneg run``: the whole state machine on this machine."""
 
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -9,23 +8,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from lensneg.commands.common import (
-    EXIT_BROKEN,
     Command,
-    complain,
+    Result,
     console,
-    failure_code,
+    fail,
     interrupted,
-    json_option,
     leave_out_option,
     mode_option,
     notes,
-    print_json,
+    prints_result,
     say,
 )
-from lensneg.schema.request import RunRequest
+from lensneg.commands.failure import Failure, given_command
 
 if TYPE_CHECKING:
     from lensneg.local.watcher import Outcome, Watcher
+    from lensneg.schema.request import RunRequest
 
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), help="Processes; by default one a core."
@@ -72,13 +70,15 @@ workers_option = click.option(
 @click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
-@json_option
-def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
+@prints_result
+def run(workers: int | None, **inputs: Any) -> Result:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
     Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps --positives
     build/sky/positives.csv --out build/out
     """
+    say(f"looking at the inputs of a run to {inputs['out']}")
+
     from lensneg.local.run import NO_MINI_TEST, execute, make_request
 
     request = make_request(**inputs, tell=say)  # before what is slow to import
@@ -87,40 +87,50 @@ def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
     notes.print(f"run {request.run_id} begins", highlight=False)
     if request.mode != inputs["mode"]:
         notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)
-    again = f"the same command with --run-id {request.run_id} continues the run"
+    again = given_command(*([] if inputs["run_id"] else ["--run-id", request.run_id]))
     outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
-    if as_json:
-        print_json(screen.outcome_json(request, outcome))
-    else:
-        screen.show_outcome(console, request, outcome)
-    end_as(outcome, again)
+    screen.show_outcome(console, request, outcome)
+    failure = failure_of_outcome(request, outcome, again)
+    if failure is not None:
+        fail(failure, screen.outcome_json(outcome, failure.what))
+    return Result(screen.outcome_json(outcome, ""), "")
 
 
-def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]", again: str) -> "Outcome":
+def watched(request: "RunRequest", execute: "Callable[[Watcher], Outcome]", again: str) -> "Outcome":
     """Execute a run with progress bars. SIGTERM and SIGHUP end it as Ctrl-C does.
 
-    ``again`` says how an interrupted run is continued.
+    ``again`` is the command that continues an interrupted run.
     """
-    from lensneg.commands.run_screen import RunProgress, run_bars
+    from lensneg.commands.progress import counting_bars
+    from lensneg.commands.run_screen import RunProgress
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
     try:
-        with run_bars(notes) as bars:
+        with counting_bars(notes) as bars:
             return execute(RunProgress(bars, request.mode))
     except KeyboardInterrupt as error:
-        interrupted(again, error.args[0] if error.args else signal.SIGINT)
+        number = error.args[0] if error.args else signal.SIGINT
+        interrupted("the command below continues the run", number, again)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
-def end_as(outcome: "Outcome", again: str) -> None:
-    """End with the exit code of a run that did not succeed. Say how a run that broke is continued."""
-    if outcome.status != "SUCCEEDED":
-        code = failure_code(outcome.error, outcome.cause)
-        if code == EXIT_BROKEN:
-            complain(again)
-        sys.exit(code)
+def failure_of_outcome(request: "RunRequest", outcome: "Outcome", again: str) -> Failure | None:
+    """Return the failure of a run that did not succeed. ``again`` is the command that continues it."""
+    from lensneg.commands.run_failure import run_failure
+
+    if outcome.status == "SUCCEEDED":
+        return None
+    return run_failure(
+        outcome.files,
+        outcome.error,
+        outcome.cause,
+        state=outcome.state,
+        has_mini_test=request.mode == "test-then-full",
+        command=again,
+        logs=outcome.logs,
+    )

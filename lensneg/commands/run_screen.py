@@ -2,42 +2,40 @@
 
 import threading
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
 from lensneg import storage
 from lensneg.commands.common import plain_table
 from lensneg.local.watcher import Outcome
 from lensneg.page.summary import strata_table
-from lensneg.schema.gate import GATE_NAMES, read_gates
+from lensneg.schema.gate import read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
 from lensneg.schema.validation import StratumResult
 
-
-def run_bars(console: Console) -> Progress:
-    """Return bars with counts and times. They are invisible if the output is not a terminal."""
-    return Progress(
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
+#: The states of a run that call a function, in order.
+_FUNCTIONS: Final = (
+    "Preflight",
+    "PlanFanOut",
+    "SummarizeFanOut",
+    "CheckSample",
+    "ValidateManifest",
+    "PublishManifest",
+    "Report",
+)
 
 
 class RunProgress:
-    """The progress of a run: a bar for each map and each draw, or plain lines without a terminal.
+    """The progress of a run: a bar for its states, each map and each draw, or plain lines without a terminal.
 
     Parameters
     ----------
     bars : rich.progress.Progress
-        The bars of :func:`run_bars`.
+        The bars of :func:`counting_bars`.
     mode : str
         The mode of the run. The bars of a mini-test that comes first have that in their titles.
     """
@@ -51,6 +49,8 @@ class RunProgress:
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._draw = TaskID(0)
+        states = len(_FUNCTIONS) * len(self._phases)
+        self._states = bars.add_task("states", total=states, note="Preflight")
 
     def _line(self, text: str) -> None:
         if not self._bars.console.is_terminal:
@@ -75,7 +75,9 @@ class RunProgress:
             self._line(f"{storage.basename(root)}: {done:,} of {total:,} items done")
 
     def reached(self, state: str) -> None:
-        """Print that a task has ended."""
+        """Count a task that has ended."""
+        following = _FUNCTIONS[(_FUNCTIONS.index(state) + 1) % len(_FUNCTIONS)] if state in _FUNCTIONS else ""
+        self._bars.update(self._states, advance=1, note=following)
         self._line(f"{state} done")
 
     def draw_step(self, step: int, steps: int, name: str) -> None:
@@ -104,27 +106,15 @@ def show_outcome(console: Console, request: RunRequest, outcome: Outcome) -> Non
     if outcome.status == "SUCCEEDED":
         verdict = "mini-test passed" if request.mode == "test" else "published"
         console.print(verdict, style="bold green")
-    else:
-        failed = _failed_gate(request, outcome.error)
-        console.print(f"{outcome.status}: {failed}", style="bold red", markup=False, highlight=False)
-        console.print(outcome.cause, markup=False, highlight=False, soft_wrap=True)
 
 
-def _failed_gate(request: RunRequest, error: str) -> str:
-    """Return the gate that failed. Gate 1 of a run fails because of one that its mini-test failed."""
-    gates = []
-    if request.mode == "test-then-full" and error == GATE_NAMES[1]:
-        gates = read_gates(RunFiles(request.out, mini_test_id(request.run_id)))
-    return next((f"{gate.gate} of the mini-test" for gate in gates if not gate.passed), error)
-
-
-def outcome_json(request: RunRequest, outcome: Outcome) -> dict[str, Any]:
-    """Return the end of a run for ``--json``."""
+def outcome_json(outcome: Outcome, error: str) -> dict[str, Any]:
+    """Return the end of a run for ``--json``, with what failed."""
     files = outcome.files
     return {
         "run_id": files.run_id,
         "status": outcome.status,
-        "error": _failed_gate(request, outcome.error),
+        "error": error,
         "cause": outcome.cause,
         "gates": [gate.as_json() for gate in read_gates(files)],
         "manifest": files.manifest if storage.exists(files.manifest) else None,
@@ -153,6 +143,7 @@ def _show_catalogs(console: Console, files: RunFiles) -> None:
 def _show_strata(console: Console, strata: tuple[StratumResult, ...]) -> None:
     if not strata:
         return
+    strata = tuple(s for s in strata if s.positives or s.target) or strata  # the report shows the others, too
     rows = [(s.positives, s.target, *(pool.drawn for pool in s.pools), s.shortfall) for s in strata]
     table = plain_table("strata", "nobs_z", "type")
     table.show_footer, table.columns[0].footer = True, "all"

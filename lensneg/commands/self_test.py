@@ -3,6 +3,7 @@
 import click
 
 from lensneg.commands.common import EXIT_GATE_FAILED, Command, Result, checks_table, prints_result
+from lensneg.commands.failure import faults_of_checks
 
 
 @click.command("self-test", cls=Command)
@@ -18,4 +19,5 @@ def self_test() -> Result:
 
     check = make_check()
     exit_code = 0 if check.passed else EXIT_GATE_FAILED
-    return Result(check.as_json(), checks_table([check], "self-test"), exit_code=exit_code)
+    table = checks_table([check], "self-test")
+    return Result(check.as_json(), table, faults=faults_of_checks([check]), exit_code=exit_code)

@@ -18,6 +18,7 @@ from lensneg.commands.common import (
     prints_result,
     say,
 )
+from lensneg.commands.failure import Fault
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 from lensneg.survey.versions import FETCHED, SERVER
 
@@ -95,6 +96,8 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
 
         boxes = [Box(*box)] if box else []
         boxes += [Box(0, 360, *dec)] if dec else []
+        if near:
+            say(f"reading {', '.join(near)}")
         catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
         for catalog in catalogs:
             say(f"{catalog.spec.uri}: {catalog.summary}")
@@ -140,11 +143,13 @@ def list_(chosen: list[str], release: str, ask: bool, base_url: str) -> Result:
     rates = load_rates()
     known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
     if ask:
+        from lensneg.commands.progress import counted
         from lensneg.survey.server import Server
 
         server = Server(base_url)
         with server.threads(4) as threads:
-            known = dict(zip(chosen, threads.map(server.size, chosen), strict=True))
+            sizes = counted(threads.map(server.size, chosen), len(chosen), f"asking {base_url}")
+            known = dict(zip(chosen, sizes, strict=True))
     folder, version = base_url.rstrip("/"), FETCHED[release].name
     files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
     lines = [f"{name} {size}" if size else name for name, size in known.items()]
@@ -202,6 +207,7 @@ def fetch(
 
     uri = storage.normalize(to)
     folder = scratch or Path(".lensneg-sweeps" if storage.is_s3(uri) else uri)
+    say(f"asking {base_url}")
     server = Server(base_url, connections=jobs)
     listed = None if unchecked else read_checksums(checksums) if checksums else server.checksums()
     plan = FetchPlan(server, chosen, uri, folder, gzip, listed and listed.sha256, jobs)
@@ -213,9 +219,8 @@ def fetch(
         results = fetch_sweeps(plan, progress)
     counts = Counter(result.outcome for result in results)
     text = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in get_args(Outcome))
-    faults = [f"failed: {result.name}: {result.reason}" for result in results if result.outcome == "failed"]
-    if faults:
-        faults.append("the same command tries again what failed and leaves the rest alone")
+    remedy = "give the same command again: it tries again what failed and leaves the rest alone"
+    faults = [Fault(result.name, result.reason, remedy) for result in results if result.outcome == "failed"]
     data = {"to": uri, "files": [result._asdict() for result in results]}
     return Result(data, text, progress.summary(), faults, EXIT_BROKEN if faults else 0)
 
@@ -244,6 +249,7 @@ def verify(
     from lensneg.survey.server import read_checksums
     from lensneg.survey.verify import verify_sweeps
 
+    say(f"looking at {uri}")
     folder = find_sweeps(uri, leave_out)
     files = folder.sweeps
     given = "" if headers_only else checksums or find_checksums(uri)
@@ -261,10 +267,11 @@ def verify(
             on_bytes=lambda count: bar.update(task, advance=count),
             on_file=lambda r: None if notes.is_terminal else say(f"{r.name}: {r.rows:,} rows, {r.verdict}"),
         )
-    faults = [f"not sound: {result.fault}" for result in results if result.fault]
+    fetch = "fetch the file again"
+    faults = [Fault(result.name, result.fault, fetch) for result in results if result.fault]
     sound = len(files) - len(faults)
-    faults += [f"not read: {storage.join(uri, place)}; {NOT_READ_REMEDY}" for place in folder.not_read]
-    faults += [f"not sound: {entry}: a folder or a broken link" for entry in folder.not_files]
+    faults += [Fault(storage.join(uri, at), "it is not read", NOT_READ_REMEDY) for at in folder.not_read]
+    faults += [Fault(entry, "not sound: a folder or a broken link", fetch) for entry in folder.not_files]
     checked = sum(result.checked and not result.fault for result in results)
     text = f"{len(files):,} sweep files, {sum(r.rows for r in results):,} rows, {stored / 1e9:,.2f} GB: "
     text += f"{sound:,} sound ({checked:,} by checksum), {len(files) - sound:,} not"

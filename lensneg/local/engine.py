@@ -96,7 +96,8 @@ class Machine:
         Returns
         -------
         dict
-            The answer of DescribeExecution: ``status``, ``output``, ``error``, ``cause``.
+            The answer of DescribeExecution: ``status``, ``output``, ``error``, ``cause``; and the ``state``
+            that the execution entered last.
         """
         started = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(data))
         arn = started["executionArn"]
@@ -107,7 +108,10 @@ class Machine:
         except BaseException:  # above all Ctrl-C: no other state may follow the current one
             self._client.stop_execution(executionArn=arn, error="Interrupted", cause="stopped from outside")
             raise
-        return dict(self._client.describe_execution(executionArn=arn))
+        events = self._client.get_execution_history(executionArn=arn)["events"]
+        entered = [event.get("stateEnteredEventDetails", {}).get("name", "") for event in events]
+        state = next(filter(None, reversed(entered)), "")
+        return {**self._client.describe_execution(executionArn=arn), "state": state}
 
 
 @contextmanager

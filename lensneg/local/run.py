@@ -12,7 +12,8 @@ from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.manifest_places import MANIFEST_NAME
-from lensneg.schema.request import Mode, RunRequest, new_run_id
+from lensneg.schema.options import Mode
+from lensneg.schema.request import RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.preflight.kinds import recognise_inputs

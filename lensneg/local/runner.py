@@ -51,7 +51,8 @@ def run_locally(
             storage.remove_temporary_files(run.manifest_folder)
         with machine(workers, logs, watcher, environment) as state_machine:
             ended = state_machine.execute(request.run_id, data)
-    return Outcome(ended["status"], ended.get("error", ""), ended.get("cause", ""), files, str(logs))
+    error, cause = ended.get("error", ""), ended.get("cause", "")
+    return Outcome(ended["status"], error, cause, files, str(logs), ended["state"])
 
 
 @contextmanager

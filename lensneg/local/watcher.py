@@ -58,10 +58,11 @@ class BestEffort:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a run: the execution's status, its error and cause if it failed, and its logs."""
+    """The outcome of a run: the execution's status, its error and cause if it failed, logs and last state."""
 
     status: str
     error: str
     cause: str
     files: RunFiles
     logs: str = ""
+    state: str = ""

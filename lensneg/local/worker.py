@@ -87,7 +87,9 @@ def invoke(function_name: str, body: str) -> dict[str, Any]:
     try:
         return {"result": handler(json.loads(body), LocalContext(function_name))}
     except Exception as error:  # as on AWS, any exception of a handler is its answer
-        return {"error": {"errorType": type(error).__name__, "errorMessage": str(error)}}
+        from lensneg.storage.errors import told  # not before the package's folder is on the path
+
+        return {"error": {"errorType": type(error).__name__, "errorMessage": told(error)}}
 
 
 def warm_up() -> None:

@@ -31,7 +31,7 @@ class PageContent:
     run : RunRecord
         The run's inputs.
     published : str
-        URI of manifest.json. Empty if the run is not published.
+        The manifest's folder below the output folder. Empty if the run is not published.
     quarantined : bool
         Whether the run is quarantined.
     """

@@ -18,6 +18,7 @@ from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import GATE_NAMES, read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import RowCounts
+from lensneg.schema.options import Mode
 from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.quotas import Quotas, draws_of
 from lensneg.schema.run import Run
@@ -191,8 +192,7 @@ def reproduce(run: Run) -> tuple[str, ...]:
         Commands for a shell. The first one checks the code out, if its commit is known.
     """
     commit = run.record.code.git_commit
-    command = run.record.request(run.files.out).command(
-        "test" if run.record.mode == "test" else "test-then-full"
-    )
+    mode: Mode = "test" if run.record.mode == "test" else "test-then-full"
+    command = run.record.request(run.files.out).command(mode, "build/again")  # OUT may be moved
     known = commit != "unknown" and not commit.endswith("-dirty")
     return (f"git checkout {commit}", command) if known else (command,)

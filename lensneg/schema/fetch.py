@@ -7,10 +7,8 @@ from pydantic import AwareDatetime, Field
 
 from lensneg import storage
 from lensneg.errors import RunStateError
+from lensneg.schema.options import MOST_AT_ONCE
 from lensneg.schema.record import Count, Record
-
-#: The most files that are fetched at the same time. More would overload the survey's server.
-MOST_AT_ONCE: Final = 32
 
 #: Seconds at the end of an invocation in which it takes no more bytes: a silent server is waited for during
 #: 75 of them, or else a file of 2.5 GB is read back, in 35, and copied.

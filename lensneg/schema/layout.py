@@ -8,6 +8,9 @@ from lensneg.errors import RunStateError
 #: The name of the dataset card in a manifest's folder.
 CARD_NAME: Final = "README.md"
 
+#: What a user can name to mean a published manifest.
+MANIFEST_PLACES: Final = "an output folder, a run, a manifest's folder or its manifest.json"
+
 
 class RunFiles:
     """The URIs of a run's files. ``docs/architecture.md`` shows them as a table.

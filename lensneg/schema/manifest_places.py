@@ -5,6 +5,7 @@ from typing import Final
 
 from lensneg import storage
 from lensneg.errors import InputError
+from lensneg.schema.layout import MANIFEST_PLACES, RunFiles
 from lensneg.schema.publication import Latest
 from lensneg.schema.run import RunRecord
 
@@ -12,7 +13,7 @@ from lensneg.schema.run import RunRecord
 MANIFEST_NAME: Final = "manifest.json"
 
 #: What a user can name instead.
-WHAT_TO_GIVE: Final = "give an output folder, a run, a manifest's folder or its manifest.json"
+WHAT_TO_GIVE: Final = f"give {MANIFEST_PLACES}"
 
 
 def candidates(uri: str) -> Iterator[str]:
@@ -66,3 +67,33 @@ def why_none(uri: str) -> str:
         return "no such file" if uri.endswith(".json") else "no published manifest there"
     what = "a mini-test publishes nothing" if run.mode == "test" else "it was not published"
     return f"run {run.run_id} has no manifest: {what}"
+
+
+def named_run(uri: str) -> RunFiles:
+    """Return the run of what a user named, whether it is published or not.
+
+    Parameters
+    ----------
+    uri : str
+        As for :func:`candidates`. An output folder means the run that was published last.
+
+    Returns
+    -------
+    RunFiles
+        The run that was planned there, or that made the manifest there.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the manifest was copied without its run.
+    """
+    root = uri.removesuffix("/run.json")
+    if "/runs/" in root and storage.exists(RunFiles.of_root(root).run):
+        return RunFiles.of_root(root)
+    for manifest in filter(storage.exists, candidates(uri)):
+        out, _, run_id = manifest.removesuffix(f"/{MANIFEST_NAME}").rpartition("/manifests/")
+        if out and storage.exists(RunFiles(out, run_id).run):
+            return RunFiles(out, run_id)
+        remedy = "give the output folder in which it was made, or the run's folder there"
+        raise InputError("the run that made this manifest is not there", where=manifest, remedy=remedy)
+    raise InputError(why_none(uri), where=uri, remedy=WHAT_TO_GIVE)

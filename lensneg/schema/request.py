@@ -3,16 +3,15 @@
 import hashlib
 import shlex
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
+from lensneg.schema.options import Mode
 from lensneg.schema.record import Record, Timestamp, faults_of
-
-Mode = Literal["test", "full", "test-then-full"]
 
 #: A run id is part of URIs, of execution names and of file names.
 MAX_RUN_ID = 63
@@ -115,13 +114,15 @@ class RunRequest(Record):
             del data["spectroscopic"]
         return data
 
-    def command(self, mode: Mode) -> str:
+    def command(self, mode: Mode, out: str | None = None) -> str:
         """Return the ``lensneg run`` that makes the same run in another mode.
 
         Parameters
         ----------
         mode : str
             ``test``, ``full`` or ``test-then-full``.
+        out : str, optional
+            The output folder, if another.
 
         Returns
         -------
@@ -141,7 +142,7 @@ class RunRequest(Record):
                 words += [f"--{role}", spec.text]
         for name in self.leave_out:
             words += ["--leave-out", name]
-        return shlex.join([*words, "--out", self.out])
+        return shlex.join([*words, "--out", out or self.out])
 
 
 def mini_test_id(run_id: str) -> str:

@@ -88,14 +88,13 @@ class CodeInput(Record):
 class RunRecord(Record):
     """The files run.json and inventory.json: every input of a run.
 
-    ``out`` is the output folder in which the run was made. The folder may have been copied since, so no
-    file is looked for there.
+    ``out`` is empty. Records of earlier versions have the output folder there, as it was then.
     """
 
     run_id: str
     mode: Literal["test", "full"]
     started_at: str
-    out: str
+    out: str = ""
     config: ConfigInput
     code: CodeInput
     sweeps: tuple[SweepInput, ...]

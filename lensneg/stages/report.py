@@ -65,7 +65,7 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
             time_line=_time_line(cost),
             lenses=_lenses(run),
             run=run.record,
-            published=run.files.manifest if storage.exists(run.files.manifest) else "",
+            published=f"manifests/{run.files.run_id}/" if storage.exists(run.files.manifest) else "",
             quarantined=storage.exists(run.files.quarantine),
         )
     )

@@ -67,22 +67,37 @@ _CREDENTIALS_ADVICE: Final = (
     "AWS_SECRET_ACCESS_KEY"
 )
 
-#: What to do where a local file cannot be read or written. The text of other errors suffices.
-_DISK_REMEDIES: Final = {
-    errno.ENOSPC: "free some space there, and start again",
-    errno.EDQUOT: "your quota there is used up: free some space, and start again",
-    errno.EROFS: "it is mounted read-only: give another folder",
-    errno.EACCES: "give yourself the permission, or another folder",
-    errno.EPERM: "give yourself the permission, or another folder",
-    errno.EIO: "the disk or the network file system is at fault: try again, or use another",
-    errno.ESTALE: "the network file system has lost it: try again",
-    errno.ENOTDIR: "something on the way there is not a folder: check the path",
-    errno.ELOOP: "its symbolic links lead in a circle: check the path",
-    errno.ENAMETOOLONG: "the name is too long: check the path",
+#: The faults of local files: what is wrong, and what to do. The text of other errors suffices.
+_DISK_FAULTS: Final = {
+    errno.ENOSPC: ("the disk is full", "free some space there, and start again"),
+    errno.EDQUOT: ("the disk is full", "your quota there is used up: free some space, and start again"),
+    errno.EFBIG: (
+        "the file would be larger than this process or file system allows",
+        "raise the limit (ulimit -f unlimited), or give another folder",
+    ),
+    errno.EMFILE: (
+        "this process has as many open files as it may have",
+        "raise the limit (ulimit -n 4096), or take fewer --workers",
+    ),
+    errno.ENFILE: ("this machine has as many open files as it may have", "end other programs, and try again"),
+    errno.EROFS: ("it cannot be written to", "it is mounted read-only: give another folder"),
+    errno.EACCES: ("access is denied", "give yourself the permission, or another folder"),
+    errno.EPERM: ("access is denied", "give yourself the permission, or another folder"),
+    errno.EIO: (
+        "it cannot be read or written",
+        "the disk or the network file system is at fault: try again, or use another",
+    ),
+    errno.ESTALE: ("it cannot be read", "the network file system has lost it: try again"),
+    errno.ENOENT: ("there is no such file or folder", "check the path"),
+    errno.EEXIST: ("it is there already", "remove it, or give another name"),
+    errno.EISDIR: ("it is a folder", "give a file"),
+    errno.ENOTDIR: ("it cannot be found", "something on the way there is not a folder: check the path"),
+    errno.ELOOP: ("it cannot be found", "its symbolic links lead in a circle: check the path"),
+    errno.ENAMETOOLONG: ("it cannot be made", "the name is too long: check the path"),
 }
 
 #: How Python, Java and Spark name a full disk.
-FULL_DISK: Final = re.compile("No space left on device|Disk quota exceeded")
+FULL_DISK: Final = re.compile("No space left on device|Disk quota exceeded|File too large")
 
 
 def error_code(error: BaseException | None) -> str:
@@ -194,5 +209,32 @@ def disk_errors(uri: str) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError, FileExistsError):
         raise
     except OSError as error:
-        remedy = _DISK_REMEDIES.get(error.errno or 0, "check the path and the disk")
-        raise StorageError(error.strerror or str(error), where=uri, remedy=remedy) from error
+        what, remedy = explain(error)
+        raise StorageError(what, where=uri, remedy=remedy) from error
+
+
+def explain(error: OSError) -> tuple[str, str]:
+    """Return in words what an error of the operating system says, and what to do.
+
+    Examples
+    --------
+    >>> explain(OSError(errno.ENOSPC, "No space left on device"))
+    ('the disk is full (No space left on device)', 'free some space there, and start again')
+    """
+    said = error.strerror or str(error)
+    what, remedy = _DISK_FAULTS.get(error.errno or 0, ("", "check the path and the disk"))
+    return f"{what} ({said})" if what else said, remedy
+
+
+def told(error: BaseException) -> str:
+    """Return an error in one sentence; one of the operating system without its number, and with its file.
+
+    Examples
+    --------
+    >>> told(FileNotFoundError(errno.ENOENT, "No such file or directory", "a.fits"))
+    'a.fits: there is no such file or folder (No such file or directory); check the path'
+    """
+    if not isinstance(error, OSError) or not error.errno:
+        return str(error)
+    what, remedy = explain(error)
+    return f"{error.filename}: {what}; {remedy}" if error.filename else f"{what}; {remedy}"

@@ -4,10 +4,12 @@ Sources: the DR10 files page of legacysurvey.org, and the release's file listing
 """
 
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from lensneg.survey.names import Cell, sweep_name
 from lensneg.survey.versions import FETCHED, SERVER
+
+if TYPE_CHECKING:
+    from lensneg.survey.names import Cell
 
 #: Name of the release.
 RELEASE_NAME: Final = "DR10.1"
@@ -53,7 +55,7 @@ _RA_RANGES: Final = {
 
 
 @lru_cache(maxsize=1)
-def release_cells() -> dict[str, Cell]:
+def release_cells() -> "dict[str, Cell]":
     """Return the release's sweep files.
 
     Returns
@@ -68,6 +70,11 @@ def release_cells() -> dict[str, Cell]:
     >>> release_cells()["sweep-175m005-180p000.fits"].centre
     (177.5, -2.5)
     """
+    from lensneg.survey.names import (  # imports numpy, which the help of commands does not need
+        Cell,
+        sweep_name,
+    )
+
     cells = (
         Cell(float(ra), float(ra + SIDE), float(dec), float(dec + SIDE))
         for dec, ranges in _RA_RANGES.items()

@@ -12,6 +12,7 @@ from astropy.io import fits
 from lensneg import storage
 from lensneg.errors import LensnegError, SweepError
 from lensneg.schema.input_name import input_name
+from lensneg.storage.errors import told
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.fits_rows import CHUNK_ROWS, check_rows
 from lensneg.survey.inputs import iter_input, probe_input
@@ -114,7 +115,7 @@ def _verify(
             if wrong:
                 raise SweepError(wrong[0], where=info.uri, remedy="fetch it again")
     except (LensnegError, OSError) as error:
-        fault = str(error)
+        fault = told(error)
     return Verified(name, info.uri, info.size, rows, release, checked, fault)
 
 

@@ -12,6 +12,7 @@ from botocore import xform_name
 from cloud import Cloud, aws, deployed_account
 from conftest import CONFIGS
 from published import publish
+from usage import told
 
 from lensneg import storage
 from lensneg.aws.deployment import read_stack, require_complete
@@ -136,7 +137,7 @@ def test_a_run_whose_name_ends_like_that_of_a_mini_test_is_listed(cloud: Cloud, 
         start(lenses, run_id, "--mode", "test-then-full" if run_id == "b" else "test")
         cloud.ended(run_id)
     cloud.ended("b-mini-test")
-    listed = {entry["name"] for entry in json.loads(aws("status", "--json").stdout)}
+    listed = {entry["name"] for entry in json.loads(aws("status", "--json").stdout)["executions"]}
     assert {"a-mini-test", "b", "b-mini-test-mini-test"} <= listed
     assert "b-mini-test" not in listed, "the mini-test of b"
     assert "run a-mini-test" in aws("status", "a-mini-test").stdout
@@ -185,13 +186,13 @@ def test_a_manifest_is_fetched_and_every_byte_of_it_checked(cloud: Cloud, tmp_pa
     storage.write_bytes(f"s3://sky/out/manifests/shown/{part}", good[:-1] + b"x")
     to = tmp_path / "here"
     result = aws("download", "--to", str(to), code=1)
-    assert f"WRONG: {part}" in result.stdout
+    assert f"{part}: missing in s3://sky/out/manifests/shown, or not of the SHA-256" in told(result.stderr)
     assert not (to / part).exists()
     assert not (to / "manifest.json").exists()
     storage.write_bytes(f"s3://sky/out/manifests/shown/{part}", good)
-    told = json.loads(aws("download", "shown", "--to", str(to), "--json").stdout)
-    assert told["whole"] is True
-    outcomes = {f["name"]: f["outcome"] for f in told["files"]}
+    said = json.loads(aws("download", "shown", "--to", str(to), "--json").stdout)
+    assert said["whole"] is True
+    outcomes = {f["name"]: f["outcome"] for f in said["files"]}
     assert outcomes == {part: "fetched", "positives/part-00000.parquet": "there already"}
     for path in to.rglob("*.*"):
         assert path.read_bytes() == Path(files.manifest_folder, path.relative_to(to)).read_bytes()
@@ -203,6 +204,28 @@ def test_a_manifest_is_fetched_and_every_byte_of_it_checked(cloud: Cloud, tmp_pa
     storage.write_json("s3://sky/out/manifests/evil/manifest.json", evil)
     with pytest.raises(Exception, match=r"negatives.files.0.name: got '../../evil'"):
         aws("download", "evil", "--to", str(tmp_path / "evil"))
+
+
+def operations_of(lines: list[str]) -> set[str]:
+    """The operations of aws commands, once botocore's models say that they are there and take the options."""
+    session = botocore.session.get_session()
+    seen = set()
+    for line in lines:
+        words = shlex.split(line)
+        assert words[0] == "aws", line
+        if words[1] == "s3":
+            continue
+        service, operation, options = words[1].replace("s3api", "s3"), words[2], words[3::2]
+        if operation == "invoke":  # its last word is a file
+            options = options[:-1]
+        model = session.get_service_model(service)
+        [name] = [n for n in model.operation_names if xform_name(n, "-") == operation]
+        shape = model.operation_model(name).input_shape
+        assert shape is not None
+        known = {xform_name(m, "-") for m in shape.members} | {"cli-binary-format"}
+        assert {o.removeprefix("--") for o in options} <= known, line
+        seen.add(operation)
+    return seen
 
 
 def test_what_is_explained_is_what_the_aws_command_takes(cloud: Cloud, no_quotas: None, lenses: str) -> None:
@@ -220,20 +243,7 @@ def test_what_is_explained_is_what_the_aws_command_takes(cloud: Cloud, no_quotas
     ):
         lines += aws(*command, "--explain").stdout.splitlines()
     assert not any(e == "never" for e in aws("status").stdout.split()), "an explained start starts nothing"
-    session = botocore.session.get_session()
-    seen = set()
-    for line in lines:
-        words = shlex.split(line)
-        assert words[0] == "aws", line
-        if words[1] == "s3":
-            continue
-        service, operation, options = words[1].replace("s3api", "s3"), words[2], words[3::2]
-        model = session.get_service_model(service)
-        [name] = [n for n in model.operation_names if xform_name(n, "-") == operation]
-        shape = model.operation_model(name).input_shape
-        assert shape is not None
-        assert {o.removeprefix("--") for o in options} <= {xform_name(m, "-") for m in shape.members}, line
-        seen.add(operation)
+    seen = operations_of(lines)
     assert {"describe-stacks", "start-execution", "describe-map-run", "get-job-run"} <= seen
 
 
@@ -255,3 +265,43 @@ def test_an_input_in_s3_must_be_where_the_functions_may_read(cloud: Cloud, lense
     storage.write_bytes("s3://sky/configs/there.yaml", CONFIG.read_bytes())
     found = aws("upload", "--config", "s3://sky/configs/there.yaml", "--positives", lenses).stdout
     assert '"config": "s3://sky/configs/there.yaml"' in found
+
+
+@pytest.mark.parametrize(
+    ("command", "made"),
+    [
+        ("start --positives lenses.csv --run-id first", {"start-execution"}),
+        ("upload --positives lenses.csv", set()),
+        (
+            "preflight",
+            {"describe-state-machine", "invoke", "get-role", "get-application", "get-service-quota"},
+        ),
+        ("watch first", {"describe-execution", "describe-map-run", "get-job-run"}),
+        ("watch", {"list-executions", "describe-execution"}),
+        ("status", {"list-executions"}),
+        ("stop first", {"stop-execution", "cancel-job-run"}),
+        ("resume first", {"start-execution"}),
+        ("download", set()),
+    ],
+)
+def test_explain_needs_no_credentials(
+    command: str, made: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.chdir(tmp_path)
+    storage.s3_client.cache_clear()
+    Path("lenses.csv").write_text("name,ra,dec\na,10.0,-20.0\n")
+    result = aws(*command.split(), "--explain")
+    lines = result.stdout.splitlines()
+    assert {"describe-stacks"} | made <= operations_of(lines)
+    assert "first" not in command or "first" in result.stdout
+    assert "words in capitals stand for what AWS would answer" in result.stderr
+    assert json.loads(aws(*command.split(), "--explain", "--json").stdout) == {
+        "commands": lines,
+        "failure": None,
+    }
+    storage.s3_client.cache_clear()

@@ -20,6 +20,7 @@ from cloud import Cloud, Emr, Functions, deployed_account
 from moto.s3.models import s3_backends
 from pipeline import JobStandIn
 from plainrun import draw_plainly
+from usage import told
 
 from lensneg import storage
 from lensneg.aws import own_stack, smoke
@@ -312,7 +313,7 @@ def test_a_check_of_the_account_that_fails_ends_it_before_the_run(
     before = everything()
     monkeypatch.setattr(smoke, "preflight", lambda *_: iter([in_order(True), in_order(False)]))
     result = run_smoke("--stack", "lensneg", code=1)
-    assert "preflight: stack lensneg: quota: expected 10, got 0 (ask for more)" in result.stderr
+    assert "preflight: stack lensneg: quota: expected 10, got 0 (ask for more)" in told(result.stderr)
     assert everything() == before
 
 
@@ -329,7 +330,7 @@ def test_ctrl_c_during_the_job_stops_the_run_and_all_is_removed(cloud: Cloud) ->
     result = run_smoke("--stack", "lensneg", code=130)
     thread.join()
     assert "end the run: stopped execution smoke-" in result.stderr
-    assert "interrupted; what it made is removed" in result.stderr
+    assert "interrupted (SIGINT); what it made is removed" in told(result.stderr)
     assert cloud.emr.cancelled
     assert everything() == before
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CONFIGS
+from usage import told
 
 from lensneg.cli import main
 from lensneg.mocksky import write_mock_sky
@@ -116,7 +117,7 @@ def test_bad_usage_and_input_are_refused_at_the_door(
     }
     code, _, err = door("run", *[word for pair in arguments.items() for word in pair])
     assert code == 2
-    assert message in err
+    assert message in told(err)
     assert not (tmp_path / "out").exists()
 
 
@@ -145,8 +146,8 @@ def test_a_gate_that_fails_ends_with_1_and_the_gate_table(sky: Path, tmp_path: P
     )
     assert result.returncode == 1
     assert "Gate1PreSubmission │ failed" in result.stdout
-    assert "FAILED: Gate1PreSubmission" in result.stdout
-    assert "mini_test_passed" in result.stdout
+    assert "FAILED   Gate1PreSubmission of run lonely\n" in result.stderr
+    assert "mini_test_passed: expected a passed mini-test" in told(result.stderr)
     assert "Traceback" not in result.stdout + result.stderr
 
 
@@ -163,12 +164,11 @@ def test_the_real_dr8_sweep_file_is_refused(
         "--out", tmp_path / "out", "--mode", "test", "--workers", 1,
     )  # fmt: skip
     assert result.returncode == 1
-    assert "sweep-310m005-320p000.fits" in result.stdout
-    assert "SHAPE_R" in result.stdout
-    assert "It is laid out as in DR8 or before." in result.stdout
-    assert (
-        "fetch those of the config's release, as from the survey's south/sweep/10.1 folder" in result.stdout
-    )
+    why = told(result.stderr)
+    assert "sweep-310m005-320p000.fits" in why
+    assert "SHAPE_R" in why
+    assert "It is laid out as in DR8 or before." in why
+    assert "fetch those of the config's release, as from the survey's south/sweep/10.1 folder" in why
 
 
 def test_companion_files_are_not_inputs(sky: Path, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_companion_files_are_not_inputs(sky: Path, tmp_path: Path) -> None:
         "--out", tmp_path / "out", "--mode", "test", "--workers", 1,
     )  # fmt: skip
     assert result.returncode == 1
-    assert "0 sweep files, 6 other files (ignored)" in result.stdout
+    assert "0 sweep files, 6 other files (ignored)" in told(result.stderr)
 
 
 def test_mock_sky_refuses_a_folder_with_another_sky(door: Door, sky: Path) -> None:
@@ -206,5 +206,5 @@ def test_the_gate_at_which_a_mini_test_failed_is_named(sky: Path, tmp_path: Path
         timeout=120,
     )
     assert done.returncode == 1
-    assert "FAILED: Gate3SampleComplete of the mini-test" in done.stdout
-    assert "ulimit -n 1024" in done.stdout
+    assert "FAILED   Gate3SampleComplete of the mini-test run-" in done.stderr
+    assert "ulimit -n 1024" in told(done.stderr)

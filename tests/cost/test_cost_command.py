@@ -11,6 +11,7 @@ import pytest
 import yaml
 from conftest import CONFIGS
 from costcase import MIB, changed
+from usage import told
 
 from lensneg.cli import main
 from lensneg.cost.planned_run import FILTER_MEMORY_MB
@@ -162,6 +163,7 @@ def test_json_says_the_same(run: Run, names: Path) -> None:
     report = json.loads(out)
     assert set(report) == {
         "prices", "listing", "options", "usd", "seconds", "verdict", "items", "waves", "state_transitions",
+        "failure",
         "map_billed_seconds", "states", "usd_of_all_states", "parts", "not_included",
     }  # fmt: skip
     assert report["options"] == {
@@ -248,7 +250,7 @@ def test_bad_usage_and_input_end_with_2(
     (tmp_path / "absurd").write_text("sweep-000m005-005p000.fits 999999999999999999")
     code, out, err = run(*arguments)
     assert code == 2
-    assert message in " ".join(err.split())
+    assert message in " ".join(told(err).split())
     assert out == ""
 
 

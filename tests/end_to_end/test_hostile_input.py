@@ -708,6 +708,7 @@ def test_names_of_files_are_only_names(tmp_path: Path, plan_text: str, name: str
     """In messages, in the console's markup, in no shell."""
     from rich.console import Console
 
+    from lensneg.commands.run_failure import run_failure
     from lensneg.commands.run_screen import show_outcome
     from lensneg.local.watcher import Outcome
 
@@ -725,7 +726,8 @@ def test_names_of_files_are_only_names(tmp_path: Path, plan_text: str, name: str
     files = RunFiles(request.out, "one")
     screen = Console(record=True, width=200, file=open(os.devnull, "w"))  # noqa: SIM115
     show_outcome(screen, request, Outcome("FAILED", "Gate1PreSubmission", gate.cause, files))
-    assert name in screen.export_text().replace("\n", "")
+    assert "Gate1PreSubmission" in screen.export_text()
+    assert name in run_failure(files, "Gate1PreSubmission", gate.cause).text()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"run": 1}', '{"run": {"config": {}}}', "\x00\xff"])

@@ -233,6 +233,13 @@ def test_a_mini_test_publishes_nothing(parity_run: Executed) -> None:
     assert len(list((out / "minitests").iterdir())) == 1
 
 
+def test_nothing_in_the_output_folder_says_where_that_is(executed: Executed) -> None:
+    """So it can be moved. Logs alone tell what was done where."""
+    out = Path(executed.request.out)
+    files = [path for path in out.rglob("*") if path.is_file() and path.parent.name != "logs"]
+    assert [path for path in files if bytes(out) in path.read_bytes()] == []
+
+
 def test_nothing_half_written_is_left(executed: Executed) -> None:
     hidden = [p for p in Path(executed.request.out).rglob(".*") if not p.name.endswith(".crc")]
     assert hidden == []

@@ -26,6 +26,7 @@ from test_documented_commands import NearLambda, blocks, draw_no_figures
 from functions import filter_sweep
 from lensneg import storage
 from lensneg.cli import main
+from lensneg.commands.failure import failure_of, fault_of_error
 from lensneg.errors import InputError
 from lensneg.local import run as local_run
 from lensneg.local import runner
@@ -286,7 +287,7 @@ def denied_credentials(cloud: Cloud) -> str:
         patch.setattr(boto3, "client", client)
         with pytest.raises(InputError) as error:
             start()
-    return str(error.value)
+    return failure_of([fault_of_error(error.value)], 2).text()
 
 
 def late_state(cloud: Cloud) -> str:

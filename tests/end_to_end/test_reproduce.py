@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from plainrun import edit_json
 from published import publish, row
+from usage import told
 
 from lensneg import storage
 from lensneg.cli import main
@@ -82,11 +83,12 @@ def test_another_manifest_ends_with_1_and_names_the_input(
     with open(inputs_of(files) / "lenses.csv", "a") as catalog:
         catalog.write("b,2,7\n")
     command.change = swap_row
-    code, out, _ = command(files.manifest, "--out", tmp_path / "a" / "again")
+    code, out, err = command(files.manifest, "--out", tmp_path / "a" / "again")
     assert code == 1
     assert "differs: catalogue lenses.csv" in out
     assert "negatives: content DIFFERS, bytes differ; 1 rows are gone and 1 are new" in out
-    assert "NOT reproduced" in out
+    assert "FAILED   NOT reproduced: the content differs\n" in err
+    assert "catalogue lenses.csv: " in told(err)
     code, out, _ = command(files.manifest, "--out", tmp_path / "b" / "again", "--json")
     assert code == 1
     found = json.loads(out)
@@ -142,7 +144,7 @@ def test_a_manifest_whose_files_are_damaged_is_compared_with_nothing(
     path.write_bytes(data[:-1] + b"?")
     code, out, err = command(files.run, "--out", tmp_path / "again")
     assert (code, out) == (2, "")
-    assert "part-00000.parquet: its SHA-256 is not the manifest's" in err
+    assert "part-00000.parquet: its SHA-256 is not the manifest's" in told(err)
     path.unlink()
     assert command(files.run, "--out", tmp_path / "again")[0] == 2
     assert command.requests == []
@@ -159,6 +161,6 @@ def test_a_run_that_fails_ends_as_a_run_does(
     command: Command, files: RunFiles, tmp_path: Path, error: str, code: int
 ) -> None:
     command.outcome = ("FAILED", error)
-    found, out, _ = command(files.run, "--out", tmp_path / "again")
+    found, _, err = command(files.run, "--out", tmp_path / "again")
     assert found == code
-    assert "its cause" in out
+    assert "its cause" in told(err)

@@ -15,7 +15,8 @@ import pytest
 from faults import LONG, Refused, call, fill_up, in_child, published, reset, small_disk, tell
 from world import World, make_world, read_items
 
-from lensneg.commands.common import EXIT_BROKEN, failure_code
+from lensneg.commands.common import EXIT_BROKEN
+from lensneg.commands.run_failure import failure_code
 from lensneg.errors import LensnegError, StorageError
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.storage import local
@@ -57,7 +58,7 @@ def test_a_run_on_a_full_disk(world: World, disk: Path) -> None:
         if message == "the draw":
             continue
         assert str(disk) in message
-        assert "No space left on device; free some space there, and start again" in message
+        assert "the disk is full (No space left on device); free some space there, and start again" in message
         told.add(message)
     (disk / "filler").unlink()
     in_child(world.make)

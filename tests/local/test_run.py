@@ -134,9 +134,9 @@ def test_an_output_folder_that_cannot_be_written_to_is_refused(gate_sky: Path, t
     (tmp_path / "logs" / "runs" / "one").mkdir(parents=True)
     (tmp_path / "logs" / "runs" / "one" / "logs").touch()
     outs = {
-        "a" * 300: "File name too long; the name is too long: check the path",
-        "file/below": "Not a directory; something on the way there is not a folder",
-        "used": "Not a directory; something on the way there is not a folder",
+        "a" * 300: r"\(File name too long\); the name is too long: check the path",
+        "file/below": r"\(Not a directory\); something on the way there is not a folder",
+        "used": r"\(Not a directory\); something on the way there is not a folder",
         "logs": "logs is in the way; remove it, or give another folder",
     }
     for out, message in outs.items():

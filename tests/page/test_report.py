@@ -22,6 +22,7 @@ import yaml
 from conftest import config_text, edited
 from pipeline import OPEN_GATES, make_request, rewrite
 from plainrun import run_to_sample
+from usage import told
 
 from lensneg.cli import main
 from lensneg.mocksky import write_mock_sky
@@ -575,7 +576,7 @@ def test_lensneg_report_draws_a_run_again(
     assert capsys.readouterr().out.strip() == files.report
     assert Path(files.report).read_text() == before
     assert door(monkeypatch, "report", Path(files.out) / "runs" / "two") == 2
-    assert "not the folder of a run that was planned" in capsys.readouterr().err.replace("\n", "")
+    assert "/runs/two: no published manifest there; give an output folder" in told(capsys.readouterr().err)
 
 
 def test_the_report_is_the_same_however_many_rows_are_read_at_once(
@@ -594,7 +595,7 @@ def test_a_damaged_file_of_the_run_is_what_lensneg_report_names_first(
     gate = Path(RunFiles(str(tmp_path / "out"), "one").gate(2))
     gate.write_text("{")
     assert door(monkeypatch, "report", "one", "--out", tmp_path / "out") == 2
-    assert capsys.readouterr().err.startswith(f"lensneg: {gate}: damaged, or of another version of lensneg: ")
+    assert told(capsys.readouterr().err).startswith(f"{gate}: damaged, or of another version of lensneg: ")
 
 
 def test_lensneg_validate_tells_by_its_exit_code(
@@ -606,7 +607,12 @@ def test_lensneg_validate_tells_by_its_exit_code(
     Path(run.run).write_text(json.dumps({**record, "mode": "full", "out": run.out}))
     publish_manifest(run.root)
     assert door(monkeypatch, "validate", run.manifest_folder) == 0
-    assert "passed" in capsys.readouterr().out
+    brief = capsys.readouterr().out
+    assert "passed" in brief
+    assert "lowest_priorities" not in brief
+    assert len(brief.splitlines()) < 24
+    assert door(monkeypatch, "validate", run.manifest_folder, "--details") == 0
+    assert "lowest_priorities" in capsys.readouterr().out
     [path] = Path(run.manifest_folder, "negatives").iterdir()
     row = pq.read_table(path).slice(0, 1).to_pylist()[0]
     beside = tmp_path / "new_lens.csv"

@@ -183,7 +183,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(StorageError, match=f"{uri}: no space left.*free some space there, and start again$"):
+    with pytest.raises(
+        StorageError, match=f"{uri}: the disk is full .no space left.*free some space there, and start again$"
+    ):
         storage.write_bytes(uri, b"new, and longer")
     assert files_in(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"

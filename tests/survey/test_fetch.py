@@ -228,7 +228,7 @@ def test_a_full_disk_is_named(survey: Survey, tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Server, "download", download)
     part = tmp_path / f".{A}.part"
-    expected = f"{part}: No space left on device; free some space there, and start again"
+    expected = f"{part}: the disk is full (No space left on device); free some space there, and start again"
     assert fetch(survey, tmp_path)[0].reason == expected
 
 

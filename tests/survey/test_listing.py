@@ -91,7 +91,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: p
     found = look_into(folder)
     assert (names(found.sweeps), found.not_read) == ([A], ["locked (no permission)"])
     assert look_into(folder, ["locked"]).not_read == []
-    with pytest.raises(StorageError, match="locked: Permission denied"):
+    with pytest.raises(StorageError, match=r"locked: access is denied \(Permission denied\)"):
         storage.list_files(folder)
 
 

@@ -18,6 +18,7 @@ from lensneg.schema.config import Config
 from lensneg.schema.input_name import input_name
 from lensneg.schema.run import CatalogInput, SweepInput
 from lensneg.stages.preflight.inspection import Inspection
+from lensneg.storage.errors import told
 from lensneg.survey.fits_layout import FITS_BLOCK
 from lensneg.survey.inputs import probe_input
 from lensneg.survey.listing import FOLDER_REMEDY, NOT_READ_REMEDY, SweepFolder, look_into
@@ -170,7 +171,7 @@ def _probe(info: storage.FileInfo, needed: tuple[str, ...]) -> tuple[SweepInput,
     try:
         file = probe_input(info, needed)
     except (*_FAILURES, OSError) as error:
-        return str(error)
+        return told(error)
     rows = {"rows": file.n_rows, "release": file.release, "row_bytes": file.row_bytes}
     needed_bytes = sum(group.n_bytes for group in table_row_groups(file)) if is_table(info.uri) else 0
     sweep = SweepInput(**info._asdict(), **rows, box=file.box, needed_bytes=needed_bytes)
@@ -314,4 +315,5 @@ def output_writable(found: Inspection) -> Iterator[Check]:
         yield Check.of_error("output_writable", expected, error, remedy=remedy)
         return
     found.writable = True
-    yield Check(name="output_writable", passed=True, expected=expected, actual=found.files.root, remedy="")
+    place = f"runs/{found.files.run_id}"
+    yield Check(name="output_writable", passed=True, expected=expected, actual=place, remedy="")

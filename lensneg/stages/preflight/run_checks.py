@@ -26,7 +26,6 @@ def make_record(found: Inspection) -> RunRecord:
         run_id=request.run_id,
         mode="test" if request.mode == "test" else "full",
         started_at=request.started_at or utc_now(),
-        out=request.out,
         config=ConfigInput(uri=request.config, sha256=config_sha256(text), text=text),
         code=CodeInput.model_validate(code_version(), from_attributes=True),
         sweeps=tuple(sorted(found.sweeps, key=lambda sweep: sweep.name)),
@@ -75,9 +74,9 @@ def run_inputs_unchanged(found: Inspection) -> Iterator[Check]:
 
 
 def keep_places(found: Inspection) -> None:
-    """Write into the inventory where the same sweep files, and the output folder, are now."""
+    """Write into the inventory where the same sweep files are now."""
     before = RunRecord.read(found.files.inventory)
-    now = before.model_copy(update={"out": found.record.out, "sweeps": found.record.sweeps})
+    now = before.model_copy(update={"sweeps": found.record.sweeps})
     if now != before:
         now.write(found.files.inventory)
 
@@ -131,12 +130,13 @@ def mini_test_passed(found: Inspection) -> Iterator[Check]:
     passed = (same or whole) and not own_failed
     needless = f"none is needed: it would read every file ({files}), so this run is its own test"
     why, remedy = _why_the_mini_test_failed(found)
+    first = "run with mode test first, or with test-then-full"
     yield Check(
         name="mini_test_passed",
         passed=passed,
         expected="a passed mini-test of this config, this code and these inputs",
-        actual=f"none ({what}){why}" if not passed else uri if same else needless,
-        remedy=remedy or f"run with mode test first, or with test-then-full: {found.request.command('test')}",
+        actual=f"none ({what}){why}" if not passed else storage.basename(uri) if same else needless,
+        remedy=remedy if passed or remedy else f"{first}: {found.request.command('test')}",
     )
 
 
