@@ -23,6 +23,7 @@ from lensneg.commands.common import (
 from lensneg.commands.completion import completion
 from lensneg.commands.cost import cost
 from lensneg.commands.export import export
+from lensneg.commands.init import init
 from lensneg.commands.mock_sky import mock_sky
 from lensneg.commands.report import report
 from lensneg.commands.reproduce import reproduce
@@ -77,6 +78,7 @@ def cli() -> None:
 
 
 for command in (
+    init,
     mock_sky,
     run,
     validate,
