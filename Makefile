@@ -2,7 +2,8 @@
 #
 #   make run     a made-up sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
-#   make check   formatting, lint, types, imports, docstrings, known vulnerabilities
+#   make check   formatting, lint, types, imports, docstrings, the documentation site, known vulnerabilities
+#   make docs    the documentation site, in build/site
 #   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
 #   make mutants the tests of rules and audit on each of 3,000 changed copies of the code (30 minutes)
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
@@ -18,7 +19,7 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: .venv run test check faults mutants image-check deploy format bench lock clean
+.PHONY: .venv run test check docs faults mutants image-check deploy format bench lock clean
 
 run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
@@ -36,7 +37,12 @@ check: .venv/.dev
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/numpydoc lint --config . lensneg/__init__.py lensneg/errors.py lensneg/local/run.py \
 	    $(foreach part,schema rules survey catalogs,lensneg/$(part)/*.py)
+	$(MAKE) --no-print-directory docs
 	$(BIN)/python .ci/audit.py requirements*.lock
+
+# mkdocs is below version 2, which the message that is silenced here advises against.
+docs: .venv/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # All faults of tests/faults; `make test` injects only some of them. Each test prints what was injected.
 FUZZ_SECONDS ?= 120
