@@ -6,6 +6,8 @@
 #   make docs    the documentation site, in build/site
 #   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
 #   make mutants the tests of rules and audit on each of 3,000 changed copies of the code (30 minutes)
+#   make dist    sdist and wheel, in build/dist
+#   make wheel-check  a run of the wheel with Python 3.11, 3.12 and 3.13, each in an empty environment
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
 #   make deploy  builds the image, makes its repository in ECR, and deploys the stack
 #   make bench   all benchmarks; rewrites benchmarks/results.md (20 minutes)
@@ -19,7 +21,7 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: .venv run test check docs faults mutants image-check deploy format bench lock clean
+.PHONY: .venv run test check docs faults mutants dist wheel-check image-check deploy format bench lock clean
 
 run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
@@ -75,6 +77,15 @@ mutants: .venv/.dev
 	$(PYTHON) -m venv .venv-hats
 	$(UV) pip install --quiet --python .venv-hats/bin/python --require-hashes -r requirements-hats.lock
 	touch .venv-hats/.done
+
+# sdist and wheel, and a run of the wheel with each Python in an empty environment of the newest dependencies.
+dist: .venv/.base
+	rm -rf build/dist
+	$(BIN)/hatchling build --target sdist --target wheel --directory build/dist
+
+PYTHONS ?= python3.11 python3.12 python3.13
+wheel-check: dist
+	$(BIN)/python tests/install/try_wheel.py build/dist/*.whl $(PYTHONS)
 
 image-check: .venv/.dev
 	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image
