@@ -596,3 +596,14 @@ def test_a_further_column_must_be_in_a_catalogue_of_positives(desk: Desk, column
     config["positives"]["columns"] = [column]
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     assert desk.look()[0] == ({"columns_in_catalogs"} if fails else set())
+
+
+def test_the_record_of_a_config_that_extends_another_keeps_the_merged_text(desk: Desk) -> None:
+    (desk.folder / "config.yaml").rename(desk.folder / "base.yaml")
+    (desk.folder / "config.yaml").write_text("name: mine\nextends: base.yaml\nnegative_pools: {seed: 7}\n")
+    assert desk.look() == (set(), Verdict(gate="Gate1PreSubmission", passed=True, cause=""))
+    kept = RunRecord.read(desk.files.inventory).config
+    expected = yaml.safe_load((desk.folder / "base.yaml").read_text()) | {"name": "mine"}
+    expected["negative_pools"]["seed"] = 7
+    assert yaml.safe_load(kept.text) == expected
+    assert kept.sha256 == config_sha256(kept.text)
