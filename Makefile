@@ -2,9 +2,12 @@
 #
 #   make run     a made-up sky, the whole pipeline on it, and a published manifest in build/out
 #   make test    the tests
-#   make check   formatting, lint, types, imports, docstrings, known vulnerabilities
+#   make check   formatting, lint, types, imports, docstrings, the documentation site, known vulnerabilities
+#   make docs    the documentation site, in build/site
 #   make faults  all tests of tests/faults: real runs killed, faults of S3, fuzzing (20 minutes)
 #   make mutants the tests of rules and audit on each of 3,000 changed copies of the code (30 minutes)
+#   make dist    sdist and wheel, in build/dist
+#   make wheel-check  a run of the wheel with Python 3.11, 3.12 and 3.13, each in an empty environment
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
 #   make deploy  builds the image, makes its repository in ECR, and deploys the stack
 #   make bench   all benchmarks; rewrites benchmarks/results.md (20 minutes)
@@ -18,7 +21,7 @@ UV := $(BIN)/uv
 SKY := build/sky
 OUT := build/out
 
-.PHONY: .venv run test check faults mutants image-check deploy format bench lock clean
+.PHONY: .venv run test check docs faults mutants dist wheel-check image-check deploy format bench lock clean
 
 run: .venv/.base
 	test -f $(SKY)/.done || { rm -rf $(SKY) && $(BIN)/lensneg mock-sky $(SKY) && touch $(SKY)/.done; }
@@ -36,7 +39,12 @@ check: .venv/.dev
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/numpydoc lint --config . lensneg/__init__.py lensneg/errors.py lensneg/local/run.py \
 	    $(foreach part,schema rules survey catalogs,lensneg/$(part)/*.py)
+	$(MAKE) --no-print-directory docs
 	$(BIN)/python .ci/audit.py requirements*.lock
+
+# mkdocs is below version 2, which the message that is silenced here advises against.
+docs: .venv/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # All faults of tests/faults; `make test` injects only some of them. Each test prints what was injected.
 FUZZ_SECONDS ?= 120
@@ -70,6 +78,15 @@ mutants: .venv/.dev
 	$(PYTHON) -m venv .venv-hats
 	$(UV) pip install --quiet --python .venv-hats/bin/python --require-hashes -r requirements-hats.lock
 	touch .venv-hats/.done
+
+# sdist and wheel, and a run of the wheel with each Python in an empty environment of the newest dependencies.
+dist: .venv/.base
+	rm -rf build/dist
+	$(BIN)/hatchling build --target sdist --target wheel --directory build/dist
+
+PYTHONS ?= python3.11 python3.12 python3.13
+wheel-check: dist
+	$(BIN)/python tests/install/try_wheel.py build/dist/*.whl $(PYTHONS)
 
 image-check: .venv/.dev
 	LENSNEG_IMAGE=$$(tests/image/build.sh) && export LENSNEG_IMAGE && $(BIN)/python -m pytest -s -p no:xdist tests/image

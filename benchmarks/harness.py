@@ -235,6 +235,7 @@ def mock_sky(files: int, rows: int, gzip: bool = False) -> Path:
 def edited_config(path: Path, **execution: int) -> Path:
     """Write the config with some values of its section ``execution`` changed."""
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    config["name"] = "benchmark"
     config["execution"].update(execution)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Draws the state machine as a Mermaid graph, and puts it between the markers in README.md.
+"""Draws the state machine as a Mermaid graph, and puts it between the markers in architecture.md.
 
 .venv/bin/python docs/graph.py
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 DEFINITION = ROOT / "statemachine" / "negative_sampling.asl.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "architecture.md"
 BLOCK = re.compile(r"(<!-- graph -->\n).*?(<!-- /graph -->\n)", re.DOTALL)
 
 #: How a state of each type is drawn: tasks as boxes, choices as diamonds, ends rounded.
@@ -44,10 +44,10 @@ def _arrows(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def updated(text: str) -> str:
-    """Return the README with the graph of the state machine as it is."""
+    """Return the page with the graph of the state machine as it is."""
     graph = mermaid(json.loads(DEFINITION.read_text()))
     return BLOCK.sub(lambda found: f"{found[1]}```mermaid\n{graph}```\n{found[2]}", text)
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text()))
+    PAGE.write_text(updated(PAGE.read_text()))

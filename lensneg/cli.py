@@ -12,6 +12,7 @@ from lensneg.commands.common import Group, exit_codes_help, fail_with, interrupt
 from lensneg.commands.completion import completion
 from lensneg.commands.cost import cost
 from lensneg.commands.export import export
+from lensneg.commands.init import init
 from lensneg.commands.mock_sky import mock_sky
 from lensneg.commands.report import report
 from lensneg.commands.reproduce import reproduce
@@ -58,6 +59,7 @@ def cli() -> None:
 
 
 for command in (
+    init,
     mock_sky,
     run,
     validate,

@@ -81,8 +81,11 @@ def parity_dict() -> dict[str, Any]:
 
 
 def edited(config: dict[str, Any], changes: dict[str, Any]) -> str:
-    """The text of a config with some values changed, by their dotted keys; ``...`` removes a key."""
-    copy = yaml.safe_load(yaml.safe_dump(config, sort_keys=False))
+    """The text of a config with some values changed, by their dotted keys; ``...`` removes a key.
+
+    It has a name of its own, because other content is refused under the name of a shipped config.
+    """
+    copy = yaml.safe_load(yaml.safe_dump(config, sort_keys=False)) | {"name": f"edited_{config['name']}"}
     for dotted, value in changes.items():
         *sections, key = dotted.split(".")
         section = copy

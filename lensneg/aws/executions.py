@@ -11,7 +11,7 @@ from lensneg.aws.history import Execution, describe
 from lensneg.aws.uploads import (
     Upload,
     catalog_upload,
-    config_upload,
+    config_uploads,
     refuse_shared_targets,
     sweep_uploads,
     sweeps_option,
@@ -80,7 +80,7 @@ def gather_inputs(
         If one of them is wrong or of a wrong kind, or two different files would become one object in the
         bucket.
     """
-    config_file = config_upload(stack, config_path(config))
+    config_files = config_uploads(stack, config_path(config))
     positive_files = [catalog_upload(stack, text, with_others=True) for text in positives]
     exclude_files = [catalog_upload(stack, text) for text in exclude]
     spectroscopic_files = [catalog_upload(stack, text) for text in spectroscopic]
@@ -88,7 +88,7 @@ def gather_inputs(
     data: dict[str, object] = {
         "run_id": run_id,
         "mode": mode,
-        "config": config_file.option,
+        "config": config_files[0].option,
         "sweeps": sweeps_option(stack, sweep_files),
         "positives": [entry.option for entry in positive_files],
         "exclude": [entry.option for entry in exclude_files],
@@ -100,7 +100,7 @@ def gather_inputs(
         data["leave_out"] = list(leave_out)
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
-    uploads = [config_file, *positive_files, *exclude_files, *spectroscopic_files, *sweep_files]
+    uploads = [*config_files, *positive_files, *exclude_files, *spectroscopic_files, *sweep_files]
     refuse_shared_targets(uploads)
     request = RunRequest.of_input(data)
     given = {"sweeps": sweeps or request.sweeps, "positives": positives, "exclude": exclude}

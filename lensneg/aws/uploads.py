@@ -14,6 +14,8 @@ from lensneg.errors import InputError
 from lensneg.schema.catalog_spec import CatalogSpec
 from lensneg.schema.check import brief
 from lensneg.schema.config import Config
+from lensneg.schema.config_extends import read_config
+from lensneg.schema.resources import shipped_name
 from lensneg.survey.hats import CATALOG_FILES
 from lensneg.survey.listing import NOT_READ_REMEDY, find_sweeps
 from lensneg.survey.names import is_table
@@ -41,8 +43,8 @@ class Upload:
     fixed: bool = False
 
 
-def config_upload(stack: Stack, path: str) -> Upload:
-    """Check a config and return its upload.
+def config_uploads(stack: Stack, path: str) -> list[Upload]:
+    """Check a config, and return the uploads of the config and of the files that it extends.
 
     Parameters
     ----------
@@ -53,15 +55,19 @@ def config_upload(stack: Stack, path: str) -> Upload:
 
     Returns
     -------
-    Upload
+    list of Upload
+        That of the config first. The functions have the shipped configs, so none is sent as a base.
 
     Raises
     ------
     InputError
-        If it is no valid config, or in S3 outside the folder of configs.
+        If it is no valid config, or one of the files is in S3 outside the folder of configs.
     """
-    Config.parse(storage.read_text(path, "--config"), path)
-    return _upload_below(stack.configs_uri, path, fixed=True)
+    storage.read_text(path, "--config")
+    Config.load_with_text(path)
+    config, *bases = (file.uri for file in read_config(path))
+    own = [config, *(base for base in bases if not shipped_name(base))]
+    return [_upload_below(stack.configs_uri, source, fixed=True) for source in own]
 
 
 def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload:

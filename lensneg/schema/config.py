@@ -10,8 +10,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from lensneg import storage
-from lensneg.errors import ConfigError
+from lensneg.schema.config_extends import EXAMPLE, merged_text, read_config
 from lensneg.schema.config_types import Band, Finite, Section, Seed, SourceType, requires
 from lensneg.schema.lens_facts import LensColumns
 from lensneg.schema.pools_config import (
@@ -23,11 +22,9 @@ from lensneg.schema.pools_config import (
 from lensneg.schema.record import Count, Share
 from lensneg.schema.renamed_keys import RENAMED
 from lensneg.schema.resources import config_path
+from lensneg.schema.shipped_configs import refuse_other_content
 from lensneg.schema.strict_yaml import parse_yaml
 from lensneg.schema.sweep_columns import MASKBITS
-
-#: A file with every key and comments.
-_EXAMPLE: Final = "configs/negative_sampling_v1.yaml"
 
 #: The order in which the split's fractions are cumulated. It is part of the split rule.
 SPLIT_ORDER: Final = ("train", "val", "test")
@@ -252,25 +249,18 @@ class Config(Section):
         Returns
         -------
         (Config, str)
-            The config, and the text of the file, which a run keeps.
+            The config, and the text that a run keeps: of a file that extends another the merged one.
 
         Raises
         ------
         ConfigError
-            If there is no such file, or it does not fit the schema.
+            If there is no such file, it does not fit the schema, or it has the name and version of a shipped
+            config and other content.
         """
-        try:
-            text = storage.read_bytes(storage.normalize(uri)).decode()
-        except FileNotFoundError as error:
-            raise ConfigError(
-                "no such file",
-                where=uri,
-                remedy="put it there (into a stack's bucket with lensneg aws upload), correct its address, "
-                f"or start from {_EXAMPLE}",
-            ) from error
-        except (IsADirectoryError, UnicodeDecodeError) as error:
-            raise ConfigError("not a YAML file", where=uri, remedy=f"{_EXAMPLE} shows its form") from error
-        return cls.parse(text, uri), text
+        text = merged_text(read_config(uri))
+        config = cls.parse(text, uri)
+        refuse_other_content(config, uri)
+        return config, text
 
     @classmethod
     def parse(cls, text: str, source: str = "config") -> Self:
@@ -294,7 +284,7 @@ class Config(Section):
             If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. The message
             names every fault with its key, its value and what was expected.
         """
-        return parse_yaml(cls, text, source, _EXAMPLE, RENAMED)
+        return parse_yaml(cls, text, source, EXAMPLE, RENAMED)
 
 
 def config_sha256(text: str) -> str:

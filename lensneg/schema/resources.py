@@ -27,6 +27,50 @@ SPARK_JOB: Final = ROOT / "spark" / "sample_negatives.py"
 #: The shipped configs, and the tables of the cost model.
 CONFIGS: Final = ROOT / "configs"
 
+#: The tables of the cost model, among them.
+_TABLES: Final = ("prices", "rates")
+
+#: The beginning of the name of most shipped configs.
+_SERIES: Final = "negative_sampling_"
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the shipped configs.
+
+    Returns
+    -------
+    list of str
+        In the order of the alphabet.
+
+    Examples
+    --------
+    >>> "negative_sampling_v1" in shipped_names()
+    True
+    """
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in _TABLES)
+
+
+def shipped_name(uri: str) -> str | None:
+    """Return the name of the shipped config that a path leads to.
+
+    Parameters
+    ----------
+    uri : str
+        A path or URI.
+
+    Returns
+    -------
+    str or None
+        None if it is no shipped config.
+
+    Examples
+    --------
+    >>> shipped_name(config_path("v1")), shipped_name("s3://sky/configs/mine.yaml")
+    ('negative_sampling_v1', None)
+    """
+    path = Path(uri)
+    return path.stem if path.parent == CONFIGS and path.stem in shipped_names() else None
+
 
 def config_path(given: str) -> str:
     """Return the path of a config.
@@ -34,7 +78,7 @@ def config_path(given: str) -> str:
     Parameters
     ----------
     given : str
-        A path or URI, or the name of a shipped config.
+        A path or URI, or the name of a shipped config, which may lack ``negative_sampling_``.
 
     Returns
     -------
@@ -43,10 +87,12 @@ def config_path(given: str) -> str:
 
     Examples
     --------
-    >>> config_path("negative_sampling_v1") == str(CONFIGS / "negative_sampling_v1.yaml")
+    >>> config_path("negative_sampling_v1") == config_path("v1") == str(CONFIGS / "negative_sampling_v1.yaml")
     True
     >>> config_path("configs/mine.yaml")
     'configs/mine.yaml'
     """
-    shipped = CONFIGS / f"{given}.yaml"
-    return str(shipped) if Path(given).name == given and shipped.is_file() else given
+    for name in (given, f"{_SERIES}{given}"):
+        if name in shipped_names():
+            return str(CONFIGS / f"{name}.yaml")
+    return given

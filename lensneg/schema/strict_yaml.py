@@ -84,7 +84,7 @@ def parse_yaml(
         If the text is not YAML, or a key is unknown, missing, doubled or of a wrong value. The message names
         every fault with its key, its value and what was expected.
     """
-    data = _load(text, source, example)
+    data = load_yaml(text, source, example)
     if not isinstance(data, dict):
         sections = ", ".join(list(model.model_fields)[:3])
         what = f"expected a mapping of sections ({sections}, …), got {type(data).__name__}"
@@ -108,7 +108,28 @@ def _keys(data: dict[Any, Any], section: str = "") -> Iterator[str]:
             yield from _keys(value, f"{section}{key}.")
 
 
-def _load(text: str, source: str, example: str) -> Any:
+def load_yaml(text: str, source: str, example: str) -> Any:
+    """Return what a YAML file holds, with tuples for its sequences.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    source : str
+        The origin of the text, for error messages.
+    example : str
+        A file with every key, for error messages.
+
+    Returns
+    -------
+    any
+        Plain values.
+
+    Raises
+    ------
+    ConfigError
+        If the text is too long or not YAML, or a key is doubled.
+    """
     if len(text) > _LARGEST_TEXT:
         remedy = f"a config has a few thousand: start from {example}"
         raise ConfigError(f"{len(text):,} characters", where=source, remedy=remedy)

@@ -15,6 +15,7 @@ from lensneg import storage
 from lensneg.aws.deployment import OUTPUTS, Stack, read_stack
 from lensneg.cli import cli
 from lensneg.errors import InputError
+from lensneg.schema.config import Config
 from lensneg.stages.preflight.gate1 import preflight
 
 CONFIG = CONFIGS / "negative_sampling_v1.yaml"
@@ -73,6 +74,20 @@ def test_the_files_are_there_and_the_input_names_them(outputs: dict[str, str], s
     assert "sweeps_listed" in verdict.cause
     assert "config_valid" not in verdict.cause
     assert "catalog_readable" not in verdict.cause
+
+
+def test_a_config_is_sent_with_the_files_that_it_extends_and_read_there(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    """But without the shipped config at the end, which the functions have."""
+    (tmp_path / "mine.yaml").write_text("name: mine\nextends: base.yaml\n")
+    (tmp_path / "base.yaml").write_text("name: base\nextends: v1\nnegative_pools: {neg_pos_ratio: 7}\n")
+    positives = f"{lenses}?ra=ALPHA&dec=DELTA"
+    _, execution = upload("--config", str(tmp_path / "mine.yaml"), "--positives", positives)
+    assert execution["config"] == f"{s3}/configs/mine.yaml"
+    sent = {storage.basename(info.uri) for info in storage.list_files(f"{s3}/configs")}
+    assert sent == {"mine.yaml", "base.yaml"}
+    assert Config.load(execution["config"]).negative_pools.neg_pos_ratio == 7
 
 
 @pytest.mark.parametrize("change", [b"", b"# changed\n"])

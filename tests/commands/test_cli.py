@@ -57,7 +57,7 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def with_a_mini_test(folder: Path) -> Path:
     """The plan's config, whose mini-test takes one of the sky's two files."""
     config = folder / "config.yaml"
-    config.write_text(PLAN.read_text().replace("mini_test_files: 2", "mini_test_files: 1"))
+    config.write_text(f"name: mine\nextends: {PLAN.stem}\nexecution: {{mini_test_files: 1}}\n")
     return config
 
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 
 
-def test_the_readme_draws_the_state_machine_as_it_is() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_architecture_draws_the_state_machine_as_it_is() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
     assert "Gate4OutputValid" in text
     assert runpy.run_path(str(ROOT / "docs" / "graph.py"))["updated"](text) == text
 
@@ -111,8 +111,8 @@ def test_the_architecture_names_every_part_and_every_state_with_its_stage() -> N
             assert (ROOT / "functions" / f"{stage}.py").exists()
 
 
-def test_the_readmes_table_of_the_plan_names_states_that_are_there() -> None:
-    table = (ROOT / "README.md").read_text().partition("## The plan")[2].partition("\n## ")[0]
+def test_the_table_of_the_plan_names_states_that_are_there() -> None:
+    table = (ROOT / "docs" / "plan.md").read_text()
     states = json.loads((ROOT / "statemachine" / "negative_sampling.asl.json").read_text())["States"]
     named = set(re.findall(r"`((?:[A-Z][a-z]+|\d){2,}|Preflight)`", table))
     assert {"Preflight", "MiniTest", "Gate4OutputValid"} <= named <= states.keys()

@@ -1,10 +1,11 @@
 """Every command line of the documents is run, in a place where what it names is there.
 
-A command line is each line of a ``sh`` block, and of an indented block that is no formula. It is cut as a
-shell would cut it (``&&``, ``|``, ``>``), and ``lensneg`` runs in this process: on a small sky, with a
-published run, catalogues of the names that the documents use, a web server with a release of a few small
-files, and an account with the stack deployed. The Spark job has a stand-in, and the handlers run in this
-process, too: ``test_pipeline.py`` has the job and the processes.
+A command line is each line of a ``sh`` block, and of an indented block that is no formula. In a ``console``
+block it is the first line, and its output is compared with the lines below it. It is cut as a shell would cut
+it (``&&``, ``|``, ``>``), and ``lensneg`` runs in this process: on a small sky, with a published run,
+catalogues of the names that the documents use, a web server with a release of a few small files, and an
+account with the stack deployed. The Spark job has a stand-in, and the handlers run in this process, too:
+``test_pipeline.py`` has the job and the processes.
 
 What cannot run here stands in ``NOT_RUN``, with its reason and what is looked at instead. A command line that
 neither runs here nor has an entry there fails. ``pytest -rP`` prints each line and what became of it.
@@ -12,6 +13,7 @@ neither runs here nor has an entry there fails. ``pytest -rP`` prints each line 
 
 import functools
 import json
+import os
 import re
 import shlex
 import shutil
@@ -25,6 +27,7 @@ from typing import Any, NamedTuple
 
 import boto3
 import botocore.session
+import click
 import fitsio
 import pytest
 import yaml
@@ -81,6 +84,7 @@ class Line(NamedTuple):
     document: str
     number: int
     text: str
+    output: str | None = None
 
     @property
     def where(self) -> str:
@@ -112,7 +116,10 @@ def blocks(text: str) -> Iterator[tuple[int, str, list[str]]]:
 def command_lines(document: Path) -> Iterator[Line]:
     """The command lines of a document's blocks, continued lines joined."""
     for start, language, block in blocks(document.read_text()):
-        if language not in ("", "sh", "bash", "console"):
+        if language == "console":
+            [text], output = [line[2:] for line in block if line.startswith("$ ")], "\n".join(block[1:])
+            yield Line(str(document.relative_to(ROOT)), start, text, output)
+        if language not in ("", "sh", "bash"):
             continue
         if language == "" and any(" = " in line for line in block):
             continue  # a formula
@@ -143,7 +150,8 @@ SPANS = sorted({span for document in DOCUMENTS for span in commands_in_text(docu
 
 PYTHON = [
     "\n".join(block)
-    for _, language, block in blocks((ROOT / "README.md").read_text())
+    for page in ("README.md", "docs/api.md")
+    for _, language, block in blocks((ROOT / page).read_text())
     if language == "python"
 ]
 [PYTHON_RUN] = [code for code in PYTHON if "lensneg.run(" in code]
@@ -227,7 +235,7 @@ NOT_RUN = {
     "make mutants": Instead("takes half an hour", make_knows),
     "make check": Instead("asks the network; CI runs it", make_knows),
     "make format": Instead("rewrites the sources", make_knows),
-    "make .venv": Instead("this test runs in what it makes", make_knows),
+    "pip install .": Instead("tests/install installs the wheel", lambda _: None),
     "make bench": Instead(BENCH.reason, make_knows),
     ".venv/bin/python benchmarks/run_all.py --quick": BENCH,
     ".venv/bin/python benchmarks/draw.py": BENCH,
@@ -407,7 +415,7 @@ def put_manifest(folder: Path, uri: str) -> None:
 
 def make_folders_ready(text: str, place: Place) -> None:
     """Nothing is there that the command is to bring, and the folder that it is to look at."""
-    for fetched in ("sweeps", "manifests", ".lensneg-sweeps", "build/reproduce"):
+    for fetched in ("sweeps", "manifests", ".lensneg-sweeps", "build/reproduce", "my_lenses"):
         shutil.rmtree(place.folder / fetched, ignore_errors=True)
     if "sweeps verify" in text:
         shutil.copytree(place.folder / "build" / "sky" / "sweeps", place.folder / "sweeps")
@@ -428,6 +436,14 @@ def make_account_ready(
             run_words(patch, ["aws", "stop", "first"])
             cloud.ended("first")
             cloud.emr.go_on.set()
+    if verb in ("upload", "start"):
+        sent = [
+            info
+            for name in ("configs", "catalogs")
+            for info in storage.list_files(f"s3://sky/{name}", missing_ok=True)
+        ]
+        for info in sent:
+            storage.delete(info.uri)
     if verb == "download":
         put_manifest(Path(publish(tmp_path, "first").manifest_folder), "s3://sky/out/manifests/first")
     if verb == "validate":
@@ -518,9 +534,69 @@ def run_line(
             assert select(words[1], out).strip()
         else:
             run_program(words, line, patch)
-            out = capsys.readouterr().out
+            printed = capsys.readouterr()
+            out = printed.out
         before = after
+    if line.output is not None:
+        output_is_that_of_the_page(line, shown(printed.out or printed.err, known))
     print(f"ran: {line.where}")
+
+
+def shown(output: str, known: dict[str, str]) -> str:
+    """An output as a page shows it: with the places and names of the documents."""
+    for value, name in ((known["place"], "."), (known["run_id"], "<run_id>")):
+        output = output.replace(value, name)
+    # The first is of code that is not committed, the second are metrics of the handlers in this process.
+    output = output.replace("code_version_known (warning)", "")
+    lines = [line.rstrip() for line in output.strip("\n").splitlines() if not line.startswith('{"_aws"')]
+    return "\n".join(lines)
+
+
+#: What these print depends on how far a run is.
+OF_THE_MOMENT = ("lensneg aws status", "lensneg aws watch", "lensneg aws fetch")
+
+
+def words_of(output: str) -> str:
+    """What two runs of a command have in common: no numbers, hashes, bars and blanks."""
+    return re.sub(r"\b(?=\w*\d)\w[\w.,:+-]*|[^\w<>/]+", "", output)
+
+
+def output_is_that_of_the_page(line: Line, output: str) -> None:
+    assert line.output is not None
+    if os.environ.get("LENSNEG_RECORD"):
+        page = ROOT / line.document
+        page.write_text(
+            re.sub(
+                rf"(```console\n\$ {re.escape(line.text)}\n).*?(```\n)",
+                lambda match: f"{match[1]}{output}\n{match[2]}",
+                page.read_text(),
+                flags=re.DOTALL,
+            )
+        )
+    elif not line.text.startswith(OF_THE_MOMENT):
+        assert words_of(output) == words_of(line.output), f"it prints now:\n{output}"
+
+
+def test_outputs_are_compared_but_for_their_numbers() -> None:
+    one, other = "gate1 ━━ passed 12.5 s", "gate1 ━━━ passed  7 s"
+    assert words_of(one) == words_of(other) != words_of("gate1 failed 7 s")
+
+
+def test_the_page_of_outputs_has_every_command() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    shown_there = re.findall(r"^<!-- help: (.*) -->$", page, re.MULTILINE)
+    assert sorted(shown_there) == sorted(" ".join(path) for path in leaves(cli))
+    printed = {line.text for line in LINES if line.output is not None}
+    lacking = [name for name in shown_there if not any(f"lensneg {name} " in f"{text} " for text in printed)]
+    assert lacking == ["completion", "aws smoke"]  # a long script, and what NOT_RUN says
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if not isinstance(command, click.Group):
+        yield path
+        return
+    for name, below in command.commands.items():
+        yield from leaves(below, (*path, name))
 
 
 def test_the_readmes_run_published_a_manifest(place: Place) -> None:

@@ -1,11 +1,14 @@
-"""What the README's first command publishes passes the plan's acceptance scripts: 3.4, 5.2, 7.1 and 7.2."""
+"""What the README's first command publishes passes the plan's acceptance scripts (3.4, 5.2, 7.1 and 7.2), and
+examples/quickstart.ipynb runs on it."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 import lensneg
 from lensneg.mocksky import write_mock_sky
@@ -58,3 +61,22 @@ def test_validation_json_says_what_the_scripts_find(published: lensneg.Manifest)
     assert validation["ra_range"] == [frame["ra"].min(), frame["ra"].max()]
     assert validation["dec_range"] == [frame["dec"].min(), frame["dec"].max()]
     assert validation["git_commits"] == frame["git_commit"].unique().tolist()
+
+
+def test_the_notebook_runs_on_it(
+    published: lensneg.Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step finds what it needs, and the numbers that it prints are those of the manifest."""
+    monkeypatch.setenv("LENSNEG_OUT", str(Path(published.folder).parents[1]))
+    notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "it is kept without outputs"
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    printed = "".join(output.get("text", "") for output in outputs)
+    counts = published.counts
+    assert f"{published.run_id} {counts.negatives} negatives {counts.positives} positives" in printed
+    weights = published.negatives(columns=["sampling_weight"]).to_table()["sampling_weight"].to_pylist()
+    assert f"{sum(weights):,.0f} candidates" in printed
+    assert "AUC" in printed
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not list(tmp_path.iterdir()), "the manifest is there, so no sky is made"

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from functools import cached_property
@@ -55,13 +56,19 @@ def python(*arguments: str | Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of an sdist of the checkout, as pip makes it."""
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist of the checkout."""
     folder = tmp_path_factory.mktemp("dist")
     python("hatchling", "build", "--target", "sdist", "--directory", folder)
-    [sdist] = folder.iterdir()
-    python("pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w", folder, sdist)
-    [made] = folder.glob("*.whl")
+    [made] = folder.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path) -> Path:
+    """The wheel of an sdist of the checkout, as pip makes it."""
+    python("pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w", sdist.parent, sdist)
+    [made] = sdist.parent.glob("*.whl")
     return made
 
 
@@ -120,6 +127,31 @@ def test_the_wheel_holds_the_package_and_what_lies_beside_it(wheel: Path) -> Non
         assert held == {*expected, "lensneg/bundled/COMMIT"}
         for name, path in expected.items():
             assert archive.read(name) == path.read_bytes(), name
+
+
+def test_the_sdist_holds_every_file_of_the_checkout(sdist: Path) -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    top = sdist.name.removesuffix(".tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {name.removeprefix(f"{top}/") for name in archive.getnames()}
+    assert set(listed.stdout.splitlines()) - held == set()
+    assert {"COMMIT", "PKG-INFO"} <= held
+
+
+def test_the_metadata_name_license_versions_and_extras(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        said = archive.read(name).decode()
+        [license_name] = [name for name in archive.namelist() if name.endswith("/LICENSE")]
+        assert archive.read(license_name) == (ROOT / "LICENSE").read_bytes()
+    for line in (
+        "License-Expression: BSD-3-Clause",
+        "Classifier: Typing :: Typed",
+        "Classifier: Programming Language :: Python :: 3.13",
+        "Provides-Extra: aws",
+        "Provides-Extra: docs",
+    ):
+        assert line in said.splitlines(), line
 
 
 def test_the_wheel_is_that_of_the_checkout(wheel: Path, tmp_path: Path) -> None:

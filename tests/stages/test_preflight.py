@@ -208,8 +208,13 @@ def published_record(desk: Desk, run_id: str, more: str) -> dict[str, Any]:
     }
 
 
+def take_a_shipped_name(desk: Desk) -> None:
+    path = desk.folder / "config.yaml"
+    path.write_text(path.read_text().replace("name: edited_", "name: "))
+
+
 def version_used_otherwise(desk: Desk) -> None:
-    uri = desk.files.config_version("negative_sampling_v1", "1.0.0")
+    uri = desk.files.config_version("edited_negative_sampling_v1", "1.0.0")
     ConfigVersion(config_sha256="0" * 64, run_id="older").write(uri)
 
 
@@ -263,6 +268,7 @@ def mini_test_of_other_inputs(desk: Desk) -> None:
 
 GATE_1: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
     "a key is misspelt": (break_config, {"config_valid"}),
+    "a changed config under a shipped name": (take_a_shipped_name, {"config_valid"}),
     "no sweep files": (no_sweeps, {"sweeps_listed"}),
     "a column that this config needs": (no_column_that_the_config_asks_for, {"sweeps_readable"}),
     "a sweep's name has a typo": (a_typo_in_a_name, {"sweep_names"}),
@@ -590,3 +596,14 @@ def test_a_further_column_must_be_in_a_catalogue_of_positives(desk: Desk, column
     config["positives"]["columns"] = [column]
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     assert desk.look()[0] == ({"columns_in_catalogs"} if fails else set())
+
+
+def test_the_record_of_a_config_that_extends_another_keeps_the_merged_text(desk: Desk) -> None:
+    (desk.folder / "config.yaml").rename(desk.folder / "base.yaml")
+    (desk.folder / "config.yaml").write_text("name: mine\nextends: base.yaml\nnegative_pools: {seed: 7}\n")
+    assert desk.look() == (set(), Verdict(gate="Gate1PreSubmission", passed=True, cause=""))
+    kept = RunRecord.read(desk.files.inventory).config
+    expected = yaml.safe_load((desk.folder / "base.yaml").read_text()) | {"name": "mine"}
+    expected["negative_pools"]["seed"] = 7
+    assert yaml.safe_load(kept.text) == expected
+    assert kept.sha256 == config_sha256(kept.text)
