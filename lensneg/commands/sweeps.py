@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import click
 
@@ -18,6 +18,7 @@ from lensneg.commands.common import (
     prints_result,
     say,
 )
+from lensneg.errors import InputError
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 
 FROM_OPTION = click.option("--from", "base_url", default=BASE_URL, metavar="URL", help="Folder of the files.")
@@ -42,8 +43,35 @@ def sweeps() -> None:
 _Answer = TypeVar("_Answer")
 
 
+class Chosen(NamedTuple):
+    """The files that the options chose.
+
+    Attributes
+    ----------
+    names : list of str
+        By name; with ``--near``, the files with most lenses first.
+    lenses : dict of str to int
+        The number of lenses in each of them; empty without ``--near``.
+    lenses_given : int
+        The number of lenses in the catalogues.
+    """
+
+    names: list[str]
+    lenses: dict[str, int]
+    lenses_given: int
+
+    @property
+    def remark(self) -> str:
+        """How many lenses the files hold."""
+        if not self.lenses:
+            return ""
+        held = sum(self.lenses.values())
+        share = held / self.lenses_given if self.lenses_given else 0.0
+        return f"; they hold {held:,} of {self.lenses_given:,} lenses ({share:.0%})"
+
+
 def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
-    """Add the options that choose files of the release. The command gets their names as ``chosen``."""
+    """Add the options that choose files of the release. The command gets them as ``chosen``."""
 
     @click.argument("names", nargs=-1, metavar="[NAME]...")
     @click.option(
@@ -52,6 +80,12 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
         metavar="FILE",
         help="Only files in whose cell a position of this catalogue lies; repeatable, with the "
         "?ra=COL&dec=COL&where.COL=VALUE of lensneg run.",
+    )
+    @click.option(
+        "--best",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Only the N files that hold most of the lenses of --near.",
     )
     @click.option(
         "--box",
@@ -72,20 +106,28 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
         *session: Any,
         names: tuple[str, ...],
         near: tuple[str, ...],
+        best: int | None,
         box: tuple[float, float, float, float] | None,
         dec: tuple[float, float] | None,
         **options: Any,
     ) -> _Answer:
         from lensneg.catalogs.catalog import read_catalog
         from lensneg.schema.catalog_spec import CatalogSpec
-        from lensneg.survey.choose import Box, choose_sweeps
+        from lensneg.survey.choose import Box, choose_sweeps, count_lenses
 
+        if best and not near:
+            raise InputError("the lenses are not known", where="--best", remedy="name them with --near FILE")
         boxes = [Box(*box)] if box else []
         boxes += [Box(0, 360, *dec)] if dec else []
         catalogs = [read_catalog(CatalogSpec.parse(text)) for text in near]
         for catalog in catalogs:
             say(f"{catalog.spec.uri}: {catalog.summary}")
-        chosen = choose_sweeps(names, [(c.ra, c.dec) for c in catalogs], boxes)
+        positions = [(c.ra, c.dec) for c in catalogs]
+        chosen = Chosen(choose_sweeps(names, positions, boxes), {}, 0)
+        if near:
+            lenses, given = count_lenses(chosen.names, positions)
+            lenses = dict(list(lenses.items())[:best])
+            chosen = Chosen(list(lenses), lenses, given)
         return command(*session, chosen=chosen, **options)
 
     return choose
@@ -96,33 +138,52 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
 @click.option("--ask", is_flag=True, help="Ask the server for the size of each file.")
 @FROM_OPTION
 @prints_result
-def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
+def list_(chosen: Chosen, ask: bool, base_url: str) -> Result:
     """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
 
     Prints a name in each line, and the bytes of the file if they are known, as lensneg cost --listing reads
-    it. Without --ask, the sizes of few files are known, and the total is an estimate.
+    it. Without --ask, the sizes of few files are known, and the total is an estimate. With --near, the files
+    that hold most lenses come first, and each line ends with their number.
 
+    \b
     Example: lensneg sweeps list --dec -18 32
-    """
+             lensneg sweeps list --near lenses.csv --best 20
+    """  # noqa: D301 (\b keeps click from wrapping the paragraph)
     from lensneg.cost.listing import listing_of
     from lensneg.cost.tables import load_rates
 
     rates = load_rates()
-    known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
+    names = chosen.names
+    known = {name: rates.sweeps.known_bytes.get(name) for name in names}
     if ask:
         from lensneg.survey.server import Server
 
         server = Server(base_url)
         with server.threads(4) as threads:
-            known = dict(zip(chosen, threads.map(server.size, chosen), strict=True))
+            known = dict(zip(names, threads.map(server.size, names), strict=True))
     listing = listing_of(list(known.items()), RELEASE_NAME, rates)
     folder = base_url.rstrip("/")
-    files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
+    files = [
+        {"name": name, "url": f"{folder}/{name}", "bytes": known[name]}
+        | ({"lenses": chosen.lenses[name]} if chosen.lenses else {})
+        for name in names
+    ]
     totals = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
-    lines = [f"{name} {size}" if size else name for name, size in known.items()]
+    if chosen.lenses:
+        totals |= {"lenses": sum(chosen.lenses.values()), "lenses_given": chosen.lenses_given}
+    lines = [
+        f"{name}{f' {known[name]}' if known[name] else ''}"
+        + (f"  # {_lenses(chosen.lenses[name])}" if chosen.lenses else "")
+        for name in names
+    ]
     about = "about " if listing.modelled else ""
-    remark = f"{len(chosen):,} sweep files of {RELEASE_NAME}, {about}{listing.bytes / 1e9:,.1f} GB"
-    return Result({"release": RELEASE_NAME, "files": files, **totals}, "\n".join(lines), remark)
+    remark = f"{len(names):,} sweep files of {RELEASE_NAME}, {about}{listing.bytes / 1e9:,.1f} GB"
+    data = {"release": RELEASE_NAME, "files": files, **totals}
+    return Result(data, "\n".join(lines), remark + chosen.remark)
+
+
+def _lenses(count: int) -> str:
+    return "1 lens" if count == 1 else f"{count:,} lenses"
 
 
 @sweeps.command()
@@ -142,7 +203,7 @@ def list_(chosen: list[str], ask: bool, base_url: str) -> Result:
 )
 @prints_result
 def fetch(
-    chosen: list[str],
+    chosen: Chosen,
     to: str,
     gzip: bool,
     jobs: int,
@@ -169,12 +230,12 @@ def fetch(
     folder = scratch or Path(".lensneg-sweeps" if storage.is_s3(uri) else uri)
     server = Server(base_url, connections=jobs)
     listed = None if unchecked else read_checksums(checksums) if checksums else server.checksums()
-    plan = FetchPlan(server, chosen, uri, folder, gzip, listed and listed.sha256, jobs)
+    plan = FetchPlan(server, chosen.names, uri, folder, gzip, listed and listed.sha256, jobs)
     check_room(plan, load_rates().rates.gzip_ratio)
     if listed is not None:
         storage.write_bytes(storage.join(uri, listed.name), listed.text.encode())
     with bytes_bar(notes) as bars:
-        progress = FetchProgress(bars, len(chosen))
+        progress = FetchProgress(bars, len(chosen.names))
         results = fetch_sweeps(plan, progress)
     counts = Counter(result.outcome for result in results)
     text = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in get_args(Outcome))
