@@ -1,6 +1,7 @@
 """The input of an execution: what a run is asked to do."""
 
 import hashlib
+import secrets
 import shlex
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -23,14 +24,14 @@ _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION
 
 
 def new_run_id() -> str:
-    """Return a run id made from the time, ``run-20260102T030405Z`` for example.
+    """Return a run id made from the time and a random number, ``run-20260102T030405Z-5f3a09`` for example.
 
     Returns
     -------
     str
-        The id. Two calls within a second return the same.
+        The id. Runs that start within the same second have different ones.
     """
-    return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ")
+    return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ-") + secrets.token_hex(3)
 
 
 def _catalog_spec(value: Any) -> Any:
