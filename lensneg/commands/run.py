@@ -22,7 +22,8 @@ from lensneg.commands.common import (
     print_json,
     say,
 )
-from lensneg.schema.request import RunRequest
+from lensneg.errors import InputError
+from lensneg.schema.request import RunRequest, is_remote
 
 if TYPE_CHECKING:
     from lensneg.local.watcher import Outcome, Watcher
@@ -44,7 +45,21 @@ workers_option = click.option(
     "--sweeps",
     required=True,
     metavar="URI",
-    help="Folder or s3:// prefix of the sweep files; or a HATS catalogue, or .csv or .parquet tables.",
+    help="Folder or s3:// prefix of the sweep files; or a HATS catalogue, or .csv or .parquet tables. With "
+    "--stream: the https:// address of a folder or a HATS catalogue, or what lensneg sweeps list prints, in "
+    "a .txt file.",
+)
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Fetch each sweep file when it is filtered, compare its SHA-256, and remove it after that.",
+)
+@click.option(
+    "--stream-disk",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    metavar="GB",
+    help="The room that fetched files may take at a time.",
 )
 @click.option(
     "--positives",
@@ -73,26 +88,41 @@ workers_option = click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
 @json_option
-def run(workers: int | None, as_json: bool, **inputs: Any) -> None:
+def run(workers: int | None, as_json: bool, stream: bool, stream_disk: float, **inputs: Any) -> None:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
-    Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps --positives
-    build/sky/positives.csv --out build/out
-    """
+    \b
+    Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps \\
+                 --positives build/sky/positives.csv --out build/out
+             lensneg sweeps list --near lenses.csv --best 50 > best.txt
+             lensneg run --stream --config negative_sampling_v1 --sweeps best.txt \\
+                 --positives lenses.csv --out build/out
+    """  # noqa: D301 (\b keeps click from wrapping the paragraph)
     from lensneg.commands import run_screen as screen
     from lensneg.local.run import NO_MINI_TEST, execute, make_request
 
+    _check_stream(inputs["sweeps"], stream)
     request = make_request(**inputs, tell=say)
     notes.print(f"run {request.run_id} begins", highlight=False)
     if request.mode != inputs["mode"]:
         notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)
     again = f"the same command with --run-id {request.run_id} continues the run"
-    outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
+    outcome = watched(request, lambda watcher: execute(request, workers, watcher, stream_disk), again)
     if as_json:
         print_json(screen.outcome_json(request, outcome))
     else:
         screen.show_outcome(console, request, outcome)
     end_as(outcome, again)
+
+
+def _check_stream(sweeps: str, stream: bool) -> None:
+    """Refuse files on a web server without ``--stream``, and the other way round."""
+    if is_remote(sweeps) and not stream:
+        remedy = "add --stream, which fetches one after the other; or fetch them first: lensneg sweeps fetch"
+        raise InputError("these sweep files are on a web server", where=f"--sweeps {sweeps}", remedy=remedy)
+    if stream and not is_remote(sweeps):
+        remedy = "leave --stream out; or name an https:// address, or a listing in a .txt file"
+        raise InputError("nothing need be fetched", where=f"--sweeps {sweeps}", remedy=remedy)
 
 
 def watched(request: RunRequest, execute: "Callable[[Watcher], Outcome]", again: str) -> "Outcome":

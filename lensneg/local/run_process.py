@@ -26,6 +26,7 @@ from lensneg import errors
 from lensneg.errors import InputError, LensnegError, RunStateError, StorageError
 from lensneg.local.environment import engine_environment, worker_environment
 from lensneg.local.logs import log_folder
+from lensneg.local.stream import Stream
 from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.local.worker import LineHandler, write_line
 from lensneg.schema.layout import RunFiles
@@ -47,7 +48,9 @@ _PROGRAM: Final = (
 )
 
 
-def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
+def run_in_process(
+    request: RunRequest, workers: int, watcher: Watcher, *, stream: Stream | None = None
+) -> Outcome:
     """Execute the state machine for a request, in a process of its own.
 
     Parameters
@@ -56,6 +59,8 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     workers : int
         Processes of the map, and cores of the Spark job.
     watcher : Watcher
+    stream : Stream, optional
+        How sweep files on a web server are fetched.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
         assert process.stdout is not None
         try:
             level = logging.getLogger("lensneg").getEffectiveLevel()
-            order = [request.model_dump(mode="json"), workers, worker_environment(os.environ), level]
+            order = [request.model_dump(mode="json"), workers, worker_environment(os.environ), level, stream]
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             for line in _lines(process.stdout):
@@ -182,7 +187,7 @@ def main() -> None:
 
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # all other output goes to the log
-    request, workers, environment, level = json.loads(sys.stdin.readline())
+    request, workers, environment, level, stream = json.loads(sys.stdin.readline())
     library = logging.getLogger("lensneg")
     library.setLevel(level)
     library.addHandler(LineHandler(out))
@@ -192,7 +197,9 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         request = RunRequest.model_validate_json(json.dumps(request))
-        outcome = run_locally(request, workers, _ParentWatcher(out), environment)
+        outcome = run_locally(
+            request, workers, _ParentWatcher(out), environment, stream=stream and Stream(*stream)
+        )
     except LensnegError as error:
         write_line(out, {"error": [type(error).__name__, error.what, error.where, error.remedy]})
     except KeyboardInterrupt:

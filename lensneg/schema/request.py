@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import shlex
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
@@ -19,6 +19,9 @@ Mode = Literal["test", "full", "test-then-full"]
 MAX_RUN_ID = 63
 RUN_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_RUN_ID - 1}}}$"
 
+#: The ending of the name of a listing of sweep files.
+LISTING_SUFFIX: Final = ".txt"
+
 #: Keys that the state machine itself adds to an execution's input.
 _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
 
@@ -32,6 +35,38 @@ def new_run_id() -> str:
         The id. Runs that start within the same second have different ones.
     """
     return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ-") + secrets.token_hex(3)
+
+
+def is_listing(uri: str) -> bool:
+    """Return whether a run's sweeps are given by a listing of names, as ``lensneg sweeps list`` prints it.
+
+    Parameters
+    ----------
+    uri : str
+        The sweeps of a run.
+
+    Returns
+    -------
+    bool
+        Whether it is a local file whose name ends in ``.txt``.
+    """
+    return uri.endswith(LISTING_SUFFIX) and not storage.is_s3(uri)
+
+
+def is_remote(uri: str) -> bool:
+    """Return whether a run's sweeps are on a web server.
+
+    Parameters
+    ----------
+    uri : str
+        The sweeps of a run.
+
+    Returns
+    -------
+    bool
+        Whether it is an address or a listing.
+    """
+    return storage.is_http(uri) or is_listing(uri)
 
 
 def _catalog_spec(value: Any) -> Any:
@@ -55,7 +90,7 @@ class RunRequest(Record):
     run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)]
     mode: Mode
     config: Uri
-    sweeps: Uri
+    sweeps: Annotated[str, Field(min_length=1), AfterValidator(storage.normalize_readable)]
     positives: Annotated[tuple[Catalog, ...], Field(min_length=1)]
     exclude: tuple[Catalog, ...] = ()
     spectroscopic: tuple[Catalog, ...] = ()
@@ -142,6 +177,7 @@ class RunRequest(Record):
                 words += [f"--{role}", spec.text]
         for name in self.leave_out:
             words += ["--leave-out", name]
+        words += ["--stream"] * is_remote(self.sweeps)
         return shlex.join([*words, "--out", self.out])
 
 
