@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from lensneg.local.watcher import Outcome, Watcher
 
 workers_option = click.option(
-    "--workers", type=click.IntRange(1, 256), help="Processes; by default one a core."
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Processes; by default one a core, as far as the memory goes.",
 )
 
 
@@ -107,7 +109,7 @@ def run(workers: int | None, as_json: bool, stream: bool, stream_disk: float, **
     if request.mode != inputs["mode"]:
         notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)
     again = f"the same command with --run-id {request.run_id} continues the run"
-    outcome = watched(request, lambda watcher: execute(request, workers, watcher, stream_disk), again)
+    outcome = watched(request, lambda watcher: execute(request, workers, watcher, stream_disk, say), again)
     if as_json:
         print_json(screen.outcome_json(request, outcome))
     else:

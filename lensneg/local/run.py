@@ -7,6 +7,7 @@ from typing import Any
 
 from lensneg import storage
 from lensneg.errors import GateFailedError, InputError, RunStateError
+from lensneg.local.machine import look_at_machine
 from lensneg.local.run_process import run_in_process
 from lensneg.local.stream import DEFAULT_DISK, plan_stream
 from lensneg.local.watcher import NoWatcher, Outcome, Watcher
@@ -74,7 +75,7 @@ def run(
     run_id : str, optional
         The name of the run; by default the time. The name of an unfinished run continues it.
     workers : int, optional
-        The number of processes; by default one for each core.
+        The number of processes; by default one for each core, as far as the free memory goes.
     stream_disk : float, optional
         The GB that fetched sweep files may take at a time.
     watcher : Watcher, optional
@@ -234,7 +235,11 @@ def _check(request: RunRequest) -> Config:
 
 
 def execute(
-    request: RunRequest, workers: int | None, watcher: Watcher, stream_disk: float = DEFAULT_DISK / 1e9
+    request: RunRequest,
+    workers: int | None,
+    watcher: Watcher,
+    stream_disk: float = DEFAULT_DISK / 1e9,
+    tell: Callable[[str], None] = _log.warning,
 ) -> Outcome:
     """Execute the state machine for a request on this machine.
 
@@ -243,19 +248,24 @@ def execute(
     request : RunRequest
         What to run.
     workers : int, optional
-        Number of worker processes. By default there is one for each core that this process may use.
+        Number of worker processes. By default there is one for each core that this process may use, as far
+        as the free memory goes.
     watcher : Watcher
         Is told of each state and item as it starts and ends.
     stream_disk : float, optional
         The GB that fetched sweep files may take at a time.
+    tell : callable, optional
+        Takes a line for each thing that the run needs and this machine lacks. By default it is logged.
 
     Returns
     -------
     Outcome
         How the execution ended.
     """
-    if workers is None and hasattr(os, "sched_getaffinity"):
-        workers = len(os.sched_getaffinity(0))  # on a cluster node often not all cores
+    found = look_at_machine(out=request.out)
+    workers = workers or found.workers
+    for line in found.shortages(workers):
+        tell(line)
     stream = plan_stream(request, int(stream_disk * 1e9))
     options: dict[str, Any] = {} if stream is None else {"stream": stream}
-    return run_in_process(request, workers or os.cpu_count() or 1, watcher, **options)
+    return run_in_process(request, workers, watcher, **options)

@@ -12,12 +12,14 @@ import json
 import logging
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
@@ -26,6 +28,7 @@ from lensneg import errors
 from lensneg.errors import InputError, LensnegError, RunStateError, StorageError
 from lensneg.local.environment import engine_environment, worker_environment
 from lensneg.local.logs import log_folder
+from lensneg.local.machine import raise_limit, scratch_folder
 from lensneg.local.stream import Stream
 from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.local.worker import LineHandler, write_line
@@ -75,6 +78,7 @@ def run_in_process(
     _make_writable(log, f"--out {request.out}")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
     with (
+        _scratch(request.out) as scratch,
         log.open("ab") as stderr,
         subprocess.Popen(
             command,
@@ -83,7 +87,7 @@ def run_in_process(
             stderr=stderr,
             text=True,
             encoding="utf-8",
-            env=engine_environment(os.environ),
+            env=engine_environment(os.environ) | scratch,
             start_new_session=True,  # Ctrl-C reaches the caller alone, which then ends the run
         ) as process,
     ):
@@ -113,6 +117,21 @@ def run_in_process(
         where=str(log),
         remedy="read its last lines; the same run id continues the run",
     )
+
+
+@contextmanager
+def _scratch(out: str) -> Iterator[dict[str, str]]:
+    """Name the folder for scratch files where that of the system is of no use, and remove it at the end."""
+    folder = scratch_folder(os.environ, out)
+    if folder == tempfile.gettempdir():
+        yield {}
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    own = tempfile.mkdtemp(dir=folder)
+    try:
+        yield {"TMPDIR": own}
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _make_writable(log: Path, where: str) -> None:
@@ -194,6 +213,12 @@ def main() -> None:
     # The workers log at this level, too, and at least at INFO, for their own log files.
     environment["POWERTOOLS_LOG_LEVEL"] = logging.getLevelName(min(level, logging.INFO))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # a cluster sends it to every process: the caller ends this one
+        signal.signal(number, signal.SIG_IGN)
+    raise_limit()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         request = RunRequest.model_validate_json(json.dumps(request))

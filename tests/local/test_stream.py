@@ -109,6 +109,9 @@ def test_a_streamed_run_is_killed_goes_on_and_publishes_what_a_run_over_fetched_
         survey.log.clear()
         second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         wait(lambda: len(list(Path(run.stats_folder).glob("*.json"))) == 4)
+        os.kill(
+            int(Path(run.root, ".lock").read_text()), signal.SIGTERM
+        )  # a cluster sends it to every process
         second.terminate()
         _, said = second.communicate()
         assert second.returncode == 128 + signal.SIGTERM
