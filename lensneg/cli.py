@@ -22,6 +22,7 @@ from lensneg.commands.common import (
 )
 from lensneg.commands.completion import completion
 from lensneg.commands.cost import cost
+from lensneg.commands.doctor import doctor
 from lensneg.commands.export import export
 from lensneg.commands.mock_sky import mock_sky
 from lensneg.commands.report import report
@@ -88,6 +89,7 @@ for command in (
     cost,
     aws,
     self_test,
+    doctor,
     completion,
 ):
     cli.add_command(command)
