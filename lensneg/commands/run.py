@@ -84,13 +84,20 @@ workers_option = click.option(
 )
 @leave_out_option
 @click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Make gate 1's checks, print what the run would read, draw and take, and write nothing.",
+)
 @mode_option
 @workers_option
 @click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
 @json_option
-def run(workers: int | None, as_json: bool, stream: bool, stream_disk: float, **inputs: Any) -> None:
+def run(
+    workers: int | None, as_json: bool, stream: bool, stream_disk: float, plan: bool, **inputs: Any
+) -> None:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
     \b
@@ -105,6 +112,12 @@ def run(workers: int | None, as_json: bool, stream: bool, stream_disk: float, **
 
     _check_stream(inputs["sweeps"], stream)
     request = make_request(**inputs, tell=say)
+    if plan:
+        from lensneg.commands.run_plan import plan_result
+        from lensneg.local.run_plan import plan_run
+
+        plan_result(plan_run(request, workers, stream_disk)).finish(as_json)
+        return
     notes.print(f"run {request.run_id} begins", highlight=False)
     if request.mode != inputs["mode"]:
         notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)

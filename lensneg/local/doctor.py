@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lensneg.local.environment import engine_environment, folder_of, job_environment, worker_environment
-from lensneg.local.machine import look_at_machine, needed_memory
+from lensneg.local.machine import existing_folder, look_at_machine, needed_memory
 from lensneg.schema.code_version import code_version
 from lensneg.schema.resources import PACKAGE
 from lensneg.version import __version__
@@ -74,8 +74,7 @@ def examine(out: str = "", user: Mapping[str, str] = os.environ) -> Examination:
         Finding("scratch", f"{machine.scratch_free / 1e9:.1f} GB free{noexec}", machine.scratch),
     ]
     if out:
-        path = Path(out).absolute()
-        there = next(place for place in (path, *path.parents) if place.exists())
+        path, there = Path(out).absolute(), existing_folder(out)
         writable = "" if os.access(there, os.W_OK) else ", and it cannot be written to"
         free = f"{shutil.disk_usage(there).free / 1e9:.1f} GB free{writable}"
         findings.append(Finding("output", free, str(path)))

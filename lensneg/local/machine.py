@@ -106,8 +106,8 @@ def look_at_machine(user: Mapping[str, str] = os.environ, out: str = "") -> Mach
         memory=free_memory(),
         open_files=raised_limit(),
         scratch=scratch,
-        scratch_free=shutil.disk_usage(_existing(scratch)).free,
-        scratch_noexec=_is_noexec(_existing(scratch)),
+        scratch_free=shutil.disk_usage(existing_folder(scratch)).free,
+        scratch_noexec=_is_noexec(existing_folder(scratch)),
     )
 
 
@@ -156,7 +156,8 @@ def scratch_folder(user: Mapping[str, str], out: str) -> str:
     return str(Path(out, ".tmp"))
 
 
-def _existing(folder: str) -> Path:
+def existing_folder(folder: str) -> Path:
+    """Return a folder if it exists, or the deepest one above it that does."""
     path = Path(folder).absolute()
     return next(place for place in (path, *path.parents) if place.exists())
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from lensneg import storage
 from lensneg.errors import InputError, LensnegError
 from lensneg.local.lambdas import Invocation, LocalLambda
+from lensneg.local.machine import existing_folder
 from lensneg.schema.item import Item
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, is_remote
@@ -62,8 +63,7 @@ def plan_stream(request: RunRequest, most_bytes: int) -> Stream | None:
         raise InputError(what, where="--stream-disk", remedy=f"allow {largest / 1e9:.2f} or more")
     at_once = min(_MOST_AT_ONCE, most_bytes // largest)
     needed = min(at_once * largest, sum(sizes))
-    there = next(place for place in (Path(request.out), *Path(request.out).parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(existing_folder(request.out)).free
     if needed > free:
         what = f"{needed:,} bytes are needed for {at_once} sweep files at a time, and {free:,} are free there"
         remedy = "make room, name another folder, or allow less with --stream-disk"
