@@ -94,7 +94,8 @@ def test_a_streamed_run_is_killed_goes_on_and_publishes_what_a_run_over_fetched_
         command = [sys.executable, "-m", "lensneg", "run", "--workers", "2", "--run-id", "one", "--stream"]
         command += ["--stream-disk", str(room / 1e9), "--config", str(config), "--sweeps", survey.url]
         command += ["--positives", str(sky / "positives.csv"), "--out", str(out)]
-        first = subprocess.Popen(command)
+        homeless = {name: value for name, value in os.environ.items() if name != "HOME"}
+        first = subprocess.Popen(command, env=homeless)
         wait(lambda: len(list(Path(run.stats_folder).glob("*.json"))) == 3 and not survey.faults[half])
         assert bytes_of(scratch) <= room
         for process in (int(Path(run.root, ".lock").read_text()), first.pid):
@@ -107,7 +108,7 @@ def test_a_streamed_run_is_killed_goes_on_and_publishes_what_a_run_over_fetched_
         assert not Path(run.stats(half.removesuffix(".fits"))).exists()
         go_on.set()
         survey.log.clear()
-        second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=homeless)
         wait(lambda: len(list(Path(run.stats_folder).glob("*.json"))) == 4)
         os.kill(
             int(Path(run.root, ".lock").read_text()), signal.SIGTERM
