@@ -133,8 +133,15 @@ def run(
 def _check_stream(sweeps: str, stream: bool) -> None:
     """Refuse files on a web server without ``--stream``, and the other way round."""
     if is_remote(sweeps) and not stream:
-        remedy = "add --stream, which fetches one after the other; or fetch them first: lensneg sweeps fetch"
-        raise InputError("these sweep files are on a web server", where=f"--sweeps {sweeps}", remedy=remedy)
+        remedy = (
+            "add --stream, which fetches one after the other; or fetch them: lensneg sweeps fetch; or is "
+        )
+        remedy += "it a catalogue (--positives)?"
+        raise InputError(
+            "an address or a .txt listing of sweep files on a web server",
+            where=f"--sweeps {sweeps}",
+            remedy=remedy,
+        )
     if stream and not is_remote(sweeps):
         remedy = "leave --stream out; or name an https:// address, or a listing in a .txt file"
         raise InputError("nothing need be fetched", where=f"--sweeps {sweeps}", remedy=remedy)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from lensneg import storage
-from lensneg.errors import InputError
+from lensneg.errors import InputError, SweepError
 from lensneg.schema.request import is_listing
 from lensneg.survey.names import is_table, sweep_cell
 from lensneg.survey.releases import BASE_URL
@@ -70,8 +70,8 @@ def list_remote(sweeps: str) -> list[storage.FileInfo]:
         folder, _, name = words[0].rpartition("/")
         if sweep_cell(name) is None or (folder and not storage.is_http(folder)):
             what = f"got {words[0]!r:.80}; expected the name or the address of a sweep file"
-            remedy = "give what lensneg sweeps list prints"
-            raise InputError(what, where=f"{sweeps}, line {number}", remedy=remedy)
+            remedy = "is it a catalogue (--positives)? A listing is what lensneg sweeps list prints"
+            raise SweepError(what, where=f"--sweeps {sweeps}, line {number}", remedy=remedy)
         folders.setdefault(f"{folder}/" if folder else BASE_URL, []).append(name)
     if not folders:
         raise InputError(
