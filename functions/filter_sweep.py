@@ -21,7 +21,7 @@ def handler(event: TaskEvent) -> ItemDone:
     assert item is not None
     storage.delete(files.error(item.id))  # of an earlier attempt
     try:
-        stats = filter_item(load_run(event.root), item)
+        stats = filter_item(load_run(event.root), item, event.scratch)
     except LensnegError as error:
         _write_error(files, item, str(error))
         raise

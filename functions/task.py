@@ -69,6 +69,8 @@ class TaskEvent(BaseModel):
         When the state was entered. An item of the map has none.
     item : Item or None
         The item of FilterSweep.
+    scratch : str
+        The folder of FilterSweep for files that it fetches; empty on AWS, where it fetches none.
     input : dict or None
         The execution's input, for Preflight.
     state : Caught
@@ -80,6 +82,7 @@ class TaskEvent(BaseModel):
     execution_arn: str = ""
     entered: AwareDatetime | None = None
     item: Item | None = None
+    scratch: str = ""
     input: Json | None = None
     state: Caught = Caught()
 

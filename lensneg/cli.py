@@ -11,6 +11,7 @@ from lensneg.commands.aws_smoke import smoke
 from lensneg.commands.common import Group, exit_codes_help, fail_with, interrupted
 from lensneg.commands.completion import completion
 from lensneg.commands.cost import cost
+from lensneg.commands.doctor import doctor
 from lensneg.commands.export import export
 from lensneg.commands.init import init
 from lensneg.commands.mock_sky import mock_sky
@@ -71,6 +72,7 @@ for command in (
     cost,
     aws,
     self_test,
+    doctor,
     completion,
 ):
     cli.add_command(command)

@@ -68,7 +68,9 @@ class Survey:
                         survey.at_once -= 1
 
             def answer(self, body: bool) -> None:
-                name, asked = self.path.rpartition("/")[2], self.headers.get("Range", "")
+                place = self.path.removeprefix("/dr10/south/sweep/10.1/")
+                name = place if place in survey.files else self.path.rpartition("/")[2]
+                asked = self.headers.get("Range", "")
                 survey.log.append((self.command, name, asked))
                 data = survey.files.get(name)
                 if name == "":
@@ -92,14 +94,18 @@ class Survey:
                     asked = ""
                 if kind == "wrong" or (body and name in survey.always_wrong):
                     data = data[:number] + bytes([data[number] ^ 1]) + data[number + 1 :]
-                start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and survey.ranges else 0
+                first, _, last = (
+                    asked.removeprefix("bytes=").partition("-") if survey.ranges else ("", "", "")
+                )
+                start, whole = int(first or 0), len(data)
+                data = data[: int(last) + 1] if last else data
                 if start and start >= len(data):
                     self.send_response(416)
-                    self.send_header("Content-Range", f"bytes */{len(data)}")
+                    self.send_header("Content-Range", f"bytes */{whole}")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return
-                self.send_response(206 if start else 200)
+                self.send_response(206 if start or last else 200)
                 if survey.length == "given":
                     self.send_header("Content-Length", str(len(data) - start))
                 elif survey.length == "chunks":
@@ -108,8 +114,8 @@ class Survey:
                     self.send_header("Connection", "close")
                 if etag:
                     self.send_header("ETag", etag)
-                if start:
-                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                if start or last:
+                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{whole}")
                 self.end_headers()
                 if not body:
                     return

@@ -10,6 +10,7 @@ from lensneg import storage
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit, Subject
 from lensneg.catalogs.catalog import Catalog, Positions, read_catalog
+from lensneg.errors import TransientError
 from lensneg.schema.arrays import BoolArray
 from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
 from lensneg.schema.check import Check
@@ -153,6 +154,10 @@ def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, stora
         listed = {input_name(info.uri): info for info in list_sweep_folder(sweeps, "--sweeps")}
         return {name: info for name, info in listed.items() if sizes.get(name) == info.size}
     # One look tells whether the run's folder is there at all; a thousand would take a while.
-    if not all(storage.exists(sweep.uri) for sweep in record.sweeps[:1]):
+    try:
+        there = all(storage.exists(sweep.uri) for sweep in record.sweeps[:1])
+    except TransientError:  # a web server that is not reached from here
+        there = False
+    if not there:
         return {}
     return {sweep.name: sweep.info for sweep in record.sweeps}

@@ -26,10 +26,12 @@ from lensneg.schema.input_name import input_name
 from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
-from lensneg.schema.request import RunRequest
+from lensneg.schema.request import LISTING_SUFFIX, RunRequest
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder, look_into
 from lensneg.survey.names import is_table
+from lensneg.survey.remote import SHA256_TAG, is_streamed
+from lensneg.survey.uncompressed import content_sha256
 
 Kind = Literal["catalogue", "sweep", "code"]
 
@@ -142,6 +144,10 @@ def _look_at_sweep(sweep: SweepInput, uri: str) -> list[Difference]:
     if info.size != sweep.size:
         text = f"{uri}: it has {info.size:,} bytes, the run's had {sweep.size:,}"
         return [Difference("sweep", name, text)]
+    if sweep.etag.startswith(SHA256_TAG):  # a run that fetched it; another one compares it in the same way
+        found = sweep.etag if is_streamed(uri) else f"{SHA256_TAG}{content_sha256(info)[0]}"
+        text = f"{uri}: its SHA-256 is not the run's {sweep.etag.removeprefix(SHA256_TAG)[:12]}…"
+        return [] if found == sweep.etag else [Difference("sweep", name, text)]
     if info.etag != sweep.etag:
         local = " (of a local file, its size and time of change: its bytes may be the same)"
         text = f"{uri}: its ETag is {info.etag}, the run's was {sweep.etag}"
@@ -169,6 +175,7 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
 
     The config is written from the record, whatever became of its file. Local sweep files are linked in a
     folder of their own, so that others beside them do not come into the run. In S3 the others are left out.
+    Of sweep files on a web server a listing is written.
 
     Parameters
     ----------
@@ -220,7 +227,7 @@ def other_sweeps(uris: Sequence[str]) -> list[str]:
         Places below the folders of these files: of other sweep files, and of what is named almost like one.
     """
     known, others = set(uris), list[str]()
-    for folder in sorted({_folder(uri) for uri in uris}):
+    for folder in sorted({_folder(uri) for uri in uris if not storage.is_http(uri)}):
         found = look_into(folder)
         places = [info.uri.removeprefix(f"{folder}/") for info in found.sweeps if info.uri not in known]
         others += [*places, *found.not_read]
@@ -245,6 +252,12 @@ def _gather(uris: Sequence[str], folder: Path) -> tuple[str, tuple[str, ...]]:
             return uris[0], ()
         # A place without a slash is not the name of a file of the run, as these all lie at the same level.
         return prefixes.pop(), tuple(map(glob.escape, other_sweeps(uris)))
+    if is_streamed(uris[0]):
+        listing = folder.with_suffix(LISTING_SUFFIX)
+        storage.write_bytes(str(listing), "".join(f"{uri}\n" for uri in uris).encode())
+        return str(listing), ()
+    if storage.is_http(uris[0]):
+        return _folder(uris[0]).removesuffix("/dataset"), ()
     shutil.rmtree(folder, ignore_errors=True)
     for uri in uris:
         link = folder / input_name(uri)

@@ -105,7 +105,7 @@ def gather_inputs(
     request = RunRequest.of_input(data)
     given = {"sweeps": sweeps or request.sweeps, "positives": positives, "exclude": exclude}
     named = RunRequest.of_input({**data, **given, "spectroscopic": spectroscopic})
-    recognise_inputs(named, Config.load(config_file.source))
+    recognise_inputs(named, Config.load(config_path(config)))
     return request, uploads
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from lensneg.commands.aws import Session, on_stack
 from lensneg.commands.common import EXIT_BROKEN, Command, Result, notes, say
 from lensneg.commands.failure import Fault
-from lensneg.commands.sweeps import CHECKSUMS_OPTION, FROM_OPTION, choosing
+from lensneg.commands.sweeps import CHECKSUMS_OPTION, FROM_OPTION, Chosen, choosing
 from lensneg.errors import InputError
 from lensneg.schema.options import MOST_AT_ONCE
 from lensneg.survey.releases import RELEASE_NAME
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--every", type=click.FloatRange(min=0.1), default=10.0, help="Seconds between updates.")
 def fetch(
     session: Session,
-    chosen: list[str],
+    chosen: Chosen,
     release: str,
     base_url: str,
     checksums: str | None,
@@ -67,7 +67,7 @@ def fetch(
         raise InputError(f"only {RELEASE_NAME} is fetched in the Region", where="--release", remedy=remedy)
     require_complete(session.stack)
     machine, rates = fetching.fetch_machine(session.stack), load_rates()
-    listing = fetching.planned_listing(chosen, rates)
+    listing = fetching.planned_listing(chosen.names, rates)
     planned = plan_fetch(listing, max_concurrency, rates.rates, load_prices())
     if plan_only:
         return Result(_plan_as_json(listing, planned), _plan_text(listing, planned, max_concurrency))
@@ -77,7 +77,7 @@ def fetch(
     else:
         say(_plan_text(listing, planned, max_concurrency))
         listed = read_checksums(checksums) if checksums else Server(base_url).checksums()
-        items = fetching.items_of(chosen, listed, checksums or base_url)
+        items = fetching.items_of(chosen.names, listed, checksums or base_url)
         arn = fetching.start_fetch(session.aws, session.stack, items, base_url, listed, max_concurrency)
     if session.aws.dry:
         return Result({}, "")

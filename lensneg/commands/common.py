@@ -41,7 +41,7 @@ EXIT_CODES: Final = {
     EXIT_GATE_FAILED: "a gate failed, or a check: the result is not what it should be",
     EXIT_BAD_INPUT: "bad usage or input: nothing was done",
     EXIT_BROKEN: "the work itself broke, or part of it; the same command goes on with it",
-    EXIT_INTERRUPTED: "interrupted",
+    EXIT_INTERRUPTED: "interrupted by Ctrl-C; 143 by SIGTERM, as at a time limit, and 129 by SIGHUP",
 }
 
 #: Control characters but the line break and the tab. A terminal obeys them, and names in files may hold any.

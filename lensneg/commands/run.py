@@ -20,13 +20,16 @@ from lensneg.commands.common import (
     say,
 )
 from lensneg.commands.failure import Failure, given_command
+from lensneg.errors import InputError
 
 if TYPE_CHECKING:
     from lensneg.local.watcher import Outcome, Watcher
     from lensneg.schema.request import RunRequest
 
 workers_option = click.option(
-    "--workers", type=click.IntRange(1, 256), help="Processes; by default one a core."
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Processes; by default one a core, as far as the memory goes.",
 )
 
 
@@ -42,7 +45,21 @@ workers_option = click.option(
     "--sweeps",
     required=True,
     metavar="URI",
-    help="Folder or s3:// prefix of the sweep files; or a HATS catalogue, or .csv or .parquet tables.",
+    help="Folder or s3:// prefix of the sweep files; or a HATS catalogue, or .csv or .parquet tables. With "
+    "--stream: the https:// address of a folder or a HATS catalogue, or what lensneg sweeps list prints, in "
+    "a .txt file.",
+)
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Fetch each sweep file when it is filtered, compare its SHA-256, and remove it after that.",
+)
+@click.option(
+    "--stream-disk",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    metavar="GB",
+    help="The room that fetched files may take at a time.",
 )
 @click.option(
     "--positives",
@@ -65,35 +82,62 @@ workers_option = click.option(
 )
 @leave_out_option
 @click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Make gate 1's checks, print what the run would read, draw and take, and write nothing.",
+)
 @mode_option
 @workers_option
 @click.option(
     "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
 )
 @prints_result
-def run(workers: int | None, **inputs: Any) -> Result:
+def run(workers: int | None, stream: bool, stream_disk: float, plan: bool, **inputs: Any) -> Result:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
 
-    Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps --positives
-    build/sky/positives.csv --out build/out
-    """
+    \b
+    Example: lensneg run --config negative_sampling_v1 --sweeps build/sky/sweeps \\
+                 --positives build/sky/positives.csv --out build/out
+             lensneg sweeps list --near lenses.csv --best 50 > best.txt
+             lensneg run --stream --config negative_sampling_v1 --sweeps best.txt \\
+                 --positives lenses.csv --out build/out
+    """  # noqa: D301 (\b keeps click from wrapping the paragraph)
     say(f"looking at the inputs of a run to {inputs['out']}")
 
     from lensneg.local.run import NO_MINI_TEST, execute, make_request
 
+    _check_stream(inputs["sweeps"], stream)
     request = make_request(**inputs, tell=say)  # before what is slow to import
+    if plan:
+        from lensneg.commands.run_plan import plan_result
+        from lensneg.local.run_plan import plan_run
+
+        return plan_result(plan_run(request, workers, stream_disk))
     from lensneg.commands import run_screen as screen
 
     notes.print(f"run {request.run_id} begins", highlight=False)
     if request.mode != inputs["mode"]:
         notes.print(NO_MINI_TEST, highlight=False, soft_wrap=True)
     again = given_command(*([] if inputs["run_id"] else ["--run-id", request.run_id]))
-    outcome = watched(request, lambda watcher: execute(request, workers, watcher), again)
+    outcome = watched(request, lambda watcher: execute(request, workers, watcher, stream_disk, say), again)
     screen.show_outcome(console, request, outcome)
     failure = failure_of_outcome(request, outcome, again)
     if failure is not None:
         fail(failure, screen.outcome_json(outcome, failure.what))
     return Result(screen.outcome_json(outcome, ""), "")
+
+
+def _check_stream(sweeps: str, stream: bool) -> None:
+    """Refuse files on a web server without ``--stream``, and the other way round."""
+    from lensneg.schema.request import is_remote
+
+    if is_remote(sweeps) and not stream:
+        remedy = "add --stream, which fetches one after the other; or fetch them first: lensneg sweeps fetch"
+        raise InputError("these sweep files are on a web server", where=f"--sweeps {sweeps}", remedy=remedy)
+    if stream and not is_remote(sweeps):
+        remedy = "leave --stream out; or name an https:// address, or a listing in a .txt file"
+        raise InputError("nothing need be fetched", where=f"--sweeps {sweeps}", remedy=remedy)
 
 
 def watched(request: "RunRequest", execute: "Callable[[Watcher], Outcome]", again: str) -> "Outcome":

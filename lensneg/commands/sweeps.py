@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 import click
 
@@ -19,6 +19,7 @@ from lensneg.commands.common import (
     say,
 )
 from lensneg.commands.failure import Fault
+from lensneg.errors import InputError
 from lensneg.survey.releases import BASE_URL, RELEASE_NAME
 from lensneg.survey.versions import FETCHED, SERVER
 
@@ -54,8 +55,35 @@ def sweeps() -> None:
 _Answer = TypeVar("_Answer")
 
 
+class Chosen(NamedTuple):
+    """The files that the options chose.
+
+    Attributes
+    ----------
+    names : list of str
+        By name; with ``--near``, the files with most lenses first.
+    lenses : dict of str to int
+        The number of lenses in each of them; empty without ``--near``.
+    lenses_given : int
+        The number of lenses in the catalogues.
+    """
+
+    names: list[str]
+    lenses: dict[str, int]
+    lenses_given: int
+
+    @property
+    def remark(self) -> str:
+        """How many lenses the files hold."""
+        if not self.lenses:
+            return ""
+        held = sum(self.lenses.values())
+        share = held / self.lenses_given if self.lenses_given else 0.0
+        return f"; they hold {held:,} of {self.lenses_given:,} lenses ({share:.0%})"
+
+
 def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
-    """Add the options that choose files of a release. The command gets their names as ``chosen``."""
+    """Add the options that choose files of a release. The command gets them as ``chosen``."""
 
     @RELEASE_OPTION
     @click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -65,6 +93,12 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
         metavar="FILE",
         help="Only files in whose cell a position of this catalogue lies; repeatable, with the "
         "?ra=COL&dec=COL&where.COL=VALUE of lensneg run.",
+    )
+    @click.option(
+        "--best",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Only the N files that hold most of the lenses of --near.",
     )
     @click.option(
         "--box",
@@ -86,14 +120,17 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
         release: str,
         names: tuple[str, ...],
         near: tuple[str, ...],
+        best: int | None,
         box: tuple[float, float, float, float] | None,
         dec: tuple[float, float] | None,
         **options: Any,
     ) -> _Answer:
         from lensneg.catalogs.catalog import read_catalog
         from lensneg.schema.catalog_spec import CatalogSpec
-        from lensneg.survey.choose import Box, choose_sweeps
+        from lensneg.survey.choose import Box, choose_sweeps, count_lenses
 
+        if best and not near:
+            raise InputError("the lenses are not known", where="--best", remedy="name them with --near FILE")
         boxes = [Box(*box)] if box else []
         boxes += [Box(0, 360, *dec)] if dec else []
         if near:
@@ -107,7 +144,11 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
                 options["base_url"] = f"{SERVER}{FETCHED[release].folder}/"
             cells = _cells_of(options["base_url"], options.get("checksums"))
         positions = [(c.ra, c.dec) for c in catalogs]
-        chosen = choose_sweeps(names, positions, boxes, FETCHED[release].name, cells)
+        chosen = Chosen(choose_sweeps(names, positions, boxes, FETCHED[release].name, cells), {}, 0)
+        if near:
+            lenses, given = count_lenses(chosen.names, positions, cells)
+            lenses = dict(list(lenses.items())[:best])
+            chosen = Chosen(list(lenses), lenses, given)
         return command(*session, chosen=chosen, release=release, **options)
 
     return choose
@@ -128,32 +169,44 @@ def _cells_of(base_url: str, checksums: str | None) -> "dict[str, Cell]":
 @click.option("--ask", is_flag=True, help="Ask the server for the size of each file.")
 @FROM_OPTION
 @prints_result
-def list_(chosen: list[str], release: str, ask: bool, base_url: str) -> Result:
+def list_(chosen: Chosen, release: str, ask: bool, base_url: str) -> Result:
     """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
 
     Prints a name in each line, and the bytes of the file if they are known, as lensneg cost --listing reads
     it. Without --ask, the sizes of few files of DR10.1 are known, and the total is an estimate; those of DR9
-    are not known.
+    are not known. With --near, the files that hold most lenses come first, and each line ends with their
+    number.
 
+    \b
     Example: lensneg sweeps list --dec -18 32
-    """
+             lensneg sweeps list --near lenses.csv --best 20
+    """  # noqa: D301 (\b keeps click from wrapping the paragraph)
     from lensneg.cost.listing import listing_of
     from lensneg.cost.tables import load_rates
 
     rates = load_rates()
-    known = {name: rates.sweeps.known_bytes.get(name) for name in chosen}
+    names = chosen.names
+    known = {name: rates.sweeps.known_bytes.get(name) for name in names}
     if ask:
         from lensneg.commands.progress import counted
         from lensneg.survey.server import Server
 
         server = Server(base_url)
         with server.threads(4) as threads:
-            sizes = counted(threads.map(server.size, chosen), len(chosen), f"asking {base_url}")
-            known = dict(zip(chosen, sizes, strict=True))
+            sizes = counted(threads.map(server.size, names), len(names), f"asking {base_url}")
+            known = dict(zip(names, sizes, strict=True))
     folder, version = base_url.rstrip("/"), FETCHED[release].name
-    files = [{"name": name, "url": f"{folder}/{name}", "bytes": size} for name, size in known.items()]
-    lines = [f"{name} {size}" if size else name for name, size in known.items()]
-    remark = f"{len(chosen):,} sweep files of {version}, "
+    files = [
+        {"name": name, "url": f"{folder}/{name}", "bytes": known[name]}
+        | ({"lenses": chosen.lenses[name]} if chosen.lenses else {})
+        for name in names
+    ]
+    lines = [
+        f"{name}{f' {known[name]}' if known[name] else ''}"
+        + (f"  # {_lenses(chosen.lenses[name])}" if chosen.lenses else "")
+        for name in names
+    ]
+    remark = f"{len(names):,} sweep files of {version}, "
     totals: dict[str, Any] = {"bytes": None, "estimated": False}
     if release != RELEASE_NAME and None in known.values():
         remark += "of unknown size" if ask else "of unknown size: --ask asks the server"
@@ -161,7 +214,13 @@ def list_(chosen: list[str], release: str, ask: bool, base_url: str) -> Result:
         listing = listing_of(list(known.items()), version, rates)
         totals = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
         remark += f"{'about ' if listing.modelled else ''}{listing.bytes / 1e9:,.1f} GB"
-    return Result({"release": version, "files": files, **totals}, "\n".join(lines), remark)
+    if chosen.lenses:
+        totals |= {"lenses": sum(chosen.lenses.values()), "lenses_given": chosen.lenses_given}
+    return Result({"release": version, "files": files, **totals}, "\n".join(lines), remark + chosen.remark)
+
+
+def _lenses(count: int) -> str:
+    return "1 lens" if count == 1 else f"{count:,} lenses"
 
 
 @sweeps.command()
@@ -181,7 +240,7 @@ def list_(chosen: list[str], release: str, ask: bool, base_url: str) -> Result:
 )
 @prints_result
 def fetch(
-    chosen: list[str],
+    chosen: Chosen,
     release: str,
     to: str,
     gzip: bool,
@@ -210,12 +269,12 @@ def fetch(
     say(f"asking {base_url}")
     server = Server(base_url, connections=jobs)
     listed = None if unchecked else read_checksums(checksums) if checksums else server.checksums()
-    plan = FetchPlan(server, chosen, uri, folder, gzip, listed and listed.sha256, jobs)
+    plan = FetchPlan(server, chosen.names, uri, folder, gzip, listed and listed.sha256, jobs)
     check_room(plan, load_rates().rates.gzip_ratio)
     if listed is not None:
         storage.write_bytes(storage.join(uri, listed.name), listed.text.encode())
     with bytes_bar(notes) as bars:
-        progress = FetchProgress(bars, len(chosen))
+        progress = FetchProgress(bars, len(chosen.names))
         results = fetch_sweeps(plan, progress)
     counts = Counter(result.outcome for result in results)
     text = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in get_args(Outcome))

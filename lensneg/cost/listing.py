@@ -103,8 +103,8 @@ def parse_listing(text: str, source: str, known: RatesFile) -> Listing:
     Parameters
     ----------
     text : str
-        A file name in each line, and its bytes in a second column if they are known. Empty lines and lines
-        that start with ``#`` are skipped.
+        A file name in each line, and its bytes in a second column if they are known. Empty lines, and what
+        follows ``#``, are skipped.
     source : str
         Where the text comes from; errors name it.
     known : RatesFile
@@ -121,9 +121,10 @@ def parse_listing(text: str, source: str, known: RatesFile) -> Listing:
     """
     entries: list[tuple[str, int | None]] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        name, *sizes = line.split() or ["#"]
-        if name.startswith("#"):
+        words = line.partition("#")[0].split()
+        if not words:
             continue
+        name, *sizes = words
         if len(sizes) > 1 or not all(re.fullmatch("[1-9][0-9]{0,17}", size) for size in sizes):
             what = f"got {line.strip()!r:.80}; expected NAME or NAME BYTES"
             raise InputError(what, where=f"{source}, line {number}", remedy="give BYTES as a whole number")

@@ -82,9 +82,18 @@ def local_submit_parameters(cores: int) -> str:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.sql.shuffle.partitions": str(cores),
+        # Hadoop sets the permissions of its files itself, and does not look at the umask.
+        "spark.hadoop.fs.permissions.umask-mode": f"{_umask():03o}",
     }
     confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
     return f"--master local[{cores}] --driver-memory 2g {confs}"
+
+
+def _umask() -> int:
+    """Return the permissions that this process denies. The system tells them only when they are set."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def driver_options(submit_parameters: str) -> str:

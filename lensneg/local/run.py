@@ -3,10 +3,13 @@
 import logging
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from lensneg import storage
 from lensneg.errors import GateFailedError, InputError, RunStateError
+from lensneg.local.machine import look_at_machine
 from lensneg.local.run_process import run_in_process
+from lensneg.local.stream import DEFAULT_DISK, plan_stream
 from lensneg.local.watcher import NoWatcher, Outcome, Watcher
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
@@ -42,6 +45,7 @@ def run(
     mode: Mode = "test-then-full",
     run_id: str | None = None,
     workers: int | None = None,
+    stream_disk: float = DEFAULT_DISK / 1e9,
     watcher: Watcher | None = None,
 ) -> Manifest:
     """Run the whole state machine on this machine: sweeps in, audited manifest out.
@@ -54,7 +58,8 @@ def run(
     config : str or path-like
         The science's config: a file, or a shipped one by its name, ``negative_sampling_v1`` for example.
     sweeps : str or path-like
-        The folder or ``s3://`` prefix of the sweep files; or a ``.csv`` or ``.parquet`` table.
+        The folder or ``s3://`` prefix of the sweep files; or a ``.csv`` or ``.parquet`` table; or the
+        ``https://`` address of a folder, or a ``.txt`` listing of sweep files, which are fetched one by one.
     positives : str or path-like, or a sequence of them
         Catalogues of known lenses to draw negatives for, each as ``FILE?option=value``.
     out : str or path-like
@@ -71,7 +76,9 @@ def run(
     run_id : str, optional
         The name of the run; by default the time. The name of an unfinished run continues it.
     workers : int, optional
-        The number of processes; by default one for each core.
+        The number of processes; by default one for each core, as far as the free memory goes.
+    stream_disk : float, optional
+        The GB that fetched sweep files may take at a time.
     watcher : Watcher, optional
         Its methods are called as the run goes on. An error of one does not stop the run.
 
@@ -112,7 +119,7 @@ def run(
         mode=mode,
         run_id=run_id,
     )
-    outcome = execute(request, workers, watcher or NoWatcher())
+    outcome = execute(request, workers, watcher or NoWatcher(), stream_disk)
     if outcome.error in GATE_NAMES.values():
         raise GateFailedError(f"{outcome.error}: {outcome.cause}", where=outcome.files.root)
     if outcome.status != "SUCCEEDED":
@@ -215,7 +222,8 @@ def _check(request: RunRequest) -> Config:
     if os.path.exists(request.out) and not os.path.isdir(request.out):
         remedy = "name a folder, which need not exist yet"
         raise InputError("a file", where=f"--out {request.out}", remedy=remedy)
-    if not (storage.is_s3(request.sweeps) or os.path.exists(request.sweeps)):
+    is_far = storage.is_s3(request.sweeps) or storage.is_http(request.sweeps)
+    if not (is_far or os.path.exists(request.sweeps)):
         remedy = "lensneg mock-sky can make one to try; or name a .csv or .parquet table"
         raise InputError(
             "no such folder, and no such table", where=f"--sweeps {request.sweeps}", remedy=remedy
@@ -227,7 +235,13 @@ def _check(request: RunRequest) -> Config:
     return config
 
 
-def execute(request: RunRequest, workers: int | None, watcher: Watcher) -> Outcome:
+def execute(
+    request: RunRequest,
+    workers: int | None,
+    watcher: Watcher,
+    stream_disk: float = DEFAULT_DISK / 1e9,
+    tell: Callable[[str], None] = _log.warning,
+) -> Outcome:
     """Execute the state machine for a request on this machine.
 
     Parameters
@@ -235,15 +249,24 @@ def execute(request: RunRequest, workers: int | None, watcher: Watcher) -> Outco
     request : RunRequest
         What to run.
     workers : int, optional
-        Number of worker processes. By default there is one for each core that this process may use.
+        Number of worker processes. By default there is one for each core that this process may use, as far
+        as the free memory goes.
     watcher : Watcher
         Is told of each state and item as it starts and ends.
+    stream_disk : float, optional
+        The GB that fetched sweep files may take at a time.
+    tell : callable, optional
+        Takes a line for each thing that the run needs and this machine lacks. By default it is logged.
 
     Returns
     -------
     Outcome
         How the execution ended.
     """
-    if workers is None and hasattr(os, "sched_getaffinity"):
-        workers = len(os.sched_getaffinity(0))  # on a cluster node often not all cores
-    return run_in_process(request, workers or os.cpu_count() or 1, watcher)
+    found = look_at_machine(out=request.out)
+    workers = workers or found.workers
+    for line in found.shortages(workers):
+        tell(line)
+    stream = plan_stream(request, int(stream_disk * 1e9))
+    options: dict[str, Any] = {} if stream is None else {"stream": stream}
+    return run_in_process(request, workers, watcher, **options)

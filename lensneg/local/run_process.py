@@ -12,12 +12,14 @@ import json
 import logging
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
@@ -26,6 +28,8 @@ from lensneg import errors
 from lensneg.errors import InputError, LensnegError, RunStateError, StorageError
 from lensneg.local.environment import engine_environment, worker_environment
 from lensneg.local.logs import log_folder
+from lensneg.local.machine import raise_limit, scratch_folder
+from lensneg.local.stream import Stream
 from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.local.worker import LineHandler, write_line
 from lensneg.schema.layout import RunFiles
@@ -47,7 +51,9 @@ _PROGRAM: Final = (
 )
 
 
-def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outcome:
+def run_in_process(
+    request: RunRequest, workers: int, watcher: Watcher, *, stream: Stream | None = None
+) -> Outcome:
     """Execute the state machine for a request, in a process of its own.
 
     Parameters
@@ -56,6 +62,8 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     workers : int
         Processes of the map, and cores of the Spark job.
     watcher : Watcher
+    stream : Stream, optional
+        How sweep files on a web server are fetched.
 
     Raises
     ------
@@ -70,6 +78,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
     _make_writable(log, f"--out {request.out}")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
     with (
+        _scratch(request.out) as scratch,
         log.open("ab") as stderr,
         subprocess.Popen(
             command,
@@ -78,7 +87,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
             stderr=stderr,
             text=True,
             encoding="utf-8",
-            env=engine_environment(os.environ),
+            env=engine_environment(os.environ) | scratch,
             start_new_session=True,  # Ctrl-C reaches the caller alone, which then ends the run
         ) as process,
     ):
@@ -86,7 +95,7 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
         assert process.stdout is not None
         try:
             level = logging.getLogger("lensneg").getEffectiveLevel()
-            order = [request.model_dump(mode="json"), workers, worker_environment(os.environ), level]
+            order = [request.model_dump(mode="json"), workers, worker_environment(os.environ), level, stream]
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             for line in _lines(process.stdout):
@@ -108,6 +117,21 @@ def run_in_process(request: RunRequest, workers: int, watcher: Watcher) -> Outco
         where=str(log),
         remedy="read its last lines; the same run id continues the run",
     )
+
+
+@contextmanager
+def _scratch(out: str) -> Iterator[dict[str, str]]:
+    """Name the folder for scratch files where that of the system is of no use, and remove it at the end."""
+    folder = scratch_folder(os.environ, out)
+    if folder == tempfile.gettempdir():
+        yield {}
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    own = tempfile.mkdtemp(dir=folder)
+    try:
+        yield {"TMPDIR": own}
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _make_writable(log: Path, where: str) -> None:
@@ -182,17 +206,25 @@ def main() -> None:
 
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # all other output goes to the log
-    request, workers, environment, level = json.loads(sys.stdin.readline())
+    request, workers, environment, level, stream = json.loads(sys.stdin.readline())
     library = logging.getLogger("lensneg")
     library.setLevel(level)
     library.addHandler(LineHandler(out))
     # The workers log at this level, too, and at least at INFO, for their own log files.
     environment["POWERTOOLS_LOG_LEVEL"] = logging.getLevelName(min(level, logging.INFO))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # a cluster sends it to every process: the caller ends this one
+        signal.signal(number, signal.SIG_IGN)
+    raise_limit()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         request = RunRequest.model_validate_json(json.dumps(request))
-        outcome = run_locally(request, workers, _ParentWatcher(out), environment)
+        outcome = run_locally(
+            request, workers, _ParentWatcher(out), environment, stream=stream and Stream(*stream)
+        )
     except LensnegError as error:
         write_line(out, {"error": [type(error).__name__, error.what, error.where, error.remedy]})
     except KeyboardInterrupt:

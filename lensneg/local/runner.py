@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lensneg.local.engine import Machine, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
 from lensneg.local.logs import log_folder
+from lensneg.local.stream import Stream, StreamingLambda, scratch_folder
 from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.schema.item import ItemError
 from lensneg.schema.layout import RunFiles
@@ -19,7 +21,11 @@ from lensneg.schema.request import RunRequest, mini_test_id
 
 
 def run_locally(
-    request: RunRequest, workers: int, watcher: Watcher, environment: Mapping[str, str] | None = None
+    request: RunRequest,
+    workers: int,
+    watcher: Watcher,
+    environment: Mapping[str, str] | None = None,
+    stream: Stream | None = None,
 ) -> Outcome:
     """Execute the state machine for a request.
 
@@ -32,6 +38,8 @@ def run_locally(
     watcher : Watcher
     environment : mapping of str to str, optional
         The environment of the worker processes; by default that of this process.
+    stream : Stream, optional
+        How sweep files on a web server are fetched.
 
     Raises
     ------
@@ -39,7 +47,8 @@ def run_locally(
         If another process works on the run.
     """
     files = RunFiles(request.out, request.run_id)
-    request = request.model_copy(update={"max_concurrency": map_concurrency(workers)})
+    at_once = map_concurrency(workers) if stream is None else stream.at_once
+    request = request.model_copy(update={"max_concurrency": at_once})
     data = request.model_dump(mode="json", exclude_none=True)
     runs = [files]
     if request.mode == "test-then-full":
@@ -49,7 +58,8 @@ def run_locally(
         for run in runs:
             storage.remove_temporary_files(run.root)
             storage.remove_temporary_files(run.manifest_folder)
-        with machine(workers, logs, watcher, environment) as state_machine:
+        scratch = scratch_folder(files)
+        with machine(workers, logs, watcher, environment, stream and (stream, scratch)) as state_machine:
             ended = state_machine.execute(request.run_id, data)
     error, cause = ended.get("error", ""), ended.get("cause", "")
     return Outcome(ended["status"], error, cause, files, str(logs), ended["state"])
@@ -57,9 +67,16 @@ def run_locally(
 
 @contextmanager
 def machine(
-    workers: int, log_folder: Path, watcher: Watcher, environment: Mapping[str, str] | None = None
+    workers: int,
+    log_folder: Path,
+    watcher: Watcher,
+    environment: Mapping[str, str] | None = None,
+    stream: tuple[Stream, Path] | None = None,
 ) -> Iterator[Machine]:
-    """Set up the state machine with the local Lambda and EMR, and end all their processes at the end."""
+    """Set up the state machine with the local Lambda and EMR, and end all their processes at the end.
+
+    ``stream`` says how sweep files on a web server are fetched, and to which folder.
+    """
     # An error in a task's thread would leave its state, and the run, without an end.
     watcher = BestEffort(watcher)
 
@@ -75,7 +92,8 @@ def machine(
         if function_name == "PlanFanOut" and invocation.error is None:
             watcher.planned(event["root"], invocation.result["count"])
 
-    functions = LocalLambda(workers, log_folder, on_done, environment=environment)
+    make = LocalLambda if stream is None else partial(StreamingLambda, *stream)
+    functions = make(workers, log_folder, on_done, environment=environment)
     emr, submit_parameters = (
         LocalEmrServerless(log_folder, watcher.draw_step),
         local_submit_parameters(workers),

@@ -119,7 +119,8 @@ def main() -> None:
     """Answer invocations until the input ends."""
     package, functions, log_path = sys.argv[1:4]
     sys.path[:0] = [functions, package]  # there may be another package called functions
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends when its parent does
+        signal.signal(number, signal.SIG_IGN)
     answers = _keep_output(log_path)
     logging.getLogger("lensneg").addHandler(LineHandler(answers))
     calls: queue.SimpleQueue[Any] = queue.SimpleQueue()

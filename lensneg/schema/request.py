@@ -1,9 +1,10 @@
 """The input of an execution: what a run is asked to do."""
 
 import hashlib
+import secrets
 import shlex
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
@@ -17,19 +18,54 @@ from lensneg.schema.record import Record, Timestamp, faults_of
 MAX_RUN_ID = 63
 RUN_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_RUN_ID - 1}}}$"
 
+#: The ending of the name of a listing of sweep files.
+LISTING_SUFFIX: Final = ".txt"
+
 #: Keys that the state machine itself adds to an execution's input.
 _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
 
 
 def new_run_id() -> str:
-    """Return a run id made from the time, ``run-20260102T030405Z`` for example.
+    """Return a run id made from the time and a random number, ``run-20260102T030405Z-5f3a09`` for example.
 
     Returns
     -------
     str
-        The id. Two calls within a second return the same.
+        The id. Runs that start within the same second have different ones.
     """
-    return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ")
+    return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ-") + secrets.token_hex(3)
+
+
+def is_listing(uri: str) -> bool:
+    """Return whether a run's sweeps are given by a listing of names, as ``lensneg sweeps list`` prints it.
+
+    Parameters
+    ----------
+    uri : str
+        The sweeps of a run.
+
+    Returns
+    -------
+    bool
+        Whether it is a local file whose name ends in ``.txt``.
+    """
+    return uri.endswith(LISTING_SUFFIX) and not storage.is_s3(uri)
+
+
+def is_remote(uri: str) -> bool:
+    """Return whether a run's sweeps are on a web server.
+
+    Parameters
+    ----------
+    uri : str
+        The sweeps of a run.
+
+    Returns
+    -------
+    bool
+        Whether it is an address or a listing.
+    """
+    return storage.is_http(uri) or is_listing(uri)
 
 
 def _catalog_spec(value: Any) -> Any:
@@ -53,7 +89,7 @@ class RunRequest(Record):
     run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)]
     mode: Mode
     config: Uri
-    sweeps: Uri
+    sweeps: Annotated[str, Field(min_length=1), AfterValidator(storage.normalize_readable)]
     positives: Annotated[tuple[Catalog, ...], Field(min_length=1)]
     exclude: tuple[Catalog, ...] = ()
     spectroscopic: tuple[Catalog, ...] = ()
@@ -142,6 +178,7 @@ class RunRequest(Record):
                 words += [f"--{role}", spec.text]
         for name in self.leave_out:
             words += ["--leave-out", name]
+        words += ["--stream"] * is_remote(self.sweeps)
         return shlex.join([*words, "--out", out or self.out])
 
 

@@ -1,5 +1,7 @@
 """Files by URI: ``s3://bucket/key``, or a path on this machine. No other part distinguishes the two.
 
+Files on a web server (``https://``) can be read, but not listed.
+
 Every write is atomic: a reader sees the old bytes or the new ones, never a part.
 """
 
@@ -12,20 +14,32 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from lensneg.errors import InputError
-from lensneg.storage import local, s3
+from lensneg.storage import http, local, s3
 from lensneg.storage.errors import disk_errors
 from lensneg.storage.s3 import metadata, put_file, s3_client, upload
-from lensneg.storage.uri import FileInfo, basename, bucket_and_key, common_folder, is_s3, join, normalize
+from lensneg.storage.uri import (
+    FileInfo,
+    basename,
+    bucket_and_key,
+    common_folder,
+    is_http,
+    is_s3,
+    join,
+    normalize,
+    normalize_readable,
+)
 
 __all__ = [
     "FileInfo",
     "basename",
     "bucket_and_key",
     "common_folder",
+    "is_http",
     "is_s3",
     "join",
     "metadata",
     "normalize",
+    "normalize_readable",
     "put_file",
     "s3_client",
     "upload",
@@ -50,6 +64,8 @@ def stat(uri: str) -> FileInfo:
     FileNotFoundError
         If there is no such file.
     """
+    if is_http(uri):
+        return http.head(uri)
     return s3.head(uri) if is_s3(uri) else local.info(Path(uri))
 
 
@@ -165,6 +181,8 @@ def read_bytes(uri: str, start: int = 0, size: int | None = None) -> bytes:
     """
     if is_s3(uri):
         return s3.get_object(uri, start, size)
+    if is_http(uri):
+        return http.get_range(uri, start, size)
     with disk_errors(uri), local.open_plain(uri, -1) as file:
         file.seek(start)
         return bytes(file.read(-1 if size is None else size))
@@ -236,6 +254,8 @@ def open_file(uri: str, size: int) -> BinaryIO:
     """Open a file of a known size, to read parts of it in any order."""
     if is_s3(uri):
         return cast(BinaryIO, s3.S3File(uri, size))
+    if is_http(uri):
+        return cast(BinaryIO, s3.S3File(uri, size, http.get_range))
     with disk_errors(uri):
         return cast(BinaryIO, local.open_plain(uri, 0))
 
@@ -244,4 +264,6 @@ def open_range(uri: str, start: int, size: int) -> Reader:
     """Open ``size`` bytes of a file, beginning at byte ``start``."""
     if size <= 0:
         raise ValueError(f"size {size}: expected at least one byte")
+    if is_http(uri):
+        return s3.S3Reader(uri, start, size, http.get_range)
     return s3.S3Reader(uri, start, size) if is_s3(uri) else local.LocalReader(uri, start, size)

@@ -5,6 +5,7 @@ import os
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -177,15 +178,19 @@ def delete_object(uri: str) -> None:
     request("delete_object", uri)
 
 
+#: Returns ``size`` bytes of a file from ``start`` on: ``get(uri, start, size)``.
+Get = Callable[[str, int, int], bytes]
+
+
 class S3Reader:
     """A range of an object in S3, in parts that are fetched in parallel and returned in order.
 
     The next parts are fetched while the caller works on one: a single connection to S3 is slower than the
-    network, and than the work.
+    network, and than the work. With another ``get`` it reads a file elsewhere.
     """
 
-    def __init__(self, uri: str, start: int, size: int) -> None:
-        self._uri, self._stop = uri, start + size
+    def __init__(self, uri: str, start: int, size: int, get: Get | None = None) -> None:
+        self._uri, self._stop, self._get = uri, start + size, get or get_object
         self._starts = iter(range(start, self._stop, PART_BYTES))
         self._threads = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="s3-part")
         self._coming: deque[Future[bytes]] = deque()
@@ -198,7 +203,7 @@ class S3Reader:
         start = next(self._starts, None)
         if start is not None:
             size = min(PART_BYTES, self._stop - start)
-            self._coming.append(self._threads.submit(get_object, self._uri, start, size))
+            self._coming.append(self._threads.submit(self._get, self._uri, start, size))
 
     def _take(self) -> None:
         if self._coming:
@@ -220,10 +225,13 @@ class S3Reader:
 
 
 class S3File(io.RawIOBase):
-    """An object in S3 as a file. Every read is a request for its range, so reads should be large."""
+    """An object in S3 as a file. Every read is a request for its range, so reads should be large.
 
-    def __init__(self, uri: str, size: int) -> None:
-        self._uri, self._size, self._place = uri, size, 0
+    With another ``get`` it is a file elsewhere.
+    """
+
+    def __init__(self, uri: str, size: int, get: Get | None = None) -> None:
+        self._uri, self._size, self._place, self._get = uri, size, 0, get or get_object
 
     def readable(self) -> bool:
         """Return True."""
@@ -246,7 +254,7 @@ class S3File(io.RawIOBase):
         """Return the next ``size`` bytes, or all that are left."""
         left = max(0, self._size - self._place)
         wanted = left if size < 0 else min(size, left)
-        data = get_object(self._uri, self._place, wanted) if wanted else b""
+        data = self._get(self._uri, self._place, wanted) if wanted else b""
         self._place += len(data)
         return data
 

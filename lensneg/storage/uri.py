@@ -22,6 +22,18 @@ def is_s3(uri: str) -> bool:
     return uri.startswith("s3://")
 
 
+def is_http(uri: str) -> bool:
+    """Return whether a URI is the address of a file or a folder on a web server."""
+    return uri.startswith(("http://", "https://"))
+
+
+def normalize_readable(uri: str) -> str:
+    """Return the URI of what is only read, as :func:`normalize`. On one machine it may be on a web server."""
+    if is_http(uri) and _IN_LAMBDA not in os.environ:
+        return uri.rstrip("/")
+    return normalize(uri)
+
+
 def normalize(uri: str) -> str:
     """Return a URI without trailing slash; a local path becomes absolute.
 
@@ -66,9 +78,11 @@ def common_folder(uris: list[str]) -> str:
     's3://sky/dr10'
     """
     folders = [uri.rpartition("/")[0] for uri in uris]
-    if not folders or not is_s3(folders[0]):
+    scheme, found, _ = folders[0].partition("://") if folders else ("", "", "")
+    if not found:
         return os.path.commonpath(folders) if folders else ""
-    return "s3://" + os.path.commonpath([folder.removeprefix("s3://") for folder in folders])
+    prefix = f"{scheme}://"
+    return prefix + os.path.commonpath([folder.removeprefix(prefix) for folder in folders])
 
 
 def bucket_and_key(uri: str) -> tuple[str, str]:

@@ -1,12 +1,18 @@
 """The choice of sweep files by name, by a box on the sky, or by the positions of catalogues."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from lensneg.errors import InputError
+from lensneg.rules.systems import systems
 from lensneg.schema.arrays import FloatArray
 from lensneg.survey.names import Cell
 from lensneg.survey.releases import RELEASE_NAME, release_cells
+
+#: Catalogue entries within so many arcseconds count as one lens, such as spectra of lens and source.
+ONE_LENS_ARCSEC: Final = 3.0
 
 
 class Box(NamedTuple):
@@ -100,3 +106,33 @@ def choose_sweeps(
             what += ": it covers Dec -90 to +35 and little beyond, without the Milky Way"
         raise InputError(what, remedy="lensneg sweeps list prints what there is")
     return chosen
+
+
+def count_lenses(
+    names: Sequence[str],
+    positions: Sequence[tuple[FloatArray, FloatArray]],
+    cells: Mapping[str, Cell] | None = None,
+) -> tuple[dict[str, int], int]:
+    """Count the lenses in the cells of sweep files.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Sweep files of the release.
+    positions : sequence of (ndarray, ndarray)
+        RA and Dec of catalogues in degrees. Entries within :data:`ONE_LENS_ARCSEC` are one lens.
+    cells : mapping of str to Cell, optional
+        The release's files; those of DR10.1 by default.
+
+    Returns
+    -------
+    lenses : dict of str to int
+        The number in each file, the files with most lenses first, and by name where they have as many.
+    given : int
+        The number of all lenses, in a file or not.
+    """
+    ra, dec = (np.concatenate([position[i] for position in positions]) for i in (0, 1))
+    first = np.unique(systems(ra, dec, ONE_LENS_ARCSEC))
+    ra, dec, cells = ra[first], dec[first], release_cells() if cells is None else cells
+    counts = {name: int(cells[name].holds(ra, dec).sum()) for name in names}
+    return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))), len(first)

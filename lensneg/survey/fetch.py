@@ -280,7 +280,7 @@ def fetch_sweeps(plan: FetchPlan, watcher: Watcher) -> list[Fetched]:
 
     def _one(name: str) -> Fetched:
         try:
-            result = _fetch(plan, name, watcher)
+            result = fetch_one(plan, name, watcher)
         except (LensnegError, OSError) as error:
             result = Fetched(name, "failed", plan.target(name), 0, str(error))
         watcher.ended(result)
@@ -290,7 +290,28 @@ def fetch_sweeps(plan: FetchPlan, watcher: Watcher) -> list[Fetched]:
         return list(threads.map(_one, plan.names))
 
 
-def _fetch(plan: FetchPlan, name: str, watcher: Watcher) -> Fetched:
+def fetch_one(plan: FetchPlan, name: str, watcher: Watcher) -> Fetched:
+    """Fetch a file, unless it is stored already.
+
+    Parameters
+    ----------
+    plan : FetchPlan
+        The files, of which this is one, and their destination. Its scratch folder exists.
+    name : str
+        The file.
+    watcher : Watcher
+        Called as the fetch goes on.
+
+    Returns
+    -------
+    Fetched
+        What was done.
+
+    Raises
+    ------
+    LensnegError
+        If the file cannot be fetched, or its SHA-256 is not the one that the plan has.
+    """
     if plan.checksums is not None and plan.sha256(name) is None:
         remedy = "is it a file of this folder? --unchecked takes it all the same"
         raise InputError("not in the list of checksums", where=plan.server.url(name), remedy=remedy)

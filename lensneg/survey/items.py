@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from typing import Final
 
+from lensneg import storage
 from lensneg.schema.config import ExecutionConfig
 from lensneg.schema.item import Item
 from lensneg.schema.run import SweepInput
@@ -38,7 +39,8 @@ def item_count(sweep: SweepInput, execution: ExecutionConfig, files: int = 1) ->
     Returns
     -------
     int
-        The number. It is 1 for a gzipped file and a table, which can only be read from their start.
+        The number. It is 1 for a gzipped file and a table, which can only be read from their start, and for
+        a file on a web server, which is fetched whole.
     """
     table_bytes = sweep.rows * sweep.row_bytes
     if _is_whole(sweep.uri):
@@ -50,7 +52,7 @@ def item_count(sweep: SweepInput, execution: ExecutionConfig, files: int = 1) ->
 
 
 def _is_whole(uri: str) -> bool:
-    return is_gzipped(uri) or is_table(uri)
+    return is_gzipped(uri) or is_table(uri) or storage.is_http(uri)
 
 
 def slices(sweep: SweepInput, execution: ExecutionConfig, files: int = 1) -> list[Item]:

@@ -11,8 +11,10 @@ from typing import Final, NamedTuple
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.schema.check import brief
+from lensneg.schema.request import is_remote
 from lensneg.survey.hats import find_partitions
 from lensneg.survey.names import is_table, looks_like_a_sweep, sweep_cell
+from lensneg.survey.remote import list_remote
 
 #: What to do about files that look like sweep files and are not read.
 NOT_READ_REMEDY: Final = (
@@ -59,7 +61,8 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
     Parameters
     ----------
     folder : str
-        A folder or an ``s3://`` prefix, or a table.
+        A folder or an ``s3://`` prefix, or a table; or what is on a web server, see
+        :mod:`lensneg.survey.remote`.
     leave_out : sequence of str
         Names of files or folders, or patterns of them (``*.fz``), that are left out with all below them. A
         name with a slash is a place in the folder.
@@ -73,8 +76,8 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
     FileNotFoundError
         If a local folder does not exist.
     """
-    root, unreadable = storage.normalize(folder), list[str]()
-    if (table := _named_table(root)) is not None:
+    root, unreadable = storage.normalize_readable(folder), list[str]()
+    if not is_remote(root) and (table := _named_table(root)) is not None:
         return SweepFolder([table], [], [], 0, 0)
     patterns = [name.rstrip("/") for name in leave_out]
     plain = {name for name in patterns if not any(letter in name for letter in "*?[")}
@@ -89,6 +92,10 @@ def look_into(folder: str, leave_out: Sequence[str] = ()) -> SweepFolder:
         matched = any(fnmatchcase(name, pattern) for name in places for pattern in patterns)
         return not matched and plain.isdisjoint(places)
 
+    if is_remote(root):
+        found = list_remote(root)
+        sweeps = [info for info in found if _is_taken(info.uri)]
+        return SweepFolder(sweeps, [], [], len(found) - len(sweeps), 0)
     listed = storage.list_files(root, unreadable=unreadable)
     taken = [info for info in listed if _is_taken(info.uri)]
     not_files = [uri for uri in storage.list_non_files(root, listed) if _is_taken(uri)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from published import publish, row
+from surveyserver import serving
 
 from lensneg import storage
 from lensneg.audit import reproduction
@@ -215,6 +216,25 @@ def test_the_second_request_repeats_the_first(files: RunFiles, tmp_path: Path) -
     again = r"manifests/tiny/manifest\.json: there is one already; .*--out"
     with pytest.raises(InputError, match=again):
         request_again(record, look_at_inputs(record, None, ()), str(tmp_path / "x" / "out"))
+
+
+def test_streamed_files_are_those_of_their_sha256(files: RunFiles, tmp_path: Path) -> None:
+    """On the server the second run compares it; a file at hand is compared here."""
+    record = Manifest.open(files.run).record.run
+    with serving({SWEEP: b"rows"}) as survey:
+        digest = hashlib.sha256(b"rows").hexdigest()
+        there = {"uri": survey.url + SWEEP, "etag": f"sha256:{digest}"}
+        record = record.model_copy(update={"sweeps": (record.sweeps[0].model_copy(update=there),)})
+        inputs = look_at_inputs(record, None, ())
+        assert inputs.differences == ()
+        assert other_sweeps(inputs.sweeps) == []
+        request = request_again(record, inputs, str(tmp_path / "again"))
+        assert Path(request.sweeps).read_text() == f"{survey.url}{SWEEP}\n"
+    fetched = inputs_of(files) / "sweeps"
+    assert look_at_inputs(record, str(fetched), ()).differences == ()
+    (fetched / SWEEP).write_bytes(b"ROWS")
+    (difference,) = look_at_inputs(record, str(fetched), ()).differences
+    assert f"its SHA-256 is not the run's {digest[:12]}…" in difference.text
 
 
 def test_catalogues_keep_their_roles_and_a_second_attempt_finds_the_first(

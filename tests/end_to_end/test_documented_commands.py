@@ -227,6 +227,7 @@ class Instead(NamedTuple):
 
 SAM = Instead("needs Docker and an AWS account; tests/stack validates the template", sam_knows)
 SMOKE = Instead("tests/aws/test_smoke.py runs it", lambda text: parses(shlex.split(text)[1:]))
+STREAM = Instead("reads the survey's server; tests/local/test_stream.py reads another", SMOKE.check)
 BENCH = Instead("takes half an hour and a machine of its own", script_explains_itself)
 NOT_RUN = {
     "make run": Instead("takes a minute or two; its commands run here, on a smaller sky", make_knows),
@@ -247,6 +248,10 @@ NOT_RUN = {
     "lensneg aws smoke": SMOKE,
     "lensneg aws smoke --stack lensneg": SMOKE,
     "sam local invoke FilterSweepFunction -e functions/events/FilterSweep.json": SAM,
+    "lensneg run --stream --config negative_sampling_v1 --sweeps best.txt --positives lenses.csv "
+    "--out build/out": STREAM,
+    "lensneg run --stream --config negative_sampling_v1 --sweeps https://survey.example/sweep/10.1 "
+    "--positives lenses.csv --out build/out --stream-disk 20": STREAM,
 }
 
 

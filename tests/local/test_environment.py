@@ -1,6 +1,7 @@
 """A local run with the settings of other people: it speaks to no other machine, and ends as elsewhere."""
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -98,13 +99,31 @@ def hostile(tmp_path: Path) -> dict[str, str]:
 def test_no_setting_of_the_user_makes_a_run_speak_to_another_machine_or_fail(
     gate_sky: Path, tmp_path: Path, hostile: dict[str, str]
 ) -> None:
-    """The settings would end it, hang it, or send it to another machine. Its folder's name is not ASCII."""
+    """The settings would end it, hang it, or send it to another machine. Its folder's name is not ASCII.
+
+    It may have 64 files open, as long as it does not ask for more, and its files are for its user alone.
+    """
     command = [sys.executable, "-m", "lensneg", "run", "--mode", "test", "--workers", "1", "--run-id", "one"]
     command += ["--config", str(gate_sky / "config.yaml"), "--sweeps", str(gate_sky / "sweeps")]
     command += ["--positives", str(gate_sky / "positives.csv"), "--out", str(tmp_path / "Étoile")]
     environment = {**os.environ, **hostile}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, cwd=tmp_path)
+
+    def few_files_and_a_strict_umask() -> None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        os.umask(0o077)
+
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment,
+        cwd=tmp_path,
+        preexec_fn=few_files_and_a_strict_umask,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "Étoile").rglob("*")} == {0}
     noted = (tmp_path / "python" / "calls").read_text().splitlines()
     assert noted == ["a process"] * 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "home", "python", "Étoile"]

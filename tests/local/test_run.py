@@ -61,6 +61,7 @@ def test_a_script_runs_twice_and_finds_its_process_as_it_was(gate_sky: Path, tmp
         str(tmp_path / "out"),
     ]
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine"}
+    environment["HOME"] = "/proc/nowhere"  # nobody can write there, not even root
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("script") == 1

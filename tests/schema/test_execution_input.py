@@ -1,11 +1,12 @@
 """The input of an execution: read, and written again as a person would write it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from lensneg.schema.request import RunRequest, mini_test_id
+from lensneg.schema.request import RUN_ID_PATTERN, RunRequest, mini_test_id, new_run_id
 
 SHORT: dict[str, Any] = {
     "run_id": "one",
@@ -56,3 +57,10 @@ def test_a_mini_test_of_any_run_that_a_users_machine_started(length: int) -> Non
 
 def test_long_run_ids_that_differ_at_their_end_have_mini_tests_of_their_own() -> None:
     assert mini_test_id("r" * 62 + "a") != mini_test_id("r" * 62 + "b")
+
+
+def test_runs_that_start_in_the_same_second_have_different_ids() -> None:
+    ids = {new_run_id() for _ in range(50)}
+    assert len(ids) == 50
+    assert all(re.match(RUN_ID_PATTERN, run_id) for run_id in ids)
+    assert len({run_id[:21] for run_id in ids}) <= 2, "they begin with the time, so that names sort by it"

@@ -47,9 +47,11 @@ def test_a_sweep_file_as_a_catalogue(request_of: RunRequest, tmp_path: Path, rol
 def test_a_catalogue_as_sweep_files(request_of: RunRequest, tmp_path: Path) -> None:
     lenses(tmp_path / "lenses.csv", (1, 1))
     lenses(tmp_path / "lenses.txt", (1, 1))
+    lenses(tmp_path / "lenses.dat", (1, 1))
     for name, told in {
         "lenses.csv": "lenses.csv is no table of sweep sources: it has none of RELEASE",
-        "lenses.txt": "this is a file, and neither a folder of sweep files nor a table",
+        "lenses.txt": "lenses.txt, line 1: got 'name,ra,dec'; expected the name or the address",
+        "lenses.dat": "this is a file, and neither a folder of sweep files nor a table",
         ".": "lenses.csv is no table of sweep sources",
     }.items():
         wrong = request_of.model_copy(update={"sweeps": str(tmp_path / name)})

@@ -20,6 +20,8 @@ from usage import told
 
 from lensneg.cli import main
 from lensneg.commands.sweeps import list_
+from lensneg.cost.listing import parse_listing
+from lensneg.cost.tables import load_rates
 from lensneg.survey.releases import CHECKSUM_FILE
 from lensneg.survey.server import Server
 
@@ -208,11 +210,11 @@ def test_a_list_of_checksums_is_named_or_done_without(
 def test_list_takes_the_cells_of_a_catalogue(door: Door, tmp_path: Path) -> None:
     path = tmp_path / "lenses.csv"
     path.write_text("name,ra,dec\na,0.0,5.0\nb,359.9,9.99\nc,200,80\n")
-    assert door("list", "--near", path)[1] == f"{A}\n{B}\n"
-    assert door("list", "--near", path, "--box", 180, 360, -90, 90)[1] == f"{B}\n"
+    assert door("list", "--near", path)[1] == f"{A}  # 1 lens\n{B}  # 1 lens\n"
+    assert door("list", "--near", path, "--box", 180, 360, -90, 90)[1] == f"{B}  # 1 lens\n"
     path.write_text("name,ra,dec\na,-0:0:24,5:0:0\nb,-,-\n")
     code, out, err = door("list", "--near", path)
-    assert (code, out) == (0, f"{B}\n")
+    assert (code, out) == (0, f"{B}  # 1 lens\n")
     assert "ra read as sexagesimal hours" in err
     assert "rows without a position: 1" in err
     code, _, err = door("list", "--near", tmp_path / "nowhere.csv")
@@ -234,7 +236,8 @@ def test_the_files_of_dr9_are_those_of_its_list_of_checksums(
     code, out, err = door("list", "--box", 9, 11, 6, 7, *of_dr9, "--ask")
     assert out == f"sweep-000p005-010p010.fits {len(sky[A])}\n"
     refused = door("list", A, *of_dr9)[2]
-    assert A in refused and "no sweep file of DR9 south" in refused
+    assert A in refused
+    assert "no sweep file of DR9 south" in refused
     assert door("fetch", "--box", 9, 11, 6, 7, *of_dr9, "--to", tmp_path / "dr9")[0] == 0
     assert (tmp_path / "dr9" / "sweep-000p005-010p010.fits").read_bytes() == sky[A]
 
@@ -253,6 +256,32 @@ def test_the_address_of_dr9_is_that_of_its_folder(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Asked):
         list_.main(["--release", "DR9-north"], standalone_mode=False)
     assert asked == ["https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr9/north/sweep/9.0/"]
+
+
+def test_list_ranks_the_files_by_their_lenses(door: Door, survey: Survey, tmp_path: Path) -> None:
+    """By hand: B holds three lenses, one of them by two entries 2" apart, A two, C one; one lies in none."""
+    path = tmp_path / "lenses.csv"
+    lenses = ["357,6", "357,7", "358,8", f"358,{8 + 2 / 3600}", "1,6", "2,7", "1,1", "200,80"]
+    path.write_text("ra,dec\n" + "\n".join(lenses))
+    _, out, err = door("list", "--near", path, "--ask", "--from", survey.url)
+    sizes = {name: len(survey.files[name]) for name in (A, B, C)}
+    assert out == f"{B} {sizes[B]}  # 3 lenses\n{A} {sizes[A]}  # 2 lenses\n{C} {sizes[C]}  # 1 lens\n"
+    assert "they hold 6 of 7 lenses (86%)" in err
+    _, out, err = door("list", "--near", path, "--best", 2)
+    assert [line.split()[0] for line in out.splitlines()] == [B, A]
+    assert "they hold 5 of 7 lenses (71%)" in err
+    listing = json.loads(door("list", "--near", path, "--best", 1, "--json")[1])
+    assert ([f["lenses"] for f in listing["files"]], listing["lenses"], listing["lenses_given"]) == (
+        [3],
+        3,
+        7,
+    )
+    assert [s.name for s in parse_listing(out, "best.txt", load_rates()).sweeps] == sorted([A, B])
+    code, _, err = door("list", "--best", 1)
+    assert (code, "--best: the lenses are not known; name them with --near FILE" in err) == (2, True)
+    code, out, _ = door("fetch", "--near", path, "--best", 1, "--from", survey.url, "--to", tmp_path / "to")
+    assert (code, out) == (0, "1 fetched, 0 there already, 0 failed\n")
+    assert (tmp_path / "to" / B).exists()
 
 
 def test_list_is_what_cost_reads(door: Door, survey: Survey, sky: dict[str, bytes], tmp_path: Path) -> None:

@@ -30,9 +30,11 @@ from lensneg.schema.tables import WrittenFile, write_table
 from lensneg.stages.commit_mark import finished, tables_are_those_written
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, check_releases, pool_table
+from lensneg.stages.filter_sweep.source_file import source_file
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.inputs import iter_input, probe_input
 from lensneg.survey.parquet_rows import RowGroup
+from lensneg.survey.remote import is_streamed
 from lensneg.survey.row_gatherer import RowGatherer
 from lensneg.survey.table_rows import table_row_groups
 
@@ -42,13 +44,15 @@ _log = logging.getLogger(__name__)
 _MATCHED_AT_ONCE: Final = 50_000
 
 
-def filter_item(run: Run, item: Item) -> ItemStats:
+def filter_item(run: Run, item: Item, scratch: str = "") -> ItemStats:
     """Filter one item, unless it is done.
 
     Parameters
     ----------
     run : Run
     item : Item
+    scratch : str
+        A local folder to which a file on a web server is fetched while it is filtered.
 
     Returns
     -------
@@ -65,10 +69,14 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         _log.info("%s: skipped, as it is done", item.id)
         return done
     started = time.perf_counter()
-    file = _planned_file(run, item)
-    near = NearbyLenses(run, file.cell)
-    outside = [] if file.footer is None else near.outside(table_row_groups(file), run.config.selection)
-    gathered, matches, cut, unusable = _read_rows(run, item, file, near, outside)
+    with source_file(item, scratch) as source:
+        file = _planned_file(run, item, source)
+        near = NearbyLenses(run, file.cell)
+        outside = [] if file.footer is None else near.outside(table_row_groups(file), run.config.selection)
+        gathered, matches, cut, unusable = _read_rows(run, item, file, near, outside)
+        if storage.stat(source.uri).etag != source.etag:
+            remedy = "start a new run"
+            raise SweepError("the file changed while it was read", where=item.sweep, remedy=remedy)
     pool = pool_table(run, item, gathered, near, cut)
     del gathered
     written = write_pool(run.files.pool(item.id), pool)
@@ -108,16 +116,19 @@ def filter_item(run: Run, item: Item) -> ItemStats:
     return stats
 
 
-def _planned_file(run: Run, item: Item) -> SweepFile:
-    """Return the item's sweep file, if it is still the one that was planned."""
-    info = storage.stat(item.sweep)
-    if (info.size, info.etag) != (item.size, item.etag):
+def _planned_file(run: Run, item: Item, source: storage.FileInfo) -> SweepFile:
+    """Return the item's sweep file, if it is still the one that was planned.
+
+    One that was fetched has the SHA-256 that was planned.
+    """
+    same = source.etag == item.etag or is_streamed(item.sweep)
+    if source.size != item.size or not same:
         raise SweepError(
-            f"the file changed after the run was planned ({item.size:,} bytes then, {info.size:,} now)",
+            f"the file changed after the run was planned ({item.size:,} bytes then, {source.size:,} now)",
             where=item.sweep,
             remedy="start a new run",
         )
-    file = probe_input(info, needed_columns(run.config))
+    file = probe_input(source, needed_columns(run.config))
     if item.first_row + item.n_rows > file.n_rows:
         raise SweepError(
             f"planned with more than its {file.n_rows:,} rows", where=item.sweep, remedy="start a new run"
@@ -172,8 +183,6 @@ def _read_rows(
     gathered = gathered.take(kept)
     near.check_positions(gathered, item.sweep)
     check_releases(gathered, run, item)
-    if storage.stat(item.sweep).etag != item.etag:
-        raise SweepError("the file changed while it was read", where=item.sweep, remedy="start a new run")
     return gathered, pa.concat_tables(matches), dict(cut), unusable
 
 

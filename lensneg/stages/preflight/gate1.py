@@ -102,5 +102,29 @@ def preflight(data: object) -> PreflightResult:
     )
 
 
+def look(request: RunRequest) -> tuple[Inspection, list[Check]]:
+    """Make the checks that write nothing: of the inputs, of the config's version, and of the run id.
+
+    Parameters
+    ----------
+    request : RunRequest
+        The run that would start.
+
+    Returns
+    -------
+    found : Inspection
+        What was read.
+    checks : list of Check
+        The checks.
+    """
+    files = RunFiles(request.out, request.run_id)
+    found = Inspection(request, files, account.Limits(request.max_concurrency))
+    checks = _all(tuple(c for c in INPUT_CHECKS if c is not input_checks.output_writable), found)
+    if all_passed(checks):
+        found.record = run_checks.make_record(found)
+        checks += _all((run_checks.config_version_immutable, run_checks.run_not_published), found)
+    return found, checks
+
+
 def _all(functions: tuple[CheckFunction, ...], found: Inspection) -> list[Check]:
     return [check for function in functions for check in function(found)]

@@ -8,7 +8,7 @@ from lensneg.catalogs.footprint import mistaken_unit
 from lensneg.errors import CatalogError, InputError, SweepError
 from lensneg.schema.config import Config
 from lensneg.schema.input_name import hats_pixel, input_name
-from lensneg.schema.request import RunRequest
+from lensneg.schema.request import RunRequest, is_remote
 from lensneg.stages.preflight.input_checks import positives_in_sweeps
 from lensneg.survey.inputs import probe_input
 from lensneg.survey.listing import FOLDER_REMEDY, look_into
@@ -70,7 +70,7 @@ def _cells(request: RunRequest) -> dict[str, Area]:
     """Return the areas of the sweep files by name. None for tables whose boxes take long to read."""
     uri = request.sweeps
     where = f"--sweeps {uri}"
-    if not storage.is_s3(uri) and storage.is_file(uri) and not is_table(uri):
+    if storage.is_file(uri) and not (is_table(uri) or is_remote(uri)):
         if sweep_cell(storage.basename(uri)) is not None:
             raise SweepError("this is one sweep file", where=where, remedy="name the folder that holds it")
         what = "this is a file, and neither a folder of sweep files nor a table in their place"

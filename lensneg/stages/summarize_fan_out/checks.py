@@ -16,6 +16,7 @@ from lensneg.schema.states import StateError
 from lensneg.schema.tolerance import binomial
 from lensneg.stages.one_code import one_code
 from lensneg.stages.summarize_fan_out.repeats import Repeats
+from lensneg.survey.remote import is_streamed
 
 #: The strata that a check names.
 _STRATA_SHOWN: Final = 12
@@ -139,7 +140,10 @@ def _values_usable(found: Findings) -> Iterator[Check]:
 
 
 def _inputs_unchanged(found: Findings) -> Iterator[Check]:
-    """Check that every input still has the size and ETag that it was planned with."""
+    """Check that every input still has the size and ETag that it was planned with.
+
+    A sweep file that was fetched from a web server had its SHA-256 when it was filtered.
+    """
 
     def fault(planned: storage.FileInfo) -> str:
         name, now = input_name(planned.uri), there.get(planned.uri)
@@ -148,14 +152,15 @@ def _inputs_unchanged(found: Findings) -> Iterator[Check]:
         return "" if now[1:] == planned[1:] else f"{name} has other bytes"
 
     record = found.run.record
-    planned = [sweep.info for sweep in record.sweeps]
+    planned = [sweep.info for sweep in record.sweeps if not is_streamed(sweep.uri)]
+    fetched = len(record.sweeps) - len(planned)
     planned += [storage.FileInfo(c.spec.uri, c.size, c.etag) for c in record.catalogs]
     there = storage.stat_all(info.uri for info in planned)
     yield Check.of_faults(
         "inputs_unchanged",
         list(filter(None, map(fault, planned))),
         expected="sweep files and catalogues with the sizes and ETags that the run was planned with",
-        found=f"{len(planned):,} files",
+        found=f"{len(planned):,} files" + (f", and {fetched:,} fetched by their SHA-256" if fetched else ""),
         remedy="restore them and start again with the same run id, or start a new run",
     )
 
