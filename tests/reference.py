@@ -131,7 +131,7 @@ def reference(
     cuts = dict.fromkeys(CUTS, 0)
     pool = []
     for source in sources:
-        name, category = pool_of(source, config["negative_pools"])
+        name, category = pool_of(source, config["negative_pools"], is_dereddened(config))
         reason = selection_failure(source, config)
         if reason is None and name is None:
             reason = "no_pool"
@@ -345,6 +345,26 @@ def colour(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first - second
 
 
+def is_dereddened(config: dict[str, Any]) -> bool:
+    """Whether limits of brightness and colour are those of light without Galactic extinction."""
+    return bool(config["selection"].get("dereddened", False))
+
+
+def limited_flux(source: Row, band: str, dereddened: bool) -> float:
+    """The flux that limits look at. Behind dust that lets nothing through there is none.
+
+    >>> lone = {"flux_z": 9.0, "mw_transmission_z": 0.5}
+    >>> limited_flux(lone, "z", False), limited_flux(lone, "z", True)
+    (9.0, 18.0)
+    >>> limited_flux(lone | {"mw_transmission_z": 0.0}, "z", True)
+    nan
+    """
+    if not dereddened:
+        return float(source[f"flux_{band}"])
+    through = source[f"mw_transmission_{band}"]
+    return float(source[f"flux_{band}"] / through) if through > 0 else math.nan
+
+
 def upper(types: list[str] | None) -> set[str]:
     """Names of types as they are compared."""
     return {name.strip().upper() for name in types or []}
@@ -355,7 +375,7 @@ def selection_failure(source: Row, config: dict[str, Any]) -> str | None:
     selection, exclusion = config["selection"], config["exclusion"]
     if not identified(source):
         return "bad_row"
-    mag_z = magnitude(source["flux_z"])
+    mag_z = magnitude(limited_flux(source, "z", is_dereddened(config)))
     if mag_z is None or not mag_z < selection["z_mag_limit"]:
         return "faint"
     if source["type"] in NEVER_A_GALAXY or source["type"] not in upper(selection["types"]):
@@ -414,11 +434,11 @@ def usable(source: Row, selection: dict[str, Any]) -> bool:
     return name != "" and name.isascii() and name.isprintable()
 
 
-def pool_of(source: Row, pools: dict[str, Any]) -> tuple[str | None, str | None]:
+def pool_of(source: Row, pools: dict[str, Any], dereddened: bool = False) -> tuple[str | None, str | None]:
     """Pool and confuser category. What looks like a confuser is N2, whatever else it is."""
     for key, limits in pools["pool_n2"]["tractor_criteria"].items():
         category = category_of(key)
-        if is_confuser(category, source, limits):
+        if is_confuser(category, source, limits, dereddened):
             return "N2", category
     if source["type"] in upper(pools["pool_n1"]["galaxy_types"]):
         return "N1", None
@@ -430,13 +450,14 @@ def category_of(key: str) -> str:
     return {"blue_clumpy_proxy": "blue_clumpy", "large_galaxy_proxy": "large_galaxy"}.get(key, key)
 
 
-def is_confuser(category: str, source: Row, limits: dict[str, Any]) -> bool:
+def is_confuser(category: str, source: Row, limits: dict[str, Any], dereddened: bool = False) -> bool:
     """Whether a source meets one criterion of N2. A comparison with NaN is false."""
+    flux_r = limited_flux(source, "r", dereddened)
     if category == "ring_proxy":
         is_bulge = source["type"] in upper(limits["types"]) or (
             source["type"] in upper(limits["sersic_types"]) and source["sersic"] >= limits["sersic_min"]
         )
-        return is_bulge and source["flux_r"] >= limits["flux_r_min"]
+        return is_bulge and flux_r >= limits["flux_r_min"]
     if category == "edge_on_proxy":
         ellipticity = math.sqrt(source["shape_e1"] ** 2 + source["shape_e2"] ** 2)
         return (
@@ -445,13 +466,13 @@ def is_confuser(category: str, source: Row, limits: dict[str, Any]) -> bool:
             and source["shape_r"] >= limits["shape_r_min"]
         )
     if category == "blue_clumpy":
-        mag_r = magnitude(source["flux_r"])
-        g_minus_r = colour(magnitude(source["flux_g"]), mag_r)
+        mag_r = magnitude(flux_r)
+        g_minus_r = colour(magnitude(limited_flux(source, "g", dereddened)), mag_r)
         if mag_r is None or g_minus_r is None:
             return False
         return g_minus_r <= limits["g_minus_r_max"] and mag_r <= limits["r_mag_max"]
     if category == "large_galaxy":
-        return source["shape_r"] >= limits["shape_r_min"] and source["flux_r"] >= limits["flux_r_min"]
+        return source["shape_r"] >= limits["shape_r_min"] and flux_r >= limits["flux_r_min"]
     raise ValueError(f"no such confuser category: {category}")
 
 

@@ -191,7 +191,7 @@ def selection_rule(content: Content) -> Tally:
     excluded = content.config.exclusion.maskbits_value | 1 << MASKBITS["NPRIMARY"]
 
     def fails(rows: Rows) -> BoolArray:
-        wrong = ~(rows.magnitudes["z"] < cuts.z_mag_limit)
+        wrong = ~(rows.limited_magnitudes("z", cuts) < cuts.z_mag_limit)
         wrong |= ~rows.is_in("type", cuts.types)
         wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
         wrong |= rows["maskbits"] & excluded != 0
@@ -236,10 +236,11 @@ def pool_rule(content: Content) -> Tally:
 
 
 def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
-    n2 = config.negative_pools.pool_n2.tractor_criteria
-    flux_r, shape_r = rows["flux_r"], rows["shape_r"]
+    n2, cuts = config.negative_pools.pool_n2.tractor_criteria, config.selection
+    flux_r, shape_r = rows.limited("r", cuts), rows["shape_r"]
     e = np.sqrt(rows["shape_e1"] ** 2 + rows["shape_e2"] ** 2)
-    mag_r = rows.magnitudes["r"]
+    mag_r = rows.limited_magnitudes("r", cuts)
+    g_minus_r = rows.limited_magnitudes("g", cuts) - mag_r
     early = rows.is_in("type", n2.ring_proxy.types) | (
         rows.is_in("type", n2.ring_proxy.sersic_types) & (rows["sersic"] >= n2.ring_proxy.sersic_min)
     )
@@ -247,7 +248,7 @@ def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
     criteria = [
         early & (flux_r >= n2.ring_proxy.flux_r_min),
         rows.is_in("type", edge.types) & (e >= edge.ellipticity_min) & (shape_r >= edge.shape_r_min),
-        (rows.magnitudes["g"] - mag_r <= blue.g_minus_r_max) & (mag_r <= blue.r_mag_max),
+        (g_minus_r <= blue.g_minus_r_max) & (mag_r <= blue.r_mag_max),
         (shape_r >= large.shape_r_min) & (flux_r >= large.flux_r_min),
     ]
     category = np.select(criteria, range(len(criteria)), -1)

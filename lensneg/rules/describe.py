@@ -23,7 +23,8 @@ def describe(table: npt.NDArray[np.void] | ArrowStream, config: Config) -> pa.Ta
     ----------
     table : structured ndarray, pyarrow.Table, or DataFrame of pandas or Polars, n rows
         Columns of a sweep, whatever the case of their names: RELEASE, BRICKID, OBJID, TYPE, RA, DEC, NOBS_Z,
-        MASKBITS, FLUX_G, FLUX_R, FLUX_Z, SHAPE_R, SHAPE_E1, SHAPE_E2 and SERSIC.
+        MASKBITS, FLUX_G, FLUX_R, FLUX_Z, SHAPE_R, SHAPE_E1, SHAPE_E2 and SERSIC; with a dereddened selection
+        also MW_TRANSMISSION_G, MW_TRANSMISSION_R and MW_TRANSMISSION_Z.
     config : Config
         The science's numbers.
 
@@ -57,7 +58,7 @@ def describe(table: npt.NDArray[np.void] | ArrowStream, config: Config) -> pa.Ta
      {'pool': 'N1', 'confuser_category': None, 'nobs_z_bin': '11+', 'cut': 'faint'}]
     """
     rows = Rows.of(table)
-    pool, category = classify(rows, config.negative_pools)
+    pool, category = classify(rows, config)
     ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     pixels = healpix_pixel(config.spatial_splits.nside, rows["RA"], rows["DEC"])
     return pa.table(

@@ -9,43 +9,46 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from lensneg.rules.photometry import ellipticity, magnitude
+from lensneg.rules.photometry import ellipticity, limited_flux, magnitude
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import is_one_of
 from lensneg.schema.arrays import BoolArray
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES, NegativePoolsConfig, TractorCriteria
+from lensneg.schema.config import Config
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 
 #: The pools in the order in which they stand in every file.
 POOLS: Final = ("N1", "N2")
 
 
-def confuser_criteria(rows: Rows, config: TractorCriteria) -> dict[str, BoolArray]:
-    """Return, for each confuser category, which rows meet its criterion.
+def confuser_criteria(rows: Rows, config: Config) -> dict[str, BoolArray]:
+    """Return, for each confuser category of a config, which rows meet its criterion.
 
     Parameters
     ----------
     rows : Rows
-        Needs TYPE, SERSIC, FLUX_G, FLUX_R, SHAPE_R, SHAPE_E1, SHAPE_E2. Limits are applied in
-        float64; a NaN, such as the colour of a source without flux, meets no criterion.
-    config : TractorCriteria
-        The criteria's limits.
+        Needs TYPE, SERSIC, FLUX_G, FLUX_R, SHAPE_R, SHAPE_E1, SHAPE_E2, and MW_TRANSMISSION_G and
+        MW_TRANSMISSION_R if the selection is dereddened. Limits are applied in float64; a NaN, such as the
+        colour of a source without flux, meets no criterion.
+    config : Config
+        The criteria's limits, and whether those of brightness and colour are dereddened.
 
     Returns
     -------
     dict of str to ndarray of bool, shape (n,)
         In the order in which the categories are tried.
     """
-    flux_r = rows["FLUX_R"].astype(np.float64)
+    flux_r = limited_flux(rows, "R", config.selection)
     shape_r = rows["SHAPE_R"].astype(np.float64)
     mag_r = magnitude(flux_r)
-    g_minus_r = magnitude(rows["FLUX_G"]) - mag_r
+    g_minus_r = magnitude(limited_flux(rows, "G", config.selection)) - mag_r
     sersic = rows["SERSIC"].astype(np.float64)
     e = ellipticity(rows["SHAPE_E1"], rows["SHAPE_E2"])
+    criteria = config.negative_pools.pool_n2.tractor_criteria
     ring, edge, blue, large = (
-        config.ring_proxy,
-        config.edge_on_proxy,
-        config.blue_clumpy_proxy,
-        config.large_galaxy_proxy,
+        criteria.ring_proxy,
+        criteria.edge_on_proxy,
+        criteria.blue_clumpy_proxy,
+        criteria.large_galaxy_proxy,
     )
     early = is_one_of(rows, ring.types) | (is_one_of(rows, ring.sersic_types) & (sersic >= ring.sersic_min))
     return {
@@ -58,14 +61,14 @@ def confuser_criteria(rows: Rows, config: TractorCriteria) -> dict[str, BoolArra
     }
 
 
-def classify(rows: Rows, config: NegativePoolsConfig) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
+def classify(rows: Rows, config: Config) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
     """Put each source in a pool.
 
     Parameters
     ----------
     rows : Rows
         As for :func:`confuser_criteria`.
-    config : NegativePoolsConfig
+    config : Config
         The types of N1 and the criteria of N2.
 
     Returns
@@ -76,10 +79,10 @@ def classify(rows: Rows, config: NegativePoolsConfig) -> tuple[npt.NDArray[np.in
     category : ndarray of int8, shape (n,)
         Index into ``CONFUSER_CATEGORIES`` of the first criterion met; -1 for none.
     """
-    criteria = confuser_criteria(rows, config.pool_n2.tractor_criteria)
+    criteria = confuser_criteria(rows, config)
     category = np.full(len(rows), -1, dtype=np.int8)
     for i, name in reversed(list(enumerate(CONFUSER_CATEGORIES))):
         category[criteria[name]] = i
-    pool = np.where(is_one_of(rows, config.pool_n1.galaxy_types), 0, -1).astype(np.int8)
+    pool = np.where(is_one_of(rows, config.negative_pools.pool_n1.galaxy_types), 0, -1).astype(np.int8)
     pool[category >= 0] = 1
     return pool, category

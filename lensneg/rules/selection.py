@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from lensneg.rules.photometry import faintest_flux
+from lensneg.rules.photometry import faintest_flux, limited_flux, magnitude
 from lensneg.rules.rows import Rows
 from lensneg.rules.usable import all_usable, has_identity
 from lensneg.schema.arrays import BoolArray, IntArray
@@ -50,7 +50,15 @@ def _identified(rows: Rows, _config: Config) -> BoolArray:
 
 def _bright(rows: Rows, config: Config) -> BoolArray:
     # NaN, zero and negative fluxes fail: they have no magnitude.
-    return np.asarray(rows["FLUX_Z"] >= faintest_flux(config.selection.z_mag_limit))
+    selection = config.selection
+    faintest = faintest_flux(selection.z_mag_limit)
+    if not selection.dereddened:
+        return np.asarray(rows["FLUX_Z"] >= faintest)
+    flux = limited_flux(rows, "Z", selection)
+    # The quotient is no float32 number, so the magnitude decides; but of far fainter sources the flux does.
+    bright = flux > 0.999 * faintest
+    bright[bright] = magnitude(flux[bright]) < selection.z_mag_limit
+    return np.asarray(bright)
 
 
 def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:

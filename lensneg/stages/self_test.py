@@ -79,7 +79,7 @@ def _results() -> dict[str, str]:
         "reader": lambda: _read(sky).tobytes(),
         "cuts": lambda: [reason or "" for reason in first_failed_rule(rows, config)],
         "magnitudes": lambda: np.round(magnitude(rows["FLUX_R"]), 3),
-        "pools": lambda: np.stack(classify(rows, config.negative_pools)).astype("<i8"),
+        "pools": lambda: np.stack(classify(rows, config)).astype("<i8"),
         "nobs_z bins": lambda: nobs_z_bin(rows["NOBS_Z"], config.strata).astype("<i8"),
         "lens exclusion": lambda: np.flatnonzero(near_any(ra, dec, *_lenses(ra, dec), radius)),
         "HEALPix pixels": lambda: pixels,

@@ -304,6 +304,24 @@ def test_the_magnitude_limit_is_strict(plan: Config, flux: Any, expected: bool) 
 
 
 @pytest.mark.parametrize(
+    ("flux", "transmission", "expected"),
+    [
+        (5.0, 0.5, True),  # dereddened, z = 20.0
+        (above(5.0), 0.5, False),
+        (below(5.0), 0.5, True),
+        (100.0, 0.0, True),
+        (100.0, None, True),
+    ],
+)
+def test_the_magnitude_limit_of_a_dereddened_selection(
+    plan_with: Any, flux: Any, transmission: Any, expected: bool
+) -> None:
+    config = plan_with({"selection.dereddened": True})
+    changes = {"flux_z": flux, "mw_transmission_z": transmission}
+    assert is_wrong(row_checks.selection_rule, config, **changes) == expected
+
+
+@pytest.mark.parametrize(
     ("column", "value", "expected"),
     [
         ("flux_g", NAN, False),
@@ -503,6 +521,22 @@ def test_pools_are_those_of_the_reference(
 def test_other_pools_and_categories_of_a_plain_source(plan: Config, pool: str, category: str | None) -> None:
     assert not is_wrong(row_checks.pool_rule, plan, pool="N1", confuser_category=None)
     assert is_wrong(row_checks.pool_rule, plan, pool=pool, confuser_category=category)
+
+
+@pytest.mark.parametrize(
+    ("changes", "category"),
+    [
+        ({"TYPE": "DEV", "FLUX_R": 2.5, "FLUX_G": 0.1, "MW_TRANSMISSION_R": 0.5}, "ring_proxy"),
+        ({"FLUX_R": 4.0, "FLUX_G": 1.0, "MW_TRANSMISSION_G": 0.125, "MW_TRANSMISSION_R": 0.5}, "blue_clumpy"),
+        ({"FLUX_R": 1.5, "FLUX_G": 0.1, "SHAPE_R": 2.0, "MW_TRANSMISSION_R": 0.5}, "large_galaxy"),
+    ],
+)
+def test_pools_of_a_dereddened_selection(plan: Config, plan_with: Any, changes: Row, category: str) -> None:
+    config, columns = plan_with({"selection.dereddened": True}), of_sweep(changes)
+    assert wrong(row_checks.pool_rule, plan, row(**columns)) == 0
+    assert wrong(row_checks.pool_rule, config, row(**columns)) == 1
+    confuser = row(**columns, pool="N2", confuser_category=category)
+    assert wrong(row_checks.pool_rule, config, confuser) == 0
 
 
 @pytest.mark.parametrize("pool", ["N1", "N2", "N3"])

@@ -35,7 +35,7 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
     The rows that the pool and the lenses cut are added to ``cut``.
     """
     config = run.config
-    pool, category = classify(gathered, config.negative_pools)
+    pool, category = classify(gathered, config)
     near_lens = np.zeros(len(gathered), dtype=bool)
     near_lens[near.lenses.pairs(gathered["RA"], gathered["DEC"]).source] = True
     cut["no_pool"] += int((pool < 0).sum())
