@@ -65,7 +65,44 @@ def names(text: str) -> list[str]:
     return text.split()
 
 
-# Columns read from a sweep; the nobs columns that a config asks for are added to them.
+FITBITS = {
+    "FORCED_POINTSOURCE": 0,
+    "FIT_BACKGROUND": 1,
+    "HIT_RADIUS_LIMIT": 2,
+    "HIT_SERSIC_LIMIT": 3,
+    "FROZEN": 4,
+    "BRIGHT": 5,
+    "MEDIUM": 6,
+    "GAIA": 7,
+    "TYCHO2": 8,
+    "LARGEGALAXY": 9,
+    "WALKER": 10,
+    "RUNNER": 11,
+    "GAIA_POINTSOURCE": 12,
+    "ITERATIVE": 13,
+}
+
+# The categories of N2. The place of each is its bit among the flags.
+CATEGORIES = (
+    "ring_proxy",
+    "edge_on_proxy",
+    "blue_clumpy",
+    "large_galaxy",
+    "disk_proxy",
+    "merger_proxy",
+    "blend_proxy",
+    "residual_proxy",
+    "artefact_proxy",
+)
+
+# The columns that some criteria look at, which are read and written only for these.
+COLUMNS_OF = {
+    "merger_proxy": ["fracflux_r"],
+    "blend_proxy": ["fracflux_r"],
+    "residual_proxy": ["rchisq_r", "flux_ivar_r"],
+}
+
+# Columns read from a sweep; those that a config asks for are added to them.
 SWEEP_COLUMNS = names(
     """
     release brickid brickname objid type ra dec ebv flux_g flux_r flux_z flux_w1 nobs_z
@@ -83,6 +120,7 @@ ROW_COLUMNS = names(
     galdepth_g galdepth_r galdepth_z ebv
     maskbits fitbits mw_transmission_g mw_transmission_r mw_transmission_z
     shape_r shape_e1 shape_e2 sersic healpix_64 healpix_128 split pool confuser_category
+    confuser_flags fracflux_r rchisq_r flux_ivar_r
     sweep_file row_index targetid release sampling_priority sampling_weight
 """
 )
@@ -116,7 +154,7 @@ def reference(
     seed = config["negative_pools"]["seed"]
     sources = []
     for path in sweeps:
-        sources += read_sweep(Path(path), config["selection"]["nobs_min"] or {})
+        sources += read_sweep(Path(path), asked_for(config))
     for source in sources:
         source["sampling_priority"] = sampling_priority(source["targetid"], seed)
     neighbours = Neighbours(sources)
@@ -162,9 +200,16 @@ def reference(
 # ---------------------------------------------------------------- reading
 
 
-def read_sweep(path: Path, nobs_min: dict[str, int]) -> list[Row]:
+def asked_for(config: dict[str, Any]) -> set[str]:
+    """Columns that a config's exposures and criteria add to those of every config."""
+    criteria = config["negative_pools"]["pool_n2"]["tractor_criteria"]
+    exposures = {f"nobs_{band.lower()}" for band in config["selection"]["nobs_min"] or {}}
+    return exposures | {column for key in criteria for column in COLUMNS_OF.get(key, [])}
+
+
+def read_sweep(path: Path, further: set[str]) -> list[Row]:
     """Every row of a sweep, numbers as Python's own (float32 widened to float64)."""
-    columns = sorted({*SWEEP_COLUMNS, *(f"nobs_{band.lower()}" for band in nobs_min)})
+    columns = sorted({*SWEEP_COLUMNS, *further})
     with fitsio.FITS(str(path)) as fits:
         table = fits[1]
         if table.get_nrows() == 0:
@@ -436,13 +481,22 @@ def usable(source: Row, selection: dict[str, Any]) -> bool:
 
 def pool_of(source: Row, pools: dict[str, Any], dereddened: bool = False) -> tuple[str | None, str | None]:
     """Pool and confuser category. What looks like a confuser is N2, whatever else it is."""
-    for key, limits in pools["pool_n2"]["tractor_criteria"].items():
-        category = category_of(key)
-        if is_confuser(category, source, limits, dereddened):
+    flags = flags_of(source, pools, dereddened)
+    for bit, category in enumerate(CATEGORIES):
+        if flags >> bit & 1:
             return "N2", category
     if source["type"] in upper(pools["pool_n1"]["galaxy_types"]):
         return "N1", None
     return None, None
+
+
+def flags_of(source: Row, pools: dict[str, Any], dereddened: bool = False) -> int:
+    """The criteria of N2 that a source meets, as bits."""
+    return sum(
+        1 << CATEGORIES.index(category_of(key))
+        for key, limits in pools["pool_n2"]["tractor_criteria"].items()
+        if is_confuser(category_of(key), source, limits, dereddened)
+    )
 
 
 def category_of(key: str) -> str:
@@ -473,6 +527,22 @@ def is_confuser(category: str, source: Row, limits: dict[str, Any], dereddened: 
         return g_minus_r <= limits["g_minus_r_max"] and mag_r <= limits["r_mag_max"]
     if category == "large_galaxy":
         return source["shape_r"] >= limits["shape_r_min"] and flux_r >= limits["flux_r_min"]
+    if category == "disk_proxy":
+        is_late = source["type"] in upper(limits["types"]) or (
+            source["type"] in upper(limits["sersic_types"]) and source["sersic"] <= limits["sersic_max"]
+        )
+        return is_late and source["shape_r"] >= limits["shape_r_min"]
+    if category == "merger_proxy":
+        return source["fracflux_r"] >= limits["fracflux_r_min"] and source["shape_r"] >= limits["shape_r_min"]
+    if category == "blend_proxy":
+        return source["fracflux_r"] >= limits["fracflux_r_min"] or any(
+            source["fitbits"] >> FITBITS[name] & 1 for name in limits["fitbits"]
+        )
+    if category == "residual_proxy":
+        snr = source["flux_r"] * math.sqrt(source["flux_ivar_r"]) if source["flux_ivar_r"] > 0 else 0.0
+        return snr >= limits["snr_r_min"] and source["rchisq_r"] >= limits["rchisq_r_min"]
+    if category == "artefact_proxy":
+        return any(source["maskbits"] >> MASKBITS[name] & 1 for name in limits["maskbits"])
     raise ValueError(f"no such confuser category: {category}")
 
 
@@ -510,9 +580,10 @@ def make_row(source: Row, config: dict[str, Any], pool: str, category: str | Non
         "split": split_of(source["ra"], source["dec"], config["spatial_splits"]),
         "pool": pool,
         "confuser_category": category,
+        "confuser_flags": flags_of(source, config["negative_pools"], is_dereddened(config)),
         "sampling_weight": None,
     }
-    return {column: None if row[column] != row[column] else row[column] for column in ROW_COLUMNS}
+    return {column: None if row.get(column) != row.get(column) else row.get(column) for column in ROW_COLUMNS}
 
 
 # ---------------------------------------------------------------- positives

@@ -18,7 +18,7 @@ from astropy.io import fits
 from lensneg import storage
 from lensneg.audit.table_rows import read_table_rows
 from lensneg.schema.check import brief
-from lensneg.schema.columns import COLUMNS
+from lensneg.schema.columns import COLUMNS, READ_BY_NEED
 from lensneg.schema.input_name import input_name
 from lensneg.survey.names import is_table
 
@@ -32,7 +32,7 @@ _GZIP_BYTES: Final = 4 << 20
 _LAYOUT_KEYWORDS: Final = ("TFIELDS", "TTYPE", "TFORM", "TNULL")
 
 
-def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
+def unlike_sweep(info: storage.FileInfo, rows: pa.Table, by_need: tuple[str, ...] = ()) -> list[str]:
     """Return how rows of a manifest differ from those of their sweep file at ``row_index``.
 
     Parameters
@@ -41,6 +41,8 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
         The sweep file.
     rows : pyarrow.Table
         Rows of the manifest that name it.
+    by_need : tuple of str
+        Those of ``READ_BY_NEED`` that the manifest has from it.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
     compared = [
         (column.name, rows[column.name].to_pylist(), _values(source, column.sweep, nulls))
         for column in COLUMNS
-        if column.sweep is not None
+        if column.sweep is not None and (column.sweep not in READ_BY_NEED or column.sweep in by_need)
     ]
     bricks = [targetid >> 22 & 0xFFFFF for targetid in rows["targetid"].to_pylist()]
     compared.append(("targetid", bricks, _values(source, "BRICKID", nulls)))

@@ -33,7 +33,7 @@ def needed_columns(config: Config) -> tuple[str, ...]:
     Parameters
     ----------
     config : Config
-        It may ask for exposures in more bands than a manifest has.
+        It may ask for exposures in more bands than a manifest has, and its criteria for further columns.
 
     Returns
     -------
@@ -41,7 +41,8 @@ def needed_columns(config: Config) -> tuple[str, ...]:
         In upper case.
     """
     bands = (f"NOBS_{band.upper()}" for band in config.selection.nobs_min)
-    return tuple(dict.fromkeys([*NEEDED_COLUMNS, *bands]))
+    of_criteria = config.negative_pools.pool_n2.tractor_criteria.columns
+    return tuple(dict.fromkeys([*NEEDED_COLUMNS, *bands, *of_criteria]))
 
 
 def _identified(rows: Rows, _config: Config) -> BoolArray:

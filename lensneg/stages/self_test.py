@@ -40,7 +40,7 @@ RECORDED: Final[dict[str, str]] = {
     "reader": "f7a1471f9e4c68c6",
     "cuts": "e1d5b72afae5905f",
     "magnitudes": "4d39f0dc83ed316e",
-    "pools": "bdddc1402fb5b92d",
+    "pools": "25efd68cc5ac1fa5",
     "nobs_z bins": "731e7d356004d344",
     "lens exclusion": "381a5b6b28e6d08a",
     "HEALPix pixels": "7cc515c4d9701bcf",

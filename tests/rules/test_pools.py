@@ -19,7 +19,7 @@ from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 
 def pool_of(config: Config, **changes: Any) -> tuple[str | None, str | None]:
     """Pool and confuser category of GALAXY with some columns changed."""
-    pools, categories = classify(Rows(table([changes])), config)
+    pools, categories, _ = classify(Rows(table([changes])), config)
     assert pools.dtype == categories.dtype == np.int8
     assert len(pools) == len(categories) == 1
     return (
@@ -241,7 +241,7 @@ SOURCES = st.fixed_dictionaries(
 
 @given(st.lists(SOURCES, min_size=1, max_size=30))
 def test_pools_agree_with_the_reference(plan: Config, plan_dict: dict[str, Any], sources: list[Row]) -> None:
-    pools, categories = classify(Rows(table(sources)), plan)
+    pools, categories, _ = classify(Rows(table(sources)), plan)
     expected = [reference.pool_of(_for_reference(source), plan_dict["negative_pools"]) for source in sources]
     names = (*POOLS, None)  # index -1 is neither
     kinds = (*CONFUSER_CATEGORIES, None)
