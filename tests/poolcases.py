@@ -109,8 +109,8 @@ CASES = [
     *(("large_galaxy", changes, met) for changes, met in LARGE),
 ]
 
-# The criteria that a config may leave out, with the limits of negative_sampling_v2. The sources meet none of the
-# first four.
+# The criteria that a config may leave out, with the limits of negative_sampling_v2. The sources meet none of
+# the first four.
 BIG = {"SHAPE_R": 1.5}
 SATUR_R, BAILOUT, BRIGHT, ITERATIVE, WALKER = 1 << 3, 1 << 10, 1 << 1, 1 << 13, 1 << 10
 WELL = {"FLUX_IVAR_R": 4.0, "FLUX_R": 50.0, "RCHISQ_R": 1.5}  # S/N is 50 x 2 = 100

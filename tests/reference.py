@@ -35,6 +35,7 @@ CUTS = (
     "maskbits",
     "no_pool",
     "near_lens",
+    "border",
 )
 NEVER_A_GALAXY = ("PSF", "DUP")
 SPLIT_ORDER = ("train", "val", "test")
@@ -175,6 +176,8 @@ def reference(
             reason = "no_pool"
         if reason is None and id(source) in near_lens:
             reason = "near_lens"
+        if reason is None and at_border(source["ra"], source["dec"], config["spatial_splits"]):
+            reason = "border"
         if reason is None:
             pool.append(make_row(source, config, name, category))
         else:
@@ -364,13 +367,39 @@ def split_of(ra: float, dec: float, split: dict[str, Any]) -> str:
     114444 28611 0.950653 test
     131072 32768 0.046819 train
     """
-    u = Fraction(split_number(pixel(split["nside"], ra, dec), split["hash_seed"]))
+    return split_of_pixel(pixel(split["nside"], ra, dec), split)
+
+
+def split_of_pixel(pixel_number: int, split: dict[str, Any]) -> str:
+    """The split of a pixel."""
+    u = Fraction(split_number(pixel_number, split["hash_seed"]))
     train, val, test = SPLIT_ORDER
     upper_train = Fraction(str(split["allocations"][train]))
     upper_val = upper_train + Fraction(str(split["allocations"][val]))
     if u < upper_train:
         return train
     return val if u < upper_val else test
+
+
+def at_border(ra: float, dec: float, split: dict[str, Any]) -> bool:
+    """Whether the circle around a position enters another split: at 720 points it is seen to, or not.
+
+    >>> rule = {"nside": 128, "hash_seed": 42, "allocations": {"train": 0.70, "val": 0.15, "test": 0.15}}
+    >>> [at_border(165.4754, dec, rule | {"border_arcsec": 19.0}) for dec in (-6.04226, -5.776)]
+    [False, True]
+    """
+    radius = math.radians(split.get("border_arcsec", 0.0) / 3600)
+    if radius == 0:
+        return False
+    lon, lat = math.radians(ra), math.radians(dec)
+    here = np.array([math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)])
+    east = np.array([-math.sin(lon), math.cos(lon), 0.0])
+    north = np.cross(here, east)
+    turn = np.radians(np.arange(0, 360, 0.5))[:, np.newaxis]
+    circle = math.cos(radius) * here + math.sin(radius) * (np.cos(turn) * east + np.sin(turn) * north)
+    pixels = set(healpy.vec2pix(split["nside"], *circle.T, nest=True).tolist())
+    splits = {split_of_pixel(p, split) for p in pixels}
+    return splits != {split_of(ra, dec, split)}
 
 
 # ---------------------------------------------------------------- the rules for one source

@@ -51,7 +51,9 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table, by_need: tuple[str, ...
     """
     index = rows["row_index"].to_pylist()
     try:
-        source, nulls = (read_table_rows(info, index), {}) if is_table(info.uri) else _read_rows(info, index)
+        source, nulls = (
+            (read_table_rows(info, index, by_need), {}) if is_table(info.uri) else _read_rows(info, index)
+        )
     except (OSError, EOFError, ValueError, KeyError, fits.VerifyError, zlib.error) as error:
         return [f"{input_name(info.uri)} row {i:,}: cannot be read ({error})" for i in index]
     compared = [

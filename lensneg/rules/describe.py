@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lensneg.rules.borders import near_border
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.priority import sampling_priority, targetid
 from lensneg.rules.rows import Rows
@@ -61,10 +62,15 @@ def describe(table: npt.NDArray[np.void] | ArrowStream, config: Config) -> pa.Ta
     pool, category, flags = classify(rows, config)
     ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     pixels = healpix_pixel(config.spatial_splits.nside, rows["RA"], rows["DEC"])
+    at_border = near_border(rows["RA"], rows["DEC"], config.spatial_splits).tolist()
+    cut = [
+        reason or "border" * at or None
+        for reason, at in zip(first_failed_rule(rows, config), at_border, strict=True)
+    ]
     return pa.table(
         {
             "targetid": ids,
-            "cut": pa.array(first_failed_rule(rows, config), pa.string()),
+            "cut": pa.array(cut, pa.string()),
             "pool": _named(pool, POOLS),
             "confuser_category": _named(category, CONFUSER_CATEGORIES),
             "confuser_flags": flags,

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.errors import SweepError
+from lensneg.rules.borders import near_border
 from lensneg.rules.photometry import magnitude
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.priority import sampling_priority, targetid
@@ -32,7 +33,7 @@ _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if colum
 def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: dict[str, int]) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
-    The rows that the pool and the lenses cut are added to ``cut``.
+    The rows that the pool, the lenses and the borders of splits cut are added to ``cut``.
     """
     config = run.config
     pool, category, flags = classify(gathered, config)
@@ -45,6 +46,10 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
     segment = nobs_z_bin(gathered["NOBS_Z"], config.strata) * len(SOURCE_TYPES)
     segment = (segment + type_rank[gathered.source_type()]) * len(POOLS) + pool
     survivors = np.flatnonzero((pool >= 0) & ~near_lens)
+    place = (gathered["RA"][survivors], gathered["DEC"][survivors])
+    at_border = near_border(*place, config.spatial_splits)
+    cut["border"] += int(at_border.sum())
+    survivors = survivors[~at_border]
     priority = identity["sampling_priority"][survivors]
     order = survivors[pool_order(segment[survivors], priority)]
     category = category[order]
