@@ -186,8 +186,10 @@ def reference(
     cells = [cell_of(Path(path).name) for path in sweeps]
     matched, unmatched, outside_strata = match_positives(wanted, neighbours, cells, config)
     positive_rows = [make_row(source, config, "positive", None) for source in matched]
-    for row in positive_rows:
+    for row, source in zip(positive_rows, matched, strict=True):
         row["sampling_weight"] = 1.0
+        row["cut"] = selection_failure(source, config)
+        row["passes_cuts"] = row["cut"] is None
     quotas, negatives = draw(pool, positive_rows, config)
     return Reference(
         pool=sorted(pool, key=lambda row: row["targetid"]),
@@ -658,7 +660,7 @@ def counts_as_positive(source: Row, config: dict[str, Any]) -> bool:
         return False
     if nobs_bin(source["nobs_z"], config["strata"]["nobs_z_bins"]) is None:
         return False
-    if config["positives"]["apply_cuts"]:
+    if config["positives"]["apply_cuts"] is True:
         return selection_failure(source, config) is None
     return True
 

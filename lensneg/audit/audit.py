@@ -33,6 +33,7 @@ CHECKS: Final[tuple[Callable[[Content], Tally], ...]] = (
     row_checks.Provenance,
     row_checks.magnitudes,
     row_checks.selection_rule,
+    row_checks.cut_rule,
     row_checks.stratum_rule,
     row_checks.pool_rule,
     row_checks.priority_rule,

@@ -207,6 +207,36 @@ def selection_rule(content: Content) -> Tally:
     return RowRule("selection_rule", "every negative passes the config's cuts", fails, parts=("negatives",))
 
 
+def cut_rule(content: Content) -> Tally:
+    """Compare what positives say of the cuts with their columns."""
+    cuts, config = content.config.selection, content.config
+    seen_elsewhere = bool(set(cuts.nobs_min) - {"z"})
+
+    def wrong(rows: Rows) -> BoolArray:
+        if rows.lenses is None:
+            return np.zeros(len(rows), dtype=bool)
+        low, high = cuts.dec_range or (-np.inf, np.inf)
+        fails = {
+            "faint": ~(rows.limited_magnitudes("z", cuts) < cuts.z_mag_limit),
+            "type": ~rows.is_in("type", cuts.types),
+            "nobs": rows["nobs_z"] < cuts.nobs_min["z"],
+            "footprint": ~((rows["dec"] > low) & (rows["dec"] < high)),
+            "maskbits": rows["maskbits"] & config.exclusion.maskbits_value != 0,
+        }
+        first = np.select(list(fails.values()), list(fails), "")
+        written = np.asarray(pc.fill_null(rows.lenses["cut"], ""))
+        # Exposures in other bands than z are not written.
+        unlike = (written != first) & ~(
+            seen_elsewhere & (written == "nobs") & ~fails["faint"] & ~fails["type"]
+        )
+        passes = rows.lenses["passes_cuts"]
+        unlike |= passes.is_null().to_numpy() | (np.asarray(pc.fill_null(passes, False)) != (written == ""))
+        return np.asarray(unlike | ((config.positives.apply_cuts is True) & (written != "")))
+
+    expected = "passes_cuts and cut as the columns of every positive say"
+    return RowRule("cut_rule", expected, wrong, parts=("positives",))
+
+
 def stratum_rule(content: Content) -> Tally:
     """Compare the bins with nobs_z and type."""
     strata = content.config.strata

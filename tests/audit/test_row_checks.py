@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import reference
-from auditrows import RUN_COLUMNS, Row, content, only, positive, row
+from auditrows import RUN_COLUMNS, Row, content, only, part_table, positive, row
 from conftest import edited
 from hypothesis import given
 from hypothesis import strategies as st
 from poolcases import CASES, FURTHER_CASES, G_0_4, NAN, R_20_5, SEVERAL, above, below, up
 
 from lensneg.audit import row_checks
+from lensneg.audit.columns import Rows
+from lensneg.schema.columns import MANIFEST_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.quotas import PoolQuota, StratumQuota
@@ -423,6 +425,56 @@ def test_two_cuts_failed_by_two_rows_make_two_wrong_rows(parity: Config) -> None
 def test_positives_need_not_pass_the_cuts(parity: Config) -> None:
     failing = positive(type="PSF", flux_z=1.0, nobs_z=1, dec=40.0, maskbits=2)
     assert wrong(row_checks.selection_rule, parity, row(), positives=(failing,)) == 0
+
+
+# ---------------------------------------------------------------- the cuts of positives
+
+
+def cut_is_wrong(config: Config, cut: str | None, passes: bool | None = None, **changes: Any) -> bool:
+    """Whether a positive is wrong that says a cut and ``passes_cuts``: by default what the cut says."""
+    table = part_table(
+        "positives", [positive(**changes, cut=cut, passes_cuts=cut is None if passes is None else passes)]
+    )
+    written = [name for name in table.column_names if name in MANIFEST_SCHEMA.names]
+    rule = row_checks.cut_rule(content(config, [], [positive()]))
+    rule.add(Rows(table.select(written), "positives", table.drop_columns(written)))
+    [found] = rule.checks()
+    assert (found.name, found.critical) == ("cut_rule", True)
+    return not found.passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "cut"),
+    [
+        ({}, None),
+        ({"flux_z": 10.0}, "faint"),
+        ({"flux_z": None}, "faint"),
+        ({"flux_z": 1.0, "type": "EXP", "maskbits": 2}, "faint"),
+        ({"type": "EXP", "nobs_z": 2}, "type"),
+        ({"nobs_z": 2, "dec": 40.0}, "nobs"),
+        ({"dec": 32.0, "maskbits": 2}, "footprint"),
+        ({"maskbits": 2}, "maskbits"),
+        ({"maskbits": 4}, None),
+    ],
+)
+def test_positives_say_the_first_cut_that_they_fail(parity: Config, changes: Row, cut: str | None) -> None:
+    for written in (None, "faint", "type", "footprint", "maskbits", "spiral"):
+        assert cut_is_wrong(parity, written, **changes) == (written != cut)
+    assert cut_is_wrong(parity, cut, cut is not None, **changes)
+
+
+def test_exposures_in_other_bands_are_not_written(plan: Config, parity: Config) -> None:
+    assert not cut_is_wrong(parity, "nobs")
+    assert not cut_is_wrong(parity, "nobs", maskbits=2)
+    assert cut_is_wrong(parity, "nobs", flux_z=1.0)
+    assert cut_is_wrong(plan, "nobs")
+
+
+def test_with_cuts_applied_no_positive_fails_one(plan_with: Any) -> None:
+    for apply_cuts in (True, False, "flag"):
+        config = plan_with({"positives.apply_cuts": apply_cuts})
+        assert cut_is_wrong(config, "maskbits", maskbits=2) == (apply_cuts is True)
+        assert not cut_is_wrong(config, None)
 
 
 # ---------------------------------------------------------------- bins

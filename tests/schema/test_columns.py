@@ -143,6 +143,15 @@ def test_the_hash_is_64_hexadecimal_digits_and_repeats() -> None:
     assert content_sha256(manifest()) == content_sha256(manifest())
 
 
+def test_the_hash_changes_with_each_truth() -> None:
+    def hashed(*values: bool | None) -> str:
+        table = pa.table({"passes": pa.array(values, pa.bool_())})
+        return content_sha256(table, table.schema)
+
+    pairs = [(True, False), (False, True), (True, None), (True, True), (None, True), (None, False)]
+    assert len({hashed(*pair) for pair in pairs}) == len(pairs)
+
+
 @pytest.mark.parametrize("column", [name for name in ALL if name not in RUN_COLUMNS])
 def test_the_hash_changes_with_any_cell(column: str) -> None:
     kind = MANIFEST_SCHEMA.field(column).type
