@@ -283,9 +283,8 @@ def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
         has_category = rows.table["confuser_category"].is_valid().to_numpy()
         return np.asarray(wrong | ~rows.is_in("pool", ["positive"]) | has_category)
     category = np.select(criteria, range(len(criteria)), -1)
-    n1 = rows.is_in("type", config.negative_pools.pool_n1.galaxy_types)
-    if config.negative_pools.pool_n1.population == "not_n2":
-        n1 &= category < 0
+    n1 = (category < 0) & rows.is_in("type", config.negative_pools.pool_n1.galaxy_types)
+    n1 |= (category >= 0) & (config.negative_pools.pool_n1.population == "all")
     wrong |= ~((rows.is_in("pool", ["N1"]) & n1) | (rows.is_in("pool", ["N2"]) & (category >= 0)))
     wrong |= category != rows.index_in("confuser_category", CONFUSER_CATEGORIES)
     # A category that is none of the known ones must not pass for none.

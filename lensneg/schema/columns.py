@@ -108,10 +108,14 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ManifestColumn(
         "sampling_weight",
         _F64,
-        "available / drawn in the row's stratum and pool; 1 for a positive",
+        "sources that the row stands for: available / drawn in its draw; 1 for a positive",
         nullable=False,
         stage="draw",
     ),
+    ManifestColumn(
+        "draw", _S, "the draw that took the row; positive for a positive", nullable=False, stage="draw"
+    ),
+    ManifestColumn("fold", _I16, "fold, by healpix_128; null in the split test", stage="draw"),
 )
 
 #: The two tables of a manifest.

@@ -157,7 +157,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 def test_an_altered_config_fails_the_check_of_what_was_altered(subject: Subject, name: str) -> None:
     assert failed(with_config(subject, WIDE)) == set()
     # The quotas, too, are not those of another ratio of the pools.
-    also = {"quota_rule"} if name == "n1_n2_ratio" else set()
+    also = {"n1_n2_ratio": {"quota_rule"}, "selection_rule": {"cut_rule"}}.get(name, set())
     assert failed(with_config(subject, {**WIDE, **CONFIGS[name]})) == {name, *also}
 
 
@@ -187,9 +187,10 @@ def claims(subject: Subject, change: Callable[[list[dict[str, Any]]], None]) -> 
 
 def test_a_row_in_another_stratum_than_claimed(subject: Subject) -> None:
     def change(strata: list[dict[str, Any]]) -> None:
-        pools = [pool for stratum in strata for pool in stratum["pools"] if pool["quota"] > 1]
-        pools[0]["quota"] += 1
-        pools[1]["quota"] -= 1
+        stratum = next(s for s in strata if [draw["quota"] > 1 for draw in s["draws"]] == [True, True])
+        for name in ("pools", "draws"):
+            stratum[name][0]["quota"] += 1
+            stratum[name][1]["quota"] -= 1
 
     claimed = claims(subject, change)
     assert failed(claimed) - {"weights", "targets"} == {"strata_counts"}
@@ -213,6 +214,7 @@ def test_a_stratum_without_negatives(spoiled: Callable[..., Subject]) -> None:
     def change(strata: list[dict[str, Any]]) -> None:
         [stratum] = [s for s in strata if (s["nobs_z_bin"], s["type_bin"]) == emptied["key"]]
         stratum["shortfall"] += sum(pool["quota"] for pool in stratum["pools"])
+        stratum["draws"] = []
         for pool in stratum["pools"]:
             pool["quota"] = 0
 
