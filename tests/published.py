@@ -43,7 +43,8 @@ def row(i: int, pool: str) -> dict[str, Any]:
         "confuser_category": "ring_proxy" if pool == "N2" else None,
         "sweep_file": "sweep-000p005-005p010.fits", "row_index": i, "pipeline_version": "0.1.0",
         "git_commit": "unknown", "extraction_timestamp": STARTED, "targetid": (1 << 53) + i, "release": 10002,
-        "sampling_priority": -i, "sampling_weight": 2.5,
+        "sampling_priority": -i,
+        "confuser_flags": int(pool == "N2"), "draw": pool.lower(), "fold": None, "sampling_weight": 2.5,
     }  # fmt: skip
 
 

@@ -13,12 +13,20 @@ from lensneg.audit.subject import Content
 from lensneg.audit.tally import FAULT, RowRule, Tally
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
-from lensneg.schema.config import SPLIT_ORDER
+from lensneg.schema.config import SPLIT_ORDER, SpatialSplitsConfig
 from lensneg.schema.quotas import DrawKey, draws_of
 from lensneg.schema.tolerance import binomial
 
 #: HEALPix pixels of the sky at nside 128.
 _PIXELS: Final = 12 * 128**2
+
+
+def split_of_pixels(pixels: IntArray, config: SpatialSplitsConfig) -> IntArray:
+    """Return the split of each pixel, as an index into ``SPLIT_ORDER``."""
+    unique, place = np.unique(pixels, return_inverse=True)
+    u = _hashed(unique, f"{config.hash_seed}")
+    fractions = [getattr(config.allocations, name) for name in SPLIT_ORDER]
+    return np.digitize(u / 2.0**32, np.cumsum(fractions)[:-1])[place]
 
 
 class Splits(Tally):
@@ -59,8 +67,7 @@ class Splits(Tally):
         """Work out the splits of the pixels that were not met before."""
         rule = self._config.spatial_splits
         new = np.unique(pixels[self._split_of[pixels] < 0])
-        u = _hashed(new, f"{rule.hash_seed}")
-        self._split_of[new] = np.digitize(u / 2.0**32, np.cumsum(self._fractions)[:-1])
+        self._split_of[new] = split_of_pixels(new, rule)
         if rule.folds is not None:
             kept = new[self._split_of[new] != len(SPLIT_ORDER) - 1]
             self._fold_of[kept] = _hashed(kept, f"{rule.hash_seed}_fold") * rule.folds // 2**32

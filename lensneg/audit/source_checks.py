@@ -64,8 +64,10 @@ class FoundAgain(Tally):
         names = rows["sweep_file"].to_numpy()
         groups = [(name, rows.filter(pa.array(names == name))) for name in np.unique(names).tolist()]
 
+        by_need = self._subject.config.negative_pools.pool_n2.tractor_criteria.columns
+
         def look(group: tuple[str, pa.Table]) -> list[str]:
-            return unlike_sweep(self._subject.sweeps[group[0]], group[1])
+            return unlike_sweep(self._subject.sweeps[group[0]], group[1], by_need)
 
         with ThreadPoolExecutor(_FETCH_THREADS) as threads:
             wrong = [fault for faults in threads.map(look, groups) for fault in faults]

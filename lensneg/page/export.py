@@ -65,7 +65,7 @@ def _values(column: pa.ChunkedArray, text: Any) -> tuple[npt.NDArray[Any], npt.N
         array = pc.strftime(array.cast(pa.timestamp("s", tz="UTC")), format="%Y-%m-%dT%H:%M:%SZ")
     if pa.types.is_string(array.type):
         return np.array(array.fill_null("").to_pylist(), dtype=np.dtype(text)), missing
-    fill = np.nan if pa.types.is_floating(array.type) else 0
+    fill = np.nan if pa.types.is_floating(array.type) else False if pa.types.is_boolean(array.type) else 0
     return array.fill_null(fill).to_numpy(zero_copy_only=False), missing
 
 

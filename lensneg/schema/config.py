@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from lensneg.schema.config_extends import EXAMPLE, merged_text, read_config
-from lensneg.schema.config_types import Band, Finite, Section, Seed, SourceType, requires
+from lensneg.schema.config_types import Band, Finite, MaskBit, Section, Seed, SourceType, requires
 from lensneg.schema.lens_facts import LensColumns
 from lensneg.schema.pools_config import (
     HardNegativesConfig,
@@ -28,8 +28,6 @@ from lensneg.schema.sweep_columns import MASKBITS
 
 #: The order in which the split's fractions are cumulated. It is part of the split rule.
 SPLIT_ORDER: Final = ("train", "val", "test")
-
-MaskBit = Annotated[str, requires(lambda name: name in MASKBITS, f"expected one of {', '.join(MASKBITS)}")]
 
 DecRange = Annotated[
     tuple[Finite, Finite], requires(lambda r: r[0] < r[1], "the lower limit must be below the upper one")

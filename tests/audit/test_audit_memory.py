@@ -50,7 +50,8 @@ def write_rows(path: Path, like: dict[str, Any], first: int, rows: int) -> str:
     path.parent.mkdir(exist_ok=True, parents=True)
     whole = whole.cast(WRITTEN_SCHEMA)
     for field in list(part_schema(path.parent.name))[len(WRITTEN_SCHEMA) :]:
-        whole = whole.append_column(field, pa.nulls(rows, field.type))
+        passes = field.name == "passes_cuts"
+        whole = whole.append_column(field, pa.array([True] * rows) if passes else pa.nulls(rows, field.type))
     pq.write_table(whole, path, row_group_size=1 << 17, compression="zstd")
     return str(path)
 

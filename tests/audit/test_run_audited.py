@@ -157,7 +157,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 def test_an_altered_config_fails_the_check_of_what_was_altered(subject: Subject, name: str) -> None:
     assert failed(with_config(subject, WIDE)) == set()
     # The quotas, too, are not those of another ratio of the pools.
-    also = {"quota_rule"} if name == "n1_n2_ratio" else set()
+    also = {"n1_n2_ratio": {"quota_rule"}, "selection_rule": {"cut_rule"}}.get(name, set())
     assert failed(with_config(subject, {**WIDE, **CONFIGS[name]})) == {name, *also}
 
 

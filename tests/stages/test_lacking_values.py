@@ -14,11 +14,11 @@ from pipeline import OPEN_GATES, make_request
 from plainrun import run_to_sample
 
 from lensneg.mocksky import write_mock_sky
-from lensneg.schema.columns import COLUMNS
+from lensneg.schema.columns import COLUMNS, NEEDED_COLUMNS
 from lensneg.stages.validate_manifest import validate_manifest
 
 #: The columns that are copied from a sweep file and may lack a value.
-FLOATS = [c for c in COLUMNS if c.sweep and c.nullable and pa.types.is_floating(c.type)]
+FLOATS = [c for c in COLUMNS if c.sweep in NEEDED_COLUMNS and c.nullable and pa.types.is_floating(c.type)]
 
 
 def test_what_is_nan_in_the_sweep_files_is_null(tmp_path: Path) -> None:

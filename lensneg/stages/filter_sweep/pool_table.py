@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.errors import SweepError
+from lensneg.rules.borders import near_border
 from lensneg.rules.photometry import magnitude
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.priority import sampling_priority, targetid
@@ -15,7 +16,7 @@ from lensneg.rules.selection import first_failed_rule, is_one_of, is_primary
 from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
 from lensneg.rules.usable import all_usable, has_identity
-from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
+from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA, READ_BY_NEED
 from lensneg.schema.input_name import input_name
 from lensneg.schema.item import Item
 from lensneg.schema.pool import pool_order
@@ -32,10 +33,10 @@ _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if colum
 def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: dict[str, int]) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
-    The rows that the pool and the lenses cut are added to ``cut``.
+    The rows that the pool, the lenses and the borders of splits cut are added to ``cut``.
     """
     config = run.config
-    pool, category = classify(gathered, config.negative_pools)
+    pool, category, flags = classify(gathered, config)
     near_lens = np.zeros(len(gathered), dtype=bool)
     near_lens[near.lenses.pairs(gathered["RA"], gathered["DEC"]).source] = True
     cut["no_pool"] += int((pool < 0).sum())
@@ -45,6 +46,10 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
     segment = nobs_z_bin(gathered["NOBS_Z"], config.strata) * len(SOURCE_TYPES)
     segment = (segment + type_rank[gathered.source_type()]) * len(POOLS) + pool
     survivors = np.flatnonzero((pool >= 0) & ~near_lens)
+    place = (gathered["RA"][survivors], gathered["DEC"][survivors])
+    at_border = near_border(*place, config.spatial_splits)
+    cut["border"] += int(at_border.sum())
+    survivors = survivors[~at_border]
     priority = identity["sampling_priority"][survivors]
     order = survivors[pool_order(segment[survivors], priority)]
     category = category[order]
@@ -53,6 +58,7 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
         "confuser_category": pa.DictionaryArray.from_arrays(
             pa.array(category, mask=category < 0), list(CONFUSER_CATEGORIES)
         ),
+        "confuser_flags": flags[order],
     }
     return _describe(gathered.take(order), known, run, item)
 
@@ -73,6 +79,7 @@ def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> p
     known = _identity(matched, run) | {
         "pool": pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE]),
         "confuser_category": pa.nulls(len(real), pa.string()),
+        "confuser_flags": classify(matched, run.config).flags,
     }
     return pa.table(
         [
@@ -139,6 +146,9 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
     }
 
     def column(field: pa.Field) -> pa.Array:
+        sweep = _SWEEP_COLUMN.get(field.name)
+        if sweep in READ_BY_NEED and sweep not in rows:
+            return pa.nulls(len(rows), field.type)
         values = computed[field.name] if field.name in computed else rows[_SWEEP_COLUMN[field.name]]
         if isinstance(values, pa.Array):
             return values
