@@ -35,6 +35,7 @@ CUTS = (
     "maskbits",
     "no_pool",
     "near_lens",
+    "suspect",
 )
 NEVER_A_GALAXY = ("PSF", "DUP")
 SPLIT_ORDER = ("train", "val", "test")
@@ -102,7 +103,12 @@ class Reference:
 
 
 def reference(
-    sweeps: list[Path], positives: list[Path], exclude: list[Path], config: dict[str, Any]
+    sweeps: list[Path],
+    positives: list[Path],
+    exclude: list[Path],
+    config: dict[str, Any],
+    suspects: list[Path] | None = None,
+    hard_negatives: dict[str, Path] | None = None,
 ) -> Reference:
     """Select, match, count and draw.
 
@@ -112,6 +118,8 @@ def reference(
     positives : catalogues (CSV or TSV) of the lenses that are the positives.
     exclude : further catalogues; nothing near any position of either kind is a negative.
     config : the parsed YAML of a config.
+    suspects : CSV files of positions or TARGETIDs that are never negatives.
+    hard_negatives : CSV files of the same kind, by the name of their category. Their sources are in N2.
     """
     seed = config["negative_pools"]["seed"]
     sources = []
@@ -128,15 +136,27 @@ def reference(
         id(source) for ra, dec in wanted + others for _, source in neighbours.within(ra, dec, radius)
     }
 
+    suspected = set()
+    for path in suspects or []:
+        suspected |= listed(path, neighbours, config["suspects"]["radius_arcsec"])
+    external: dict[int, str] = {}
+    for category, path in (hard_negatives or {}).items():
+        for source_id in listed(path, neighbours, config["hard_negatives"]["match_radius_arcsec"]):
+            external.setdefault(source_id, f"external:{category}")
+
     cuts = dict.fromkeys(CUTS, 0)
     pool = []
     for source in sources:
         name, category = pool_of(source, config["negative_pools"])
+        if id(source) in external:
+            name, category = "N2", external[id(source)]
         reason = selection_failure(source, config)
         if reason is None and name is None:
             reason = "no_pool"
         if reason is None and id(source) in near_lens:
             reason = "near_lens"
+        if reason is None and id(source) in suspected:
+            reason = "suspect"
         if reason is None:
             pool.append(make_row(source, config, name, category))
         else:
@@ -221,6 +241,16 @@ def read_catalogue(path: Path) -> list[tuple[float, float]]:
         if math.isfinite(ra) and abs(dec) <= 90:
             entries.append((ra, dec))
     return entries
+
+
+def listed(path: Path, neighbours: "Neighbours", radius: float) -> set[int]:
+    """The sources within a radius of an entry of a CSV file, or with its TARGETID."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    ids = {int(row["TARGETID"]) for row in rows if row["TARGETID"]}
+    places = [(float(row["ra"]), float(row["dec"])) for row in rows if row["ra"]]
+    near = {id(source) for ra, dec in places for _, source in neighbours.within(ra, dec, radius)}
+    return near | {id(source) for source in neighbours.sources if source["targetid"] in ids}
 
 
 def number(text: str | None) -> float:

@@ -190,16 +190,14 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
         )
     config = storage.join(files.out, "inputs", storage.basename(record.config.uri))
     storage.write_bytes(config, record.config.text.encode())
-    catalogs = {role: [c.spec for c in inputs.catalogs if c.role == role] for role in ROLES}
+    catalogs = {role: tuple(c.spec for c in inputs.catalogs if c.role == role) for role in ROLES}
     folder, left_out = _gather(inputs.sweeps, Path(files.out) / "inputs" / "sweeps")
     return RunRequest(
         run_id=record.run_id,
         mode="test-then-full",
         config=config,
         sweeps=folder,
-        positives=tuple(catalogs["positives"]),
-        exclude=tuple(catalogs["exclude"]),
-        spectroscopic=tuple(catalogs["spectroscopic"]),
+        **catalogs,
         leave_out=left_out,
         out=files.out,
         started_at=record.started_at,

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.audit.columns import Rows
+from lensneg.audit.listed_checks import is_external
 from lensneg.audit.subject import Content
 from lensneg.audit.tally import RowRule, Stated, Tally
 from lensneg.schema.arrays import BoolArray, IntArray
@@ -225,12 +226,16 @@ def stratum_rule(content: Content) -> Tally:
 
 
 def pool_rule(content: Content) -> Tally:
-    """Compare pool and confuser category with the row's columns."""
+    """Compare pool and confuser category with the row's columns. Hard negatives of a catalogue are in N2."""
+    hard = content.subject.hard_negatives
+    external = None if hard is None else [category for category, _ in hard]
 
     def wrong(rows: Rows) -> BoolArray:
         if rows.part == "positives":
             return ~rows.is_in("pool", ["positive"])
-        return _wrong_pool(rows, content.config)
+        wrong = _wrong_pool(rows, content.config)
+        known = np.True_ if external is None else rows.is_in("confuser_category", external)
+        return np.where(is_external(rows), ~(known & rows.is_in("pool", ["N2"])), wrong)
 
     return RowRule("pool_rule", "pool and confuser category as the columns of every row say", wrong)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 from lensneg.aws.calls import Aws, in_place_of
@@ -17,6 +18,7 @@ from lensneg.aws.uploads import (
     sweeps_option,
 )
 from lensneg.errors import InputError
+from lensneg.schema.catalog_spec import ROLES, Role
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.resources import config_path
@@ -38,6 +40,8 @@ def gather_inputs(
     positives: Sequence[str],
     exclude: Sequence[str] = (),
     spectroscopic: Sequence[str] = (),
+    suspects: Sequence[str] = (),
+    hard_negatives: Sequence[str] = (),
     sweeps: str | None = None,
     leave_out: Sequence[str] = (),
     mode: str = "test-then-full",
@@ -53,7 +57,7 @@ def gather_inputs(
         Name of the run.
     config : str
         The config: a file, local or in the bucket, or the name of a shipped config.
-    positives, exclude, spectroscopic : sequence of str
+    positives, exclude, spectroscopic, suspects, hard_negatives : sequence of str
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
     sweeps : str, optional
         A local folder of sweep files that are not in S3 yet; or a table or a HATS catalogue, local or in the
@@ -78,26 +82,30 @@ def gather_inputs(
         If one of them is wrong, or two different files would become one object in the bucket.
     """
     config_file = config_upload(stack, config_path(config))
-    positive_files = [catalog_upload(stack, text, with_others=True) for text in positives]
-    exclude_files = [catalog_upload(stack, text) for text in exclude]
-    spectroscopic_files = [catalog_upload(stack, text) for text in spectroscopic]
+    given: dict[Role, Sequence[str]] = {
+        "positives": positives,
+        "exclude": exclude,
+        "spectroscopic": spectroscopic,
+        "suspects": suspects,
+        "hard_negatives": hard_negatives,
+    }
+    catalogs = {role: [catalog_upload(stack, text, role) for text in texts] for role, texts in given.items()}
     sweep_files = sweep_uploads(stack, sweeps, leave_out) if sweeps else []
     data: dict[str, object] = {
         "run_id": run_id,
         "mode": mode,
         "config": config_file.option,
         "sweeps": sweeps_option(stack, sweep_files),
-        "positives": [entry.option for entry in positive_files],
-        "exclude": [entry.option for entry in exclude_files],
         "out": stack.out_uri,
     }
-    if spectroscopic:
-        data["spectroscopic"] = [entry.option for entry in spectroscopic_files]
+    for role, entries in catalogs.items():
+        if entries or role in ROLES[:2]:
+            data[role] = [entry.option for entry in entries]
     if leave_out:
         data["leave_out"] = list(leave_out)
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
-    uploads = [config_file, *positive_files, *exclude_files, *spectroscopic_files, *sweep_files]
+    uploads = [config_file, *chain.from_iterable(catalogs.values()), *sweep_files]
     refuse_shared_targets(uploads)
     return RunRequest.of_input(data), uploads
 

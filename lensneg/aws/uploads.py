@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from lensneg import storage
 from lensneg.aws.calls import Aws
 from lensneg.aws.deployment import Stack
-from lensneg.catalogs.catalog import read_catalog
+from lensneg.catalogs.sources import read_any
 from lensneg.errors import InputError
-from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.catalog_spec import CatalogSpec, Role
 from lensneg.schema.check import brief
 from lensneg.schema.config import Config
 from lensneg.survey.hats import CATALOG_FILES
@@ -64,7 +64,7 @@ def config_upload(stack: Stack, path: str) -> Upload:
     return _upload_below(stack.configs_uri, path, fixed=True)
 
 
-def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload:
+def catalog_upload(stack: Stack, text: str, role: Role) -> Upload:
     """Check a catalogue and return its upload.
 
     Parameters
@@ -73,8 +73,8 @@ def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload
         The stack.
     text : str
         The catalogue as ``FILE?option=value``, with a local file or one in the stack's bucket.
-    with_others : bool
-        Whether its rows that are not selected are checked too, as those of positives are.
+    role : str
+        What the run takes it for.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload
     InputError
         If it cannot be read, or is in S3 outside the folder of catalogues.
     """
-    source = read_catalog(CatalogSpec.parse(text), with_others).spec.uri
+    source = read_any(CatalogSpec.parse(text), role).spec.uri
     _, mark, options = text.partition("?")
     return _upload_below(stack.catalogs_uri, source, f"{mark}{options}")
 

@@ -8,6 +8,7 @@ from lensneg import storage
 from lensneg.errors import GateFailedError, InputError, RunStateError
 from lensneg.local.run_process import run_in_process
 from lensneg.local.watcher import NoWatcher, Outcome, Watcher
+from lensneg.schema.catalog_spec import option_of
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.manifest import Manifest
@@ -37,6 +38,8 @@ def run(
     out: str | os.PathLike[str],
     exclude: Paths = (),
     spectroscopic: Paths = (),
+    suspects: Paths = (),
+    hard_negatives: Paths = (),
     leave_out: Sequence[str] = (),
     mode: Mode = "test-then-full",
     run_id: str | None = None,
@@ -63,6 +66,10 @@ def run(
     spectroscopic : str or path-like, or a sequence of them
         Catalogues of spectroscopic lenses, such as that of DESI DR1. No negative is drawn near their
         positions, and the report compares them with the positives.
+    suspects : str or path-like, or a sequence of them
+        Catalogues of sources that may be lenses, by position or TARGETID: they are never drawn.
+    hard_negatives : str or path-like, or a sequence of them
+        Catalogues of known confusers, by position or TARGETID: they are drawn first, for pool N2.
     leave_out : sequence of str
         Names of files or folders below ``sweeps``, or patterns of them, that are no inputs.
     mode : {"test-then-full", "full", "test"}
@@ -106,6 +113,8 @@ def run(
         positives=positives,
         exclude=exclude,
         spectroscopic=spectroscopic,
+        suspects=suspects,
+        hard_negatives=hard_negatives,
         leave_out=leave_out,
         out=out,
         mode=mode,
@@ -132,6 +141,8 @@ def make_request(
     positives: Paths,
     exclude: Paths,
     spectroscopic: Paths = (),
+    suspects: Paths = (),
+    hard_negatives: Paths = (),
     leave_out: Sequence[str] = (),
     out: str | os.PathLike[str],
     mode: Mode,
@@ -146,7 +157,7 @@ def make_request(
     ----------
     config, sweeps : str or path-like
         As :func:`run` takes them.
-    positives, exclude, spectroscopic : str or path-like, or a sequence of them
+    positives, exclude, spectroscopic, suspects, hard_negatives : str or path-like, or a sequence of them
         As :func:`run` takes them.
     leave_out : sequence of str
         As :func:`run` takes it.
@@ -170,6 +181,7 @@ def make_request(
         If an argument or a catalogue is wrong, or an input is of a wrong kind. The message names the option,
         the fault and the remedy.
     """
+    further = {"spectroscopic": spectroscopic, "suspects": suspects, "hard_negatives": hard_negatives}
     request = RunRequest.of_input(
         {
             "run_id": run_id or new_run_id(),
@@ -178,7 +190,7 @@ def make_request(
             "sweeps": os.fspath(sweeps),
             "positives": _texts(positives),
             "exclude": _texts(exclude),
-            **({"spectroscopic": texts} if (texts := _texts(spectroscopic)) else {}),
+            **{role: texts for role, paths in further.items() if (texts := _texts(paths))},
             **({"leave_out": list(leave_out)} if leave_out else {}),
             "out": os.fspath(out),
         }
@@ -222,7 +234,9 @@ def _check(request: RunRequest) -> Config:
     for role, specs in request.catalogs.items():
         for spec in specs:
             if not storage.exists(spec.uri):
-                raise InputError("no such file", where=f"--{role} {spec.uri}", remedy="check the path")
+                raise InputError(
+                    "no such file", where=f"{option_of(role)} {spec.uri}", remedy="check the path"
+                )
     return config
 
 

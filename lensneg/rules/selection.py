@@ -137,9 +137,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("maskbits", _unmasked),
 )
 
-#: Every reason for which a row is not in the pool, in order. The last two need more than a source:
-#: its pool (see :mod:`lensneg.rules.pools`) and the lens catalogues (see :mod:`lensneg.stages.filter_sweep`).
-CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_pool", "near_lens")
+#: Every reason for which a row is not in the pool, in order. The last three need more than a source: its
+#: pool (see :mod:`lensneg.rules.pools`) and the catalogues (see :mod:`lensneg.stages.filter_sweep`).
+CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_pool", "near_lens", "suspect")
 
 #: The first cuts, which leave a twentieth of all sources: worth applying before anything is gathered.
 SIEVE: Final[tuple[Rule, ...]] = RULES[:3]

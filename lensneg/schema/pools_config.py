@@ -92,6 +92,9 @@ MatchedColumn = Literal[
 #: The confuser categories in a manifest, in the order in which the criteria are tried.
 CONFUSER_CATEGORIES: Final = ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy")
 
+#: What the confuser category of a hard negative of a catalogue begins with.
+EXTERNAL: Final = "external:"
+
 
 class PoolN2Config(Section):
     """Pool N2: hard confusers.

@@ -183,6 +183,25 @@ def _positives_matched(found: Findings) -> Iterator[Check]:
     )
 
 
+def _hard_negatives_found(found: Findings) -> Iterator[Check]:
+    """Say which hard negatives are not in the pool, and why."""
+    counts = found.summary.hard_negatives
+    if not counts:
+        return
+    missing = [f"{n:,} of {c.catalog}: {why}" for c in counts for why, n in sorted(c.missing.items()) if n]
+    yield Check.of_faults(
+        "hard_negatives_found",
+        missing,
+        expected="a source in the pool for each hard negative inside the sweeps",
+        found=f"{sum(c.found for c in counts):,}",
+        saying=f"found {sum(c.found for c in counts):,} of {sum(c.inside for c in counts):,}; not: ",
+        remedy="nothing need be done: they are not drawn. hard_negative_matches.parquet lists every entry; "
+        "near_lens is at a known lens, and docs/science.md says what the other cuts are",
+        shown=_STRATA_SHOWN,
+        critical=False,
+    )
+
+
 def _n2_fraction(found: Findings) -> Iterator[Check]:
     gates, rows, n2 = found.run.config.gates, found.summary.rows_kept, found.summary.n2_fraction
     low, high = gates.n2_fraction_range
@@ -253,6 +272,7 @@ CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _values_usable,
     _inputs_unchanged,
     _positives_matched,
+    _hard_negatives_found,
     _n2_fraction,
     _strata,
 )
