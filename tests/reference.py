@@ -85,6 +85,7 @@ ROW_COLUMNS = names(
     maskbits fitbits mw_transmission_g mw_transmission_r mw_transmission_z
     shape_r shape_e1 shape_e2 sersic healpix_64 healpix_128 split pool confuser_category
     sweep_file row_index targetid release sampling_priority sampling_weight
+    z_phot_median z_phot_std z_phot_l68 z_phot_u68
 """
 )
 
@@ -520,6 +521,7 @@ def make_row(source: Row, config: dict[str, Any], pool: str, category: str | Non
         "pool": pool,
         "confuser_category": category,
         "sampling_weight": None,
+        **dict.fromkeys(ROW_COLUMNS[-4:]),  # there are no -pz files here
     }
     return {column: None if row[column] != row[column] else row[column] for column in ROW_COLUMNS}
 

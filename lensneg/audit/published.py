@@ -77,6 +77,7 @@ def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[Cat
         is_spectroscopic=roles["spectroscopic"],
         **listed,
         sweeps=_sweeps_at_hand(record, sweeps),
+        pz=_pz_at_hand(record),
         all_at_hand=False,
         missing_catalogs=(*missing, *of_listed),
     )
@@ -189,6 +190,16 @@ def _as_in_run(spec: CatalogSpec, by_sha256: dict[str, CatalogSpec], extra: tupl
     if catalog.sha256 in by_sha256 and spec == CatalogSpec(uri=spec.uri):
         return read_catalog(by_sha256[catalog.sha256].model_copy(update={"uri": spec.uri}), extra=extra)
     return catalog
+
+
+def _pz_at_hand(record: RunRecord) -> dict[str, storage.FileInfo | None]:
+    """Return the ``-pz`` files of the run. None for those that are not where they were, or changed."""
+    files = {sweep.name: sweep.pz.info for sweep in record.sweeps if sweep.pz}
+    there = storage.stat_all(info.uri for info in files.values())
+    return {
+        name: info if info.uri in there and there[info.uri].size == info.size else None
+        for name, info in files.items()
+    }
 
 
 def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, storage.FileInfo]:

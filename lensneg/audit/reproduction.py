@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +30,8 @@ from lensneg.schema.request import RunRequest
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder, look_into
 from lensneg.survey.names import is_table
+
+_PZ_REMEDY: Final = "put it there again"
 
 Kind = Literal["catalogue", "sweep", "code"]
 
@@ -102,6 +104,10 @@ def look_at_inputs(
     where = _places(read, sweeps)
     for sweep in read:
         differences += _look_at_sweep(sweep, where[sweep.uri])
+        if sweep.pz:
+            differences += _look_at_file(
+                storage.basename(sweep.pz.uri), sweep.pz.info, sweep.pz.uri, _PZ_REMEDY
+            )
     differences += _look_at_code(record)
     return Inputs(tuple(where.values()), tuple(now), tuple(differences))
 
@@ -133,18 +139,21 @@ def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
 
 
 def _look_at_sweep(sweep: SweepInput, uri: str) -> list[Difference]:
-    name = sweep.name
+    return _look_at_file(sweep.name, sweep.info, uri, "say where the sweep files are with --sweeps URI")
+
+
+def _look_at_file(name: str, before: storage.FileInfo, uri: str, remedy: str) -> list[Difference]:
     try:
         info = storage.stat(uri)
     except FileNotFoundError:
-        text = f"{uri}: no such file; say where the sweep files are with --sweeps URI"
+        text = f"{uri}: no such file; {remedy}"
         return [Difference("sweep", name, text, missing=True)]
-    if info.size != sweep.size:
-        text = f"{uri}: it has {info.size:,} bytes, the run's had {sweep.size:,}"
+    if info.size != before.size:
+        text = f"{uri}: it has {info.size:,} bytes, the run's had {before.size:,}"
         return [Difference("sweep", name, text)]
-    if info.etag != sweep.etag:
+    if info.etag != before.etag:
         local = " (of a local file, its size and time of change: its bytes may be the same)"
-        text = f"{uri}: its ETag is {info.etag}, the run's was {sweep.etag}"
+        text = f"{uri}: its ETag is {info.etag}, the run's was {before.etag}"
         return [Difference("sweep", name, text + ("" if storage.is_s3(uri) else local))]
     return []
 
@@ -198,6 +207,7 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
         config=config,
         sweeps=folder,
         **catalogs,
+        pz=record.pz_folder,
         leave_out=left_out,
         out=files.out,
         started_at=record.started_at,

@@ -54,6 +54,9 @@ class Subject:
         The name of each, and what the catalogues say of it.
     sweeps : mapping of str to FileInfo
         The sweep files at hand, by name.
+    pz : mapping of str to FileInfo or None
+        The ``-pz`` file of each sweep file that the run read one with, by the sweep file's name. None for one
+        that is not at hand.
     all_at_hand : bool
         Whether the sweep files must all be there; if not, one that is missing is a warning.
     missing_catalogs : tuple of str
@@ -68,6 +71,7 @@ class Subject:
     ra: FloatArray
     dec: FloatArray
     sweeps: Mapping[str, FileInfo]
+    pz: Mapping[str, FileInfo | None] = field(default_factory=dict)
     all_at_hand: bool = True
     missing_catalogs: tuple[str, ...] = ()
     is_positive: BoolArray | None = None

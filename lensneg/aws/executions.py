@@ -13,6 +13,7 @@ from lensneg.aws.uploads import (
     Upload,
     catalog_upload,
     config_upload,
+    pz_uploads,
     refuse_shared_targets,
     sweep_uploads,
     sweeps_option,
@@ -42,6 +43,7 @@ def gather_inputs(
     spectroscopic: Sequence[str] = (),
     suspects: Sequence[str] = (),
     hard_negatives: Sequence[str] = (),
+    pz: str | None = None,
     sweeps: str | None = None,
     leave_out: Sequence[str] = (),
     mode: str = "test-then-full",
@@ -59,6 +61,8 @@ def gather_inputs(
         The config: a file, local or in the bucket, or the name of a shipped config.
     positives, exclude, spectroscopic, suspects, hard_negatives : sequence of str
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
+    pz : str, optional
+        The folder of the sweep files' ``-pz`` files, local or in the bucket.
     sweeps : str, optional
         A local folder of sweep files that are not in S3 yet; or a table or a HATS catalogue, local or in the
         bucket.
@@ -105,7 +109,10 @@ def gather_inputs(
         data["leave_out"] = list(leave_out)
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
-    uploads = [config_file, *chain.from_iterable(catalogs.values()), *sweep_files]
+    pz_files = pz_uploads(stack, pz) if pz else []
+    if pz:
+        data["pz"] = stack.sweeps_uri if pz_files else pz
+    uploads = [config_file, *chain.from_iterable(catalogs.values()), *sweep_files, *pz_files]
     refuse_shared_targets(uploads)
     return RunRequest.of_input(data), uploads
 

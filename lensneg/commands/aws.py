@@ -102,6 +102,7 @@ def _sending_inputs(command: Callable[[Session, RunRequest], Result]) -> Callabl
     @click.option(
         "--hard-negatives", multiple=True, metavar="FILE", help="Known confusers, as lensneg run takes them."
     )
+    @click.option("--pz", metavar="URI", help="Folder of the sweep files' -pz files, local or in the bucket.")
     @click.option(
         "--sweeps",
         metavar="URI",

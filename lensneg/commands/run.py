@@ -79,6 +79,11 @@ workers_option = click.option(
     help="Catalogue of known confusers, with positions or TARGETIDs: drawn first, for pool N2. "
     "FILE?name=NAME gives the category external:NAME; repeatable.",
 )
+@click.option(
+    "--pz",
+    metavar="URI",
+    help="Folder or s3:// prefix of the sweep files' -pz files: adds photometric redshifts.",
+)
 @leave_out_option
 @click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
 @mode_option

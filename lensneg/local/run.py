@@ -40,6 +40,7 @@ def run(
     spectroscopic: Paths = (),
     suspects: Paths = (),
     hard_negatives: Paths = (),
+    pz: str | os.PathLike[str] | None = None,
     leave_out: Sequence[str] = (),
     mode: Mode = "test-then-full",
     run_id: str | None = None,
@@ -70,6 +71,8 @@ def run(
         Catalogues of sources that may be lenses, by position or TARGETID: they are never drawn.
     hard_negatives : str or path-like, or a sequence of them
         Catalogues of known confusers, by position or TARGETID: they are drawn first, for pool N2.
+    pz : str or path-like, optional
+        The folder or ``s3://`` prefix of the sweep files' ``-pz`` files, for photometric redshifts.
     leave_out : sequence of str
         Names of files or folders below ``sweeps``, or patterns of them, that are no inputs.
     mode : {"test-then-full", "full", "test"}
@@ -115,6 +118,7 @@ def run(
         spectroscopic=spectroscopic,
         suspects=suspects,
         hard_negatives=hard_negatives,
+        pz=pz,
         leave_out=leave_out,
         out=out,
         mode=mode,
@@ -143,6 +147,7 @@ def make_request(
     spectroscopic: Paths = (),
     suspects: Paths = (),
     hard_negatives: Paths = (),
+    pz: str | os.PathLike[str] | None = None,
     leave_out: Sequence[str] = (),
     out: str | os.PathLike[str],
     mode: Mode,
@@ -159,6 +164,8 @@ def make_request(
         As :func:`run` takes them.
     positives, exclude, spectroscopic, suspects, hard_negatives : str or path-like, or a sequence of them
         As :func:`run` takes them.
+    pz : str or path-like, optional
+        As :func:`run` takes it.
     leave_out : sequence of str
         As :func:`run` takes it.
     out : str or path-like
@@ -191,6 +198,7 @@ def make_request(
             "positives": _texts(positives),
             "exclude": _texts(exclude),
             **{role: texts for role, paths in further.items() if (texts := _texts(paths))},
+            **({"pz": os.fspath(pz)} if pz is not None else {}),
             **({"leave_out": list(leave_out)} if leave_out else {}),
             "out": os.fspath(out),
         }

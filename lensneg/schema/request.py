@@ -46,7 +46,7 @@ class RunRequest(Record):
     """The input of an execution of the state machine.
 
     A catalogue is written as ``FILE?option=value``; see :class:`lensneg.schema.catalog_spec.CatalogSpec`.
-    ``leave_out`` names files or folders below
+    ``pz`` is the folder of the ``-pz`` files of the sweep files. ``leave_out`` names files or folders below
     ``sweeps`` that are no inputs, as ``--leave-out`` of ``lensneg run``. ``started_at`` is given only to
     repeat an earlier run to the byte. Otherwise it is the current time.
     """
@@ -60,6 +60,7 @@ class RunRequest(Record):
     spectroscopic: tuple[Catalog, ...] = ()
     suspects: tuple[Catalog, ...] = ()
     hard_negatives: tuple[Catalog, ...] = ()
+    pz: Uri | None = None
     leave_out: tuple[str, ...] = ()
     out: Uri
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
@@ -140,6 +141,7 @@ class RunRequest(Record):
         for role, specs in self.catalogs.items():
             for spec in specs:
                 words += [option_of(role), spec.text]
+        words += ["--pz", self.pz] if self.pz else []
         for name in self.leave_out:
             words += ["--leave-out", name]
         return shlex.join([*words, "--out", self.out])

@@ -14,6 +14,7 @@ from lensneg.schema.catalog_spec import ROLES, SOURCE_ROLES, CatalogSpec, Role
 from lensneg.schema.columns import RUN_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.input_name import input_name
+from lensneg.schema.item import PzFile
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.listed import ListedSources
@@ -26,7 +27,8 @@ class SweepInput(Record):
     """A sweep file, or a table in its place, as it was when the run was planned.
 
     ``box`` is that of a table's positions: lower and upper RA, lower and upper Dec. A sweep file has none.
-    ``needed_bytes`` are those of a Parquet file's columns that are read; 0 of any other file.
+    ``needed_bytes`` are those of a Parquet file's columns that are read; 0 of any other file. ``pz`` is its
+    ``-pz`` file, if the run reads photometric redshifts.
     """
 
     uri: str
@@ -37,6 +39,7 @@ class SweepInput(Record):
     row_bytes: int
     box: tuple[float, float, float, float] | None = None
     needed_bytes: int = 0
+    pz: PzFile | None = None
 
     @property
     def name(self) -> str:
@@ -132,6 +135,7 @@ class RunRecord(Record):
             64 hexadecimal digits.
         """
         sweeps = [f"{s.name} {s.size} {s.etag}" for s in self.sweeps]
+        sweeps += [f"pz {s.name} {s.pz.size} {s.pz.etag}" for s in self.sweeps if s.pz]
         catalogs = [
             f"{c.role} {c.sha256} {c.spec.model_copy(update={'uri': c.name}).text}" for c in self.catalogs
         ]
@@ -156,6 +160,17 @@ class RunRecord(Record):
         """
         return [catalog.spec for catalog in self.catalogs if catalog.role == role]
 
+    @property
+    def pz_folder(self) -> str | None:
+        """The folder of the ``-pz`` files, if the run reads some.
+
+        Returns
+        -------
+        str or None
+        """
+        files = [sweep.pz.uri for sweep in self.sweeps if sweep.pz]
+        return storage.common_folder(files) if files else None
+
     def request(self, out: str) -> RunRequest:
         """Return a request for the same run.
 
@@ -170,6 +185,7 @@ class RunRecord(Record):
             config=self.config.uri,
             sweeps=storage.common_folder([sweep.uri for sweep in self.sweeps]),
             **{role: tuple(self.specs(role)) for role in ROLES},
+            pz=self.pz_folder,
             out=out,
         )
 

@@ -39,6 +39,7 @@ def validate_manifest(root: str) -> Judged:
             suspects=run.listed.take(run.listed_in("suspects")),
             hard_negatives=run.hard_negatives,
             sweeps={sweep.name: sweep.info for sweep in run.record.sweeps},
+            pz={sweep.name: sweep.pz.info for sweep in run.record.sweeps if sweep.pz},
         )
     )
     found.parts.write(run.files.audited)

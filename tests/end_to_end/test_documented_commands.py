@@ -275,6 +275,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     for name in names:
         (folder / f"{name}.csv").write_text(lenses)
     (folder / "scores.csv").write_text("TARGETID,p_lens\n43990670490206209,0.9\n")
+    (sky / "sweeps-pz").mkdir()
+    (sky / "sweeps-pz" / "sweep-000p005-005p010-pz.fits").write_bytes(b"")
     (folder / "sweeps.txt").write_text("sweep-000p005-005p010.fits 1000000\nsweep-355p005-360p010.fits\n")
     shutil.copytree(sky / "sweeps", folder / "other" / "disk" / "sweeps")
     shutil.copy(sky / "positives.csv", folder / "other" / "disk" / "lenses.csv")

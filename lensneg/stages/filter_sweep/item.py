@@ -35,6 +35,7 @@ from lensneg.stages.filter_sweep.pool_table import candidate_matches, check_rele
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.inputs import iter_input, probe_input
 from lensneg.survey.parquet_rows import RowGroup
+from lensneg.survey.photo_z import WithPhotoZ
 from lensneg.survey.row_gatherer import Chunk, RowGatherer
 from lensneg.survey.table_rows import table_row_groups
 
@@ -148,11 +149,15 @@ def _read_rows(
     cut["footprint"] = sum(group.n_rows for group in outside)
     allowed = allowed_bad_rows(config, item.n_rows)
     needed = needed_columns(config) + ((BRICK_PRIMARY,) if BRICK_PRIMARY in (file.dtype.names or ()) else ())
-    sieved, near_positives = (RowGatherer(file.dtype, needed, file.nulls) for _ in range(2))
+    dtype, left_out = file.dtype, {group.number for group in outside}
+    chunks = iter_input(file, item.first_row, item.n_rows, left_out)
+    if item.pz is not None:
+        photo_z = WithPhotoZ(item, file, needed)
+        dtype, needed, chunks = photo_z.dtype, photo_z.dtype.names or (), photo_z.beside(chunks)
+    sieved, near_positives = (RowGatherer(dtype, needed, file.nulls) for _ in range(2))
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
-        left_out = {group.number for group in outside}
-        for start, chunk in iter_input(file, item.first_row, item.n_rows, left_out):
+        for start, chunk in chunks:
             rows = Rows(chunk, nulls=file.nulls)
             kept, cut_here = select(rows, config, SIEVE)
             cut.update(cut_here)
@@ -163,7 +168,7 @@ def _read_rows(
             near_positives.append(chunk, start, _near_an_entry(chunk, rows, near))
             if len(near_positives) > _MATCHED_AT_ONCE:
                 matches.append(candidate_matches(near_positives.gathered(), near, run, item))
-                near_positives = RowGatherer(file.dtype, needed, file.nulls)
+                near_positives = RowGatherer(dtype, needed, file.nulls)
         matches.append(candidate_matches(near_positives.gathered(), near, run, item))
         gathered = sieved.gathered()
         kept, cut_here = select(gathered, config, RULES[len(SIEVE) :])

@@ -30,6 +30,10 @@ from lensneg.survey.versions import release_text
 _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if column.sweep is not None}
 
 
+#: The column of a ``-pz`` file behind each column that is copied.
+_PZ_COLUMN: Final = {column.name: column.pz for column in COLUMNS if column.pz is not None}
+
+
 def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: dict[str, int]) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
@@ -110,6 +114,12 @@ def _near_lens(near: NearbyLenses, ra: FloatArray, dec: FloatArray) -> BoolArray
     return found
 
 
+def _photo_z(rows: Rows, column: str) -> FloatArray:
+    """Return a value of the ``-pz`` file, NaN where there is none: there it is -99, or there is no file."""
+    values = rows[column] if column in rows else np.full(len(rows), np.nan, np.float32)
+    return np.where((values >= 0) & np.isfinite(values), values, np.nan)
+
+
 def check_releases(rows: Rows, run: Run, item: Item) -> None:
     """Refuse rows of a release that the config does not allow. Gate 1 reads only a file's first row."""
     release, allowed = rows["RELEASE"], run.config.sweeps.releases
@@ -161,6 +171,7 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
         "healpix_128": pixel,
         "sweep_file": pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int8), [input_name(item.sweep)]),
         "row_index": rows.row_index,
+        **{name: _photo_z(rows, column) for name, column in _PZ_COLUMN.items()},
     }
 
     def column(field: pa.Field) -> pa.Array:

@@ -149,6 +149,7 @@ def _inputs_unchanged(found: Findings) -> Iterator[Check]:
 
     record = found.run.record
     planned = [sweep.info for sweep in record.sweeps]
+    planned += [sweep.pz.info for sweep in record.sweeps if sweep.pz]
     planned += [storage.FileInfo(c.spec.uri, c.size, c.etag) for c in record.catalogs]
     there = storage.stat_all(info.uri for info in planned)
     yield Check.of_faults(
