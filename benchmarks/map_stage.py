@@ -92,7 +92,7 @@ class Planned:
         """Work on the item anew; return how many rows pass the cuts that look at a source alone."""
         self.forget()
         stats = filter_item(self.run, self.item)
-        return stats.rows_kept + stats.cut["no_pool"] + stats.cut["near_lens"]
+        return stats.rows_kept + stats.cut["no_pool"] + stats.cut["near_lens"] + stats.cut["border"]
 
     def timed(self) -> float:
         """Return the seconds that the item takes where nothing is left of it, as in a run."""

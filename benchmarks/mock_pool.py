@@ -37,7 +37,6 @@ from lensneg.schema.config import Config, config_sha256
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.run import CatalogInput, CodeInput, ConfigInput, RunRecord, SweepInput
 from lensneg.schema.sweep_columns import sweep_dtype
 from lensneg.schema.tables import WrittenFile, write_table
@@ -143,8 +142,10 @@ def write_pool_file(path: str, rows: int, file: int, seed: int) -> dict[str, Any
     kind = rng.choice(len(shares), rows, p=np.array(shares) / sum(shares))
     columns = galaxies(rows, file, kind // 2, rng)
     columns["pool"] = np.array(POOLS, dtype=object)[kind % 2]
-    category = rng.choice(np.array(CONFUSER_CATEGORIES, dtype=object), rows)
-    columns["confuser_category"] = np.where(kind % 2 == 1, category, None)
+    categories = CONFIG.negative_pools.pool_n2.tractor_criteria.categories
+    category = rng.integers(0, len(categories), rows)
+    columns["confuser_category"] = np.where(kind % 2 == 1, np.array(categories, dtype=object)[category], None)
+    columns["confuser_flags"] = np.where(kind % 2 == 1, 1 << category, 0)
     order = poolfile.pool_order(kind, columns["sampling_priority"])
     written = poolfile.write_pool(path, as_table(columns, POOL_SCHEMA).take(pa.array(order)))
     counts = np.bincount(kind, minlength=len(shares)).tolist()
@@ -312,6 +313,7 @@ def write_matches(files: RunFiles, item: Item, positives: int) -> WrittenFile:
     columns["sampling_priority"] = ids.sampling_priority(columns["targetid"], CONFIG.negative_pools.seed)
     columns["pool"] = np.full(positives, POSITIVE, dtype=object)
     columns["confuser_category"] = columns["cut"] = np.full(positives, None, dtype=object)
+    columns["confuser_flags"] = np.zeros(positives, dtype=np.int32)
     columns["catalog_row"] = np.arange(positives)
     columns["separation_arcsec"] = rng.uniform(0, 0.3, positives)
     names = [f"lens {i}" for i in range(positives)]

@@ -38,6 +38,7 @@ def row(i: int = 1, **changes: Any) -> Row:
         "ebv": 0.05, "maskbits": 0, "fitbits": 0, **{f"mw_transmission_{band}": 0.9 for band in "grz"},
         "shape_r": 1.0, "shape_e1": 0.1, "shape_e2": 0.0, "sersic": 1.0,
         "healpix_64": 26914, "healpix_128": 107657, "split": "train", "pool": "N1", "confuser_category": None,
+        "confuser_flags": 0, "fracflux_r": None, "rchisq_r": None, "flux_ivar_r": None,
         "sweep_file": "sweep-165m010-170m005.fits", "row_index": i, "pipeline_version": "1.2.3",
         "git_commit": "abc", "extraction_timestamp": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         "targetid": targetid, "release": 10002,

@@ -63,6 +63,18 @@ def plan(plan_text: str) -> Config:
 
 
 @pytest.fixture(scope="session")
+def v2() -> Config:
+    """The config negative_sampling_v2."""
+    return Config.parse(config_text("negative_sampling_v2"))
+
+
+@pytest.fixture(scope="session")
+def v2_dict() -> dict[str, Any]:
+    """negative_sampling_v2 as PyYAML parses it."""
+    return yaml.safe_load(config_text("negative_sampling_v2"))
+
+
+@pytest.fixture(scope="session")
 def parity() -> Config:
     """The config paper_iv_parity."""
     return Config.parse(config_text("paper_iv_parity"))

@@ -108,3 +108,49 @@ CASES = [
     *(("blue_clumpy", changes, met) for changes, met in BLUE),
     *(("large_galaxy", changes, met) for changes, met in LARGE),
 ]
+
+# The criteria that a config may leave out, with the limits of negative_sampling_v2. The sources meet none of
+# the first four.
+BIG = {"SHAPE_R": 1.5}
+SATUR_R, BAILOUT, BRIGHT, ITERATIVE, WALKER = 1 << 3, 1 << 10, 1 << 1, 1 << 13, 1 << 10
+WELL = {"FLUX_IVAR_R": 4.0, "FLUX_R": 50.0, "RCHISQ_R": 1.5}  # S/N is 50 x 2 = 100
+FURTHER_CASES: list[tuple[str, Row, bool]] = [
+    ("disk_proxy", red(4.0, TYPE="EXP", SHAPE_R=up(1.2)), True),
+    ("disk_proxy", red(4.0, TYPE="EXP", SHAPE_R=below(1.2)), False),
+    ("disk_proxy", red(4.0, TYPE="SER", SHAPE_R=1.5, SERSIC=2.5), True),
+    ("disk_proxy", red(4.0, TYPE="SER", SHAPE_R=1.5, SERSIC=above(2.5)), False),
+    ("disk_proxy", red(4.0, TYPE="SER", SHAPE_R=1.5, SERSIC=NAN), False),
+    ("disk_proxy", red(4.0, TYPE="REX", SHAPE_R=1.5), False),
+    ("merger_proxy", red(4.0, TYPE="REX", SHAPE_R=1.5, FRACFLUX_R=0.25), True),
+    ("merger_proxy", red(4.0, TYPE="REX", SHAPE_R=up(1.2), FRACFLUX_R=9.0), True),
+    ("blend_proxy", red(4.0, TYPE="REX", SHAPE_R=below(1.2), FRACFLUX_R=9.0), True),
+    ("blend_proxy", red(4.0, TYPE="REX", SHAPE_R=1.5, FRACFLUX_R=below(0.25)), True),
+    ("blend_proxy", red(4.0, FRACFLUX_R=up(0.2)), True),
+    ("blend_proxy", red(4.0, FRACFLUX_R=below(0.2)), False),
+    ("blend_proxy", red(4.0, FRACFLUX_R=NAN), False),
+    ("blend_proxy", red(4.0, FITBITS=ITERATIVE), True),
+    ("blend_proxy", red(4.0, FITBITS=ITERATIVE | WALKER), True),
+    ("blend_proxy", red(4.0, FITBITS=WALKER), False),
+    ("residual_proxy", red(50.0, **WELL | {"RCHISQ_R": up(1.3)}), True),
+    ("residual_proxy", red(50.0, **WELL | {"RCHISQ_R": below(1.3)}), False),
+    ("residual_proxy", red(50.0, **WELL | {"RCHISQ_R": NAN}), False),
+    ("residual_proxy", red(50.0, **WELL), True),
+    ("residual_proxy", red(below(50.0), **WELL | {"FLUX_R": below(50.0)}), False),
+    ("residual_proxy", red(50.0, **WELL | {"FLUX_IVAR_R": below(4.0)}), False),
+    ("residual_proxy", red(50.0, **WELL | {"FLUX_IVAR_R": -4.0}), False),
+    ("residual_proxy", red(50.0, **WELL, MW_TRANSMISSION_R=0.5), True),
+    ("artefact_proxy", red(4.0, MASKBITS=SATUR_R), True),
+    ("artefact_proxy", red(4.0, MASKBITS=BAILOUT | BRIGHT), True),
+    ("artefact_proxy", red(4.0, MASKBITS=BRIGHT), False),
+]
+
+#: Sources that meet several criteria: the first of these, and all of them.
+SEVERAL = [
+    ({"TYPE": "DEV", "FLUX_R": 50.0, "FLUX_G": 12.5, "FRACFLUX_R": 0.3, "MASKBITS": SATUR_R}, (0, 6, 8)),
+    (red(4.0, TYPE="EXP", SHAPE_R=1.5, SHAPE_E1=0.6, FRACFLUX_R=0.3), (1, 4, 5, 6)),
+    (
+        red(50.0, **WELL, TYPE="EXP", SHAPE_R=2.5, FRACFLUX_R=0.3, MASKBITS=SATUR_R),
+        (3, 4, 5, 6, 7, 8),
+    ),
+    (red(50.0, **WELL, SERSIC=2.6, MASKBITS=SATUR_R), (7, 8)),
+]

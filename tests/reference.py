@@ -35,6 +35,7 @@ CUTS = (
     "maskbits",
     "no_pool",
     "near_lens",
+    "border",
     "suspect",
 )
 NEVER_A_GALAXY = ("PSF", "DUP")
@@ -66,7 +67,44 @@ def names(text: str) -> list[str]:
     return text.split()
 
 
-# Columns read from a sweep; the nobs columns that a config asks for are added to them.
+FITBITS = {
+    "FORCED_POINTSOURCE": 0,
+    "FIT_BACKGROUND": 1,
+    "HIT_RADIUS_LIMIT": 2,
+    "HIT_SERSIC_LIMIT": 3,
+    "FROZEN": 4,
+    "BRIGHT": 5,
+    "MEDIUM": 6,
+    "GAIA": 7,
+    "TYCHO2": 8,
+    "LARGEGALAXY": 9,
+    "WALKER": 10,
+    "RUNNER": 11,
+    "GAIA_POINTSOURCE": 12,
+    "ITERATIVE": 13,
+}
+
+# The categories of N2. The place of each is its bit among the flags.
+CATEGORIES = (
+    "ring_proxy",
+    "edge_on_proxy",
+    "blue_clumpy",
+    "large_galaxy",
+    "disk_proxy",
+    "merger_proxy",
+    "blend_proxy",
+    "residual_proxy",
+    "artefact_proxy",
+)
+
+# The columns that some criteria look at, which are read and written only for these.
+COLUMNS_OF = {
+    "merger_proxy": ["fracflux_r"],
+    "blend_proxy": ["fracflux_r"],
+    "residual_proxy": ["rchisq_r", "flux_ivar_r"],
+}
+
+# Columns read from a sweep; those that a config asks for are added to them.
 SWEEP_COLUMNS = names(
     """
     release brickid brickname objid type ra dec ebv flux_g flux_r flux_z flux_w1 nobs_z
@@ -84,6 +122,7 @@ ROW_COLUMNS = names(
     galdepth_g galdepth_r galdepth_z ebv
     maskbits fitbits mw_transmission_g mw_transmission_r mw_transmission_z
     shape_r shape_e1 shape_e2 sersic healpix_64 healpix_128 split pool confuser_category
+    confuser_flags fracflux_r rchisq_r flux_ivar_r
     sweep_file row_index targetid release sampling_priority sampling_weight
     z_phot_median z_phot_std z_phot_l68 z_phot_u68
 """
@@ -125,7 +164,7 @@ def reference(
     seed = config["negative_pools"]["seed"]
     sources = []
     for path in sweeps:
-        sources += read_sweep(Path(path), config["selection"]["nobs_min"] or {})
+        sources += read_sweep(Path(path), asked_for(config))
     for source in sources:
         source["sampling_priority"] = sampling_priority(source["targetid"], seed)
     neighbours = Neighbours(sources)
@@ -148,7 +187,7 @@ def reference(
     cuts = dict.fromkeys(CUTS, 0)
     pool = []
     for source in sources:
-        name, category = pool_of(source, config["negative_pools"])
+        name, category = pool_of(source, config["negative_pools"], is_dereddened(config))
         if id(source) in external:
             name, category = "N2", external[id(source)]
         reason = selection_failure(source, config)
@@ -156,6 +195,8 @@ def reference(
             reason = "no_pool"
         if reason is None and id(source) in near_lens:
             reason = "near_lens"
+        if reason is None and at_border(source["ra"], source["dec"], config["spatial_splits"]):
+            reason = "border"
         if reason is None and id(source) in suspected:
             reason = "suspect"
         if reason is None:
@@ -166,8 +207,10 @@ def reference(
     cells = [cell_of(Path(path).name) for path in sweeps]
     matched, unmatched, outside_strata = match_positives(wanted, neighbours, cells, config)
     positive_rows = [make_row(source, config, "positive", None) for source in matched]
-    for row in positive_rows:
+    for row, source in zip(positive_rows, matched, strict=True):
         row["sampling_weight"] = 1.0
+        row["cut"] = selection_failure(source, config)
+        row["passes_cuts"] = row["cut"] is None
     quotas, negatives = draw(pool, positive_rows, config)
     return Reference(
         pool=sorted(pool, key=lambda row: row["targetid"]),
@@ -183,9 +226,16 @@ def reference(
 # ---------------------------------------------------------------- reading
 
 
-def read_sweep(path: Path, nobs_min: dict[str, int]) -> list[Row]:
+def asked_for(config: dict[str, Any]) -> set[str]:
+    """Columns that a config's exposures and criteria add to those of every config."""
+    criteria = config["negative_pools"]["pool_n2"]["tractor_criteria"]
+    exposures = {f"nobs_{band.lower()}" for band in config["selection"]["nobs_min"] or {}}
+    return exposures | {column for key in criteria for column in COLUMNS_OF.get(key, [])}
+
+
+def read_sweep(path: Path, further: set[str]) -> list[Row]:
     """Every row of a sweep, numbers as Python's own (float32 widened to float64)."""
-    columns = sorted({*SWEEP_COLUMNS, *(f"nobs_{band.lower()}" for band in nobs_min)})
+    columns = sorted({*SWEEP_COLUMNS, *further})
     with fitsio.FITS(str(path)) as fits:
         table = fits[1]
         if table.get_nrows() == 0:
@@ -350,13 +400,39 @@ def split_of(ra: float, dec: float, split: dict[str, Any]) -> str:
     114444 28611 0.950653 test
     131072 32768 0.046819 train
     """
-    u = Fraction(split_number(pixel(split["nside"], ra, dec), split["hash_seed"]))
+    return split_of_pixel(pixel(split["nside"], ra, dec), split)
+
+
+def split_of_pixel(pixel_number: int, split: dict[str, Any]) -> str:
+    """The split of a pixel."""
+    u = Fraction(split_number(pixel_number, split["hash_seed"]))
     train, val, test = SPLIT_ORDER
     upper_train = Fraction(str(split["allocations"][train]))
     upper_val = upper_train + Fraction(str(split["allocations"][val]))
     if u < upper_train:
         return train
     return val if u < upper_val else test
+
+
+def at_border(ra: float, dec: float, split: dict[str, Any]) -> bool:
+    """Whether the circle around a position enters another split: at 720 points it is seen to, or not.
+
+    >>> rule = {"nside": 128, "hash_seed": 42, "allocations": {"train": 0.70, "val": 0.15, "test": 0.15}}
+    >>> [at_border(165.4754, dec, rule | {"border_arcsec": 19.0}) for dec in (-6.04226, -5.776)]
+    [False, True]
+    """
+    radius = math.radians(split.get("border_arcsec", 0.0) / 3600)
+    if radius == 0:
+        return False
+    lon, lat = math.radians(ra), math.radians(dec)
+    here = np.array([math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)])
+    east = np.array([-math.sin(lon), math.cos(lon), 0.0])
+    north = np.cross(here, east)
+    turn = np.radians(np.arange(0, 360, 0.5))[:, np.newaxis]
+    circle = math.cos(radius) * here + math.sin(radius) * (np.cos(turn) * east + np.sin(turn) * north)
+    pixels = set(healpy.vec2pix(split["nside"], *circle.T, nest=True).tolist())
+    splits = {split_of_pixel(p, split) for p in pixels}
+    return splits != {split_of(ra, dec, split)}
 
 
 # ---------------------------------------------------------------- the rules for one source
@@ -376,6 +452,26 @@ def colour(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first - second
 
 
+def is_dereddened(config: dict[str, Any]) -> bool:
+    """Whether limits of brightness and colour are those of light without Galactic extinction."""
+    return bool(config["selection"].get("dereddened", False))
+
+
+def limited_flux(source: Row, band: str, dereddened: bool) -> float:
+    """The flux that limits look at. Behind dust that lets nothing through there is none.
+
+    >>> lone = {"flux_z": 9.0, "mw_transmission_z": 0.5}
+    >>> limited_flux(lone, "z", False), limited_flux(lone, "z", True)
+    (9.0, 18.0)
+    >>> limited_flux(lone | {"mw_transmission_z": 0.0}, "z", True)
+    nan
+    """
+    if not dereddened:
+        return float(source[f"flux_{band}"])
+    through = source[f"mw_transmission_{band}"]
+    return float(source[f"flux_{band}"] / through) if through > 0 else math.nan
+
+
 def upper(types: list[str] | None) -> set[str]:
     """Names of types as they are compared."""
     return {name.strip().upper() for name in types or []}
@@ -386,7 +482,7 @@ def selection_failure(source: Row, config: dict[str, Any]) -> str | None:
     selection, exclusion = config["selection"], config["exclusion"]
     if not identified(source):
         return "bad_row"
-    mag_z = magnitude(source["flux_z"])
+    mag_z = magnitude(limited_flux(source, "z", is_dereddened(config)))
     if mag_z is None or not mag_z < selection["z_mag_limit"]:
         return "faint"
     if source["type"] in NEVER_A_GALAXY or source["type"] not in upper(selection["types"]):
@@ -445,15 +541,24 @@ def usable(source: Row, selection: dict[str, Any]) -> bool:
     return name != "" and name.isascii() and name.isprintable()
 
 
-def pool_of(source: Row, pools: dict[str, Any]) -> tuple[str | None, str | None]:
+def pool_of(source: Row, pools: dict[str, Any], dereddened: bool = False) -> tuple[str | None, str | None]:
     """Pool and confuser category. What looks like a confuser is N2, whatever else it is."""
-    for key, limits in pools["pool_n2"]["tractor_criteria"].items():
-        category = category_of(key)
-        if is_confuser(category, source, limits):
+    flags = flags_of(source, pools, dereddened)
+    for bit, category in enumerate(CATEGORIES):
+        if flags >> bit & 1:
             return "N2", category
     if source["type"] in upper(pools["pool_n1"]["galaxy_types"]):
         return "N1", None
     return None, None
+
+
+def flags_of(source: Row, pools: dict[str, Any], dereddened: bool = False) -> int:
+    """The criteria of N2 that a source meets, as bits."""
+    return sum(
+        1 << CATEGORIES.index(category_of(key))
+        for key, limits in pools["pool_n2"]["tractor_criteria"].items()
+        if is_confuser(category_of(key), source, limits, dereddened)
+    )
 
 
 def category_of(key: str) -> str:
@@ -461,13 +566,14 @@ def category_of(key: str) -> str:
     return {"blue_clumpy_proxy": "blue_clumpy", "large_galaxy_proxy": "large_galaxy"}.get(key, key)
 
 
-def is_confuser(category: str, source: Row, limits: dict[str, Any]) -> bool:
+def is_confuser(category: str, source: Row, limits: dict[str, Any], dereddened: bool = False) -> bool:
     """Whether a source meets one criterion of N2. A comparison with NaN is false."""
+    flux_r = limited_flux(source, "r", dereddened)
     if category == "ring_proxy":
         is_bulge = source["type"] in upper(limits["types"]) or (
             source["type"] in upper(limits["sersic_types"]) and source["sersic"] >= limits["sersic_min"]
         )
-        return is_bulge and source["flux_r"] >= limits["flux_r_min"]
+        return is_bulge and flux_r >= limits["flux_r_min"]
     if category == "edge_on_proxy":
         ellipticity = math.sqrt(source["shape_e1"] ** 2 + source["shape_e2"] ** 2)
         return (
@@ -476,13 +582,29 @@ def is_confuser(category: str, source: Row, limits: dict[str, Any]) -> bool:
             and source["shape_r"] >= limits["shape_r_min"]
         )
     if category == "blue_clumpy":
-        mag_r = magnitude(source["flux_r"])
-        g_minus_r = colour(magnitude(source["flux_g"]), mag_r)
+        mag_r = magnitude(flux_r)
+        g_minus_r = colour(magnitude(limited_flux(source, "g", dereddened)), mag_r)
         if mag_r is None or g_minus_r is None:
             return False
         return g_minus_r <= limits["g_minus_r_max"] and mag_r <= limits["r_mag_max"]
     if category == "large_galaxy":
-        return source["shape_r"] >= limits["shape_r_min"] and source["flux_r"] >= limits["flux_r_min"]
+        return source["shape_r"] >= limits["shape_r_min"] and flux_r >= limits["flux_r_min"]
+    if category == "disk_proxy":
+        is_late = source["type"] in upper(limits["types"]) or (
+            source["type"] in upper(limits["sersic_types"]) and source["sersic"] <= limits["sersic_max"]
+        )
+        return is_late and source["shape_r"] >= limits["shape_r_min"]
+    if category == "merger_proxy":
+        return source["fracflux_r"] >= limits["fracflux_r_min"] and source["shape_r"] >= limits["shape_r_min"]
+    if category == "blend_proxy":
+        return source["fracflux_r"] >= limits["fracflux_r_min"] or any(
+            source["fitbits"] >> FITBITS[name] & 1 for name in limits["fitbits"]
+        )
+    if category == "residual_proxy":
+        snr = source["flux_r"] * math.sqrt(source["flux_ivar_r"]) if source["flux_ivar_r"] > 0 else 0.0
+        return snr >= limits["snr_r_min"] and source["rchisq_r"] >= limits["rchisq_r_min"]
+    if category == "artefact_proxy":
+        return any(source["maskbits"] >> MASKBITS[name] & 1 for name in limits["maskbits"])
     raise ValueError(f"no such confuser category: {category}")
 
 
@@ -520,10 +642,12 @@ def make_row(source: Row, config: dict[str, Any], pool: str, category: str | Non
         "split": split_of(source["ra"], source["dec"], config["spatial_splits"]),
         "pool": pool,
         "confuser_category": category,
+        "confuser_flags": flags_of(source, config["negative_pools"], is_dereddened(config))
+        | ((category or "").startswith("external:") << 30),
         "sampling_weight": None,
         **dict.fromkeys(ROW_COLUMNS[-4:]),  # there are no -pz files here
     }
-    return {column: None if row[column] != row[column] else row[column] for column in ROW_COLUMNS}
+    return {column: None if row.get(column) != row.get(column) else row.get(column) for column in ROW_COLUMNS}
 
 
 # ---------------------------------------------------------------- positives
@@ -569,7 +693,7 @@ def counts_as_positive(source: Row, config: dict[str, Any]) -> bool:
         return False
     if nobs_bin(source["nobs_z"], config["strata"]["nobs_z_bins"]) is None:
         return False
-    if config["positives"]["apply_cuts"]:
+    if config["positives"]["apply_cuts"] is True:
         return selection_failure(source, config) is None
     return True
 

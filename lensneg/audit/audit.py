@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from lensneg.audit import draw_checks, lens_checks, listed_checks, row_checks, sample_checks, source_checks
+from lensneg.audit import (
+    border_checks,
+    draw_checks,
+    lens_checks,
+    listed_checks,
+    row_checks,
+    sample_checks,
+    source_checks,
+)
 from lensneg.audit.files import Files, content_check, file_checks
 from lensneg.audit.row_checks import NoNulls
 from lensneg.audit.subject import Audit, Content, Subject
@@ -33,10 +41,12 @@ CHECKS: Final[tuple[Callable[[Content], Tally], ...]] = (
     row_checks.Provenance,
     row_checks.magnitudes,
     row_checks.selection_rule,
+    row_checks.cut_rule,
     row_checks.stratum_rule,
     row_checks.pool_rule,
     row_checks.priority_rule,
     sample_checks.Splits,
+    border_checks.Borders,
     sample_checks.PoolRatio,
     sample_checks.Strata,
     lens_checks.ClearOfLenses,

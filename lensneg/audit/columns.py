@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from lensneg.healpy_without_plots import healpy
 from lensneg.schema.arrays import BoolArray, FloatArray
+from lensneg.schema.config import SelectionConfig
 from lensneg.schema.manifest import Part
 from lensneg.schema.quotas import DrawKey
 
@@ -21,6 +22,11 @@ _OF_A_DRAW: Final = [
     ("sampling_weight", "max"),
     ("sampling_priority", "max"),
 ]
+
+
+def _magnitudes(flux: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(flux > 0, 22.5 - 2.5 * np.log10(flux), np.nan)
 
 
 class Rows:
@@ -55,12 +61,19 @@ class Rows:
     @cached_property
     def magnitudes(self) -> dict[str, FloatArray]:
         """AB magnitude by band; NaN where there is no positive flux."""
-        found = {}
-        for band in ("g", "r", "z", "w1"):
-            flux = self[f"flux_{band}"]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                found[band] = np.where(flux > 0, 22.5 - 2.5 * np.log10(flux), np.nan)
-        return found
+        return {band: _magnitudes(self[f"flux_{band}"]) for band in ("g", "r", "z", "w1")}
+
+    def limited(self, band: str, cuts: SelectionConfig) -> FloatArray:
+        """Return the flux in a band that limits look at: dereddened, if the config says so."""
+        flux = self[f"flux_{band}"]
+        if not cuts.dereddened:
+            return flux
+        through = self[f"mw_transmission_{band}"]
+        return np.where(through > 0, flux, np.nan) / np.where(through > 0, through, 1.0)
+
+    def limited_magnitudes(self, band: str, cuts: SelectionConfig) -> FloatArray:
+        """Return the AB magnitude in a band that limits look at; NaN where there is none."""
+        return _magnitudes(self.limited(band, cuts))
 
     @cached_property
     def off_sphere(self) -> BoolArray:

@@ -11,9 +11,13 @@ from lensneg.audit.subject import Content
 from lensneg.audit.tally import RowRule, Tally
 from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.check import Check, brief
+from lensneg.schema.lens_facts import CUT_COLUMNS
 
 #: Pairs of a row and a lens that are compared at once.
 _PAIRS_AT_ONCE: Final = 500_000
+
+#: Columns of the positives alone that no column of a catalogue is compared with.
+_NOT_OF_CATALOG: Final = (*CUT_COLUMNS, "lens_catalog")
 
 _NONE: Final[FloatArray] = np.empty(0)
 
@@ -175,7 +179,8 @@ class PositivesAtLenses(Tally):
         ra, dec = rows["ra"], rows["dec"]
         wrong = ~near_any(ra, dec, self._ra, self._dec, self._radius)
         if self._entries and rows.lenses is not None:
-            for i, said in enumerate(_tuples(rows.lenses.drop_columns(["lens_catalog"]))):
+            stated = [name for name in rows.lenses.column_names if name not in _NOT_OF_CATALOG]
+            for i, said in enumerate(_tuples(rows.lenses.select(stated))):
                 at = self._entries.get(said, [])
                 one = slice(i, i + 1)
                 wrong[i] |= not near_any(ra[one], dec[one], self._ra[at], self._dec[at], self._radius).any()

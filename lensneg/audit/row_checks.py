@@ -17,8 +17,8 @@ from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS
 from lensneg.schema.config import Config
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES
-from lensneg.schema.sweep_columns import MASKBITS
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL_BIT, TractorCriteria
+from lensneg.schema.sweep_columns import FITBITS, MASKBITS
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.
 _MAG_TOLERANCE: Final = 1e-9
@@ -192,7 +192,7 @@ def selection_rule(content: Content) -> Tally:
     excluded = content.config.exclusion.maskbits_value | 1 << MASKBITS["NPRIMARY"]
 
     def fails(rows: Rows) -> BoolArray:
-        wrong = ~(rows.magnitudes["z"] < cuts.z_mag_limit)
+        wrong = ~(rows.limited_magnitudes("z", cuts) < cuts.z_mag_limit)
         wrong |= ~rows.is_in("type", cuts.types)
         wrong |= rows["nobs_z"] < cuts.nobs_min["z"]
         wrong |= rows["maskbits"] & excluded != 0
@@ -206,6 +206,36 @@ def selection_rule(content: Content) -> Tally:
         return np.asarray(wrong)
 
     return RowRule("selection_rule", "every negative passes the config's cuts", fails, parts=("negatives",))
+
+
+def cut_rule(content: Content) -> Tally:
+    """Compare what positives say of the cuts with their columns."""
+    cuts, config = content.config.selection, content.config
+    seen_elsewhere = bool(set(cuts.nobs_min) - {"z"})
+
+    def wrong(rows: Rows) -> BoolArray:
+        if rows.lenses is None:
+            return np.zeros(len(rows), dtype=bool)
+        low, high = cuts.dec_range or (-np.inf, np.inf)
+        fails = {
+            "faint": ~(rows.limited_magnitudes("z", cuts) < cuts.z_mag_limit),
+            "type": ~rows.is_in("type", cuts.types),
+            "nobs": rows["nobs_z"] < cuts.nobs_min["z"],
+            "footprint": ~((rows["dec"] > low) & (rows["dec"] < high)),
+            "maskbits": rows["maskbits"] & config.exclusion.maskbits_value != 0,
+        }
+        first = np.select(list(fails.values()), list(fails), "")
+        written = np.asarray(pc.fill_null(rows.lenses["cut"], ""))
+        # Exposures in other bands than z are not written.
+        unlike = (written != first) & ~(
+            seen_elsewhere & (written == "nobs") & ~fails["faint"] & ~fails["type"]
+        )
+        passes = rows.lenses["passes_cuts"]
+        unlike |= passes.is_null().to_numpy() | (np.asarray(pc.fill_null(passes, False)) != (written == ""))
+        return np.asarray(unlike | ((config.positives.apply_cuts is True) & (written != "")))
+
+    expected = "passes_cuts and cut as the columns of every positive say"
+    return RowRule("cut_rule", expected, wrong, parts=("positives",))
 
 
 def stratum_rule(content: Content) -> Tally:
@@ -226,25 +256,19 @@ def stratum_rule(content: Content) -> Tally:
 
 
 def pool_rule(content: Content) -> Tally:
-    """Compare pool and confuser category with the row's columns. Hard negatives of a catalogue are in N2."""
+    """Compare pool, confuser category and flags with the row's columns. Hard negatives are in N2."""
     hard = content.subject.hard_negatives
     external = None if hard is None else [category for category, _ in hard]
-
-    def wrong(rows: Rows) -> BoolArray:
-        if rows.part == "positives":
-            return ~rows.is_in("pool", ["positive"])
-        wrong = _wrong_pool(rows, content.config)
-        known = np.True_ if external is None else rows.is_in("confuser_category", external)
-        return np.where(is_external(rows), ~(known & rows.is_in("pool", ["N2"])), wrong)
-
-    return RowRule("pool_rule", "pool and confuser category as the columns of every row say", wrong)
+    expected = "pool, confuser category and flags as the columns of every row say"
+    return RowRule("pool_rule", expected, lambda rows: _wrong_pool(rows, content.config, external))
 
 
-def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
-    n2 = config.negative_pools.pool_n2.tractor_criteria
-    flux_r, shape_r = rows["flux_r"], rows["shape_r"]
+def _wrong_pool(rows: Rows, config: Config, external: list[str] | None) -> BoolArray:
+    n2, cuts = config.negative_pools.pool_n2.tractor_criteria, config.selection
+    flux_r, shape_r = rows.limited("r", cuts), rows["shape_r"]
     e = np.sqrt(rows["shape_e1"] ** 2 + rows["shape_e2"] ** 2)
-    mag_r = rows.magnitudes["r"]
+    mag_r = rows.limited_magnitudes("r", cuts)
+    g_minus_r = rows.limited_magnitudes("g", cuts) - mag_r
     early = rows.is_in("type", n2.ring_proxy.types) | (
         rows.is_in("type", n2.ring_proxy.sersic_types) & (rows["sersic"] >= n2.ring_proxy.sersic_min)
     )
@@ -252,17 +276,55 @@ def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
     criteria = [
         early & (flux_r >= n2.ring_proxy.flux_r_min),
         rows.is_in("type", edge.types) & (e >= edge.ellipticity_min) & (shape_r >= edge.shape_r_min),
-        (rows.magnitudes["g"] - mag_r <= blue.g_minus_r_max) & (mag_r <= blue.r_mag_max),
+        (g_minus_r <= blue.g_minus_r_max) & (mag_r <= blue.r_mag_max),
         (shape_r >= large.shape_r_min) & (flux_r >= large.flux_r_min),
+        *_optional_criteria(rows, n2),
     ]
+    hard = is_external(rows)
+    flags = sum(np.where(met, 1 << i, 0) for i, met in enumerate(criteria))
+    flags += np.where(hard, 1 << EXTERNAL_BIT, 0)
+    wrong = np.asarray(rows["confuser_flags"] != flags)
+    if rows.part == "positives":
+        has_category = rows.table["confuser_category"].is_valid().to_numpy()
+        return np.asarray(wrong | ~rows.is_in("pool", ["positive"]) | has_category)
     category = np.select(criteria, range(len(criteria)), -1)
-    n1 = (category < 0) & rows.is_in("type", config.negative_pools.pool_n1.galaxy_types)
-    right = (rows.is_in("pool", ["N1"]) & n1) | (rows.is_in("pool", ["N2"]) & (category >= 0))
-    right &= category == rows.index_in("confuser_category", CONFUSER_CATEGORIES)
+    n1 = rows.is_in("type", config.negative_pools.pool_n1.galaxy_types)
+    if config.negative_pools.pool_n1.population == "not_n2":
+        n1 &= category < 0
+    other = ~((rows.is_in("pool", ["N1"]) & n1) | (rows.is_in("pool", ["N2"]) & (category >= 0)))
+    other |= category != rows.index_in("confuser_category", CONFUSER_CATEGORIES)
     # A category that is none of the known ones must not pass for none.
     known = rows.is_in("confuser_category", CONFUSER_CATEGORIES)
-    right &= known | rows.table["confuser_category"].is_null().to_numpy()
-    return np.asarray(~right)
+    other |= ~(known | rows.table["confuser_category"].is_null().to_numpy())
+    hard &= rows.is_in("pool", ["N2"])
+    if external is not None:
+        hard &= rows.is_in("confuser_category", external)
+    return np.asarray(wrong | (other & ~hard))
+
+
+def _optional_criteria(rows: Rows, n2: TractorCriteria) -> list[BoolArray]:
+    """Return which rows meet the criteria from the fifth on. One that the config leaves out is not met."""
+    found = [np.zeros(len(rows), dtype=bool)] * (len(CONFUSER_CATEGORIES) - 4)
+    if n2.disk_proxy:
+        late = rows.is_in("type", n2.disk_proxy.sersic_types) & (rows["sersic"] <= n2.disk_proxy.sersic_max)
+        late |= rows.is_in("type", n2.disk_proxy.types)
+        found[0] = late & (rows["shape_r"] >= n2.disk_proxy.shape_r_min)
+    if n2.merger_proxy:
+        large = rows["shape_r"] >= n2.merger_proxy.shape_r_min
+        found[1] = large & (rows["fracflux_r"] >= n2.merger_proxy.fracflux_r_min)
+    if n2.blend_proxy:
+        found[2] = rows["fracflux_r"] >= n2.blend_proxy.fracflux_r_min
+        bits = np.nan_to_num(rows["fitbits"]).astype(np.int64)  # a null has none
+        for name in n2.blend_proxy.fitbits:
+            found[2] = found[2] | (bits >> FITBITS[name] & 1 == 1)
+    if n2.residual_proxy:
+        ivar = np.where(rows["flux_ivar_r"] > 0, rows["flux_ivar_r"], 0.0)
+        found[3] = rows["flux_r"] * np.sqrt(ivar) >= n2.residual_proxy.snr_r_min
+        found[3] &= rows["rchisq_r"] >= n2.residual_proxy.rchisq_r_min
+    if n2.artefact_proxy:
+        for name in n2.artefact_proxy.maskbits:
+            found[4] = found[4] | (rows["maskbits"] >> MASKBITS[name] & 1 == 1)
+    return found
 
 
 def priority_rule(content: Content) -> Tally:

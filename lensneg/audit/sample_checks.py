@@ -12,12 +12,23 @@ from lensneg.audit.subject import Content
 from lensneg.audit.tally import FAULT, RowRule, Tally
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
-from lensneg.schema.config import SPLIT_ORDER
+from lensneg.schema.config import SPLIT_ORDER, SpatialSplitsConfig
 from lensneg.schema.quotas import DrawKey, draws_of
 from lensneg.schema.tolerance import binomial
 
 #: HEALPix pixels of the sky at nside 128.
 _PIXELS: Final = 12 * 128**2
+
+
+def split_of_pixels(pixels: IntArray, config: SpatialSplitsConfig) -> IntArray:
+    """Return the split of each pixel, as an index into ``SPLIT_ORDER``."""
+    unique, place = np.unique(pixels, return_inverse=True)
+    digests = (
+        hashlib.sha256(f"{pixel}_{config.hash_seed}".encode()).hexdigest() for pixel in unique.tolist()
+    )
+    u = np.array([int(digest[:8], 16) for digest in digests])
+    fractions = [getattr(config.allocations, name) for name in SPLIT_ORDER]
+    return np.digitize(u / 2.0**32, np.cumsum(fractions)[:-1])[place]
 
 
 class Splits(Tally):
@@ -54,11 +65,8 @@ class Splits(Tally):
 
     def _settle(self, pixels: IntArray) -> None:
         """Work out the splits of the pixels that were not met before."""
-        seed = self._config.spatial_splits.hash_seed
         new = np.unique(pixels[self._split_of[pixels] < 0])
-        digests = (hashlib.sha256(f"{pixel}_{seed}".encode()).hexdigest() for pixel in new.tolist())
-        u = np.array([int(digest[:8], 16) for digest in digests])
-        self._split_of[new] = np.digitize(u / 2.0**32, np.cumsum(self._fractions)[:-1])
+        self._split_of[new] = split_of_pixels(new, self._config.spatial_splits)
 
     def checks(self) -> Iterator[Check]:
         """Yield the check of the rows, and those of the shares."""

@@ -64,10 +64,12 @@ class FoundAgain(Tally):
         names = rows["sweep_file"].to_numpy()
         groups = [(name, rows.filter(pa.array(names == name))) for name in np.unique(names).tolist()]
 
+        by_need = self._subject.config.negative_pools.pool_n2.tractor_criteria.columns
+
         def look(group: tuple[str, pa.Table]) -> list[str]:
             name, table = group
             pz = unlike_pz(self._subject.pz[name], table) if name in self._subject.pz else has_photo_z(table)
-            return unlike_sweep(self._subject.sweeps[name], table) + pz
+            return unlike_sweep(self._subject.sweeps[name], table, by_need) + pz
 
         with ThreadPoolExecutor(_FETCH_THREADS) as threads:
             wrong = [fault for faults in threads.map(look, groups) for fault in faults]

@@ -18,7 +18,7 @@ from astropy.io import fits
 from lensneg import storage
 from lensneg.audit.table_rows import read_table_rows
 from lensneg.schema.check import brief
-from lensneg.schema.columns import COLUMNS
+from lensneg.schema.columns import COLUMNS, READ_BY_NEED
 from lensneg.schema.input_name import input_name
 from lensneg.survey.names import is_table
 
@@ -32,7 +32,7 @@ _GZIP_BYTES: Final = 4 << 20
 _LAYOUT_KEYWORDS: Final = ("TFIELDS", "TTYPE", "TFORM", "TNULL")
 
 
-def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
+def unlike_sweep(info: storage.FileInfo, rows: pa.Table, by_need: tuple[str, ...] = ()) -> list[str]:
     """Return how rows of a manifest differ from those of their sweep file at ``row_index``.
 
     Parameters
@@ -41,6 +41,8 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
         The sweep file.
     rows : pyarrow.Table
         Rows of the manifest that name it.
+    by_need : tuple of str
+        Those of ``READ_BY_NEED`` that the manifest has from it.
 
     Returns
     -------
@@ -49,13 +51,15 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table) -> list[str]:
     """
     index = rows["row_index"].to_pylist()
     try:
-        source, nulls = (read_table_rows(info, index), {}) if is_table(info.uri) else _read_rows(info, index)
+        source, nulls = (
+            (read_table_rows(info, index, by_need), {}) if is_table(info.uri) else _read_rows(info, index)
+        )
     except (OSError, EOFError, ValueError, KeyError, fits.VerifyError, zlib.error) as error:
         return [f"{input_name(info.uri)} row {i:,}: cannot be read ({error})" for i in index]
     compared = [
         (column.name, rows[column.name].to_pylist(), _values(source, column.sweep, nulls))
         for column in COLUMNS
-        if column.sweep is not None
+        if column.sweep is not None and (column.sweep not in READ_BY_NEED or column.sweep in by_need)
     ]
     bricks = [targetid >> 22 & 0xFFFFF for targetid in rows["targetid"].to_pylist()]
     compared.append(("targetid", bricks, _values(source, "BRICKID", nulls)))

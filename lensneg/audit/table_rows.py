@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from lensneg import storage
-from lensneg.schema.columns import COLUMNS
+from lensneg.schema.columns import COLUMNS, READ_BY_NEED
 from lensneg.schema.sweep_columns import sweep_dtype
 
 #: A file is read in pieces of so many bytes; from S3 each is a request.
@@ -21,10 +21,15 @@ _BUFFER_BYTES: Final = 4 << 20
 
 _NULLS: Final = frozenset(pyarrow.csv.ConvertOptions().null_values)
 
-_COMPARED: Final = ("BRICKID", *(column.sweep for column in COLUMNS if column.sweep is not None))
+_COMPARED: Final = (
+    "BRICKID",
+    *(c.sweep for c in COLUMNS if c.sweep is not None and c.sweep not in READ_BY_NEED),
+)
 
 
-def read_table_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.void]:
+def read_table_rows(
+    info: storage.FileInfo, index: list[int], by_need: tuple[str, ...] = ()
+) -> npt.NDArray[np.void]:
     """Read single rows of a table.
 
     Parameters
@@ -33,6 +38,8 @@ def read_table_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.
         The table.
     index : list of int
         Places of the rows, from 0.
+    by_need : tuple of str
+        Further columns to read, of ``READ_BY_NEED``.
 
     Returns
     -------
@@ -44,16 +51,16 @@ def read_table_rows(info: storage.FileInfo, index: list[int]) -> npt.NDArray[np.
     ValueError
         If the table has fewer rows, or a value is missing or is of another type.
     """
-    wanted = set(index)
+    wanted, compared = set(index), (*_COMPARED, *by_need)
     with storage.open_file(info.uri, info.size) as stream:
         is_csv = info.uri.lower().endswith(".csv")
-        names, found = _csv_rows(stream, wanted) if is_csv else _parquet_rows(stream, wanted)
+        names, found = _csv_rows(stream, wanted) if is_csv else _parquet_rows(stream, wanted, compared)
         places = {name.strip().upper(): i for i, name in enumerate(names)}
     if wanted - found.keys():
         raise ValueError(f"it has no row {min(wanted - found.keys()):,}")
     model = sweep_dtype()
-    rows = np.empty(len(index), [(name, model[name]) for name in _COMPARED])
-    for name in _COMPARED:
+    rows = np.empty(len(index), [(name, model[name]) for name in compared])
+    for name in compared:
         rows[name] = [_value(found[i][places[name]], model[name].kind) for i in index]
     return rows
 
@@ -66,10 +73,12 @@ def _csv_rows(stream: Any, wanted: set[int]) -> tuple[list[str], dict[int, list[
     return names, {i: row for i, row in enumerate(lines) if i in wanted}
 
 
-def _parquet_rows(stream: Any, wanted: set[int]) -> tuple[list[str], dict[int, list[Any]]]:
-    """Return the names and some rows of a Parquet file. Only the row groups that hold them are read."""
+def _parquet_rows(
+    stream: Any, wanted: set[int], compared: tuple[str, ...]
+) -> tuple[list[str], dict[int, list[Any]]]:
+    """Return some columns of some rows of a Parquet file, and their names. Only their row groups are read."""
     file = pq.ParquetFile(stream, pre_buffer=True)
-    names = [name for name in file.schema_arrow.names if name.strip().upper() in _COMPARED]
+    names = [name for name in file.schema_arrow.names if name.strip().upper() in compared]
     found, first = dict[int, list[Any]](), 0
     for number in range(file.num_row_groups):
         stop = first + file.metadata.row_group(number).num_rows

@@ -59,7 +59,7 @@ class FilePlan(NamedTuple):
 
 
 def _fill_template(rows: Rows, law: dict[str, FloatArray], rng: Generator) -> None:
-    """Write the columns that no rule reads."""
+    """Write the columns that no rule reads, and those that only further criteria of N2 read."""
     n = len(rows)
 
     def spread(median: float, sigma: float) -> FloatArray:
@@ -68,7 +68,7 @@ def _fill_template(rows: Rows, law: dict[str, FloatArray], rng: Generator) -> No
     rows["DCHISQ"] = spread(400, 1)[:, None] * np.array([0.8, 0.9, 0.95, 0.97, 1])
     rows["RA_IVAR"], rows["DEC_IVAR"] = spread(1e14, 1), spread(1e14, 1)
     for band in (*(b.name for b in BANDS), "W1", "W2", "W3", "W4"):
-        rows[f"RCHISQ_{band}"], rows[f"FRACFLUX_{band}"] = spread(1, 0.08), spread(0.03, 1.5)
+        rows[f"RCHISQ_{band}"], rows[f"FRACFLUX_{band}"] = spread(1, 0.12), spread(0.03, 1.5)
     for b in BANDS:
         rows[f"FRACMASKED_{b.name}"] = np.minimum(spread(0.01, 1), 1)
         rows[f"FRACIN_{b.name}"] = 1 - np.minimum(spread(0.01, 1), 1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader
 
+from lensneg.page.failing_cuts import FailingCuts
 from lensneg.schema.run import RunRecord
 from lensneg.schema.run_cost import RunCost
 from lensneg.schema.validation import ValidationRecord
@@ -28,6 +29,8 @@ class PageContent:
         SVG. Empty if no times of the states are known.
     lenses : pyarrow.Table or None
         What the catalogues say of the positives. None if the run has not matched them.
+    failing : tuple of FailingCuts or None
+        The positives that fail a cut of the negatives, by stratum. None if the config does not flag them.
     run : RunRecord
         The run's inputs.
     published : str
@@ -42,6 +45,7 @@ class PageContent:
     histograms: Mapping[str, str]
     time_line: str
     lenses: pa.Table | None
+    failing: tuple[FailingCuts, ...] | None
     run: RunRecord
     published: str
     quarantined: bool

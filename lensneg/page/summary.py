@@ -19,7 +19,6 @@ from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import GATE_NAMES, read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import RowCounts
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.quotas import Quotas, draws_of
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import read_sample_summary
@@ -62,7 +61,7 @@ def summarize(run: Run, rows: SampleRows | None, samples: comparison.Samples) ->
         rows=counts,
         splits=tuple(_splits(run, rows)) if rows is not None else (),
         strata=strata_table(run.files),
-        confusers=_confusers(fan_out, rows) if fan_out else (),
+        confusers=_confusers(run, fan_out, rows) if fan_out else (),
         quantities=comparison.compare(samples) if rows is not None else (),
         fan_out=fan_out,
         spectroscopic=_spectroscopic(run, rows),
@@ -179,12 +178,15 @@ def _splits(run: Run, rows: SampleRows) -> Iterator[results.SplitResult]:
         )
 
 
-def _confusers(fan_out: FanOutSummary, rows: SampleRows | None) -> tuple[results.ConfuserResult, ...]:
+def _confusers(
+    run: Run, fan_out: FanOutSummary, rows: SampleRows | None
+) -> tuple[results.ConfuserResult, ...]:
     column = ["confuser_category"]
     drawn = count_rows(rows.both(column) if rows is not None else (), column)
+    criteria = run.config.negative_pools.pool_n2.tractor_criteria
     return tuple(
         results.ConfuserResult(category=name, pool=fan_out.confusers.get(name, 0), drawn=drawn[name,])
-        for name in dict.fromkeys((*CONFUSER_CATEGORIES, *fan_out.confusers))
+        for name in dict.fromkeys((*criteria.categories, *fan_out.confusers))
     )
 
 

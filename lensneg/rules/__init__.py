@@ -4,6 +4,7 @@ They work on their own, on any table with columns of a sweep: :func:`describe` t
 of each row. What needs more than a row (lens catalogues, quotas) is a function of its own.
 """
 
+from lensneg.rules.borders import near_border
 from lensneg.rules.describe import describe
 from lensneg.rules.photometry import ellipticity, magnitude
 from lensneg.rules.pools import POOLS, classify, confuser_criteria
@@ -24,6 +25,7 @@ __all__ = [
     "first_failed_rule",
     "healpix_pixel",
     "magnitude",
+    "near_border",
     "nobs_z_bin",
     "sampling_priority",
     "select",

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lensneg.rules.borders import near_border
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.priority import sampling_priority, targetid
 from lensneg.rules.rows import Rows
@@ -23,16 +24,17 @@ def describe(table: npt.NDArray[np.void] | ArrowStream, config: Config) -> pa.Ta
     ----------
     table : structured ndarray, pyarrow.Table, or DataFrame of pandas or Polars, n rows
         Columns of a sweep, whatever the case of their names: RELEASE, BRICKID, OBJID, TYPE, RA, DEC, NOBS_Z,
-        MASKBITS, FLUX_G, FLUX_R, FLUX_Z, SHAPE_R, SHAPE_E1, SHAPE_E2 and SERSIC.
+        MASKBITS, FLUX_G, FLUX_R, FLUX_Z, SHAPE_R, SHAPE_E1, SHAPE_E2 and SERSIC; with a dereddened selection
+        also MW_TRANSMISSION_G, MW_TRANSMISSION_R and MW_TRANSMISSION_Z; and what further criteria look at.
     config : Config
         The science's numbers.
 
     Returns
     -------
     pyarrow.Table, n rows
-        ``targetid``; ``cut``, the first cut that the row fails, null if it passes all; ``pool`` and
-        ``confuser_category``, as if it passed; ``nobs_z_bin``; ``split``; ``sampling_priority``. Known lenses
-        play no part.
+        ``targetid``; ``cut``, the first cut that the row fails, null if it passes all; ``pool``,
+        ``confuser_category`` and ``confuser_flags``, as if it passed; ``nobs_z_bin``; ``split``;
+        ``sampling_priority``. Known lenses play no part.
 
     Raises
     ------
@@ -57,15 +59,21 @@ def describe(table: npt.NDArray[np.void] | ArrowStream, config: Config) -> pa.Ta
      {'pool': 'N1', 'confuser_category': None, 'nobs_z_bin': '11+', 'cut': 'faint'}]
     """
     rows = Rows.of(table)
-    pool, category = classify(rows, config.negative_pools)
+    pool, category, flags = classify(rows, config)
     ids = targetid(rows["RELEASE"], rows["BRICKID"], rows["OBJID"])
     pixels = healpix_pixel(config.spatial_splits.nside, rows["RA"], rows["DEC"])
+    at_border = near_border(rows["RA"], rows["DEC"], config.spatial_splits).tolist()
+    cut = [
+        reason or "border" * at or None
+        for reason, at in zip(first_failed_rule(rows, config), at_border, strict=True)
+    ]
     return pa.table(
         {
             "targetid": ids,
-            "cut": pa.array(first_failed_rule(rows, config), pa.string()),
+            "cut": pa.array(cut, pa.string()),
             "pool": _named(pool, POOLS),
             "confuser_category": _named(category, CONFUSER_CATEGORIES),
+            "confuser_flags": flags,
             "nobs_z_bin": _named(nobs_z_bin(rows["NOBS_Z"], config.strata), config.strata.nobs_z_bins),
             "split": split_of_pixel(pixels, config.spatial_splits),
             "sampling_priority": sampling_priority(ids, config.negative_pools.seed),

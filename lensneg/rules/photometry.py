@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lensneg.rules.elementary import log10
+from lensneg.rules.rows import Rows
 from lensneg.schema.arrays import FloatArray
+from lensneg.schema.config import SelectionConfig
 
 #: AB magnitude of a flux of one nanomaggy (DR10 catalogs page).
 ZERO_POINT = 22.5
@@ -32,6 +34,52 @@ def magnitude(flux: npt.ArrayLike) -> FloatArray:
     array([20., nan, nan])
     """
     return ZERO_POINT - 2.5 * log10(flux)
+
+
+def dereddened(flux: npt.ArrayLike, transmission: npt.ArrayLike) -> FloatArray:
+    """Return fluxes as they are without Galactic extinction.
+
+    Parameters
+    ----------
+    flux : array_like of float, shape (n,)
+        Observed fluxes in nanomaggies.
+    transmission : array_like of float, shape (n,)
+        MW_TRANSMISSION of the same band.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Flux / transmission. NaN where the transmission is not positive: such a source has no magnitude.
+
+    Examples
+    --------
+    >>> dereddened([9.0, 9.0], [0.5, 0.0])
+    array([18., nan])
+    """
+    through = np.asarray(transmission, dtype=np.float64)
+    return np.asarray(flux, dtype=np.float64) / np.where(through > 0, through, np.nan)
+
+
+def limited_flux(rows: Rows, band: str, selection: SelectionConfig) -> FloatArray:
+    """Return the fluxes that limits of brightness and colour look at.
+
+    Parameters
+    ----------
+    rows : Rows
+        Needs FLUX of the band, and MW_TRANSMISSION of it if the selection is dereddened.
+    band : str
+        In upper case.
+    selection : SelectionConfig
+        Whether limits are those of dereddened fluxes.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Nanomaggies.
+    """
+    if selection.dereddened:
+        return dereddened(rows[f"FLUX_{band}"], rows[f"MW_TRANSMISSION_{band}"])
+    return np.asarray(rows[f"FLUX_{band}"], dtype=np.float64)
 
 
 @lru_cache(maxsize=16)

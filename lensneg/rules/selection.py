@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from lensneg.rules.photometry import faintest_flux
+from lensneg.rules.photometry import faintest_flux, limited_flux, magnitude
 from lensneg.rules.rows import Rows
 from lensneg.rules.usable import all_usable, has_identity
 from lensneg.schema.arrays import BoolArray, IntArray
@@ -33,7 +33,7 @@ def needed_columns(config: Config) -> tuple[str, ...]:
     Parameters
     ----------
     config : Config
-        It may ask for exposures in more bands than a manifest has.
+        It may ask for exposures in more bands than a manifest has, and its criteria for further columns.
 
     Returns
     -------
@@ -41,7 +41,8 @@ def needed_columns(config: Config) -> tuple[str, ...]:
         In upper case.
     """
     bands = (f"NOBS_{band.upper()}" for band in config.selection.nobs_min)
-    return tuple(dict.fromkeys([*NEEDED_COLUMNS, *bands]))
+    of_criteria = config.negative_pools.pool_n2.tractor_criteria.columns
+    return tuple(dict.fromkeys([*NEEDED_COLUMNS, *bands, *of_criteria]))
 
 
 def _identified(rows: Rows, _config: Config) -> BoolArray:
@@ -50,7 +51,15 @@ def _identified(rows: Rows, _config: Config) -> BoolArray:
 
 def _bright(rows: Rows, config: Config) -> BoolArray:
     # NaN, zero and negative fluxes fail: they have no magnitude.
-    return np.asarray(rows["FLUX_Z"] >= faintest_flux(config.selection.z_mag_limit))
+    selection = config.selection
+    faintest = faintest_flux(selection.z_mag_limit)
+    if not selection.dereddened:
+        return np.asarray(rows["FLUX_Z"] >= faintest)
+    flux = limited_flux(rows, "Z", selection)
+    # The quotient is no float32 number, so the magnitude decides; but of far fainter sources the flux does.
+    bright = flux > 0.999 * faintest
+    bright[bright] = magnitude(flux[bright]) < selection.z_mag_limit
+    return np.asarray(bright)
 
 
 def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:
@@ -137,9 +146,16 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("maskbits", _unmasked),
 )
 
-#: Every reason for which a row is not in the pool, in order. The last three need more than a source: its
-#: pool (see :mod:`lensneg.rules.pools`) and the catalogues (see :mod:`lensneg.stages.filter_sweep`).
-CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_pool", "near_lens", "suspect")
+#: Every reason for which a row is not in the pool, in order. Those after the rules need more than a source:
+#: its pool (see :mod:`lensneg.rules.pools`), the catalogues (see :mod:`lensneg.stages.filter_sweep`) and the
+#: splits around it (see :mod:`lensneg.rules.borders`).
+CUT_REASONS: Final[tuple[str, ...]] = (
+    *(rule.reason for rule in RULES),
+    "no_pool",
+    "near_lens",
+    "border",
+    "suspect",
+)
 
 #: The first cuts, which leave a twentieth of all sources: worth applying before anything is gathered.
 SIEVE: Final[tuple[Rule, ...]] = RULES[:3]

@@ -100,7 +100,7 @@ def unusable_values(rows: Rows, config: Config) -> Iterator[tuple[str, BoolArray
     rows : Rows
         Of the needed columns, those that it lacks are passed over. It needs TYPE.
     config : Config
-        The bands whose exposures count.
+        The bands whose exposures count, and the criteria that need further columns.
 
     Yields
     ------
@@ -111,7 +111,7 @@ def unusable_values(rows: Rows, config: Config) -> Iterator[tuple[str, BoolArray
     """
     shaped = ~np.isin(rows.source_type(), [SOURCE_TYPES.index(name) for name in _POINTS])
     counted = {f"NOBS_{band.upper()}" for band in config.selection.nobs_min}
-    for name in NEEDED_COLUMNS:
+    for name in (*NEEDED_COLUMNS, *config.negative_pools.pool_n2.tractor_criteria.columns):
         is_judged = name in counted or not name.startswith("NOBS_")
         if name not in rows or name in _JUDGED_ELSEWHERE or not is_judged:
             continue
@@ -168,7 +168,7 @@ def count_unusable(rows: Rows, config: Config) -> dict[str, int]:
     Returns
     -------
     dict of str to int
-        Rows by column, in the order of ``NEEDED_COLUMNS``; columns without such rows are left out.
+        Rows by column, in the order of the needed columns; columns without such rows are left out.
     """
     counts: dict[str, int] = {}
     usable = np.ones(len(rows), dtype=bool)

@@ -45,7 +45,13 @@ def _by_band(name: str, text: str, unit: str = "") -> list[ManifestColumn]:
     ]
 
 
-#: All columns of the manifest, in order: the 48 of the plan, then four that lensneg adds.
+#: What is said of the columns that only the criteria of some configs need.
+_BY_NEED: Final = "null unless a criterion of N2 needs it"
+
+#: The columns of a sweep that are read only if a criterion of the config needs them.
+READ_BY_NEED: Final = ("FRACFLUX_R", "RCHISQ_R", "FLUX_IVAR_R")
+
+#: All columns of the manifest, in order: the 48 of the plan, and among and after them those of lensneg.
 COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ManifestColumn("galaxy_id", _S, "brickname_objid; unique within a release", nullable=False, stage="draw"),
     ManifestColumn("brickname", _S, "brick name", nullable=False, sweep="BRICKNAME"),
@@ -79,7 +85,20 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ManifestColumn("healpix_128", _I32, "HEALPix pixel, nside 128, NESTED", nullable=False),
     ManifestColumn("split", _S, "train, val or test, by healpix_128", nullable=False, stage="draw"),
     ManifestColumn("pool", _S, "N1, N2 or positive", nullable=False),
-    ManifestColumn("confuser_category", _S, "the N2 criterion that matched; null in N1"),
+    ManifestColumn("confuser_category", _S, "the first N2 criterion that is met; null for none"),
+    ManifestColumn(
+        "confuser_flags",
+        _I32,
+        "bit i: criterion i of N2 is met, in the order of the categories; bit 30: a known confuser",
+        nullable=False,
+    ),
+    ManifestColumn(
+        "fracflux_r", _F32, f"others' light in the profile / flux, r; {_BY_NEED}", sweep="FRACFLUX_R"
+    ),
+    ManifestColumn("rchisq_r", _F32, f"reduced chi^2 of the fit, r; {_BY_NEED}", sweep="RCHISQ_R"),
+    ManifestColumn(
+        "flux_ivar_r", _F32, f"inverse variance of flux_r; {_BY_NEED}", "1/nanomaggy^2", sweep="FLUX_IVAR_R"
+    ),
     ManifestColumn("sweep_file", _S, "name of the sweep file", nullable=False),
     ManifestColumn("row_index", _I64, "row in the sweep file, from 0", nullable=False),
     ManifestColumn("pipeline_version", _S, "lensneg version", nullable=False, stage="draw"),
@@ -199,9 +218,13 @@ POSITIVES_SCHEMA: Final = pa.schema(
     ]
 )
 
-#: The columns that selection, pools and the manifest need, by upper-case name.
+#: The columns that selection, pools and the manifest need with any config, by upper-case name.
 NEEDED_COLUMNS: Final[tuple[str, ...]] = tuple(
-    dict.fromkeys(["RELEASE", "BRICKID", "NOBS_G", "NOBS_R", *(c.sweep for c in COLUMNS if c.sweep)])
+    name
+    for name in dict.fromkeys(
+        ["RELEASE", "BRICKID", "NOBS_G", "NOBS_R", *(c.sweep for c in COLUMNS if c.sweep)]
+    )
+    if name not in READ_BY_NEED
 )
 
 #: A column that stacked Tractor bricks have and sweep files do not. It is read where it is there.
@@ -216,6 +239,7 @@ _NEEDED_FOR: Final = {
     "FLUX_Z": "the limit of z magnitude",
     "MASKBITS": "masks",
     **dict.fromkeys(("FLUX_G", "FLUX_R", "SHAPE_R", "SHAPE_E1", "SHAPE_E2", "SERSIC"), "criteria of N2"),
+    **dict.fromkeys(READ_BY_NEED, "criteria of N2"),
 }
 
 

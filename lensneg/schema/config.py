@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lensneg import storage
 from lensneg.errors import ConfigError
-from lensneg.schema.config_types import Band, Finite, Section, Seed, SourceType, requires
+from lensneg.schema.config_types import Band, Finite, MaskBit, Section, Seed, SourceType, requires
 from lensneg.schema.lens_facts import LensColumns
 from lensneg.schema.pools_config import (
     HardNegativesConfig,
@@ -31,8 +31,6 @@ _EXAMPLE: Final = "configs/negative_sampling_v1.yaml"
 
 #: The order in which the split's fractions are cumulated. It is part of the split rule.
 SPLIT_ORDER: Final = ("train", "val", "test")
-
-MaskBit = Annotated[str, requires(lambda name: name in MASKBITS, f"expected one of {', '.join(MASKBITS)}")]
 
 DecRange = Annotated[
     tuple[Finite, Finite], requires(lambda r: r[0] < r[1], "the lower limit must be below the upper one")

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from lensneg.schema.sweep_columns import FITBITS, MASKBITS
+
 #: The types of galaxies. PSF and DUP are never in a pool, so a config cannot name them.
 SourceType = Literal["REX", "EXP", "DEV", "SER"]
 
@@ -26,6 +28,11 @@ def requires(holds: Callable[[Any], bool], otherwise: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+MaskBit = Annotated[str, requires(lambda name: name in MASKBITS, f"expected one of {', '.join(MASKBITS)}")]
+
+FitBit = Annotated[str, requires(lambda name: name in FITBITS, f"expected one of {', '.join(FITBITS)}")]
 
 
 class Section(BaseModel):

@@ -106,8 +106,10 @@ def _pieces(arrays: Iterable[pa.Array]) -> Iterator[pa.Array]:
 
 
 def _numbers(arrays: Iterable[pa.Array]) -> Iterator[bytes]:
-    """Yield numbers and times as bytes, the lowest byte first. A null is a zero."""
+    """Yield numbers and times as bytes, the lowest byte first. A null is a zero, and true a byte of one."""
     for array in arrays:
+        if pa.types.is_boolean(array.type):
+            array = array.cast(pa.uint8())
         values = array.fill_null(0).to_numpy(zero_copy_only=False)
         yield values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 

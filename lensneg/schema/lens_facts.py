@@ -1,4 +1,7 @@
-"""The columns that say of a positive which lens it is: in lenses.parquet, and in the manifest's positives."""
+"""The columns that say of a positive which lens it is: in lenses.parquet, and in the manifest's positives.
+
+Those of the positives also say which cut of the negatives each fails.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, Final
@@ -8,6 +11,9 @@ from pydantic import AfterValidator, Field
 
 #: What a manifest says of each positive's lens: the columns ``lens_name`` and so on.
 LENS_FACTS: Final = ("name", "catalog", "grade", "redshift", "einstein_radius")
+
+#: What a manifest says of a positive and the cuts of negatives.
+CUT_COLUMNS: Final = ("passes_cuts", "cut")
 
 _DESCRIPTIONS: Final = {
     "name": "name of the lens in its catalogue",
@@ -53,6 +59,8 @@ def facts_schema(extra: Iterable[str] = ()) -> pa.Schema:
 def lens_schema(extra: Iterable[str] = ()) -> pa.Schema:
     """Return the columns of a manifest's positives that its negatives do not have.
 
+    First those of ``CUT_COLUMNS``, then what the catalogue says of the lens.
+
     Parameters
     ----------
     extra : iterable of str
@@ -61,9 +69,13 @@ def lens_schema(extra: Iterable[str] = ()) -> pa.Schema:
     Returns
     -------
     pyarrow.Schema
-        The columns, each with ``lens_`` before its name.
+        The columns of the catalogue have ``lens_`` before their names.
     """
-    fields = [_field(name, f"lens_{name}") for name in LENS_FACTS]
+    fields = [
+        pa.field("passes_cuts", pa.bool_(), metadata={"description": "passes the cuts that negatives pass"}),
+        pa.field("cut", pa.string(), metadata={"description": "the first cut that it fails; null for none"}),
+        *(_field(name, f"lens_{name}") for name in LENS_FACTS),
+    ]
     for name in extra:
         metadata = {"description": f"column {name} of the lens's catalogue"}
         fields.append(pa.field(f"lens_{name}", pa.string(), metadata=metadata))

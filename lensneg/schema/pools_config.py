@@ -4,8 +4,18 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from lensneg.schema.config_types import Finite, NonNegative, Section, Seed, SourceType, requires
+from lensneg.schema.config_types import (
+    Finite,
+    FitBit,
+    MaskBit,
+    NonNegative,
+    Section,
+    Seed,
+    SourceType,
+    requires,
+)
 from lensneg.schema.record import Count, Share
+from lensneg.schema.sweep_columns import FITBITS, MASKBITS
 
 
 class PoolN1Config(Section):
@@ -51,6 +61,52 @@ class LargeGalaxy(Section):
     flux_r_min: Finite
 
 
+class DiskProxy(Section):
+    """Disks of a resolved size, whose spiral arms look like arcs."""
+
+    types: tuple[SourceType, ...]
+    sersic_types: tuple[SourceType, ...]
+    sersic_max: NonNegative
+    shape_r_min: NonNegative
+
+
+class MergerProxy(Section):
+    """Large galaxies with much of another source's light in their profile: pairs, mergers, tidal tails."""
+
+    fracflux_r_min: NonNegative
+    shape_r_min: NonNegative
+
+
+class BlendProxy(Section):
+    """Sources with light of neighbours in their profile, which lie where lensed images would."""
+
+    fracflux_r_min: NonNegative
+    fitbits: tuple[FitBit, ...]
+
+    @property
+    def fitbits_value(self) -> int:
+        """The bits as one integer, for a bitwise AND with FITBITS."""
+        return sum(1 << FITBITS[name] for name in set(self.fitbits))
+
+
+class ResidualProxy(Section):
+    """Well measured sources that the fitted model does not describe: arms, rings, shells, dust."""
+
+    rchisq_r_min: NonNegative
+    snr_r_min: NonNegative
+
+
+class ArtefactProxy(Section):
+    """Sources at saturated pixels, whose spikes and halos look like arcs."""
+
+    maskbits: tuple[MaskBit, ...]
+
+    @property
+    def maskbits_value(self) -> int:
+        """The bits as one integer, for a bitwise AND with MASKBITS."""
+        return sum(1 << MASKBITS[name] for name in set(self.maskbits))
+
+
 class TractorCriteria(Section):
     """The criteria of hard confusers. The first that holds, in this order, gives the category."""
 
@@ -58,15 +114,34 @@ class TractorCriteria(Section):
     edge_on_proxy: EdgeOnProxy
     blue_clumpy_proxy: BlueClumpy
     large_galaxy_proxy: LargeGalaxy
+    disk_proxy: DiskProxy | None = None
+    merger_proxy: MergerProxy | None = None
+    blend_proxy: BlendProxy | None = None
+    residual_proxy: ResidualProxy | None = None
+    artefact_proxy: ArtefactProxy | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _in_order(cls, value: Any) -> Any:
         # The order decides which criterion is the first that holds, so a file must not show another one.
         expected = list(cls.model_fields)
-        if isinstance(value, dict) and set(value) == set(expected) and list(value) != expected:
+        known = [key for key in value if key in expected] if isinstance(value, dict) else []
+        if known != sorted(known, key=expected.index):
             raise ValueError(f"the criteria are tried in the order {', '.join(expected)}: write them so")
         return value
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The confuser categories that the config has a criterion of, in order."""
+        keys = zip(type(self).model_fields, CONFUSER_CATEGORIES, strict=True)
+        return tuple(category for key, category in keys if getattr(self, key) is not None)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a sweep that these criteria need, and that no other config does."""
+        fraction = self.merger_proxy is not None or self.blend_proxy is not None
+        residual = self.residual_proxy is not None
+        return ("FRACFLUX_R",) * fraction + ("RCHISQ_R", "FLUX_IVAR_R") * residual
 
 
 #: Columns of the manifest that negatives can be matched in.
@@ -89,8 +164,22 @@ MatchedColumn = Literal[
     "shape_r",
 ]
 
-#: The confuser categories in a manifest, in the order in which the criteria are tried.
-CONFUSER_CATEGORIES: Final = ("ring_proxy", "edge_on_proxy", "blue_clumpy", "large_galaxy")
+#: The confuser categories in a manifest, in the order in which the criteria are tried. The place of each is
+#: its bit in ``confuser_flags``, so a new one comes last.
+CONFUSER_CATEGORIES: Final = (
+    "ring_proxy",
+    "edge_on_proxy",
+    "blue_clumpy",
+    "large_galaxy",
+    "disk_proxy",
+    "merger_proxy",
+    "blend_proxy",
+    "residual_proxy",
+    "artefact_proxy",
+)
+
+#: The bit of ``confuser_flags`` that is set where a row is a hard negative of a catalogue.
+EXTERNAL_BIT: Final = 30
 
 #: What the confuser category of a hard negative of a catalogue begins with.
 EXTERNAL: Final = "external:"

@@ -161,5 +161,23 @@ MASKBITS: Final = {
     "SUB_BLOB": 16,
 }
 
+#: The bit of each flag in FITBITS (DR10 bitmasks page).
+FITBITS: Final = {
+    "FORCED_POINTSOURCE": 0,
+    "FIT_BACKGROUND": 1,
+    "HIT_RADIUS_LIMIT": 2,
+    "HIT_SERSIC_LIMIT": 3,
+    "FROZEN": 4,
+    "BRIGHT": 5,
+    "MEDIUM": 6,
+    "GAIA": 7,
+    "TYCHO2": 8,
+    "LARGEGALAXY": 9,
+    "WALKER": 10,
+    "RUNNER": 11,
+    "GAIA_POINTSOURCE": 12,
+    "ITERATIVE": 13,
+}
+
 #: The morphological types that Tractor assigns. DUP is a Gaia duplicate without optical flux.
 SOURCE_TYPES: Final = ("PSF", "REX", "EXP", "DEV", "SER", "DUP")

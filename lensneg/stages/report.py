@@ -13,6 +13,7 @@ import pyarrow as pa
 from lensneg import storage
 from lensneg.cost.run_cost import run_cost
 from lensneg.page import comparison
+from lensneg.page.failing_cuts import failing_cuts
 from lensneg.page.render import PageContent, render_page
 from lensneg.page.sample_rows import SampleRows, open_rows
 from lensneg.page.sample_sky import SampleSky
@@ -56,6 +57,7 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
     cost = run_cost(run, stats, own) if validation.fan_out else None
     if cost is not None:
         cost.write(run.files.cost)
+    lenses = _lenses(run)
     page = render_page(
         PageContent(
             validation=validation,
@@ -63,7 +65,8 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
             figures=maps,
             histograms=histograms,
             time_line=_time_line(cost),
-            lenses=_lenses(run),
+            lenses=lenses,
+            failing=failing_cuts(lenses) if lenses and run.config.positives.apply_cuts == "flag" else None,
             run=run.record,
             published=run.files.manifest if storage.exists(run.files.manifest) else "",
             quarantined=storage.exists(run.files.quarantine),

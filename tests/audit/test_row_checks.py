@@ -1,5 +1,6 @@
 """The rules of a row, each at and around its limits: one row is changed, and its check alone may notice."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,12 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import reference
-from auditrows import RUN_COLUMNS, Row, content, only, positive, row
+from auditrows import RUN_COLUMNS, Row, content, only, part_table, positive, row
+from conftest import edited
 from hypothesis import given
 from hypothesis import strategies as st
-from poolcases import CASES, G_0_4, NAN, R_20_5, above, below, up
+from poolcases import CASES, FURTHER_CASES, G_0_4, NAN, R_20_5, SEVERAL, above, below, up
 
 from lensneg.audit import row_checks
+from lensneg.audit.columns import Rows
+from lensneg.schema.columns import MANIFEST_SCHEMA
 from lensneg.schema.config import Config
 from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.quotas import PoolQuota, StratumQuota
@@ -108,6 +112,7 @@ def test_negatives_are_as_many_as_the_quotas_ask(plan: Config, rows: int, passed
 
 MAY_BE_NULL = {
     "mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1", "confuser_category",
+    "fracflux_r", "rchisq_r", "flux_ivar_r",
     "flux_g", "flux_r", "flux_z", "flux_w1", "ebv", "fitbits", "shape_r", "shape_e1", "shape_e2", "sersic",
     *(f"{name}_{b}" for name in ("psfsize", "psfdepth", "galdepth", "mw_transmission") for b in "grz"),
 }  # fmt: skip
@@ -304,6 +309,24 @@ def test_the_magnitude_limit_is_strict(plan: Config, flux: Any, expected: bool) 
 
 
 @pytest.mark.parametrize(
+    ("flux", "transmission", "expected"),
+    [
+        (5.0, 0.5, True),  # dereddened, z = 20.0
+        (above(5.0), 0.5, False),
+        (below(5.0), 0.5, True),
+        (100.0, 0.0, True),
+        (100.0, None, True),
+    ],
+)
+def test_the_magnitude_limit_of_a_dereddened_selection(
+    plan_with: Any, flux: Any, transmission: Any, expected: bool
+) -> None:
+    config = plan_with({"selection.dereddened": True})
+    changes = {"flux_z": flux, "mw_transmission_z": transmission}
+    assert is_wrong(row_checks.selection_rule, config, **changes) == expected
+
+
+@pytest.mark.parametrize(
     ("column", "value", "expected"),
     [
         ("flux_g", NAN, False),
@@ -404,6 +427,56 @@ def test_positives_need_not_pass_the_cuts(parity: Config) -> None:
     assert wrong(row_checks.selection_rule, parity, row(), positives=(failing,)) == 0
 
 
+# ---------------------------------------------------------------- the cuts of positives
+
+
+def cut_is_wrong(config: Config, cut: str | None, passes: bool | None = None, **changes: Any) -> bool:
+    """Whether a positive is wrong that says a cut and ``passes_cuts``: by default what the cut says."""
+    table = part_table(
+        "positives", [positive(**changes, cut=cut, passes_cuts=cut is None if passes is None else passes)]
+    )
+    written = [name for name in table.column_names if name in MANIFEST_SCHEMA.names]
+    rule = row_checks.cut_rule(content(config, [], [positive()]))
+    rule.add(Rows(table.select(written), "positives", table.drop_columns(written)))
+    [found] = rule.checks()
+    assert (found.name, found.critical) == ("cut_rule", True)
+    return not found.passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "cut"),
+    [
+        ({}, None),
+        ({"flux_z": 10.0}, "faint"),
+        ({"flux_z": None}, "faint"),
+        ({"flux_z": 1.0, "type": "EXP", "maskbits": 2}, "faint"),
+        ({"type": "EXP", "nobs_z": 2}, "type"),
+        ({"nobs_z": 2, "dec": 40.0}, "nobs"),
+        ({"dec": 32.0, "maskbits": 2}, "footprint"),
+        ({"maskbits": 2}, "maskbits"),
+        ({"maskbits": 4}, None),
+    ],
+)
+def test_positives_say_the_first_cut_that_they_fail(parity: Config, changes: Row, cut: str | None) -> None:
+    for written in (None, "faint", "type", "footprint", "maskbits", "spiral"):
+        assert cut_is_wrong(parity, written, **changes) == (written != cut)
+    assert cut_is_wrong(parity, cut, cut is not None, **changes)
+
+
+def test_exposures_in_other_bands_are_not_written(plan: Config, parity: Config) -> None:
+    assert not cut_is_wrong(parity, "nobs")
+    assert not cut_is_wrong(parity, "nobs", maskbits=2)
+    assert cut_is_wrong(parity, "nobs", flux_z=1.0)
+    assert cut_is_wrong(plan, "nobs")
+
+
+def test_with_cuts_applied_no_positive_fails_one(plan_with: Any) -> None:
+    for apply_cuts in (True, False, "flag"):
+        config = plan_with({"positives.apply_cuts": apply_cuts})
+        assert cut_is_wrong(config, "maskbits", maskbits=2) == (apply_cuts is True)
+        assert not cut_is_wrong(config, None)
+
+
 # ---------------------------------------------------------------- bins
 
 BINS = ("1-2", "3-5", "6-10", "11+")
@@ -457,6 +530,12 @@ def of_sweep(changes: Row) -> Row:
     return {name.lower(): value for name, value in {**PLAIN, **changes}.items()}
 
 
+def of_category(category: str, *others: str, **changes: Any) -> Row:
+    """A negative of N2 with a category, which also meets the criteria of others."""
+    flags = sum(1 << CONFUSER_CATEGORIES.index(name) for name in (category, *others))
+    return row(**{"pool": "N2", "confuser_category": category, "confuser_flags": flags} | changes)
+
+
 @pytest.mark.parametrize(("category", "changes", "met"), CASES)
 def test_each_criterion_at_and_around_its_limits(
     plan: Config, category: str, changes: Row, met: bool
@@ -465,6 +544,7 @@ def test_each_criterion_at_and_around_its_limits(
     for pool, name in POOLS:
         expected = (pool, name) != right
         columns = {**of_sweep(changes), "pool": pool, "confuser_category": name}
+        columns["confuser_flags"] = 1 << CONFUSER_CATEGORIES.index(category) if met else 0
         assert is_wrong(row_checks.pool_rule, plan, **columns) == expected
 
 
@@ -492,7 +572,8 @@ def test_pools_are_those_of_the_reference(
         source = of_sweep(changes)
         plain = {name: float(v) if isinstance(v, np.floating) else v for name, v in source.items()}
         unlike += reference.pool_of(plain, plan_dict["negative_pools"]) != (pool, category)
-        rows.append(row(i, **source, pool=pool, confuser_category=category))
+        flags = reference.flags_of(plain, plan_dict["negative_pools"])
+        rows.append(row(i, **source, pool=pool, confuser_category=category, confuser_flags=flags))
     assert wrong(row_checks.pool_rule, plan, *rows) == unlike
 
 
@@ -503,6 +584,72 @@ def test_pools_are_those_of_the_reference(
 def test_other_pools_and_categories_of_a_plain_source(plan: Config, pool: str, category: str | None) -> None:
     assert not is_wrong(row_checks.pool_rule, plan, pool="N1", confuser_category=None)
     assert is_wrong(row_checks.pool_rule, plan, pool=pool, confuser_category=category)
+
+
+@pytest.mark.parametrize(
+    ("changes", "category"),
+    [
+        ({"TYPE": "DEV", "FLUX_R": 2.5, "FLUX_G": 0.1, "MW_TRANSMISSION_R": 0.5}, "ring_proxy"),
+        ({"FLUX_R": 4.0, "FLUX_G": 1.0, "MW_TRANSMISSION_G": 0.125, "MW_TRANSMISSION_R": 0.5}, "blue_clumpy"),
+        ({"FLUX_R": 1.5, "FLUX_G": 0.1, "SHAPE_R": 2.0, "MW_TRANSMISSION_R": 0.5}, "large_galaxy"),
+    ],
+)
+def test_pools_of_a_dereddened_selection(plan: Config, plan_with: Any, changes: Row, category: str) -> None:
+    config, columns = plan_with({"selection.dereddened": True}), of_sweep(changes)
+    assert wrong(row_checks.pool_rule, plan, row(**columns)) == 0
+    assert wrong(row_checks.pool_rule, config, row(**columns)) == 1
+    assert wrong(row_checks.pool_rule, config, of_category(category, **columns)) == 0
+
+
+@pytest.mark.parametrize(("category", "changes", "met"), FURTHER_CASES)
+def test_each_further_criterion_at_and_around_its_limits(
+    v2: Config, v2_dict: dict[str, Any], category: str, changes: Row, met: bool
+) -> None:
+    config = Config.parse(edited(v2_dict, {"selection.dereddened": False}))
+    columns = {"maskbits": 0, **of_sweep(changes)}
+    bit = 1 << CONFUSER_CATEGORIES.index(category)
+    columns["confuser_flags"] = reference_flags(columns, v2_dict)
+    assert bool(columns["confuser_flags"] & bit) == met
+    right = of_category(category, **columns) if met else row(**columns)
+    assert wrong(row_checks.pool_rule, config, right) == 0
+    assert (
+        wrong(row_checks.pool_rule, config, {**right, "confuser_flags": right["confuser_flags"] ^ bit}) == 1
+    )
+    as_positive = positive(**columns)
+    assert wrong(row_checks.pool_rule, config, positives=(as_positive,)) == 0
+    spoiled = {**as_positive, "confuser_flags": columns["confuser_flags"] ^ bit}
+    assert wrong(row_checks.pool_rule, config, positives=(spoiled,)) == 1
+
+
+def reference_flags(columns: Row, config: dict[str, Any]) -> int:
+    """The flags of a source by the reference, without dereddening."""
+    floats = ("fracflux_r", "rchisq_r", "flux_ivar_r")
+    plain = {name: float(v) if isinstance(v, np.floating) else v for name, v in row(**columns).items()}
+    plain |= {name: math.nan if plain[name] is None else plain[name] for name in floats}
+    return reference.flags_of(plain, config["negative_pools"])
+
+
+@pytest.mark.parametrize(("changes", "bits"), SEVERAL)
+def test_the_flags_say_all_criteria_that_are_met(
+    v2_dict: dict[str, Any], changes: Row, bits: tuple[int, ...]
+) -> None:
+    config = Config.parse(edited(v2_dict, {"selection.dereddened": False}))
+    names = [CONFUSER_CATEGORIES[bit] for bit in bits]
+    assert wrong(row_checks.pool_rule, config, of_category(*names, **of_sweep(changes))) == 0
+    for bit in range(31):
+        flags = sum(1 << b for b in bits) ^ 1 << bit
+        spoiled = of_category(*names, **of_sweep(changes), confuser_flags=flags)
+        assert wrong(row_checks.pool_rule, config, spoiled) == 1
+
+
+def test_n1_of_all_galaxies_holds_confusers_and_their_flags(v2_dict: dict[str, Any]) -> None:
+    for population, expected in (("all", 0), ("not_n2", 1)):
+        changes = {"negative_pools.pool_n1.population": population, "selection.dereddened": False}
+        config = Config.parse(edited(v2_dict, changes))
+        disk = of_category("disk_proxy", **of_sweep({"TYPE": "EXP", "SHAPE_R": 1.5}), pool="N1")
+        assert wrong(row_checks.pool_rule, config, disk) == expected
+        assert wrong(row_checks.pool_rule, config, {**disk, "pool": "N2"}) == 0
+        assert wrong(row_checks.pool_rule, config, {**disk, "confuser_category": None}) == 1
 
 
 @pytest.mark.parametrize("pool", ["N1", "N2", "N3"])
@@ -528,9 +675,7 @@ def test_a_source_of_no_pool_is_in_none(parity: Config, pool: str) -> None:
 )
 def test_every_limit_is_the_configs(plan: Config, plan_with: Any, key: str, value: Any, changes: Row) -> None:
     other = plan_with({f"negative_pools.pool_n2.tractor_criteria.{key}": value})
-    confuser = row(
-        **of_sweep(changes), pool="N2", confuser_category=reference.category_of(key.partition(".")[0])
-    )
+    confuser = of_category(reference.category_of(key.partition(".")[0]), **of_sweep(changes))
     plain = row(**of_sweep(changes))
     assert [wrong(row_checks.pool_rule, plan, r) for r in (confuser, plain)] == [0, 1]
     assert [wrong(row_checks.pool_rule, other, r) for r in (confuser, plain)] == [1, 0]
@@ -553,10 +698,8 @@ def test_limits_are_inclusive_where_numbers_are_exact(
 ) -> None:
     config = plan_with({f"negative_pools.pool_n2.tractor_criteria.{limit[0]}": limit[1]})
     for columns, confuser in ((changes, True), (changes | beyond, False)):
-        pool, category = (
-            ("N2", reference.category_of(limit[0].partition(".")[0])) if confuser else ("N1", None)
-        )
-        right = row(**of_sweep(columns), pool=pool, confuser_category=category)
+        category = reference.category_of(limit[0].partition(".")[0])
+        right = of_category(category, **of_sweep(columns)) if confuser else row(**of_sweep(columns))
         assert wrong(row_checks.pool_rule, config, right) == 0
 
 

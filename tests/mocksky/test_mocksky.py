@@ -551,7 +551,7 @@ def tally(
         ]
 
     kept = sweep.take(select(sweep, plan)[0])
-    pool = classify(kept, plan.negative_pools)[0]
+    pool = classify(kept, plan)[0]
     available = Counter(
         (stratum, POOLS[p]) for stratum, p in zip(strata(kept), pool, strict=True) if stratum and p >= 0
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -31,6 +32,7 @@ from lensneg.schema import validation as results
 from lensneg.schema.code_version import ROOT
 from lensneg.schema.columns import MANIFEST_SCHEMA
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.run import load_run
 from lensneg.schema.state_times import StateTimes
 from lensneg.schema.tables import read_table
 from lensneg.stages.check_sample.gate3 import check_sample
@@ -428,6 +430,7 @@ def test_the_page_shows_what_each_cut_took(
         "maskbits",
         "no_pool",
         "near_lens",
+        "border",
         "suspect",
     )
     assert labels[3:-3] == [text for reason in reasons for text in (reason, "", f"−{cut[reason]:,}")]
@@ -625,3 +628,23 @@ def test_the_page_lists_the_positives_as_their_catalogues_name_them(files: RunFi
     for row in read_table(files.matched_positives).slice(0, 200).to_pylist():
         assert f"<td>{row['ra']:.5f}</td><td>{row['dec']:.5f}</td>" in page
         assert f"<td>{row['lens_name']}</td>" in page
+
+
+def test_the_page_counts_the_positives_that_fail_a_cut_if_the_config_flags_them(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    title = "Positives that fail a cut of the negatives"
+    assert title not in Path(files.report).read_text()
+    shutil.copytree(files.out, tmp_path / "out")
+    run = load_run(RunFiles(str(tmp_path / "out"), "one").root)
+    positives = run.config.positives.model_copy(update={"apply_cuts": "flag"})
+    flagged = replace(run, config=run.config.model_copy(update={"positives": positives}))
+    monkeypatch.setattr("lensneg.stages.report.load_run", lambda _: flagged)
+    write_report(run.files.root)
+    page = Path(run.files.report).read_text()
+    assert title in page
+    failing = [r for r in read_table(files.matched_positives).to_pylist() if not r["passes_cuts"]]
+    count = Counter(f"{r['nobs_z_bin']}/{r['type_bin']}" for r in failing)
+    for stratum, rows in count.items():
+        assert re.search(f"<td>{re.escape(stratum)}</td><td[^>]*>[0-9,]+</td><td[^>]*>{rows}</td>", page)
+    assert bool(failing) != ("none</p>" in page)

@@ -50,6 +50,7 @@ def plainly(columns: dict[str, list[Any]], config: dict[str, Any]) -> list[dict[
                 "cut": reference.selection_failure(row, config),
                 "pool": pool,
                 "confuser_category": category,
+                "confuser_flags": reference.flags_of(row, config["negative_pools"]),
                 "nobs_z_bin": reference.nobs_bin(row["nobs_z"], config["strata"]["nobs_z_bins"]),
                 "split": reference.split_of(row["ra"], row["dec"], config["spatial_splits"]),
                 "sampling_priority": reference.sampling_priority(target, config["negative_pools"]["seed"]),
@@ -108,4 +109,5 @@ def test_columns_keep_their_types_where_no_row_is_cut_or_of_a_pool(plan_with: An
     assert said["cut"].to_pylist() == said["pool"].to_pylist() == [None] * 3
     text = {"cut", "pool", "confuser_category", "nobs_z_bin", "split"}
     assert {field.name for field in said.schema if field.type == pa.string()} == text
-    assert {str(said.schema.field(name).type) for name in set(said.column_names) - text} == {"int64"}
+    numbers = {name: str(said.schema.field(name).type) for name in said.column_names if name not in text}
+    assert numbers == {"targetid": "int64", "confuser_flags": "int32", "sampling_priority": "int64"}

@@ -19,7 +19,7 @@ from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 
 def pool_of(config: Config, **changes: Any) -> tuple[str | None, str | None]:
     """Pool and confuser category of GALAXY with some columns changed."""
-    pools, categories = classify(Rows(table([changes])), config.negative_pools)
+    pools, categories, _ = classify(Rows(table([changes])), config)
     assert pools.dtype == categories.dtype == np.int8
     assert len(pools) == len(categories) == 1
     return (
@@ -187,6 +187,33 @@ def test_the_types_of_n1_are_the_configs(plan_with: Any) -> None:
     assert pool_of(config, TYPE="REX") == (None, None)
 
 
+#: Dust that lets an eighth of g and half of r through.
+DUST = {"MW_TRANSMISSION_G": 0.125, "MW_TRANSMISSION_R": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "observed", "dereddened"),
+    [
+        # FLUX_R of 5 without dust
+        (red(2.5, TYPE="DEV", **DUST), None, "ring_proxy"),
+        (red(below(2.5), TYPE="DEV", **DUST), None, None),
+        # g and r of 8 and 8 nanomaggies: as blue as can be
+        ({"FLUX_G": 1.0, "FLUX_R": 4.0, **DUST}, None, "blue_clumpy"),
+        ({"FLUX_G": 1.0, "FLUX_R": 4.0, **DUST, "MW_TRANSMISSION_G": 0.25}, None, None),
+        # FLUX_R of 3
+        (red(1.5, SHAPE_R=2.0, **DUST | {"MW_TRANSMISSION_G": 0.5}), None, "large_galaxy"),
+        (red(50.0, TYPE="DEV", MW_TRANSMISSION_R=0.0), "ring_proxy", None),
+    ],
+)
+def test_criteria_of_a_dereddened_selection(
+    plan: Config, plan_with: Any, plan_dict: dict[str, Any], changes: Row, observed: Any, dereddened: Any
+) -> None:
+    config = plan_with({"selection.dereddened": True})
+    assert pool_of(plan, **changes)[1] == observed
+    assert pool_of(config, **changes)[1] == dereddened
+    assert reference.pool_of(_for_reference(changes), plan_dict["negative_pools"], True)[1] == dereddened
+
+
 # ---------------------------------------------------------------- the reference
 
 
@@ -214,7 +241,7 @@ SOURCES = st.fixed_dictionaries(
 
 @given(st.lists(SOURCES, min_size=1, max_size=30))
 def test_pools_agree_with_the_reference(plan: Config, plan_dict: dict[str, Any], sources: list[Row]) -> None:
-    pools, categories = classify(Rows(table(sources)), plan.negative_pools)
+    pools, categories, _ = classify(Rows(table(sources)), plan)
     expected = [reference.pool_of(_for_reference(source), plan_dict["negative_pools"]) for source in sources]
     names = (*POOLS, None)  # index -1 is neither
     kinds = (*CONFUSER_CATEGORIES, None)

@@ -64,6 +64,44 @@ def test_the_magnitude_limit_is_of_the_observed_flux(plan: Config) -> None:
     assert reason(plan, FLUX_Z=9.0, MW_TRANSMISSION_Z=0.5) == "faint"
 
 
+@pytest.mark.parametrize(
+    ("flux", "transmission", "expected"),
+    [
+        (9.0, 0.5, None),  # dereddened, a flux of 18
+        (5.0, 0.5, "faint"),  # of 10: z = 20.0 is not z < 20.0
+        (np.nextafter(np.float32(5), np.float32(6)), 0.5, None),
+        (10.5, 1.0625, "faint"),  # a transmission may be above 1
+        (9.0, 1.0, "faint"),
+        (100.0, 0.0, "faint"),
+        (100.0, -0.5, "faint"),
+        (100.0, NAN, "faint"),
+        (-100.0, 0.5, "faint"),
+        (INF, 0.5, "unusable"),
+    ],
+)
+def test_the_magnitude_limit_of_a_dereddened_selection(
+    plan_with: Any, flux: float, transmission: float, expected: str | None
+) -> None:
+    config = plan_with({"selection.dereddened": True})
+    assert reason(config, FLUX_Z=flux, MW_TRANSMISSION_Z=transmission) == expected
+
+
+@given(st.lists(st.tuples(st.floats(8.5, 11, width=32), st.floats(0.75, 1.125, width=32)), max_size=40))
+def test_the_dereddened_limit_agrees_with_the_reference(
+    plan_with: Any, plan_dict: dict[str, Any], sources: list[tuple[float, float]]
+) -> None:
+    config = plan_with({"selection.dereddened": True})
+    kept, _ = select(Rows(table([{"FLUX_Z": f, "MW_TRANSMISSION_Z": t} for f, t in sources])), config)
+    plain = {**plan_dict, "selection": plan_dict["selection"] | {"dereddened": True}}
+    galaxy = {name.lower(): value for name, value in GALAXY.items()} | {"maskbits": 0}
+    passing = [
+        i
+        for i, (flux, through) in enumerate(sources)
+        if reference.selection_failure(galaxy | {"flux_z": flux, "mw_transmission_z": through}, plain) is None
+    ]
+    assert kept.tolist() == passing
+
+
 @pytest.mark.parametrize("limit", [18.3, 19.0, 20.0, 21.7, 22.5])
 def test_the_magnitude_limit_agrees_with_magnitudes_for_the_float32_fluxes_around_it(
     plan_with: Any, limit: float
@@ -209,7 +247,7 @@ FAILING: dict[str, Row] = {
 
 def test_the_rules_and_reasons_in_order() -> None:
     assert [rule.reason for rule in RULES] == list(FAILING)
-    assert list(CUT_REASONS) == [*FAILING, "no_pool", "near_lens", "suspect"]
+    assert list(CUT_REASONS) == [*FAILING, "no_pool", "near_lens", "border", "suspect"]
 
 
 @pytest.mark.parametrize("first", range(len(FAILING)))

@@ -35,6 +35,8 @@ PLAN = [
     *("pool", "confuser_category"),
     *("sweep_file", "row_index", "pipeline_version", "git_commit", "extraction_timestamp"),
 ]
+#: Ours that stand among them, after the category.
+CLASSES = ["confuser_flags", "fracflux_r", "rchisq_r", "flux_ivar_r"]
 PHOTO_Z = ["z_phot_median", "z_phot_std", "z_phot_l68", "z_phot_u68"]
 OURS = ["targetid", "release", "sampling_priority", "sampling_weight", *PHOTO_Z]
 
@@ -43,16 +45,20 @@ NOT_NULL = {
     *("ra", "dec", "type", "nobs_z", "nobs_z_bin", "type_bin", "maskbits"),
     *("healpix_64", "healpix_128", "split", "pool"),
     *("sweep_file", "row_index", "pipeline_version", "git_commit", "extraction_timestamp"),
-    *("sampling_priority", "sampling_weight"),
+    *("sampling_priority", "sampling_weight", "confuser_flags"),
 }
 
 
 # ---------------------------------------------------------------- columns
 
 
-def test_the_columns_of_the_plan_and_ours_after_them() -> None:
+PLACE = PLAN.index("confuser_category") + 1
+ALL = PLAN[:PLACE] + CLASSES + PLAN[PLACE:] + OURS
+
+
+def test_the_columns_of_the_plan_and_ours_among_and_after_them() -> None:
     assert len(PLAN) == 48
-    assert MANIFEST_SCHEMA.names == PLAN + OURS
+    assert MANIFEST_SCHEMA.names == ALL
 
 
 def test_columns_that_are_never_null() -> None:
@@ -64,19 +70,26 @@ def test_types_of_columns() -> None:
         return {field.name for field in MANIFEST_SCHEMA if field.type == kind}
 
     assert names(pa.int64()) == {"targetid", "row_index", "sampling_priority"}
-    assert names(pa.int32()) == {"objid", "maskbits", "healpix_64", "healpix_128", "release"}
+    assert names(pa.int32()) == {
+        "objid",
+        "maskbits",
+        "healpix_64",
+        "healpix_128",
+        "release",
+        "confuser_flags",
+    }
     assert names(pa.int16()) == {"nobs_z", "fitbits"}
     assert names(pa.timestamp("us", tz="UTC")) == {"extraction_timestamp"}
     derived = {"mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1"}
     assert names(pa.float64()) == {"ra", "dec", "sampling_weight"} | derived
     catalogue = {name for name in PLAN if name.startswith(("flux", "psf", "gal", "mw", "shape"))}
-    assert names(pa.float32()) == (catalogue | {"ebv", "sersic", *PHOTO_Z}) - {"galaxy_id"}
+    assert names(pa.float32()) == (catalogue | {"ebv", "sersic", *CLASSES[1:], *PHOTO_Z}) - {"galaxy_id"}
 
 
 def test_every_column_that_a_sweep_has_is_copied_from_it() -> None:
     in_sweeps = {column.name for column in SWEEP_COLUMNS}
     assert {column.name: column.sweep for column in COLUMNS} == {
-        name: name.upper() if name.upper() in in_sweeps else None for name in PLAN + OURS
+        name: name.upper() if name.upper() in in_sweeps else None for name in ALL
     }
 
 
@@ -103,7 +116,7 @@ def test_columns_carry_their_units_and_meaning() -> None:
 
 
 def test_the_reference_writes_the_same_columns() -> None:
-    assert [name for name in PLAN + OURS if name not in RUN_COLUMNS] == reference.ROW_COLUMNS
+    assert [name for name in ALL if name not in RUN_COLUMNS] == reference.ROW_COLUMNS
 
 
 # ---------------------------------------------------------------- the hash of the content
@@ -135,7 +148,16 @@ def test_the_hash_is_64_hexadecimal_digits_and_repeats() -> None:
     assert content_sha256(manifest()) == content_sha256(manifest())
 
 
-@pytest.mark.parametrize("column", [name for name in PLAN + OURS if name not in RUN_COLUMNS])
+def test_the_hash_changes_with_each_truth() -> None:
+    def hashed(*values: bool | None) -> str:
+        table = pa.table({"passes": pa.array(values, pa.bool_())})
+        return content_sha256(table, table.schema)
+
+    pairs = [(True, False), (False, True), (True, None), (True, True), (None, True), (None, False)]
+    assert len({hashed(*pair) for pair in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize("column", [name for name in ALL if name not in RUN_COLUMNS])
 def test_the_hash_changes_with_any_cell(column: str) -> None:
     kind = MANIFEST_SCHEMA.field(column).type
     whole = content_sha256(manifest())

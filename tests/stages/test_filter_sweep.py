@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import reference
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
+from conftest import edited
 from sweepfile import NAME, Row, probe, run_of, write_sweep
 
 from lensneg import storage
@@ -186,3 +188,45 @@ def test_the_columns_that_a_config_asks_for_are_read(run: Run, tmp_path: Path) -
     without = [column for column in SWEEP_COLUMNS if column.name != "NOBS_I"]
     with pytest.raises(SweepError, match="are missing: NOBS_I"):
         filtered(run, write_sweep(tmp_path / NAME, FAR, columns=without))
+
+
+def test_rows_near_a_border_of_splits_are_cut_and_positives_are_not(
+    plan_with: Any, plan_text: str, tmp_path: Path
+) -> None:
+    """At Dec 2.5 the pixels' splits change at RA 151.03 and elsewhere: the reference says where."""
+    config = plan_with({"spatial_splits.border_arcsec": 60.0})
+    split = config.spatial_splits.model_dump()
+    places = [(151.0 + 0.01 * i, 2.5) for i in range(100)]
+    at_border = {i for i, place in enumerate(places) if reference.at_border(*place, split)}
+    assert 0 < len(at_border) < 50
+    lens = min(at_border)
+    run = run_of(config, plan_text, tmp_path, [places[lens][0]], [2.5])
+    rows = [{"OBJID": i, "RA": ra, "DEC": dec} for i, (ra, dec) in enumerate(places)]
+    stats, kept, matched = filtered(run, write_sweep(tmp_path / NAME, rows))
+    assert kept == set(range(100)) - at_border
+    assert (stats.cut["near_lens"], stats.cut["border"]) == (1, len(at_border) - 1)
+    assert matched == [lens]
+
+
+def test_further_criteria_are_counted_and_their_columns_written(
+    v2_dict: dict[str, Any], plan: Config, plan_text: str, tmp_path: Path
+) -> None:
+    v2 = Config.parse(edited(v2_dict, {"spatial_splits.border_arcsec": 0.0}))
+    rows = [*FAR[:3], {**FAR[3], "FRACFLUX_R": 0.5, "MASKBITS": 4}, {**FAR[4], "RCHISQ_R": 1.25}]
+    path = write_sweep(tmp_path / NAME, [*rows, {**AT_POSITIVE, "FRACFLUX_R": 0.25}])
+    blend = {0: (0, 0.0, 0.0), 3: (1 << 6 | 1 << 8, 0.5, 0.0), 4: (0, 0.0, 1.25)}
+    for config, expected in ((v2, blend), (plan, dict.fromkeys(blend, (0, None, None)))):
+        run = run_of(config, plan_text, tmp_path / config.name, [152.0], [3.0])
+        stats, kept, _ = filtered(run, path)
+        assert kept == {0, 1, 2, 3, 4}
+        names = ["objid", "confuser_flags", "fracflux_r", "rchisq_r"]
+        found = pq.read_table(run.files.pool(stats.item.id)).select(names).to_pylist()
+        values = {r["objid"]: tuple(r[name] for name in names[1:]) for r in found}
+        assert {i: values[i] for i in expected} == expected
+        categories = config.negative_pools.pool_n2.tractor_criteria.categories
+        assert stats.confusers == dict.fromkeys(categories, 0) | ({"blend_proxy": 1} if config is v2 else {})
+        positive = read_table(run.files.positives(stats.item.id), POSITIVES_SCHEMA).to_pylist()[0]
+        assert (positive["confuser_category"], positive["confuser_flags"]) == (
+            None,
+            64 if config is v2 else 0,
+        )

@@ -145,6 +145,8 @@ def test_the_pool_is_what_a_look_at_every_pair_says(made: RunFiles, pool: list[R
         expected[row["targetid"]] = kind
     found = {row["targetid"]: (row["pool"], row["confuser_category"]) for row in read_parts(made.pool_folder)}
     assert found == expected
+    for row in read_parts(made.pool_folder):
+        assert bool(row["confuser_flags"] >> 30) == (row["confuser_category"] or "").startswith("external:")
     assert {category for _, category in found.values()} >= {"external:rings", "external:mergers", None}
     fan_out = json.loads(Path(made.summary).read_text())
     assert fan_out["cut"]["suspect"] == cut > len(pool) / 5
@@ -168,7 +170,7 @@ def test_the_whole_run_is_that_of_the_reference(made: RunFiles, request_: RunReq
         [write_csv(folder / "scored.csv", scored), Path(catalogs["by_id.csv"])],
         {"rings": Path(catalogs["rings.csv"]), "mergers": Path(catalogs["merging.csv"])},
     )
-    names = ("targetid", "pool", "confuser_category", "sampling_weight")
+    names = ("targetid", "pool", "confuser_category", "confuser_flags", "sampling_weight")
     found = read_parts(Path(made.sample_folder) / "negatives")
     assert [[row[name] for name in names] for row in found] == [
         [row[name] for name in names] for row in expected.negatives

@@ -108,9 +108,11 @@ def test_each_entry_has_its_own_source(plan_with: Any, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("apply_cuts", "targetids"), [(True, [80, 70]), (False, [80, 70, 50])])
+@pytest.mark.parametrize(
+    ("apply_cuts", "targetids"), [(True, [80, 70]), (False, [80, 70, 50]), ("flag", [80, 70, 50])]
+)
 def test_a_source_is_one_positive(
-    plan_with: Any, tmp_path: Path, apply_cuts: bool, targetids: list[int]
+    plan_with: Any, tmp_path: Path, apply_cuts: Any, targetids: list[int]
 ) -> None:
     """In the order of the strata; a config that does not ask for the cuts takes the masked one too."""
     matches, positives, counts = match(plan_with({"positives.apply_cuts": apply_cuts, **NO_EXP}), tmp_path)
@@ -119,6 +121,13 @@ def test_a_source_is_one_positive(
     assert counts == {
         "entries": 8, "inside": 5, "matched": 4, "unmatched": 1, "outside_strata": 1, "failing_cuts": 1,
         "sources": len(targetids),
+    }  # fmt: skip
+
+
+def test_a_positive_says_which_cut_it_fails(plan_with: Any, tmp_path: Path) -> None:
+    positives = match(plan_with({"positives.apply_cuts": "flag", **NO_EXP}), tmp_path)[1]
+    assert {row["targetid"]: (row["passes_cuts"], row["cut"]) for row in positives} == {
+        80: (True, None), 70: (True, None), 50: (False, "maskbits"),
     }  # fmt: skip
 
 

@@ -24,9 +24,9 @@ from lensneg.rules.usable import allowed_bad_rows, count_unusable, has_identity
 from lensneg.schema.arrays import IntArray
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import BRICK_PRIMARY, POSITIVES_SCHEMA
+from lensneg.schema.config import Config
 from lensneg.schema.item import Item, ItemStats, StratumCount
 from lensneg.schema.pool import write_pool
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.run import Run
 from lensneg.schema.tables import WrittenFile, write_table
 from lensneg.stages.commit_mark import finished, tables_are_those_written
@@ -88,7 +88,7 @@ def filter_item(run: Run, item: Item) -> ItemStats:
         cut=cut,
         unusable=unusable,
         counts=_count(pool),
-        confusers=_count_categories(pool["confuser_category"], near.external),
+        confusers=_count_categories(pool["confuser_category"], run.config, near.external),
         candidate_matches=len(best),
         brick_ranges=tuple(brick_ranges(pool["targetid"].to_numpy())),
         row_groups=written.row_groups,
@@ -219,6 +219,7 @@ def _count(pool: pa.Table) -> tuple[StratumCount, ...]:
     return tuple(StratumCount(**count) for count in counted.to_pylist())
 
 
-def _count_categories(column: pa.ChunkedArray, external: list[str]) -> dict[str, int]:
+def _count_categories(column: pa.ChunkedArray, config: Config, external: list[str]) -> dict[str, int]:
     counted = {entry["values"]: entry["counts"] for entry in column.value_counts().to_pylist()}
-    return {category: counted.get(category, 0) for category in (*CONFUSER_CATEGORIES, *external)}
+    categories = config.negative_pools.pool_n2.tractor_criteria.categories
+    return {category: counted.get(category, 0) for category in (*categories, *external)}

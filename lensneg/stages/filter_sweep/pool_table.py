@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.errors import SweepError
+from lensneg.rules.borders import near_border
 from lensneg.rules.photometry import magnitude
 from lensneg.rules.pools import POOLS, classify
 from lensneg.rules.priority import sampling_priority, targetid, targetids_of
@@ -16,11 +17,11 @@ from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
 from lensneg.rules.usable import all_usable, has_identity
 from lensneg.schema.arrays import BoolArray, FloatArray
-from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA
+from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA, READ_BY_NEED
 from lensneg.schema.input_name import input_name
 from lensneg.schema.item import Item
 from lensneg.schema.pool import pool_order
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL_BIT
 from lensneg.schema.run import Run
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
@@ -37,22 +38,27 @@ _PZ_COLUMN: Final = {column.name: column.pz for column in COLUMNS if column.pz i
 def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: dict[str, int]) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
-    The rows that the pool, the lenses and the suspects cut are added to ``cut``.
+    The rows that the pool, the lenses, the borders of splits and the suspects cut are added to ``cut``.
     """
     config, identity = run.config, _identity(gathered, run)
     place = gathered["RA"], gathered["DEC"], identity["targetid"]
-    pool, category = classify(gathered, config.negative_pools)
+    pool, category, flags = classify(gathered, config)
     external = near.hard_negatives.first_group(*place, near.hard_groups)
     pool[external >= 0] = 1
+    flags[external >= 0] |= 1 << EXTERNAL_BIT
     near_lens = _near_lens(near, gathered["RA"], gathered["DEC"])
     cut["no_pool"] += int((pool < 0).sum())
     cut["near_lens"] += int(((pool >= 0) & near_lens).sum())
-    suspect = (pool >= 0) & ~near_lens & near.suspects.holds(*place)
-    cut["suspect"] += int(suspect.sum())
     type_rank = np.array([type_order(config.strata).index(name) for name in SOURCE_TYPES])
     segment = nobs_z_bin(gathered["NOBS_Z"], config.strata) * len(SOURCE_TYPES)
     segment = (segment + type_rank[gathered.source_type()]) * len(POOLS) + pool
-    survivors = np.flatnonzero((pool >= 0) & ~near_lens & ~suspect)
+    survivors = np.flatnonzero((pool >= 0) & ~near_lens)
+    at_border = near_border(place[0][survivors], place[1][survivors], config.spatial_splits)
+    cut["border"] += int(at_border.sum())
+    survivors = survivors[~at_border]
+    suspect = near.suspects.holds(*(values[survivors] for values in place))
+    cut["suspect"] += int(suspect.sum())
+    survivors = survivors[~suspect]
     priority = identity["sampling_priority"][survivors]
     order = survivors[pool_order(segment[survivors], priority)]
     category = np.where(external >= 0, len(CONFUSER_CATEGORIES) + external, category)[order].astype(np.int16)
@@ -61,6 +67,7 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
         "confuser_category": pa.DictionaryArray.from_arrays(
             pa.array(category, mask=category < 0), [*CONFUSER_CATEGORIES, *near.external]
         ),
+        "confuser_flags": flags[order],
     }
     return _describe(gathered.take(order), known, run, item)
 
@@ -91,10 +98,12 @@ def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> p
     place = matched["RA"], matched["DEC"]
     near_lens, suspect = _near_lens(near, *place), near.suspects.holds(*place, known["targetid"])
     cut[is_left & suspect] = "suspect"
+    cut[is_left & near_border(*place, run.config.spatial_splits)] = "border"
     cut[is_left & near_lens] = "near_lens"
     known |= {
         "pool": pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE]),
         "confuser_category": pa.nulls(len(real), pa.string()),
+        "confuser_flags": classify(matched, run.config).flags,
     }
     return pa.table(
         [
@@ -175,6 +184,9 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
     }
 
     def column(field: pa.Field) -> pa.Array:
+        sweep = _SWEEP_COLUMN.get(field.name)
+        if sweep in READ_BY_NEED and sweep not in rows:
+            return pa.nulls(len(rows), field.type)
         values = computed[field.name] if field.name in computed else rows[_SWEEP_COLUMN[field.name]]
         if isinstance(values, pa.Array):
             return values

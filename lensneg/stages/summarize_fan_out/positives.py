@@ -51,7 +51,7 @@ def match_positives(
     type_rank = pc.index_in(best["type_bin"], pa.array(strata.types))
     in_strata = np.asarray(pc.and_(bin_rank.is_valid(), type_rank.is_valid()))
     uncut = np.asarray(best["cut"].is_null())
-    counted = in_strata & uncut if run.config.positives.apply_cuts else in_strata
+    counted = in_strata & uncut if run.config.positives.apply_cuts is True else in_strata
 
     inside = inside_done(run, stats, lenses.ra, lenses.dec)
     has_source = np.zeros(len(lenses), dtype=bool)
@@ -107,7 +107,7 @@ def _unique_sources(matched: pa.Table) -> pa.Table:
 
 
 def _with_lenses(run: Run, positives: pa.Table) -> pa.Table:
-    """Return the pool's columns of the positives, with those of the catalogue's first entry on each."""
+    """Return the pool's columns of the positives, the cut that each fails, and its first entry's columns."""
     lenses, catalogs = run.lenses, [catalog.name for catalog in run.record.catalogs]
     entry = positives["catalog_row"].combine_chunks()
     names = pa.array([lenses.names[i] for i in entry.to_pylist()], pa.string())
@@ -115,6 +115,8 @@ def _with_lenses(run: Run, positives: pa.Table) -> pa.Table:
     schema = pa.schema([*POOL_SCHEMA, *lens_schema(run.config.positives.columns)])
     columns = [
         *positives.select(POOL_SCHEMA.names).columns,
+        positives["cut"].is_null(),
+        positives["cut"],
         names,
         catalog,
         *lenses.facts.take(entry).columns,

@@ -12,7 +12,7 @@ from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.selection import CUT_REASONS
 from lensneg.rules.split import split_edges
 from lensneg.rules.strata import Stratum
-from lensneg.schema.columns import NEEDED_COLUMNS, POOL_SCHEMA, SPARK_TYPES
+from lensneg.schema.columns import NEEDED_COLUMNS, POOL_SCHEMA, READ_BY_NEED, SPARK_TYPES
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.fan_out import FanOutSummary, PositiveCounts
 from lensneg.schema.gate import Gate, without_chance
@@ -115,7 +115,7 @@ def _summary(
         rows_in=sum(s.rows_in for s in stats),
         rows_kept=sum(s.rows_kept for s in stats),
         cut=cut,
-        unusable={name: unusable[name] for name in NEEDED_COLUMNS if unusable[name]},
+        unusable={name: unusable[name] for name in (*NEEDED_COLUMNS, *READ_BY_NEED) if unusable[name]},
         n2_fraction=n2 / sources if sources else 0.0,
         confusers=confusers,
         positives=positives,
