@@ -18,10 +18,13 @@ from pipeline import as_input, make_request, read_parts
 from plainrun import failing, run_map, run_to_sample
 from sphere import offset
 
+from lensneg.page.dataset_card import dataset_card
 from lensneg.schema.layout import RunFiles
+from lensneg.schema.manifest import Manifest
 from lensneg.schema.request import RunRequest
 from lensneg.schema.run import RunRecord
 from lensneg.stages.preflight.gate1 import preflight
+from lensneg.stages.publish_manifest import sample_record
 from lensneg.stages.report import write_report
 from lensneg.stages.validate_manifest import validate_manifest
 
@@ -237,6 +240,15 @@ def test_validation_json_and_the_page_say_it(made: RunFiles) -> None:
     page = Path(made.report).read_text()
     for words in ("<h2>Suspects</h2>", "Hard negatives of catalogues", "external:mergers", "near lens "):
         assert words in page
+
+
+def test_the_card_names_the_catalogues(made: RunFiles) -> None:
+    record = sample_record(made, RunRecord.read(made.run))
+    card = dataset_card(Manifest(f"{made.sample_folder}/manifest.json", record))
+    assert "| suspects: by_id.csv, " in card
+    assert "| hard negatives: merging.csv, " in card
+    for line in ("- `external:NAME` in", "- Sources that the catalogues of suspects"):
+        assert f"\n{line}" in card
 
 
 def tampered(made: RunFiles, folder: Path, change: Any) -> set[str]:
