@@ -19,6 +19,9 @@ from lensneg.schema.config import SpatialSplitsConfig
 #: it by less: by 0.07" in the pixels at the poles, and by 0.01" and less elsewhere.
 MARGIN_ARCSEC: Final = 0.1
 
+#: Radians of an arcsecond.
+_ARCSEC: Final = np.pi / (180 * 3600)
+
 #: Chords that stand for an edge of a pixel: 26" each at nside 128.
 _CHORDS: Final = 64
 
@@ -65,70 +68,76 @@ def near_border(ra: FloatArray, dec: FloatArray, config: SpatialSplitsConfig) ->
     if config.border_arcsec == 0:
         return near
     radius = config.border_arcsec + MARGIN_ARCSEC
-    near_side = _near_sides(ra, dec, config.nside, radius)
+    near_side, along_side = _sides(ra, dec, config.nside, radius)
     (rows,) = np.nonzero(near_side.any(axis=0))
-    near_side, places = near_side[:, rows], unit_vectors(ra[rows], dec[rows])
+    near_side, along_side = near_side[:, rows], along_side[:, rows]
+    places = unit_vectors(ra[rows], dec[rows])
     pixels, of_row = np.unique(healpix_pixel(config.nside, ra[rows], dec[rows]), return_inverse=True)
     # In this order: SW, W, NW, N, NE, E, SE, S. Where only seven pixels meet a pixel, one of them is -1.
     around = healpy.get_all_neighbours(config.nside, pixels, nest=True)
     splits = split_of_pixel(around.ravel(), config).reshape(around.shape)
     is_other = (splits != split_of_pixel(pixels, config)) & (around >= 0)
     outline = _outline(pixels, config.nside)
+    # The nearest point of a side is no farther along it than the radius.
+    window = min(2 * int(np.ceil(_CELLS_PER_RADIAN * config.nside * _CHORDS * radius * _ARCSEC)) + 3, _CHORDS)
     for side, (beyond, beyond_its_end) in enumerate(_BEYOND):
-        points = np.arange(side * _CHORDS, (side + 1) * _CHORDS + 1) % (4 * _CHORDS)
         (here,) = np.nonzero(near_side[side] & is_other[beyond, of_row])
-        distance = _distance_arcsec(places[here], outline[:, points], of_row[here])
+        first = np.clip(along_side[side, here] - window // 2, 0, _CHORDS - window) + side * _CHORDS
+        points = first[:, np.newaxis] + np.arange(window + 1)
+        distance = _distance_arcsec(places[here], outline[of_row[here][:, np.newaxis], points])
         near[rows[here[distance <= radius]]] = True
         # A pixel may meet this one in a corner alone. Its nearest point may lie beside the corner, as the
         # angles there are 57 to 123 degrees.
         at_corner = near_side[side] | near_side[(side + 1) % 4]
-        (here,) = np.nonzero(at_corner & is_other[beyond_its_end, of_row])
-        distance = separation_arcsec(places[here], outline[of_row[here], points[-1]])
+        (here,) = np.nonzero(at_corner & is_other[beyond_its_end, of_row] & ~near[rows])
+        distance = separation_arcsec(places[here], outline[of_row[here], (side + 1) * _CHORDS])
         here = here[distance <= 1.5 * radius]
         others, of_other = np.unique(around[beyond_its_end, of_row[here]], return_inverse=True)
-        around_it = _outline(others, config.nside)[:, np.arange(4 * _CHORDS + 1) % (4 * _CHORDS)]
-        distance = _distance_arcsec(places[here], around_it, of_other)
+        distance = _distance_arcsec(places[here], _outline(others, config.nside)[of_other])
         near[rows[here[distance <= radius]]] = True
     return near
 
 
-def _outline(pixels: IntArray, nside: int) -> npt.NDArray[np.float64]:
-    """Return points of the outlines of pixels, from the northern corner by west, south and east."""
-    if not len(pixels):
-        return np.empty((0, 4 * _CHORDS, 3))
-    return np.moveaxis(healpy.boundaries(nside, pixels, _CHORDS, nest=True), 1, 2)
+def _sides(ra: FloatArray, dec: FloatArray, nside: int, radius_arcsec: float) -> tuple[BoolArray, IntArray]:
+    """Return which sources may be near each side of their pixel, and the chord of the side where they are.
 
-
-def _near_sides(ra: FloatArray, dec: FloatArray, nside: int, radius_arcsec: float) -> BoolArray:
-    """Return which sources may be within a radius of each side of their pixel, as rows of an array."""
+    Both arrays have the shape (4, n), in the order of ``_BEYOND``.
+    """
     cells = 1 << _CELL_BITS
     fine = nside * cells
     x, y, _ = healpy.pix2xyf(fine, healpix_pixel(fine, ra, dec), nest=True)
     x, y = x & (cells - 1), y & (cells - 1)
-    reach = int(np.ceil(_CELLS_PER_RADIAN * fine * np.radians(radius_arcsec / 3600)))
-    last = cells - 1 - reach
-    return np.stack([y >= last, x <= reach, y <= reach, x >= last])
+    reach = int(np.ceil(_CELLS_PER_RADIAN * fine * radius_arcsec * _ARCSEC))
+    last = cells - 1
+    near = np.stack([y >= last - reach, x <= reach, y <= reach, x >= last - reach])
+    return near, np.stack([last - x, last - y, x, y]) * _CHORDS // cells
 
 
-def _distance_arcsec(
-    places: npt.NDArray[np.float64], lines: npt.NDArray[np.float64], of_place: IntArray
-) -> FloatArray:
+def _outline(pixels: IntArray, nside: int) -> npt.NDArray[np.float64]:
+    """Return points of the outlines of pixels, from the northern corner by west, south and east, and back."""
+    if not len(pixels):
+        return np.empty((0, 4 * _CHORDS + 1, 3))
+    points = np.moveaxis(healpy.boundaries(nside, pixels, _CHORDS, nest=True), 1, 2)
+    return np.concatenate([points, points[:, :1]], axis=1)
+
+
+def _distance_arcsec(places: npt.NDArray[np.float64], lines: npt.NDArray[np.float64]) -> FloatArray:
     """Return the distance of each place from its line, which chords between points make up.
 
     Parameters
     ----------
     places : ndarray of float64, shape (n, 3)
         Unit vectors.
-    lines : ndarray of float64, shape (m, points, 3)
+    lines : ndarray of float64, shape (n, points, 3)
         Unit vectors of the points of each line.
-    of_place : ndarray of int, shape (n,)
-        The line of each place.
     """
-    nearest = np.full(len(places), np.inf)
-    for i in range(lines.shape[1] - 1):
-        start, end = lines[of_place, i], lines[of_place, i + 1]
-        chord, to_place = end - start, places - start
-        along = np.einsum("ij,ij->i", to_place, chord) / np.einsum("ij,ij->i", chord, chord)
-        foot = start + np.clip(along, 0.0, 1.0)[:, np.newaxis] * chord
-        nearest = np.minimum(nearest, separation_arcsec(places, foot))
-    return nearest
+    start, chord = lines[:, :-1], np.diff(lines, axis=1)
+    to_place = places[:, np.newaxis] - start
+    along = np.clip(_dot(to_place, chord) / _dot(chord, chord), 0.0, 1.0)
+    gap = to_place - along[..., np.newaxis] * chord
+    nearest = np.take_along_axis(gap, _dot(gap, gap).argmin(axis=1)[:, np.newaxis, np.newaxis], axis=1)[:, 0]
+    return separation_arcsec(places, places - nearest)
+
+
+def _dot(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> FloatArray:
+    return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2])

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from lensneg.rules.photometry import faintest_flux, limited_flux, magnitude
+from lensneg.rules.photometry import dereddened, faintest_flux, magnitude
 from lensneg.rules.rows import Rows
 from lensneg.rules.usable import all_usable, has_identity
 from lensneg.schema.arrays import BoolArray, IntArray
@@ -51,15 +51,20 @@ def _identified(rows: Rows, _config: Config) -> BoolArray:
 
 def _bright(rows: Rows, config: Config) -> BoolArray:
     # NaN, zero and negative fluxes fail: they have no magnitude.
-    selection = config.selection
-    faintest = faintest_flux(selection.z_mag_limit)
-    if not selection.dereddened:
-        return np.asarray(rows["FLUX_Z"] >= faintest)
-    flux = limited_flux(rows, "Z", selection)
-    # The quotient is no float32 number, so the magnitude decides; but of far fainter sources the flux does.
-    bright = flux > 0.999 * faintest
-    bright[bright] = magnitude(flux[bright]) < selection.z_mag_limit
-    return np.asarray(bright)
+    limit = config.selection.z_mag_limit
+    flux, faintest = rows["FLUX_Z"], faintest_flux(limit)
+    if not config.selection.dereddened:
+        return np.asarray(flux >= faintest)
+    through = rows["MW_TRANSMISSION_Z"]
+    (few,) = (flux >= np.float32(0.999) * faintest * through).nonzero()  # no bright one is left out
+    without_dust = dereddened(flux[few], through[few])
+    bright = np.zeros(len(rows), dtype=bool)
+    bright[few] = without_dust >= faintest
+    # A quotient is no float32 number: near the limit the magnitude decides.
+    close = np.abs(without_dust - faintest) < 1e-6 * faintest
+    if close.any():
+        bright[few[close]] = magnitude(without_dust[close]) < limit
+    return bright
 
 
 def is_one_of(rows: Rows, types: Iterable[str]) -> BoolArray:
