@@ -36,6 +36,7 @@ CUTS = (
     "no_pool",
     "near_lens",
     "border",
+    "suspect",
 )
 NEVER_A_GALAXY = ("PSF", "DUP")
 SPLIT_ORDER = ("train", "val", "test")
@@ -123,6 +124,7 @@ ROW_COLUMNS = names(
     shape_r shape_e1 shape_e2 sersic healpix_64 healpix_128 split pool confuser_category
     confuser_flags fracflux_r rchisq_r flux_ivar_r
     sweep_file row_index targetid release sampling_priority sampling_weight
+    z_phot_median z_phot_std z_phot_l68 z_phot_u68
 """
 )
 
@@ -141,7 +143,12 @@ class Reference:
 
 
 def reference(
-    sweeps: list[Path], positives: list[Path], exclude: list[Path], config: dict[str, Any]
+    sweeps: list[Path],
+    positives: list[Path],
+    exclude: list[Path],
+    config: dict[str, Any],
+    suspects: list[Path] | None = None,
+    hard_negatives: dict[str, Path] | None = None,
 ) -> Reference:
     """Select, match, count and draw.
 
@@ -151,6 +158,8 @@ def reference(
     positives : catalogues (CSV or TSV) of the lenses that are the positives.
     exclude : further catalogues; nothing near any position of either kind is a negative.
     config : the parsed YAML of a config.
+    suspects : CSV files of positions or TARGETIDs that are never negatives.
+    hard_negatives : CSV files of the same kind, by the name of their category. Their sources are in N2.
     """
     seed = config["negative_pools"]["seed"]
     sources = []
@@ -167,10 +176,20 @@ def reference(
         id(source) for ra, dec in wanted + others for _, source in neighbours.within(ra, dec, radius)
     }
 
+    suspected = set()
+    for path in suspects or []:
+        suspected |= listed(path, neighbours, config["suspects"]["radius_arcsec"])
+    external: dict[int, str] = {}
+    for category, path in (hard_negatives or {}).items():
+        for source_id in listed(path, neighbours, config["hard_negatives"]["match_radius_arcsec"]):
+            external.setdefault(source_id, f"external:{category}")
+
     cuts = dict.fromkeys(CUTS, 0)
     pool = []
     for source in sources:
         name, category = pool_of(source, config["negative_pools"], is_dereddened(config))
+        if id(source) in external:
+            name, category = "N2", external[id(source)]
         reason = selection_failure(source, config)
         if reason is None and name is None:
             reason = "no_pool"
@@ -178,6 +197,8 @@ def reference(
             reason = "near_lens"
         if reason is None and at_border(source["ra"], source["dec"], config["spatial_splits"]):
             reason = "border"
+        if reason is None and id(source) in suspected:
+            reason = "suspect"
         if reason is None:
             pool.append(make_row(source, config, name, category))
         else:
@@ -271,6 +292,16 @@ def read_catalogue(path: Path) -> list[tuple[float, float]]:
         if math.isfinite(ra) and abs(dec) <= 90:
             entries.append((ra, dec))
     return entries
+
+
+def listed(path: Path, neighbours: "Neighbours", radius: float) -> set[int]:
+    """The sources within a radius of an entry of a CSV file, or with its TARGETID."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    ids = {int(row["TARGETID"]) for row in rows if row["TARGETID"]}
+    places = [(float(row["ra"]), float(row["dec"])) for row in rows if row["ra"]]
+    near = {id(source) for ra, dec in places for _, source in neighbours.within(ra, dec, radius)}
+    return near | {id(source) for source in neighbours.sources if source["targetid"] in ids}
 
 
 def number(text: str | None) -> float:
@@ -611,8 +642,10 @@ def make_row(source: Row, config: dict[str, Any], pool: str, category: str | Non
         "split": split_of(source["ra"], source["dec"], config["spatial_splits"]),
         "pool": pool,
         "confuser_category": category,
-        "confuser_flags": flags_of(source, config["negative_pools"], is_dereddened(config)),
+        "confuser_flags": flags_of(source, config["negative_pools"], is_dereddened(config))
+        | ((category or "").startswith("external:") << 30),
         "sampling_weight": None,
+        **dict.fromkeys(ROW_COLUMNS[-4:]),  # there are no -pz files here
     }
     return {column: None if row.get(column) != row.get(column) else row.get(column) for column in ROW_COLUMNS}
 

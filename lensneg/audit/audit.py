@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from lensneg.audit import border_checks, draw_checks, lens_checks, row_checks, sample_checks, source_checks
+from lensneg.audit import (
+    border_checks,
+    draw_checks,
+    lens_checks,
+    listed_checks,
+    row_checks,
+    sample_checks,
+    source_checks,
+)
 from lensneg.audit.files import Files, content_check, file_checks
 from lensneg.audit.row_checks import NoNulls
 from lensneg.audit.subject import Audit, Content, Subject
@@ -43,6 +51,7 @@ CHECKS: Final[tuple[Callable[[Content], Tally], ...]] = (
     sample_checks.Strata,
     lens_checks.ClearOfLenses,
     lens_checks.PositivesAtLenses,
+    listed_checks.Listed,
     source_checks.FoundAgain,
 )
 

@@ -1,7 +1,9 @@
 """The audit of a published manifest, wherever it is."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,17 +12,20 @@ from lensneg import storage
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit, Subject
 from lensneg.catalogs.catalog import Catalog, Positions, read_catalog
+from lensneg.catalogs.formats import read_file
+from lensneg.catalogs.sources import SourceCatalog, read_sources
 from lensneg.errors import TransientError
 from lensneg.schema.arrays import BoolArray
-from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
+from lensneg.schema.catalog_spec import LENS_ROLES, SOURCE_ROLES, CatalogSpec, Role
 from lensneg.schema.check import Check
 from lensneg.schema.config import config_sha256
 from lensneg.schema.input_name import input_name
 from lensneg.schema.layout import CARD_NAME
 from lensneg.schema.lens_facts import facts_schema
+from lensneg.schema.listed import ListedSources
 from lensneg.schema.manifest import Manifest, ManifestRecord
 from lensneg.schema.manifest_places import MANIFEST_NAME
-from lensneg.schema.run import RunRecord
+from lensneg.schema.run import CatalogInput, RunRecord
 from lensneg.survey.listing import list_sweep_folder
 
 
@@ -55,6 +60,7 @@ def audit_published(
 def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[CatalogSpec, ...]) -> Subject:
     """Return what a published manifest claims, and the inputs of its run that are at hand."""
     record = manifest.record.run
+    listed, of_listed, exclude = _listed(record, exclude)
     lenses, roles, missing = _positions(record, exclude)
     return Subject.listed(
         manifest.folder,
@@ -70,9 +76,11 @@ def published_subject(manifest: Manifest, sweeps: str | None, exclude: tuple[Cat
         facts=lenses.facts.add_column(0, "name", [lenses.names]) if lenses.names else None,
         is_positive=roles["positives"],
         is_spectroscopic=roles["spectroscopic"],
+        **listed,
         sweeps=_sweeps_at_hand(record, sweeps),
+        pz=_pz_at_hand(record),
         all_at_hand=False,
-        missing_catalogs=missing,
+        missing_catalogs=(*missing, *of_listed),
     )
 
 
@@ -116,6 +124,8 @@ def _positions(
     lenses: list[tuple[Positions, str]] = [(catalog, catalog.sha256) for catalog in given]
     at_hand = {catalog.sha256 for catalog in given}
     for source in record.catalogs:
+        if source.role in SOURCE_ROLES:
+            continue
         name = source.name
         if storage.exists(source.spec.uri):
             name += " (with other content)"
@@ -134,10 +144,45 @@ def _positions(
         pa.concat_tables([part.facts for part in parts]),
     )
     sha256 = np.repeat([of for _, of in lenses] or [""], [len(part.ra) for part, _ in lenses] or [0])
-    roles: dict[Role, BoolArray | None] = dict.fromkeys(ROLES)
-    for role in set(ROLES) - {source.role for source, _ in missing}:
+    roles: dict[Role, BoolArray | None] = dict.fromkeys(LENS_ROLES)
+    for role in set(LENS_ROLES) - {source.role for source, _ in missing}:
         roles[role] = np.isin(sha256, [source.sha256 for source in record.catalogs if source.role == role])
     return positions, roles, tuple(name for _, name in missing)
+
+
+def _listed(
+    record: RunRecord, given: tuple[CatalogSpec, ...]
+) -> tuple[dict[str, Any], list[str], tuple[CatalogSpec, ...]]:
+    """Return the suspects and the hard negatives at hand, the catalogues not there, and what else was given.
+
+    A file that was given stands for a catalogue of the run if it has its SHA-256.
+    """
+    sources = [source for source in record.catalogs if source.role in SOURCE_ROLES]
+    copies = {hashlib.sha256(read_file(spec.uri)).hexdigest(): spec for spec in given} if sources else {}
+    read, missing = list[tuple[CatalogInput, SourceCatalog]](), list[CatalogInput]()
+    for source in sources:
+        uri = copies[source.sha256].uri if source.sha256 in copies else source.spec.uri
+        found = None
+        if storage.exists(uri):
+            found = read_sources(source.spec.model_copy(update={"uri": uri}), source.role)
+        if found is None or found.sha256 != source.sha256:
+            missing.append(source)
+        else:
+            read.append((source, found))
+    without = {source.role for source in missing}
+    entries = [
+        (source, ListedSources(c.ra, c.dec, c.targetid, c.names, np.zeros(len(c.ra), np.int32)))
+        for source, c in read
+    ]
+    suspects = [listed for source, listed in entries if source.role == "suspects"]
+    hard = tuple((source.category, listed) for source, listed in entries if source.role == "hard_negatives")
+    claims = {
+        "suspects": None if "suspects" in without else ListedSources.joined(suspects),
+        "hard_negatives": None if "hard_negatives" in without else hard,
+    }
+    known = {source.sha256 for source in sources}
+    others = tuple(spec for sha256, spec in copies.items() if sha256 not in known) if sources else given
+    return claims, [source.name for source in missing], others
 
 
 def _as_in_run(spec: CatalogSpec, by_sha256: dict[str, CatalogSpec], extra: tuple[str, ...]) -> Catalog:
@@ -146,6 +191,16 @@ def _as_in_run(spec: CatalogSpec, by_sha256: dict[str, CatalogSpec], extra: tupl
     if catalog.sha256 in by_sha256 and spec == CatalogSpec(uri=spec.uri):
         return read_catalog(by_sha256[catalog.sha256].model_copy(update={"uri": spec.uri}), extra=extra)
     return catalog
+
+
+def _pz_at_hand(record: RunRecord) -> dict[str, storage.FileInfo | None]:
+    """Return the ``-pz`` files of the run. None for those that are not where they were, or changed."""
+    files = {sweep.name: sweep.pz.info for sweep in record.sweeps if sweep.pz}
+    there = storage.stat_all(info.uri for info in files.values())
+    return {
+        name: info if info.uri in there and there[info.uri].size == info.size else None
+        for name, info in files.items()
+    }
 
 
 def _sweeps_at_hand(record: RunRecord, sweeps: str | None) -> Mapping[str, storage.FileInfo]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +32,8 @@ from lensneg.survey.listing import list_sweep_folder, look_into
 from lensneg.survey.names import is_table
 from lensneg.survey.remote import SHA256_TAG, is_streamed
 from lensneg.survey.uncompressed import content_sha256
+
+_PZ_REMEDY: Final = "put it there again"
 
 Kind = Literal["catalogue", "sweep", "code"]
 
@@ -104,6 +106,10 @@ def look_at_inputs(
     where = _places(read, sweeps)
     for sweep in read:
         differences += _look_at_sweep(sweep, where[sweep.uri])
+        if sweep.pz:
+            differences += _look_at_file(
+                storage.basename(sweep.pz.uri), sweep.pz.info, sweep.pz.uri, _PZ_REMEDY
+            )
     differences += _look_at_code(record)
     return Inputs(tuple(where.values()), tuple(now), tuple(differences))
 
@@ -135,22 +141,25 @@ def _places(sweeps: Sequence[SweepInput], folder: str | None) -> dict[str, str]:
 
 
 def _look_at_sweep(sweep: SweepInput, uri: str) -> list[Difference]:
-    name = sweep.name
+    return _look_at_file(sweep.name, sweep.info, uri, "say where the sweep files are with --sweeps URI")
+
+
+def _look_at_file(name: str, before: storage.FileInfo, uri: str, remedy: str) -> list[Difference]:
     try:
         info = storage.stat(uri)
     except FileNotFoundError:
-        text = f"{uri}: no such file; say where the sweep files are with --sweeps URI"
+        text = f"{uri}: no such file; {remedy}"
         return [Difference("sweep", name, text, missing=True)]
-    if info.size != sweep.size:
-        text = f"{uri}: it has {info.size:,} bytes, the run's had {sweep.size:,}"
+    if info.size != before.size:
+        text = f"{uri}: it has {info.size:,} bytes, the run's had {before.size:,}"
         return [Difference("sweep", name, text)]
-    if sweep.etag.startswith(SHA256_TAG):  # a run that fetched it; another one compares it in the same way
-        found = sweep.etag if is_streamed(uri) else f"{SHA256_TAG}{content_sha256(info)[0]}"
-        text = f"{uri}: its SHA-256 is not the run's {sweep.etag.removeprefix(SHA256_TAG)[:12]}…"
-        return [] if found == sweep.etag else [Difference("sweep", name, text)]
-    if info.etag != sweep.etag:
+    if before.etag.startswith(SHA256_TAG):  # a run that fetched it; another one compares it in the same way
+        found = before.etag if is_streamed(uri) else f"{SHA256_TAG}{content_sha256(info)[0]}"
+        text = f"{uri}: its SHA-256 is not the run's {before.etag.removeprefix(SHA256_TAG)[:12]}…"
+        return [] if found == before.etag else [Difference("sweep", name, text)]
+    if info.etag != before.etag:
         local = " (of a local file, its size and time of change: its bytes may be the same)"
-        text = f"{uri}: its ETag is {info.etag}, the run's was {sweep.etag}"
+        text = f"{uri}: its ETag is {info.etag}, the run's was {before.etag}"
         return [Difference("sweep", name, text + ("" if storage.is_s3(uri) else local))]
     return []
 
@@ -197,16 +206,15 @@ def request_again(record: RunRecord, inputs: Inputs, out: str) -> RunRequest:
         )
     config = storage.join(files.out, "inputs", storage.basename(record.config.uri))
     storage.write_bytes(config, record.config.text.encode())
-    catalogs = {role: [c.spec for c in inputs.catalogs if c.role == role] for role in ROLES}
+    catalogs = {role: tuple(c.spec for c in inputs.catalogs if c.role == role) for role in ROLES}
     folder, left_out = _gather(inputs.sweeps, Path(files.out) / "inputs" / "sweeps")
     return RunRequest(
         run_id=record.run_id,
         mode="test-then-full",
         config=config,
         sweeps=folder,
-        positives=tuple(catalogs["positives"]),
-        exclude=tuple(catalogs["exclude"]),
-        spectroscopic=tuple(catalogs["spectroscopic"]),
+        **catalogs,
+        pz=record.pz_folder,
         leave_out=left_out,
         out=files.out,
         started_at=record.started_at,

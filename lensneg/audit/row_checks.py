@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.audit.columns import Rows
+from lensneg.audit.listed_checks import is_external
 from lensneg.audit.subject import Content
 from lensneg.audit.tally import RowRule, Stated, Tally
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS
 from lensneg.schema.config import Config
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES, TractorCriteria
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL_BIT, TractorCriteria
 from lensneg.schema.sweep_columns import FITBITS, MASKBITS
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.
@@ -255,12 +256,14 @@ def stratum_rule(content: Content) -> Tally:
 
 
 def pool_rule(content: Content) -> Tally:
-    """Compare pool, confuser category and flags with the row's columns."""
+    """Compare pool, confuser category and flags with the row's columns. Hard negatives are in N2."""
+    hard = content.subject.hard_negatives
+    external = None if hard is None else [category for category, _ in hard]
     expected = "pool, confuser category and flags as the columns of every row say"
-    return RowRule("pool_rule", expected, lambda rows: _wrong_pool(rows, content.config))
+    return RowRule("pool_rule", expected, lambda rows: _wrong_pool(rows, content.config, external))
 
 
-def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
+def _wrong_pool(rows: Rows, config: Config, external: list[str] | None) -> BoolArray:
     n2, cuts = config.negative_pools.pool_n2.tractor_criteria, config.selection
     flux_r, shape_r = rows.limited("r", cuts), rows["shape_r"]
     e = np.sqrt(rows["shape_e1"] ** 2 + rows["shape_e2"] ** 2)
@@ -277,19 +280,27 @@ def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
         (shape_r >= large.shape_r_min) & (flux_r >= large.flux_r_min),
         *_optional_criteria(rows, n2),
     ]
+    hard = is_external(rows)
     flags = sum(np.where(met, 1 << i, 0) for i, met in enumerate(criteria))
+    flags += np.where(hard, 1 << EXTERNAL_BIT, 0)
     wrong = np.asarray(rows["confuser_flags"] != flags)
     if rows.part == "positives":
         has_category = rows.table["confuser_category"].is_valid().to_numpy()
         return np.asarray(wrong | ~rows.is_in("pool", ["positive"]) | has_category)
     category = np.select(criteria, range(len(criteria)), -1)
-    n1 = (category < 0) & rows.is_in("type", config.negative_pools.pool_n1.galaxy_types)
-    n1 |= (category >= 0) & (config.negative_pools.pool_n1.population == "all")
-    wrong |= ~((rows.is_in("pool", ["N1"]) & n1) | (rows.is_in("pool", ["N2"]) & (category >= 0)))
-    wrong |= category != rows.index_in("confuser_category", CONFUSER_CATEGORIES)
+    n1 = rows.is_in("type", config.negative_pools.pool_n1.galaxy_types)
+    if config.negative_pools.pool_n1.population == "not_n2":
+        n1 &= category < 0
+    other = ~((rows.is_in("pool", ["N1"]) & n1) | (rows.is_in("pool", ["N2"]) & (category >= 0)))
+    other |= category != rows.index_in("confuser_category", CONFUSER_CATEGORIES)
     # A category that is none of the known ones must not pass for none.
     known = rows.is_in("confuser_category", CONFUSER_CATEGORIES)
-    return np.asarray(wrong | ~(known | rows.table["confuser_category"].is_null().to_numpy()))
+    other |= ~(known | rows.table["confuser_category"].is_null().to_numpy())
+    if config.negative_pools.pool_n1.population == "not_n2":
+        hard &= rows.is_in("pool", ["N2"])
+    if external is not None:
+        hard &= rows.is_in("confuser_category", external)
+    return np.asarray(wrong | (other & ~hard))
 
 
 def _optional_criteria(rows: Rows, n2: TractorCriteria) -> list[BoolArray]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.audit.columns import Rows
-from lensneg.audit.source_rows import unlike_sweep
+from lensneg.audit.source_rows import has_photo_z, unlike_pz, unlike_sweep
 from lensneg.audit.subject import Content
 from lensneg.audit.tally import Tally
 from lensneg.schema.check import Check, brief
@@ -67,7 +67,9 @@ class FoundAgain(Tally):
         by_need = self._subject.config.negative_pools.pool_n2.tractor_criteria.columns
 
         def look(group: tuple[str, pa.Table]) -> list[str]:
-            return unlike_sweep(self._subject.sweeps[group[0]], group[1], by_need)
+            name, table = group
+            pz = unlike_pz(self._subject.pz[name], table) if name in self._subject.pz else has_photo_z(table)
+            return unlike_sweep(self._subject.sweeps[name], table, by_need) + pz
 
         with ThreadPoolExecutor(_FETCH_THREADS) as threads:
             wrong = [fault for faults in threads.map(look, groups) for fault in faults]

@@ -75,6 +75,51 @@ def unlike_sweep(info: storage.FileInfo, rows: pa.Table, by_need: tuple[str, ...
     return [f"{file_name} row {i:,}: {brief(d)}" for i, d in zip(index, differing, strict=True) if d]
 
 
+def unlike_pz(info: storage.FileInfo | None, rows: pa.Table) -> list[str]:
+    """Return how rows of a manifest differ from those of the ``-pz`` file of their sweep file.
+
+    Parameters
+    ----------
+    info : FileInfo or None
+        The ``-pz`` file. None for one that is not at hand, which is passed over.
+    rows : pyarrow.Table
+        Rows of the manifest that name the sweep file.
+
+    Returns
+    -------
+    list of str
+        One entry a row that differs.
+    """
+    if info is None:
+        return []
+    name, index = storage.basename(info.uri), rows["row_index"].to_pylist()
+    try:
+        source, nulls = _read_rows(info, index)
+    except (OSError, EOFError, ValueError, KeyError, fits.VerifyError, zlib.error) as error:
+        return [f"{name} row {i:,}: cannot be read ({error})" for i in index]
+    ids = zip(*(_values(source, column, nulls) for column in ("RELEASE", "BRICKID", "OBJID")), strict=True)
+    written = [(t >> 42, t >> 22 & 0xFFFFF, t & 0x3FFFFF) for t in rows["targetid"].to_pylist()]
+    faults = [
+        f"{name} row {i:,}: another source"
+        for i, one, other in zip(index, written, ids, strict=True)
+        if one != other
+    ]
+    for column in (column for column in COLUMNS if column.pz is not None):
+        found = [
+            v if v is not None and 0 <= v < np.inf else None for v in _values(source, str(column.pz), nulls)
+        ]
+        for i, one, other in zip(index, rows[column.name].to_pylist(), found, strict=True):
+            if one != other:
+                faults.append(f"{name} row {i:,}: {column.name}")
+    return faults
+
+
+def has_photo_z(rows: pa.Table) -> list[str]:
+    """Return the columns that hold photometric redshifts, of rows whose run read none."""
+    names = [column.name for column in COLUMNS if column.pz is not None]
+    return [f"{name}: there was no -pz file" for name in names if rows[name].null_count < len(rows)]
+
+
 def _values(source: npt.NDArray[np.void], name: str, nulls: dict[str, int]) -> list[Any]:
     """Return the values of a column, None where one is missing."""
     return [None if value == nulls.get(name) else value for value in source[name].tolist()]

@@ -11,6 +11,7 @@ from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.check import Check
 from lensneg.schema.columns import PARTS
 from lensneg.schema.config import Config
+from lensneg.schema.listed import ListedSources
 from lensneg.schema.manifest import Part, PartFile, Parts
 from lensneg.schema.quotas import StratumQuota
 from lensneg.storage import FileInfo
@@ -41,6 +42,10 @@ class Subject:
         Which of these are of a catalogue of positives; None where these catalogues are not all there.
     is_spectroscopic : ndarray of bool, shape (n,), or None
         Which of these are of a spectroscopic catalogue; None where these catalogues are not all there.
+    suspects : ListedSources or None
+        The entries of the catalogues of suspects; None where these catalogues are not all there.
+    hard_negatives : tuple of (str, ListedSources) or None
+        The category and the entries of each catalogue of hard negatives, in order; None as above.
     stated_radius : ndarray of float64, shape (n,), or None
         The exclusion radius that the catalogues state of each, in arcseconds. NaN, or None, for the config's.
     least_radius : float or None
@@ -49,6 +54,9 @@ class Subject:
         The name of each, and what the catalogues say of it.
     sweeps : mapping of str to FileInfo
         The sweep files at hand, by name.
+    pz : mapping of str to FileInfo or None
+        The ``-pz`` file of each sweep file that the run read one with, by the sweep file's name. None for one
+        that is not at hand.
     all_at_hand : bool
         Whether the sweep files must all be there; if not, one that is missing is a warning.
     missing_catalogs : tuple of str
@@ -63,10 +71,13 @@ class Subject:
     ra: FloatArray
     dec: FloatArray
     sweeps: Mapping[str, FileInfo]
+    pz: Mapping[str, FileInfo | None] = field(default_factory=dict)
     all_at_hand: bool = True
     missing_catalogs: tuple[str, ...] = ()
     is_positive: BoolArray | None = None
     is_spectroscopic: BoolArray | None = None
+    suspects: ListedSources | None = None
+    hard_negatives: tuple[tuple[str, ListedSources], ...] | None = ()
     stated_radius: FloatArray | None = None
     least_radius: float | None = None
     facts: pa.Table | None = None

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 from lensneg.aws.calls import Aws, in_place_of
@@ -12,11 +13,13 @@ from lensneg.aws.uploads import (
     Upload,
     catalog_upload,
     config_uploads,
+    pz_uploads,
     refuse_shared_targets,
     sweep_uploads,
     sweeps_option,
 )
 from lensneg.errors import InputError
+from lensneg.schema.catalog_spec import ROLES, Role
 from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
@@ -40,6 +43,9 @@ def gather_inputs(
     positives: Sequence[str],
     exclude: Sequence[str] = (),
     spectroscopic: Sequence[str] = (),
+    suspects: Sequence[str] = (),
+    hard_negatives: Sequence[str] = (),
+    pz: str | None = None,
     sweeps: str | None = None,
     leave_out: Sequence[str] = (),
     mode: str = "test-then-full",
@@ -55,8 +61,10 @@ def gather_inputs(
         Name of the run.
     config : str
         The config: a file, local or in the bucket, or the name of a shipped config.
-    positives, exclude, spectroscopic : sequence of str
+    positives, exclude, spectroscopic, suspects, hard_negatives : sequence of str
         The catalogues, each as ``FILE?option=value`` with a local file or one in the bucket.
+    pz : str, optional
+        The folder of the sweep files' ``-pz`` files, local or in the bucket.
     sweeps : str, optional
         A local folder of sweep files that are not in S3 yet; or a table or a HATS catalogue, local or in the
         bucket.
@@ -81,30 +89,37 @@ def gather_inputs(
         bucket.
     """
     config_files = config_uploads(stack, config_path(config))
-    positive_files = [catalog_upload(stack, text, with_others=True) for text in positives]
-    exclude_files = [catalog_upload(stack, text) for text in exclude]
-    spectroscopic_files = [catalog_upload(stack, text) for text in spectroscopic]
+    given: dict[Role, Sequence[str]] = {
+        "positives": positives,
+        "exclude": exclude,
+        "spectroscopic": spectroscopic,
+        "suspects": suspects,
+        "hard_negatives": hard_negatives,
+    }
+    catalogs = {role: [catalog_upload(stack, text, role) for text in texts] for role, texts in given.items()}
     sweep_files = sweep_uploads(stack, sweeps, leave_out) if sweeps else []
     data: dict[str, object] = {
         "run_id": run_id,
         "mode": mode,
         "config": config_files[0].option,
         "sweeps": sweeps_option(stack, sweep_files),
-        "positives": [entry.option for entry in positive_files],
-        "exclude": [entry.option for entry in exclude_files],
         "out": stack.out_uri,
     }
-    if spectroscopic:
-        data["spectroscopic"] = [entry.option for entry in spectroscopic_files]
+    for role, entries in catalogs.items():
+        if entries or role in ROLES[:2]:
+            data[role] = [entry.option for entry in entries]
     if leave_out:
         data["leave_out"] = list(leave_out)
     if max_concurrency is not None:
         data["max_concurrency"] = max_concurrency
-    uploads = [*config_files, *positive_files, *exclude_files, *spectroscopic_files, *sweep_files]
+    pz_files = pz_uploads(stack, pz) if pz else []
+    if pz:
+        data["pz"] = stack.sweeps_uri if pz_files else pz
+    uploads = [*config_files, *chain.from_iterable(catalogs.values()), *sweep_files, *pz_files]
     refuse_shared_targets(uploads)
     request = RunRequest.of_input(data)
-    given = {"sweeps": sweeps or request.sweeps, "positives": positives, "exclude": exclude}
-    named = RunRequest.of_input({**data, **given, "spectroscopic": spectroscopic})
+    local = {role: list(texts) for role, texts in given.items() if texts or role in ROLES[:2]}
+    named = RunRequest.of_input({**data, "sweeps": sweeps or request.sweeps, **local})
     recognise_inputs(named, Config.load(config_path(config)))
     return request, uploads
 

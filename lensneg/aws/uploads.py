@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from lensneg import storage
 from lensneg.aws.calls import Aws
 from lensneg.aws.deployment import Stack
-from lensneg.catalogs.catalog import read_catalog
+from lensneg.catalogs.sources import read_any
 from lensneg.errors import InputError
-from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.catalog_spec import CatalogSpec, Role
 from lensneg.schema.check import brief
 from lensneg.schema.config import Config
 from lensneg.schema.config_extends import read_config
 from lensneg.schema.resources import shipped_name
 from lensneg.survey.hats import CATALOG_FILES
-from lensneg.survey.listing import NOT_READ_REMEDY, find_sweeps
-from lensneg.survey.names import is_table
+from lensneg.survey.listing import NOT_READ_REMEDY, find_sweeps, list_sweep_folder
+from lensneg.survey.names import is_table, sweep_cell
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def config_uploads(stack: Stack, path: str) -> list[Upload]:
     return [_upload_below(stack.configs_uri, source, fixed=True) for source in own]
 
 
-def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload:
+def catalog_upload(stack: Stack, text: str, role: Role) -> Upload:
     """Check a catalogue and return its upload.
 
     Parameters
@@ -79,8 +79,8 @@ def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload
         The stack.
     text : str
         The catalogue as ``FILE?option=value``, with a local file or one in the stack's bucket.
-    with_others : bool
-        Whether its rows that are not selected are checked too, as those of positives are.
+    role : str
+        What the run takes it for.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def catalog_upload(stack: Stack, text: str, with_others: bool = False) -> Upload
     InputError
         If it cannot be read, or is in S3 outside the folder of catalogues.
     """
-    source = read_catalog(CatalogSpec.parse(text), with_others).spec.uri
+    source = read_any(CatalogSpec.parse(text), role).spec.uri
     _, mark, options = text.partition("?")
     return _upload_below(stack.catalogs_uri, source, f"{mark}{options}")
 
@@ -140,6 +140,40 @@ def sweep_uploads(stack: Stack, folder: str, leave_out: Sequence[str] = ()) -> l
     below = storage.join(stack.sweeps_uri, storage.basename(root))
     targets = [storage.join(below, uri.removeprefix(f"{root}/")) for uri in files]
     return [Upload(uri, target, target) for uri, target in zip(files, targets, strict=True)]
+
+
+def pz_uploads(stack: Stack, folder: str) -> list[Upload]:
+    """Return the uploads of the ``-pz`` files of a folder. They come to lie beside the sweep files.
+
+    Parameters
+    ----------
+    stack : Stack
+        The stack.
+    folder : str
+        The folder, local or in the stack's folder of sweep files.
+
+    Returns
+    -------
+    list of Upload
+        None for a folder in the bucket.
+
+    Raises
+    ------
+    InputError
+        If there is no such file below the folder, or it is in S3 outside the folder of sweep files.
+    """
+    root = storage.normalize(folder)
+    if storage.is_s3(root):
+        _upload_below(stack.sweeps_uri, f"{root}/")
+        return []
+    names = {info.uri: storage.basename(info.uri) for info in list_sweep_folder(root, "--pz")}
+    found = [
+        uri for uri, name in names.items() if sweep_cell(name.replace("-pz.fits", ".fits")) and "-pz." in name
+    ]
+    if not found:
+        remedy = "name the folder of the survey's -pz files: sweep-…-pz.fits"
+        raise InputError("no -pz file", where=f"--pz {folder}", remedy=remedy)
+    return [_upload_below(stack.sweeps_uri, uri) for uri in found]
 
 
 def sweeps_option(stack: Stack, uploads: Sequence[Upload]) -> str:

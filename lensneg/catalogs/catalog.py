@@ -147,23 +147,26 @@ def read_catalog(spec: CatalogSpec, with_others: bool = False, extra: tuple[str,
         not known. The message names the file, the row and the remedy.
     """
     check_name_is_no_sweep(spec.uri)
+    if spec.targetid or spec.score or spec.score_min is not None:
+        what = "targetid=, score= and score_min= are options of suspects and hard negatives"
+        raise CatalogError(what, where=spec.uri, remedy="where.COLUMN=VALUE selects lenses by a grade")
     data = read_file(spec.uri)
     table, ra_column, dec_column = _table_with_positions(parse_tables(data, spec.uri, spec.format), spec)
     check_is_no_sweep([column.name for column in table.columns], spec)
     name_column = find(table, spec, "name")
     keep = np.ones(table.rows, dtype=bool)
     for column, values in spec.where.items():
-        keep &= _with_value(table, column, values, spec, f"where.{column}")
+        keep &= with_value(table, column, values, spec, f"where.{column}")
     for column, values in spec.where_not.items():
-        keep &= ~_with_value(table, column, values, spec, f"where_not.{column}")
+        keep &= ~with_value(table, column, values, spec, f"where_not.{column}")
     if not keep.any():
         chosen_by = spec.where or spec.where_not
         reason = f"none of its {table.rows:,} rows is selected" if chosen_by else "it has no rows"
         raise CatalogError(reason, where=spec.uri, remedy="check the file and its where.COLUMN=VALUE")
     rows = np.arange(table.rows) if with_others and spec.others == "exclude" else np.flatnonzero(keep)
-    frame = _frame(table, ra_column, dec_column, spec)
-    ra, ra_remark, ra_stated = _coordinates("ra", ra_column, rows, spec)
-    dec, dec_remark, dec_stated = _coordinates("dec", dec_column, rows, spec)
+    frame = frame_of_positions(table, ra_column, dec_column, spec)
+    ra, ra_remark, ra_stated = coordinates("ra", ra_column, rows, spec)
+    dec, dec_remark, dec_stated = coordinates("dec", dec_column, rows, spec)
     ra, dec = to_icrs(ra, dec, frame)
     placed = np.isfinite(ra) & np.isfinite(dec)
     there = rows[placed]
@@ -211,8 +214,28 @@ def _recognised(
     return "; ".join((table.format, ", ".join((*columns, *facts.columns))))
 
 
-def _frame(table: CatalogTable, ra: Column, dec: Column, spec: CatalogSpec) -> Frame:
-    """Return the frame of the positions: as the user says, or else as the file says of the columns."""
+def frame_of_positions(table: CatalogTable, ra: Column, dec: Column, spec: CatalogSpec) -> Frame:
+    """Return the frame of the positions: as the user says, or else as the file says of the columns.
+
+    Parameters
+    ----------
+    table : CatalogTable
+        The table.
+    ra, dec : Column
+        Its columns of positions.
+    spec : CatalogSpec
+        The catalogue as the user named it.
+
+    Returns
+    -------
+    Frame
+        One that can be converted.
+
+    Raises
+    ------
+    CatalogError
+        If the frame is not known, or the columns are in two.
+    """
     if spec.frame:
         return {"icrs": ICRS, "fk4": FK4}[spec.frame]
     remedy = "say which frame it is: '?frame=fk4' (B1950, which is converted) or '?frame=icrs'"
@@ -255,10 +278,34 @@ def _table_with_positions(
     raise AssertionError("a column of positions is found, or refused")
 
 
-def _with_value(
+def with_value(
     table: CatalogTable, name: str, wanted: tuple[str, ...], spec: CatalogSpec, option: str
 ) -> BoolArray:
-    """Return which rows have one of some values in a column."""
+    """Return which rows have one of some values in a column.
+
+    Parameters
+    ----------
+    table : CatalogTable
+        The table.
+    name : str
+        The column's name as a user writes it.
+    wanted : tuple of str
+        The values.
+    spec : CatalogSpec
+        The catalogue as the user named it.
+    option : str
+        The option that gives the values, for error messages.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        One for each row of the table.
+
+    Raises
+    ------
+    CatalogError
+        If there is no such column, or no row has one of the values.
+    """
     column = named(table, name, spec, option)
     mask, unmatched, there = rows_with(values_of(column, spec), wanted)
     if unmatched and table.rows:
@@ -271,10 +318,32 @@ def _with_value(
     return mask
 
 
-def _coordinates(
+def coordinates(
     axis: Axis, column: Column, rows: IntArray, spec: CatalogSpec
 ) -> tuple[FloatArray, str, bool]:
-    """Return a coordinate of some rows, NaN where it is missing, with how it was read."""
+    """Return a coordinate of some rows, NaN where it is missing, with how it was read.
+
+    Parameters
+    ----------
+    axis : str
+        ``ra`` or ``dec``.
+    column : Column
+        The column.
+    rows : ndarray of int64
+        The rows.
+    spec : CatalogSpec
+        The catalogue as the user named it.
+
+    Returns
+    -------
+    (ndarray of float64, str, bool)
+        Degrees, what was read if it was not decimal degrees, and whether the unit is stated.
+
+    Raises
+    ------
+    CatalogError
+        If a value is no coordinate, or out of range.
+    """
     in_name = UNIT_IN_NAME.fullmatch(column.name)
     stated = spec.unit or column.unit or (in_name[2] if in_name else "")
     if spec.unit == "hour" and axis == "dec":

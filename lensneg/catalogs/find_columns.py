@@ -35,6 +35,8 @@ COLUMN_ALIASES: Final[dict[ColumnRole, tuple[str, ...]]] = {
     "einstein_radius": (
         "einstein_radius", "theta_e", "thetae", "theta_ein", "r_ein", "rein", "r_e_arcsec", "einstein_rad",
     ),
+    "targetid": ("targetid", "target_id"),
+    "score": ("score", "probability", "prob"),
     "radius": (),
 }  # fmt: skip
 

@@ -120,6 +120,13 @@ def _sending_inputs(command: "Callable[[Session, RunRequest], Result]") -> Calla
         help="Catalogue of spectroscopic lenses, as lensneg run takes it; repeatable.",
     )
     @click.option(
+        "--suspects", multiple=True, metavar="FILE", help="Sources that may be lenses, as lensneg run's."
+    )
+    @click.option(
+        "--hard-negatives", multiple=True, metavar="FILE", help="Known confusers, as lensneg run takes them."
+    )
+    @click.option("--pz", metavar="URI", help="Folder of the sweep files' -pz files, local or in the bucket.")
+    @click.option(
         "--sweeps",
         metavar="URI",
         help="Folder of sweep files, HATS catalogue or table; not needed where the files are in S3 already.",

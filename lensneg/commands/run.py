@@ -80,6 +80,25 @@ workers_option = click.option(
     help="Catalogue of spectroscopic lenses, such as DESI DR1's (TARGET_RA, TARGET_DEC): kept clear of, and "
     "compared with the positives in the report; repeatable.",
 )
+@click.option(
+    "--suspects",
+    multiple=True,
+    metavar="FILE",
+    help="Catalogue of sources that may be lenses, with positions or TARGETIDs: never drawn. "
+    "FILE?score=COL&score_min=0.5 takes those of high scores; repeatable.",
+)
+@click.option(
+    "--hard-negatives",
+    multiple=True,
+    metavar="FILE",
+    help="Catalogue of known confusers, with positions or TARGETIDs: drawn first, for pool N2. "
+    "FILE?name=NAME gives the category external:NAME; repeatable.",
+)
+@click.option(
+    "--pz",
+    metavar="URI",
+    help="Folder or s3:// prefix of the sweep files' -pz files: adds photometric redshifts.",
+)
 @leave_out_option
 @click.option("--out", required=True, metavar="DIR", help="Output folder, shared by all runs.")
 @click.option(

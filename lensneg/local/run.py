@@ -11,6 +11,7 @@ from lensneg.local.machine import look_at_machine
 from lensneg.local.run_process import run_in_process
 from lensneg.local.stream import DEFAULT_DISK, plan_stream
 from lensneg.local.watcher import NoWatcher, Outcome, Watcher
+from lensneg.schema.catalog_spec import option_of
 from lensneg.schema.config import Config
 from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.manifest import Manifest
@@ -41,6 +42,9 @@ def run(
     out: str | os.PathLike[str],
     exclude: Paths = (),
     spectroscopic: Paths = (),
+    suspects: Paths = (),
+    hard_negatives: Paths = (),
+    pz: str | os.PathLike[str] | None = None,
     leave_out: Sequence[str] = (),
     mode: Mode = "test-then-full",
     run_id: str | None = None,
@@ -69,6 +73,12 @@ def run(
     spectroscopic : str or path-like, or a sequence of them
         Catalogues of spectroscopic lenses, such as that of DESI DR1. No negative is drawn near their
         positions, and the report compares them with the positives.
+    suspects : str or path-like, or a sequence of them
+        Catalogues of sources that may be lenses, by position or TARGETID: they are never drawn.
+    hard_negatives : str or path-like, or a sequence of them
+        Catalogues of known confusers, by position or TARGETID: they are drawn first, for pool N2.
+    pz : str or path-like, optional
+        The folder or ``s3://`` prefix of the sweep files' ``-pz`` files, for photometric redshifts.
     leave_out : sequence of str
         Names of files or folders below ``sweeps``, or patterns of them, that are no inputs.
     mode : {"test-then-full", "full", "test"}
@@ -114,6 +124,9 @@ def run(
         positives=positives,
         exclude=exclude,
         spectroscopic=spectroscopic,
+        suspects=suspects,
+        hard_negatives=hard_negatives,
+        pz=pz,
         leave_out=leave_out,
         out=out,
         mode=mode,
@@ -140,6 +153,9 @@ def make_request(
     positives: Paths,
     exclude: Paths,
     spectroscopic: Paths = (),
+    suspects: Paths = (),
+    hard_negatives: Paths = (),
+    pz: str | os.PathLike[str] | None = None,
     leave_out: Sequence[str] = (),
     out: str | os.PathLike[str],
     mode: Mode,
@@ -154,8 +170,10 @@ def make_request(
     ----------
     config, sweeps : str or path-like
         As :func:`run` takes them.
-    positives, exclude, spectroscopic : str or path-like, or a sequence of them
+    positives, exclude, spectroscopic, suspects, hard_negatives : str or path-like, or a sequence of them
         As :func:`run` takes them.
+    pz : str or path-like, optional
+        As :func:`run` takes it.
     leave_out : sequence of str
         As :func:`run` takes it.
     out : str or path-like
@@ -178,6 +196,7 @@ def make_request(
         If an argument or a catalogue is wrong, or an input is of a wrong kind. The message names the option,
         the fault and the remedy.
     """
+    further = {"spectroscopic": spectroscopic, "suspects": suspects, "hard_negatives": hard_negatives}
     request = RunRequest.of_input(
         {
             "run_id": run_id or new_run_id(),
@@ -186,7 +205,8 @@ def make_request(
             "sweeps": os.fspath(sweeps),
             "positives": _texts(positives),
             "exclude": _texts(exclude),
-            **({"spectroscopic": texts} if (texts := _texts(spectroscopic)) else {}),
+            **{role: texts for role, paths in further.items() if (texts := _texts(paths))},
+            **({"pz": os.fspath(pz)} if pz is not None else {}),
             **({"leave_out": list(leave_out)} if leave_out else {}),
             "out": os.fspath(out),
         }
@@ -231,7 +251,9 @@ def _check(request: RunRequest) -> Config:
     for role, specs in request.catalogs.items():
         for spec in specs:
             if not storage.exists(spec.uri):
-                raise InputError("no such file", where=f"--{role} {spec.uri}", remedy="check the path")
+                raise InputError(
+                    "no such file", where=f"{option_of(role)} {spec.uri}", remedy="check the path"
+                )
     return config
 
 

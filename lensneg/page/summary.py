@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from lensneg.page import acceptance, comparison
 from lensneg.page.sample_rows import SampleRows
 from lensneg.rules.exclusion import exclusion_radius
+from lensneg.rules.listed import expected_lenses
 from lensneg.rules.systems import near_any
 from lensneg.schema import validation as results
 from lensneg.schema.columns import POSITIVE
@@ -65,6 +66,7 @@ def summarize(run: Run, rows: SampleRows | None, samples: comparison.Samples) ->
         quantities=comparison.compare(samples) if rows is not None else (),
         fan_out=fan_out,
         spectroscopic=_spectroscopic(run, rows),
+        suspects=_suspects(run, fan_out, counts),
         config=results.ConfigResult(name=config.name, version=config.version, sha256=record.config.sha256),
         code=record.code,
         inputs=_inputs(run),
@@ -84,6 +86,21 @@ def _spectroscopic(run: Run, rows: SampleRows | None) -> results.SpectroscopicRe
         for table in rows.negatives(["ra", "dec"]):
             near += int(near_any(table["ra"].to_numpy(), table["dec"].to_numpy(), *others, radius).sum())
     return results.SpectroscopicResult(**dict(lenses), negatives_near=near)
+
+
+def _suspects(
+    run: Run, fan_out: FanOutSummary | None, counts: RowCounts | None
+) -> results.SuspectsResult | None:
+    entries, section = len(run.listed_in("suspects")), run.config.suspects
+    rate = section.lens_rate if section else None
+    if fan_out is None or not (entries or rate is not None):
+        return None
+    expected, left, cut = None, None, fan_out.cut.get("suspect", 0)
+    if rate is not None and counts is not None:
+        expected, left = expected_lenses(rate, counts.negatives, fan_out.rows_kept, cut)
+    return results.SuspectsResult(
+        entries=entries, cut=cut, lens_rate=rate, expected_lenses=expected, expected_left=left
+    )
 
 
 def _inputs(run: Run) -> results.InputsResult:
@@ -173,9 +190,10 @@ def _confusers(
 ) -> tuple[results.ConfuserResult, ...]:
     column = ["confuser_category"]
     drawn = count_rows(rows.both(column) if rows is not None else (), column)
+    criteria = run.config.negative_pools.pool_n2.tractor_criteria
     return tuple(
         results.ConfuserResult(category=name, pool=fan_out.confusers.get(name, 0), drawn=drawn[name,])
-        for name in run.config.negative_pools.pool_n2.tractor_criteria.categories
+        for name in dict.fromkeys((*criteria.categories, *fan_out.confusers))
     )
 
 

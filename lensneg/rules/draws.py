@@ -9,7 +9,7 @@ random, so each draw by itself is a random sample of its population.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,8 @@ from lensneg.rules.quotas import largest_remainder, stratum_is_reachable
 from lensneg.rules.strata import Stratum
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.config import Config
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL
 from lensneg.schema.quotas import Draw, PoolQuota, Range, StratumQuota
-
-#: How the category of a hard negative from a catalogue begins.
-EXTERNAL: Final = "external:"
 
 
 class StratumPool(NamedTuple):

@@ -7,6 +7,10 @@ order nor partitions nor retries.
 import numpy as np
 import numpy.typing as npt
 
+from lensneg.rules.rows import Rows
+from lensneg.rules.usable import has_identity
+from lensneg.schema.arrays import IntArray
+
 _GOLDEN = 0x9E3779B97F4A7C15
 
 _MASK64 = (1 << 64) - 1
@@ -77,6 +81,25 @@ def splitmix64(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+def targetids_of(rows: Rows) -> IntArray:
+    """Return the TARGETID of each row, whatever it holds.
+
+    Parameters
+    ----------
+    rows : Rows
+        Needs RELEASE, BRICKID and OBJID.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        0 for a row without a position or an id.
+    """
+    ids, known = np.zeros(len(rows), dtype=np.int64), np.flatnonzero(has_identity(rows))
+    sources = rows.take(known)
+    ids[known] = targetid(sources["RELEASE"], sources["BRICKID"], sources["OBJID"])
+    return ids
 
 
 def sampling_priority(targetids: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:

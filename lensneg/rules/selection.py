@@ -152,9 +152,15 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 #: Every reason for which a row is not in the pool, in order. Those after the rules need more than a source:
-#: its pool (see :mod:`lensneg.rules.pools`), the lens catalogues (see :mod:`lensneg.stages.filter_sweep`) and
-#: the splits around it (see :mod:`lensneg.rules.borders`).
-CUT_REASONS: Final[tuple[str, ...]] = (*(rule.reason for rule in RULES), "no_pool", "near_lens", "border")
+#: its pool (see :mod:`lensneg.rules.pools`), the catalogues (see :mod:`lensneg.stages.filter_sweep`) and the
+#: splits around it (see :mod:`lensneg.rules.borders`).
+CUT_REASONS: Final[tuple[str, ...]] = (
+    *(rule.reason for rule in RULES),
+    "no_pool",
+    "near_lens",
+    "border",
+    "suspect",
+)
 
 #: The first cuts, which leave a twentieth of all sources: worth applying before anything is gathered.
 SIEVE: Final[tuple[Rule, ...]] = RULES[:3]

@@ -10,12 +10,22 @@ from lensneg.errors import InputError
 from lensneg.schema.record import Record, faults_of
 
 #: The columns of a catalogue that lensneg reads. ``radius`` is the exclusion radius of each lens.
-ColumnRole = Literal["ra", "dec", "name", "grade", "redshift", "einstein_radius", "radius"]
+ColumnRole = Literal[
+    "ra", "dec", "name", "grade", "redshift", "einstein_radius", "targetid", "score", "radius"
+]
 COLUMN_ROLES: Final[tuple[ColumnRole, ...]] = get_args(ColumnRole)
 
-#: What a run takes a catalogue for. The lenses of every role are kept clear of.
-Role = Literal["positives", "exclude", "spectroscopic"]
-ROLES: Final[tuple[Role, ...]] = get_args(Role)
+#: What a run takes a catalogue of lenses for. The lenses of each of these roles are kept clear of.
+LensRole = Literal["positives", "exclude", "spectroscopic"]
+LENS_ROLES: Final[tuple[LensRole, ...]] = get_args(LensRole)
+
+#: What a run takes a catalogue of sources for: those that may be lenses, and those that are known confusers.
+SourceRole = Literal["suspects", "hard_negatives"]
+SOURCE_ROLES: Final[tuple[SourceRole, ...]] = get_args(SourceRole)
+
+#: What a run takes a catalogue for.
+Role = Literal[LensRole, SourceRole]
+ROLES: Final[tuple[Role, ...]] = (*LENS_ROLES, *SOURCE_ROLES)
 
 #: The unit that a user states. Hours are those of right ascension: declination is then in degrees.
 Unit = Literal["deg", "hour", "rad"]
@@ -28,12 +38,15 @@ Others = Literal["exclude", "ignore"]
 
 _CHOICES: Final = {"unit": get_args(Unit), "frame": get_args(Frame), "others": get_args(Others)}
 
+_OTHER_KEYS: Final = ("radius_arcsec", "score_min", "format")
+
 #: The options that select rows, each before a column's name.
 _SELECTIONS: Final = ("where.", "where_not.")
 
 _OPTIONS: Final = (
     f"expected {', '.join(f'{role}=' for role in COLUMN_ROLES[:-1])} or radius= with a column's name, "
-    "where.COLUMN=VALUE,VALUE or where_not.COLUMN=VALUE,VALUE, radius_arcsec=NUMBER, unit=deg, hour or rad, "
+    "where.COLUMN=VALUE,VALUE or where_not.COLUMN=VALUE,VALUE, radius_arcsec=NUMBER, score_min=NUMBER, "
+    "unit=deg, hour or rad, "
     "frame=icrs or fk4, format=NAME of astropy.table, or others=exclude or ignore"
 )
 
@@ -47,7 +60,11 @@ class CatalogSpec(Record):
         The file.
     ra, dec, name, grade, redshift, einstein_radius : str or None
         The columns of right ascension, declination, name, grade, redshift and Einstein radius. None for a
-        column with a usual name.
+        column with a usual name. Of hard negatives, ``name`` is the name of their category.
+    targetid : str or None
+        Of suspects and hard negatives, the column of TARGETIDs. None for a column with the usual name.
+    score, score_min : str or None, float or None
+        Of suspects and hard negatives, the column of a score, and the least one of the rows that are taken.
     radius : str or None
         The column of the exclusion radius of each lens. A lens without a value has ``radius_arcsec``.
     radius_arcsec : float or None
@@ -76,6 +93,9 @@ class CatalogSpec(Record):
     redshift: str | None = None
     einstein_radius: str | None = None
     radius: str | None = None
+    targetid: str | None = None
+    score: str | None = None
+    score_min: Annotated[float, Field(allow_inf_nan=False)] | None = None
     radius_arcsec: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     where_not: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -124,7 +144,7 @@ class CatalogSpec(Record):
                 values = tuple(unquote(part).strip() for part in value.split(","))
                 selections[kind][key.removeprefix(kind)] = values
                 continue
-            elif key not in (*COLUMN_ROLES, *_CHOICES, "radius_arcsec", "format") or not value.strip():
+            elif key not in (*COLUMN_ROLES, *_CHOICES, *_OTHER_KEYS) or not value.strip():
                 what = f"{key!r} is not an option of a catalogue"
             options[key] = value = unquote(value).strip()
             if key in _CHOICES and value not in _CHOICES[key]:
@@ -153,9 +173,31 @@ class CatalogSpec(Record):
             columns = getattr(self, kind.rstrip("."))
             options |= {f"{kind}{_quoted(c)}": ",".join(map(_quoted, v)) for c, v in columns.items()}
         options |= {"radius_arcsec": repr(self.radius_arcsec)} if self.radius_arcsec else {}
+        options |= {"score_min": repr(self.score_min)} if self.score_min is not None else {}
         options |= {key: v for key in ("unit", "frame", "format") if (v := getattr(self, key))}
         options |= {"others": self.others} if self.others != "exclude" else {}
         return self.uri + (f"?{'&'.join(f'{k}={v}' for k, v in options.items())}" if options else "")
+
+
+def option_of(role: Role) -> str:
+    """Return the option of a command that takes the catalogues of a role.
+
+    Parameters
+    ----------
+    role : str
+        One of ``ROLES``.
+
+    Returns
+    -------
+    str
+        With its hyphens.
+
+    Examples
+    --------
+    >>> option_of("hard_negatives")
+    '--hard-negatives'
+    """
+    return f"--{role.replace('_', '-')}"
 
 
 def _quoted(text: str) -> str:

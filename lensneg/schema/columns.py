@@ -28,6 +28,8 @@ class ManifestColumn(NamedTuple):
     stage: Stage = "map"
     #: The sweep column that it is copied from; None where the value is computed.
     sweep: str | None = None
+    #: The column of the ``-pz`` file that it is copied from.
+    pz: str | None = None
 
 
 _S, _I16, _I32, _I64 = pa.string(), pa.int16(), pa.int32(), pa.int64()
@@ -116,6 +118,17 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
         "draw", _S, "the draw that took the row; positive for a positive", nullable=False, stage="draw"
     ),
     ManifestColumn("fold", _I16, "fold, by healpix_128; null in the split test", stage="draw"),
+    *(
+        ManifestColumn(
+            f"z_phot_{name}", _F32, f"{text}; null without a -pz file", pz=f"Z_PHOT_{name}".upper()
+        )
+        for name, text in (
+            ("median", "photometric redshift: median of its distribution"),
+            ("std", "standard deviation of the photometric redshift"),
+            ("l68", "lower limit of the photometric redshift, of 68 %"),
+            ("u68", "upper limit of the photometric redshift, of 68 %"),
+        )
+    ),
 )
 
 #: The two tables of a manifest.

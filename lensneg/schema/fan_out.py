@@ -22,6 +22,19 @@ class PositiveCounts(Record):
     sources: Count = Field(description="Positives: distinct sources that count.")
 
 
+class HardNegativeCounts(Record):
+    """How many entries of a catalogue of hard negatives have a source in the pool."""
+
+    catalog: str = Field(description="File name of the catalogue.")
+    category: str = Field(description="Confuser category of its sources.")
+    entries: Count
+    inside: Count = Field(description="Of these, inside the cells of the sweep files, or without a position.")
+    found: Count = Field(description="Of those inside, with a source in the pool.")
+    missing: dict[str, Count] = Field(
+        description="The others inside, by the cut that drops their source; no source: none is near."
+    )
+
+
 class FanOutSummary(Record):
     """The results of the map, added up over its items."""
 
@@ -37,6 +50,7 @@ class FanOutSummary(Record):
     n2_fraction: Share
     confusers: dict[str, Count] = Field(description="Sources of the pool by category.")
     positives: PositiveCounts
+    hard_negatives: tuple[HardNegativeCounts, ...] = ()
     bytes_read: Count
     bytes_written: Count
     task_seconds: float

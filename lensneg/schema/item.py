@@ -8,8 +8,26 @@ from lensneg.schema.pool import Footer, RowGroup
 from lensneg.schema.record import Record, damage_of
 
 
+class PzFile(Record):
+    """The ``-pz`` file of a sweep file, as it was when the run was planned."""
+
+    uri: str
+    size: int
+    etag: str
+
+    @property
+    def info(self) -> storage.FileInfo:
+        """The file with its size and ETag, for a comparison with the file as it is now.
+
+        Returns
+        -------
+        FileInfo
+        """
+        return storage.FileInfo(self.uri, self.size, self.etag)
+
+
 class Item(Record):
-    """A map item: some rows of a sweep file.
+    """A map item: some rows of a sweep file, and perhaps of its ``-pz`` file.
 
     ``size`` and ``etag`` are those of the file when the run was planned. ``n_bytes`` is what the item reads.
     """
@@ -21,6 +39,7 @@ class Item(Record):
     first_row: int
     n_rows: int
     n_bytes: int
+    pz: PzFile | None = None
 
 
 _ITEMS = TypeAdapter(list[Item])

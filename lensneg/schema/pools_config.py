@@ -181,6 +181,9 @@ CONFUSER_CATEGORIES: Final = (
 #: The bit of ``confuser_flags`` that is set where a row is a hard negative of a catalogue.
 EXTERNAL_BIT: Final = 30
 
+#: What the confuser category of a hard negative of a catalogue begins with.
+EXTERNAL: Final = "external:"
+
 
 class PoolN2Config(Section):
     """Pool N2: hard confusers.

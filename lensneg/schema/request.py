@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lensneg import storage
 from lensneg.errors import InputError
-from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role
+from lensneg.schema.catalog_spec import ROLES, CatalogSpec, Role, option_of
 from lensneg.schema.options import Mode
 from lensneg.schema.record import Record, Timestamp, faults_of
 
@@ -81,9 +81,9 @@ class RunRequest(Record):
     """The input of an execution of the state machine.
 
     A catalogue is written as ``FILE?option=value``; see :class:`lensneg.schema.catalog_spec.CatalogSpec`.
-    ``leave_out`` names files or folders below ``sweeps`` that are no inputs, as ``--leave-out`` of
-    ``lensneg run``. ``started_at`` is given only to repeat an earlier run to the byte. Otherwise it is the
-    current time.
+    ``pz`` is the folder of the ``-pz`` files of the sweep files. ``leave_out`` names files or folders below
+    ``sweeps`` that are no inputs, as ``--leave-out`` of ``lensneg run``. ``started_at`` is given only to
+    repeat an earlier run to the byte. Otherwise it is the current time.
     """
 
     run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)]
@@ -93,6 +93,9 @@ class RunRequest(Record):
     positives: Annotated[tuple[Catalog, ...], Field(min_length=1)]
     exclude: tuple[Catalog, ...] = ()
     spectroscopic: tuple[Catalog, ...] = ()
+    suspects: tuple[Catalog, ...] = ()
+    hard_negatives: tuple[Catalog, ...] = ()
+    pz: Uri | None = None
     leave_out: tuple[str, ...] = ()
     out: Uri
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
@@ -146,9 +149,8 @@ class RunRequest(Record):
         """Return the request as an execution's input, without what was not set."""
         texts = {role: [spec.text for spec in specs] for role, specs in self.catalogs.items()}
         data = self.model_dump(mode="json", exclude_unset=True) | texts
-        if not self.spectroscopic:
-            del data["spectroscopic"]
-        return data
+        optional = [role for role in ROLES[2:] if not data[role]]
+        return {key: value for key, value in data.items() if key not in optional}
 
     def command(self, mode: Mode, out: str | None = None) -> str:
         """Return the ``lensneg run`` that makes the same run in another mode.
@@ -175,7 +177,8 @@ class RunRequest(Record):
         words = ["lensneg", "run", "--mode", mode, "--config", self.config, "--sweeps", self.sweeps]
         for role, specs in self.catalogs.items():
             for spec in specs:
-                words += [f"--{role}", spec.text]
+                words += [option_of(role), spec.text]
+        words += ["--pz", self.pz] if self.pz else []
         for name in self.leave_out:
             words += ["--leave-out", name]
         words += ["--stream"] * is_remote(self.sweeps)

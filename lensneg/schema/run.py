@@ -1,7 +1,7 @@
 """The file run.json: every input of a run. It is written once, before any item is filtered."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -9,13 +9,16 @@ import numpy as np
 
 from lensneg import storage
 from lensneg.errors import RunStateError
-from lensneg.schema.arrays import BoolArray
-from lensneg.schema.catalog_spec import CatalogSpec, Role
+from lensneg.schema.arrays import BoolArray, IntArray
+from lensneg.schema.catalog_spec import ROLES, SOURCE_ROLES, CatalogSpec, Role
 from lensneg.schema.columns import RUN_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.input_name import input_name
+from lensneg.schema.item import PzFile
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
+from lensneg.schema.listed import ListedSources
+from lensneg.schema.pools_config import EXTERNAL
 from lensneg.schema.record import Record
 from lensneg.schema.request import RunRequest
 
@@ -24,7 +27,8 @@ class SweepInput(Record):
     """A sweep file, or a table in its place, as it was when the run was planned.
 
     ``box`` is that of a table's positions: lower and upper RA, lower and upper Dec. A sweep file has none.
-    ``needed_bytes`` are those of a Parquet file's columns that are read; 0 of any other file.
+    ``needed_bytes`` are those of a Parquet file's columns that are read; 0 of any other file. ``pz`` is its
+    ``-pz`` file, if the run reads photometric redshifts.
     """
 
     uri: str
@@ -35,6 +39,7 @@ class SweepInput(Record):
     row_bytes: int
     box: tuple[float, float, float, float] | None = None
     needed_bytes: int = 0
+    pz: PzFile | None = None
 
     @property
     def name(self) -> str:
@@ -67,6 +72,18 @@ class CatalogInput(Record):
     def name(self) -> str:
         """The file's name."""
         return storage.basename(self.spec.uri)
+
+    @property
+    def category(self) -> str:
+        """The confuser category of its sources, of a catalogue of hard negatives.
+
+        Returns
+        -------
+        str
+            ``external:`` and its name.
+        """
+        stem = self.name.removesuffix(".gz").rpartition(".")[0] or self.name
+        return f"{EXTERNAL}{self.spec.name or stem}"
 
 
 class ConfigInput(Record):
@@ -117,6 +134,7 @@ class RunRecord(Record):
             64 hexadecimal digits.
         """
         sweeps = [f"{s.name} {s.size} {s.etag}" for s in self.sweeps]
+        sweeps += [f"pz {s.name} {s.pz.size} {s.pz.etag}" for s in self.sweeps if s.pz]
         catalogs = [
             f"{c.role} {c.sha256} {c.spec.model_copy(update={'uri': c.name}).text}" for c in self.catalogs
         ]
@@ -132,7 +150,7 @@ class RunRecord(Record):
         Parameters
         ----------
         role : str
-            ``positives``, ``exclude`` or ``spectroscopic``.
+            One of ``ROLES``.
 
         Returns
         -------
@@ -140,6 +158,17 @@ class RunRecord(Record):
             In the order in which they were given.
         """
         return [catalog.spec for catalog in self.catalogs if catalog.role == role]
+
+    @property
+    def pz_folder(self) -> str | None:
+        """The folder of the ``-pz`` files, if the run reads some.
+
+        Returns
+        -------
+        str or None
+        """
+        files = [sweep.pz.uri for sweep in self.sweeps if sweep.pz]
+        return storage.common_folder(files) if files else None
 
     def request(self, out: str) -> RunRequest:
         """Return a request for the same run.
@@ -154,9 +183,8 @@ class RunRecord(Record):
             mode=self.mode,
             config=self.config.uri,
             sweeps=storage.common_folder([sweep.uri for sweep in self.sweeps]),
-            positives=tuple(self.specs("positives")),
-            exclude=tuple(self.specs("exclude")),
-            spectroscopic=tuple(self.specs("spectroscopic")),
+            **{role: tuple(self.specs(role)) for role in ROLES},
+            pz=self.pz_folder,
             out=out,
         )
 
@@ -169,6 +197,7 @@ class Run:
     config: Config
     files: RunFiles
     lenses: Lenses
+    listed: ListedSources = field(default_factory=ListedSources)
 
     @property
     def is_spectroscopic(self) -> BoolArray:
@@ -181,6 +210,37 @@ class Run:
         """
         catalogs = [i for i, c in enumerate(self.record.catalogs) if c.role == "spectroscopic"]
         return np.isin(self.lenses.catalog, catalogs)
+
+    @property
+    def hard_negatives(self) -> tuple[tuple[str, ListedSources], ...]:
+        """The catalogues of hard negatives.
+
+        Returns
+        -------
+        tuple of (str, ListedSources)
+            The category and the entries of each, in order.
+        """
+        return tuple(
+            (catalog.category, self.listed.take(np.flatnonzero(self.listed.catalog == i)))
+            for i, catalog in enumerate(self.record.catalogs)
+            if catalog.role == "hard_negatives"
+        )
+
+    def listed_in(self, role: Role) -> IntArray:
+        """Return which of the listed sources are of the catalogues of a role.
+
+        Parameters
+        ----------
+        role : str
+            ``suspects`` or ``hard_negatives``.
+
+        Returns
+        -------
+        ndarray of int64
+            Their places in ``listed``.
+        """
+        catalogs = [i for i, c in enumerate(self.record.catalogs) if c.role == role]
+        return np.flatnonzero(np.isin(self.listed.catalog, catalogs))
 
 
 def load_run(root: str) -> Run:
@@ -216,4 +276,6 @@ def load_run(root: str) -> Run:
 def _load_run(root: str, _etag: str) -> Run:
     files = RunFiles.of_root(root)
     record = RunRecord.read(files.run)
-    return Run(record, record.parsed_config(), files, Lenses.read(files.lenses))
+    has_listed = any(catalog.role in SOURCE_ROLES for catalog in record.catalogs)
+    listed = ListedSources.read(files.listed) if has_listed else ListedSources()
+    return Run(record, record.parsed_config(), files, Lenses.read(files.lenses), listed)

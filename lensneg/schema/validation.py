@@ -112,6 +112,21 @@ class SpectroscopicResult(SpectroscopicLenses):
     )
 
 
+class SuspectsResult(Record):
+    """The suspects of the run, and the unknown lenses that its negatives are expected to hold."""
+
+    entries: Count = Field(description="Entries of all catalogues of suspects that were taken.")
+    cut: Count = Field(description="Sources that would be in the pool, and are at a suspect.")
+    lens_rate: Share | None = Field(description="Of the config: the expected share of lenses in the pool.")
+    expected_lenses: float | None = Field(
+        description="In as many negatives of the pool with the suspects. Null without rows or rate."
+    )
+    expected_left: float | None = Field(
+        description="In the negatives, if every source that was cut is a lens: at least so many. "
+        "Null without rows or rate."
+    )
+
+
 class ConfigResult(Record):
     """The config of the run."""
 
@@ -165,6 +180,9 @@ class ValidationRecord(SampleOverview):
     fan_out: FanOutSummary | None
     spectroscopic: SpectroscopicResult | None = Field(
         None, description="Null where the run has no spectroscopic catalogue."
+    )
+    suspects: SuspectsResult | None = Field(
+        None, description="Null where the run has no catalogue of suspects, and its config no lens rate."
     )
     config: ConfigResult
     code: CodeInput

@@ -27,7 +27,10 @@ def finished(run: Run, item: Item, listed: Mapping[str, storage.FileInfo] | None
         return None
     if storage.basename(stats.item.sweep) == storage.basename(item.sweep):
         # The sweep file may have been moved since. Its name, size and ETag say that it is the same.
-        stats = stats.model_copy(update={"item": stats.item.model_copy(update={"sweep": item.sweep})})
+        moved: dict[str, object] = {"sweep": item.sweep}
+        if stats.item.pz and item.pz:
+            moved["pz"] = stats.item.pz.model_copy(update={"uri": item.pz.uri})
+        stats = stats.model_copy(update={"item": stats.item.model_copy(update=moved)})
     made_of = (stats.item, stats.config_sha256, stats.code_version)
     same = made_of == (item, run.record.config.sha256, run.record.code.code_version)
     return stats if whole and same else None

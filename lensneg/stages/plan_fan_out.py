@@ -6,12 +6,14 @@ import numpy as np
 import pyarrow as pa
 
 from lensneg import storage
-from lensneg.catalogs.catalog import Catalog, Positions, read_catalog
+from lensneg.catalogs.catalog import Catalog, Positions
 from lensneg.catalogs.footprint import inside_cells
+from lensneg.catalogs.sources import SourceCatalog, read_any
 from lensneg.errors import CatalogError
 from lensneg.schema.item import write_items
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.lenses import Lenses
+from lensneg.schema.listed import ListedSources
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.schema.states import Plan
 from lensneg.stages.spectroscopy import compare_with_positives
@@ -43,7 +45,8 @@ def plan_fan_out(root: str) -> Plan:
     record = RunRecord.read(files.inventory)
     execution = record.parsed_config().execution
     extra = record.parsed_config().positives.columns
-    catalogs = [_planned_catalog(source, extra) for source in record.catalogs]
+    read = [_planned_catalog(source, extra) for source in record.catalogs]
+    catalogs = [catalog for catalog in read if isinstance(catalog, Catalog)]  # they come first
     lenses = _lenses(record, catalogs)
     if record.mode == "test":
         chosen = mini_test_sweeps(record.sweeps, lenses, execution.mini_test_files)
@@ -52,6 +55,8 @@ def plan_fan_out(root: str) -> Plan:
     items = [item for sweep in record.sweeps for item in slices(sweep, execution, len(record.sweeps))]
     items.sort(key=lambda item: (-item.n_bytes, item.id))
     lenses.write(files.lenses)
+    if len(listed := _listed(read)):
+        listed.write(files.listed)
     write_items(files.items, items)
     if spectroscopic := compare_with_positives(record, catalogs):
         spectroscopic.write(files.spectroscopic)
@@ -62,9 +67,9 @@ def plan_fan_out(root: str) -> Plan:
     return Plan(bucket=bucket, key=key, count=len(items), tolerated_failure_percentage=100)
 
 
-def _planned_catalog(source: CatalogInput, extra: tuple[str, ...]) -> Catalog:
+def _planned_catalog(source: CatalogInput, extra: tuple[str, ...]) -> Catalog | SourceCatalog:
     """Read a catalogue, and check that it is still the one that gate 1 read."""
-    catalog = read_catalog(source.spec, source.role == "positives", extra)
+    catalog = read_any(source.spec, source.role, extra)
     if catalog.sha256 != source.sha256:
         raise CatalogError(
             "the file changed after gate 1 had read it",
@@ -77,7 +82,7 @@ def _planned_catalog(source: CatalogInput, extra: tuple[str, ...]) -> Catalog:
 def _lenses(record: RunRecord, catalogs: list[Catalog]) -> Lenses:
     """Return the selected positions of each catalogue, each followed by those that are not selected."""
     parts: list[tuple[int, bool, Positions]] = []
-    for i, (source, catalog) in enumerate(zip(record.catalogs, catalogs, strict=True)):
+    for i, (source, catalog) in enumerate(zip(record.catalogs, catalogs, strict=False)):
         parts += [(i, source.role == "positives", catalog), (i, False, catalog.others)]
     lengths = [len(part.ra) for _, _, part in parts]
     return Lenses(
@@ -88,6 +93,17 @@ def _lenses(record: RunRecord, catalogs: list[Catalog]) -> Lenses:
         catalog=np.repeat(np.array([i for i, _, _ in parts], np.int32), lengths),
         radius_arcsec=np.concatenate([part.radius_arcsec for _, _, part in parts]),
         facts=pa.concat_tables([part.facts for _, _, part in parts]).combine_chunks(),
+    )
+
+
+def _listed(catalogs: list[Catalog | SourceCatalog]) -> ListedSources:
+    """Return the entries of the catalogues of suspects and hard negatives."""
+    return ListedSources.joined(
+        [
+            ListedSources(c.ra, c.dec, c.targetid, c.names, np.full(len(c.ra), i, np.int32))
+            for i, c in enumerate(catalogs)
+            if isinstance(c, SourceCatalog)
+        ]
     )
 
 

@@ -22,7 +22,7 @@ def compare_with_positives(record: RunRecord, catalogs: list[Catalog]) -> Spectr
     record : RunRecord
         The run. Its sweep files say what is inside.
     catalogs : list of Catalog
-        The run's catalogues, in the order of the record.
+        The run's catalogues of lenses, in the order of the record, in which they come first.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def _entries(
     record: RunRecord, catalogs: list[Catalog], role: Role
 ) -> tuple[FloatArray, FloatArray, list[str], list[str]]:
     """Return RA, Dec, names and grades of all catalogues of a role."""
-    chosen = [c for source, c in zip(record.catalogs, catalogs, strict=True) if source.role == role]
+    chosen = [c for source, c in zip(record.catalogs, catalogs, strict=False) if source.role == role]
     return (
         np.concatenate([np.empty(0), *(c.ra for c in chosen)]),
         np.concatenate([np.empty(0), *(c.dec for c in chosen)]),

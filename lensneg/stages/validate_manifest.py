@@ -36,7 +36,10 @@ def validate_manifest(root: str) -> Judged:
             stated_radius=run.lenses.radius_arcsec,
             facts=run.lenses.facts.add_column(0, "name", [run.lenses.names]),
             is_spectroscopic=run.is_spectroscopic,
+            suspects=run.listed.take(run.listed_in("suspects")),
+            hard_negatives=run.hard_negatives,
             sweeps={sweep.name: sweep.info for sweep in run.record.sweeps},
+            pz={sweep.name: sweep.pz.info for sweep in run.record.sweeps if sweep.pz},
         )
     )
     found.parts.write(run.files.audited)

@@ -96,7 +96,10 @@ class SweepFile:
 
 
 def read_layout(
-    stream: storage.Reader, info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
+    stream: storage.Reader,
+    info: storage.FileInfo,
+    needed: tuple[str, ...] = NEEDED_COLUMNS,
+    model: np.dtype[np.void] | None = None,
 ) -> SweepFile:
     """Read both headers of a sweep file.
 
@@ -108,6 +111,8 @@ def read_layout(
         The stored file.
     needed : tuple of str
         The columns that the table must have.
+    model : numpy.dtype, optional
+        Their types. Those of a sweep file by default. Another table may have any EXTNAME.
 
     Returns
     -------
@@ -124,7 +129,7 @@ def read_layout(
         if _value(_parse(primary), "NAXIS", 0) != 0:
             raise _refusal("the primary HDU holds data; a sweep file's is empty")
         cards = _read_header(stream, 1)
-        dtype, nulls, n_rows = _table_layout(cards, needed)
+        dtype, nulls, n_rows = _table_layout(cards, needed, model)
     except SweepError as error:
         error.where = info.uri
         raise
@@ -184,17 +189,17 @@ def _integer(header: Any, key: str, low: int | None = 0) -> int:
 
 
 def _table_layout(
-    cards: list[bytes], needed: tuple[str, ...]
+    cards: list[bytes], needed: tuple[str, ...], model: np.dtype[np.void] | None
 ) -> tuple[np.dtype[np.void], dict[str, int], int]:
     """Return the dtype of a row, the TNULL of needed columns, and the number of rows of a table."""
     header = _parse(card for card in cards if not card.startswith(_LAYOUT_CARDS))
     kind = _value(header, "XTENSION")
     extname = str(_value(header, "EXTNAME", SWEEP_EXTNAME)).strip().upper()
-    if kind != "BINTABLE" or _value(header, "ZTABLE") or extname != SWEEP_EXTNAME:
+    if kind != "BINTABLE" or _value(header, "ZTABLE") or (model is None and extname != SWEEP_EXTNAME):
         expected = f"a plain BINTABLE named {SWEEP_EXTNAME!r}"
         raise _refusal(f"HDU 1 is {kind!r} named {extname!r}; expected {expected}")
     layout_cards = b"".join(card for card in cards if card.startswith(_LAYOUT_CARDS))
-    dtype, nulls = _row_layout(layout_cards, needed)
+    dtype, nulls = _row_layout(layout_cards, needed, model)
     row_bytes = _integer(header, "NAXIS1", 1)
     if row_bytes != dtype.itemsize:
         raise _refusal(f"NAXIS1 says {row_bytes} bytes a row, its columns add up to {dtype.itemsize}")
@@ -202,7 +207,9 @@ def _table_layout(
 
 
 @lru_cache(maxsize=16)
-def _row_layout(cards: bytes, needed: tuple[str, ...]) -> tuple[np.dtype[np.void], dict[str, int]]:
+def _row_layout(
+    cards: bytes, needed: tuple[str, ...], model: np.dtype[np.void] | None
+) -> tuple[np.dtype[np.void], dict[str, int]]:
     """Return the dtype of a row, checked against the data model, and the TNULL of needed columns.
 
     The result is cached by the text of the cards: the files of a run have the same ones, and parsing them
@@ -230,8 +237,8 @@ def _row_layout(cards: bytes, needed: tuple[str, ...]) -> tuple[np.dtype[np.void
             raise _refusal(what, "expected plain values, as in the survey's own file: fetch that")
         if fields[-1][0] in needed and fields[-1][1].kind == "i" and f"TNULL{i}" in header:
             nulls[fields[-1][0]] = _integer(header, f"TNULL{i}", low=None)
-    _check_names([name for name, _ in fields], needed)
-    dtype, model = np.dtype(fields), sweep_dtype()
+    _check_names([name for name, _ in fields], needed, is_sweep=model is None)
+    dtype, model = np.dtype(fields), sweep_dtype() if model is None else model
     for name in needed:
         found, expected = dtype[name], model[name]
         # Releases differ in the width of integers and of padded text, but not in their kind.
@@ -241,11 +248,13 @@ def _row_layout(cards: bytes, needed: tuple[str, ...]) -> tuple[np.dtype[np.void
     return dtype, nulls
 
 
-def _check_names(names: list[str], needed: tuple[str, ...]) -> None:
+def _check_names(names: list[str], needed: tuple[str, ...], is_sweep: bool) -> None:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise _refusal(f"columns named twice: {', '.join(doubled)}")
     missing = [name for name in needed if name not in names]
+    if missing and not is_sweep:
+        raise _refusal(f"it has no {', '.join(missing)}")
     if missing:
         older = " It is laid out as in DR8 or before." if "SHAPEDEV_R" in names else ""
         what = f"{len(missing)} of the {len(needed)} columns that are needed are missing: "

@@ -32,7 +32,11 @@ _REST_BYTES: Final = 1 << 20
 CHUNK_ROWS: Final = 4_096
 
 
-def probe_sweep(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS) -> SweepFile:
+def probe_sweep(
+    info: storage.FileInfo,
+    needed: tuple[str, ...] = NEEDED_COLUMNS,
+    model: np.dtype[np.void] | None = None,
+) -> SweepFile:
     """Read and check a sweep file's headers and first row, and the last row of a plain file.
 
     Parameters
@@ -41,6 +45,8 @@ def probe_sweep(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
         The stored file.
     needed : tuple of str
         The columns that the table must have, by upper-case name.
+    model : numpy.dtype, optional
+        Their types, of a table beside a sweep file. It must have RELEASE and BRICKID.
 
     Returns
     -------
@@ -56,7 +62,7 @@ def probe_sweep(info: storage.FileInfo, needed: tuple[str, ...] = NEEDED_COLUMNS
         raise _broken(info.uri, "the file is empty")
     first_bytes = min(info.size, _PROBE_BYTES)
     with open_uncompressed(info.uri, first_bytes, 0, first_bytes) as stream:
-        file = read_layout(stream, info, needed)
+        file = read_layout(stream, info, needed, model)
         if not is_gzipped(file.uri):
             file = _check_end(file)
         if not file.n_rows:

@@ -87,6 +87,7 @@ def slices(sweep: SweepInput, execution: ExecutionConfig, files: int = 1) -> lis
             n_bytes=(sweep.needed_bytes or sweep.size)
             if _is_whole(sweep.uri)
             else (last - first) * sweep.row_bytes,
+            pz=sweep.pz,
         )
         for i, (first, last) in enumerate(pairwise(edges))
     ]

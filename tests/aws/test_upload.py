@@ -200,6 +200,42 @@ def test_a_spectroscopic_catalogue_is_uploaded_too(
     assert f"{s3}/catalogs/desi.csv" in [info.uri for info in storage.list_files(s3)]
 
 
+def test_suspects_hard_negatives_and_pz_files_are_uploaded_too(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    suspects, rings, folder = tmp_path / "suspects.csv", tmp_path / "rings.csv", tmp_path / "pz"
+    suspects.write_text("TARGETID,p\n43990670490206209,0.9\n")
+    rings.write_text("ra,dec\n11,-21\n")
+    folder.mkdir()
+    for name in (
+        "sweep-000m005-005p000-pz.fits",
+        "sweep-000m005-005p000-ex.fits",
+        "sweep-000m005-005p000.fits",
+    ):
+        (folder / name).write_bytes(b"x")
+    options = [
+        "--positives",
+        f"{lenses}?ra=ALPHA&dec=DELTA",
+        "--suspects",
+        f"{suspects}?score=p&score_min=0.5",
+    ]
+    _, execution = upload(*options, "--hard-negatives", f"{rings}?name=zoo", "--pz", str(folder))
+    assert execution["suspects"] == [f"{s3}/catalogs/suspects.csv?score=p&score_min=0.5"]
+    assert execution["hard_negatives"] == [f"{s3}/catalogs/rings.csv?name=zoo"]
+    assert execution["pz"] == f"{s3}/sweeps"
+    sent = {info.uri.removeprefix(f"{s3}/") for info in storage.list_files(s3)}
+    assert {name for name in sent if name.startswith("sweeps/")} == {"sweeps/sweep-000m005-005p000-pz.fits"}
+    assert {"catalogs/suspects.csv", "catalogs/rings.csv"} <= sent
+
+
+def test_a_folder_without_pz_files_is_refused(
+    outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pz").mkdir()
+    with pytest.raises(InputError, match="no -pz file"):
+        upload("--positives", f"{lenses}?ra=ALPHA&dec=DELTA", "--pz", str(tmp_path / "pz"))
+
+
 def test_two_sweep_files_of_one_name_are_refused(
     outputs: dict[str, str], s3: str, lenses: Path, tmp_path: Path
 ) -> None:

@@ -284,8 +284,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     write_mock_sky(sky, files=3, rows=6_000, seed=31)
     write_table(folder / "field.csv", fitsio.read(sorted((sky / "sweeps").iterdir())[0]))
     lenses = "name,ra,dec,grade\na,1.5,6.5,A\nb,359,7,B\n"
-    for name in ("lenses.csv", "others.csv", "more_lenses.csv", "desi_lenses.csv"):
-        (folder / name).write_text(lenses)
+    names = ("lenses", "others", "more_lenses", "desi_lenses", "rings", "false_positives")
+    for name in names:
+        (folder / f"{name}.csv").write_text(lenses)
+    (folder / "scores.csv").write_text("TARGETID,p_lens\n43990670490206209,0.9\n")
+    (sky / "sweeps-pz").mkdir()
+    (sky / "sweeps-pz" / "sweep-000p005-005p010-pz.fits").write_bytes(b"")
     (folder / "sweeps.txt").write_text("sweep-000p005-005p010.fits 1000000\nsweep-355p005-360p010.fits\n")
     shutil.copytree(sky / "sweeps", folder / "other" / "disk" / "sweeps")
     shutil.copy(sky / "positives.csv", folder / "other" / "disk" / "lenses.csv")

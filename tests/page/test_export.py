@@ -26,6 +26,7 @@ from lensneg.cli import main
 from lensneg.errors import InputError
 from lensneg.page.dataset_card import dataset_card
 from lensneg.page.export import astropy_table
+from lensneg.schema.columns import COLUMNS
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 
@@ -92,7 +93,7 @@ def test_duckdb(negatives: Path) -> None:
 
 def test_astropy(files: RunFiles) -> None:
     table = astropy_table(Manifest.open(files.manifest).table("negatives"))
-    assert len(table.colnames) == 58
+    assert len(table.colnames) == len(COLUMNS)
     for name, (*_, kind) in TYPES.items():
         assert name == "extraction_timestamp" or table[name].dtype.str[1:].startswith(kind), name
     assert int(table["targetid"][11]) == 9007199254741003
@@ -148,7 +149,7 @@ def test_votable_has_units_and_descriptions(exported: Path) -> None:
         warnings.simplefilter("ignore")  # units that are none of the VOUnit standard
         document = votable.parse(exported / "negatives.vot")
     fields = {field.name: field for field in document.get_first_table().fields}
-    assert len(fields) == 58
+    assert len(fields) == len(COLUMNS)
     assert str(fields["flux_z"].unit) == "nanomaggy"
     assert str(fields["psfdepth_g"].unit).replace(" ", "").replace("^", "") == "1/nanomaggy2"
     assert fields["ra"].description == "right ascension, ICRS"
@@ -222,7 +223,7 @@ def test_the_card_says_what_is_there(files: RunFiles) -> None:
     assert "| 11+ | REX | 0 | 0 |" in text
     assert 'farther than 11" from' in text
     assert "| `flux_z` | float | nanomaggy | total flux, z band |" in text
-    assert len(re.findall(r"^\| `", text, re.MULTILINE)) == 58 + 7  # those of the positives
+    assert len(re.findall(r"^\| `", text, re.MULTILINE)) == len(COLUMNS) + 7  # those of the positives
     for part in ("negatives", "positives"):
         assert manifest[part]["content_sha256"] in text
     assert "lenses.csv, 1 positions" in text

@@ -432,6 +432,7 @@ def test_the_page_shows_what_each_cut_took(
         "no_pool",
         "near_lens",
         "border",
+        "suspect",
     )
     assert labels[3:-3] == [text for reason in reasons for text in (reason, "", f"−{cut[reason]:,}")]
     assert len(cuts.all("span", "bar")) == 1 + len(reasons)

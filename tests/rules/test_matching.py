@@ -54,3 +54,18 @@ FEW = st.integers(0, 3)
 def test_the_best_is_the_least_of_its_position(candidates: list[Candidate]) -> None:
     expected = [min(c for c in candidates if c[0] == row) for row in sorted({c[0] for c in candidates})]
     assert best(*candidates) == expected
+
+
+def test_of_a_hard_negative_a_source_that_no_cut_drops_is_taken_before_nearer_ones() -> None:
+    """From a catalogue row on. A positive is at its nearest source, whatever cut that fails."""
+    rows = [(row, separation, i) for row in (3, 4) for i, separation in enumerate((0.2, 0.9, 0.5))]
+    table = pa.Table.from_pylist(
+        [dict(zip(NAMES, (row, separation, i, "a", i), strict=True)) for row, separation, i in rows], SCHEMA
+    ).append_column("cut", pa.array(["faint", None, "nobs", "faint", None, "nobs"]))
+    found = best_matches(table, uncut_first_from=4)
+    assert found.select(["catalog_row", "targetid"]).to_pylist() == [
+        {"catalog_row": 3, "targetid": 0},
+        {"catalog_row": 4, "targetid": 1},
+    ]
+    none_left = best_matches(table.filter(table["cut"].is_valid()), uncut_first_from=4)
+    assert none_left["targetid"].to_pylist() == [0, 0]

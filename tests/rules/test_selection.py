@@ -247,7 +247,7 @@ FAILING: dict[str, Row] = {
 
 def test_the_rules_and_reasons_in_order() -> None:
     assert [rule.reason for rule in RULES] == list(FAILING)
-    assert list(CUT_REASONS) == [*FAILING, "no_pool", "near_lens", "border"]
+    assert list(CUT_REASONS) == [*FAILING, "no_pool", "near_lens", "border", "suspect"]
 
 
 @pytest.mark.parametrize("first", range(len(FAILING)))

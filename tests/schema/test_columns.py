@@ -37,7 +37,8 @@ PLAN = [
 ]
 #: Ours that stand among them, after the category.
 CLASSES = ["confuser_flags", "fracflux_r", "rchisq_r", "flux_ivar_r"]
-OURS = ["targetid", "release", "sampling_priority", "sampling_weight"]
+PHOTO_Z = ["z_phot_median", "z_phot_std", "z_phot_l68", "z_phot_u68"]
+OURS = ["targetid", "release", "sampling_priority", "sampling_weight", *PHOTO_Z]
 
 NOT_NULL = {
     *("galaxy_id", "brickname", "objid", "targetid", "release"),  # identifiers
@@ -82,7 +83,7 @@ def test_types_of_columns() -> None:
     derived = {"mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1"}
     assert names(pa.float64()) == {"ra", "dec", "sampling_weight"} | derived
     catalogue = {name for name in PLAN if name.startswith(("flux", "psf", "gal", "mw", "shape"))}
-    assert names(pa.float32()) == (catalogue | {"ebv", "sersic", *CLASSES[1:]}) - {"galaxy_id"}
+    assert names(pa.float32()) == (catalogue | {"ebv", "sersic", *CLASSES[1:], *PHOTO_Z}) - {"galaxy_id"}
 
 
 def test_every_column_that_a_sweep_has_is_copied_from_it() -> None:
@@ -90,6 +91,10 @@ def test_every_column_that_a_sweep_has_is_copied_from_it() -> None:
     assert {column.name: column.sweep for column in COLUMNS} == {
         name: name.upper() if name.upper() in in_sweeps else None for name in ALL
     }
+
+
+def test_photometric_redshifts_are_copied_from_the_pz_files() -> None:
+    assert {c.name: c.pz for c in COLUMNS if c.pz} == {name: name.upper() for name in PHOTO_Z}
 
 
 def test_pool_files_lack_what_only_the_draw_knows() -> None:

@@ -11,6 +11,7 @@ from lensneg.errors import SweepError
 from lensneg.rules.rows import ROW_INDEX, Rows
 from lensneg.schema.config import Config
 from lensneg.schema.lenses import Lenses
+from lensneg.schema.run import Run
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.survey.names import Cell
 from lensneg.survey.parquet_rows import Bounds, RowGroup
@@ -35,8 +36,14 @@ def near(config: Config, cell: Cell, lenses: list[Position], positive: bool = Tr
     ra, dec = np.array(lenses).T if lenses else np.empty((2, 0))
     n = len(lenses)
     all_lenses = Lenses(ra, dec, np.full(n, positive), ["L"] * n, np.zeros(n, dtype=np.int32))
-    run: Any = SimpleNamespace(config=config, lenses=all_lenses)
-    return NearbyLenses(run, cell)
+    return NearbyLenses(run_with(config, all_lenses), cell)
+
+
+def run_with(config: Config, lenses: Lenses) -> Run:
+    """A run of no catalogues but these lenses."""
+    record: Any = SimpleNamespace(catalogs=())
+    files: Any = None
+    return Run(record, config, files, lenses)
 
 
 def refusal(config: Config, cell: Cell, *positions: Position) -> str:
@@ -201,7 +208,7 @@ def test_row_groups_without_a_source_of_the_run(
 
 
 def test_a_lens_keeps_negatives_as_far_as_its_catalogue_states(plan: Config) -> None:
-    run: Any = SimpleNamespace(config=plan, lenses=Lenses(
+    run = run_with(plan, Lenses(
         np.array([10.0, 10.0, 10.0]), np.array([1.0, 2.0, 3.0]), np.zeros(3, bool), ["L"] * 3,
         np.zeros(3, np.int32), np.array([np.nan, 30.0, 0.5]),
     ))  # fmt: skip

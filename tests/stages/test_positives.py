@@ -15,7 +15,7 @@ from lensneg.schema.lens_facts import facts_schema
 from lensneg.schema.lenses import Lenses
 from lensneg.schema.run import Run
 from lensneg.schema.tables import write_table
-from lensneg.stages.summarize_fan_out.positives import match_positives
+from lensneg.stages.summarize_fan_out.positives import match_positives, read_matches
 
 Row = dict[str, Any]
 
@@ -87,7 +87,8 @@ def match(config: Config, folder: Path) -> tuple[list[Row], list[Row], dict[str,
         stats.append(
             SimpleNamespace(item=item, candidate_matches=len(rows), rows_in=read, positives_sha256=sha256)
         )
-    matches, positives, counts = match_positives(Run(record, config, files, lenses), stats)
+    run = Run(record, config, files, lenses)
+    matches, positives, counts = match_positives(run, stats, read_matches(run, stats))
     return matches.to_pylist(), positives.to_pylist(), dict(counts)
 
 

@@ -16,10 +16,12 @@ import pyarrow as pa
 from lensneg import storage
 from lensneg.errors import SweepError
 from lensneg.rules.matching import best_matches
+from lensneg.rules.priority import targetids_of
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import CUT_REASONS, RULES, SIEVE, needed_columns, select
 from lensneg.rules.sources import brick_ranges
 from lensneg.rules.usable import allowed_bad_rows, count_unusable, has_identity
+from lensneg.schema.arrays import IntArray
 from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import BRICK_PRIMARY, POSITIVES_SCHEMA
 from lensneg.schema.config import Config
@@ -34,8 +36,9 @@ from lensneg.stages.filter_sweep.source_file import source_file
 from lensneg.survey.fits_layout import SweepFile
 from lensneg.survey.inputs import iter_input, probe_input
 from lensneg.survey.parquet_rows import RowGroup
+from lensneg.survey.photo_z import WithPhotoZ
 from lensneg.survey.remote import is_streamed
-from lensneg.survey.row_gatherer import RowGatherer
+from lensneg.survey.row_gatherer import Chunk, RowGatherer
 from lensneg.survey.table_rows import table_row_groups
 
 _log = logging.getLogger(__name__)
@@ -80,7 +83,7 @@ def filter_item(run: Run, item: Item, scratch: str = "") -> ItemStats:
     pool = pool_table(run, item, gathered, near, cut)
     del gathered
     written = write_pool(run.files.pool(item.id), pool)
-    best = best_matches(matches)
+    best = best_matches(matches, uncut_first_from=len(run.lenses))
     positives = WrittenFile(0, "")
     if len(best):  # too few rows for a codec to save anything
         positives = write_table(run.files.positives(item.id), best, durable=False, codec="none")
@@ -93,7 +96,7 @@ def filter_item(run: Run, item: Item, scratch: str = "") -> ItemStats:
         cut=cut,
         unusable=unusable,
         counts=_count(pool),
-        confusers=_count_categories(pool["confuser_category"], run.config),
+        confusers=_count_categories(pool["confuser_category"], run.config, near.external),
         candidate_matches=len(best),
         brick_ranges=tuple(brick_ranges(pool["targetid"].to_numpy())),
         row_groups=written.row_groups,
@@ -157,11 +160,15 @@ def _read_rows(
     cut["footprint"] = sum(group.n_rows for group in outside)
     allowed = allowed_bad_rows(config, item.n_rows)
     needed = needed_columns(config) + ((BRICK_PRIMARY,) if BRICK_PRIMARY in (file.dtype.names or ()) else ())
-    sieved, near_positives = (RowGatherer(file.dtype, needed, file.nulls) for _ in range(2))
+    dtype, left_out = file.dtype, {group.number for group in outside}
+    chunks = iter_input(file, item.first_row, item.n_rows, left_out)
+    if item.pz is not None:
+        photo_z = WithPhotoZ(item, file, needed)
+        dtype, needed, chunks = photo_z.dtype, photo_z.dtype.names or (), photo_z.beside(chunks)
+    sieved, near_positives = (RowGatherer(dtype, needed, file.nulls) for _ in range(2))
     matches = [POSITIVES_SCHEMA.empty_table()]
     try:
-        left_out = {group.number for group in outside}
-        for start, chunk in iter_input(file, item.first_row, item.n_rows, left_out):
+        for start, chunk in chunks:
             rows = Rows(chunk, nulls=file.nulls)
             kept, cut_here = select(rows, config, SIEVE)
             cut.update(cut_here)
@@ -169,10 +176,10 @@ def _read_rows(
                 first_bad = first_bad or _first_bad_row(rows, start)
                 _check_bad_rows(cut["bad_row"], allowed, first_bad, item)
             sieved.append(chunk, start, kept)
-            near_positives.append(chunk, start, near.positives.near(chunk["RA"], rows["DEC"]))
+            near_positives.append(chunk, start, _near_an_entry(chunk, rows, near))
             if len(near_positives) > _MATCHED_AT_ONCE:
                 matches.append(candidate_matches(near_positives.gathered(), near, run, item))
-                near_positives = RowGatherer(file.dtype, needed, file.nulls)
+                near_positives = RowGatherer(dtype, needed, file.nulls)
         matches.append(candidate_matches(near_positives.gathered(), near, run, item))
         gathered = sieved.gathered()
         kept, cut_here = select(gathered, config, RULES[len(SIEVE) :])
@@ -184,6 +191,15 @@ def _read_rows(
     near.check_positions(gathered, item.sweep)
     check_releases(gathered, run, item)
     return gathered, pa.concat_tables(matches), dict(cut), unusable
+
+
+def _near_an_entry(chunk: Chunk, rows: Rows, near: NearbyLenses) -> IntArray:
+    """Return the few rows that may match a positive, or be a hard negative."""
+    found, hard = near.positives.near(chunk["RA"], rows["DEC"]), near.hard_negatives
+    if not len(near.hard_rows):
+        return found
+    ids = targetids_of(rows) if hard.has_ids else None
+    return np.union1d(found, hard.near(chunk["RA"], rows["DEC"], ids))
 
 
 def _first_bad_row(rows: Rows, start: int) -> str:
@@ -212,7 +228,7 @@ def _count(pool: pa.Table) -> tuple[StratumCount, ...]:
     return tuple(StratumCount(**count) for count in counted.to_pylist())
 
 
-def _count_categories(column: pa.ChunkedArray, config: Config) -> dict[str, int]:
+def _count_categories(column: pa.ChunkedArray, config: Config, external: list[str]) -> dict[str, int]:
     counted = {entry["values"]: entry["counts"] for entry in column.value_counts().to_pylist()}
     categories = config.negative_pools.pool_n2.tractor_criteria.categories
-    return {category: counted.get(category, 0) for category in categories}
+    return {category: counted.get(category, 0) for category in (*categories, *external)}

@@ -1,4 +1,4 @@
-"""The lenses and positives in and around a cell of the sky."""
+"""The lenses, positives and listed sources in and around a cell of the sky."""
 
 from typing import Final
 
@@ -6,9 +6,11 @@ import numpy as np
 
 from lensneg.errors import SweepError
 from lensneg.rules.exclusion import exclusion_radius
+from lensneg.rules.listed import SourceList
 from lensneg.rules.rows import Rows
 from lensneg.rules.sky import PositionIndex, unit_vectors
-from lensneg.schema.arrays import BoolArray, FloatArray
+from lensneg.schema.arrays import BoolArray, FloatArray, IntArray
+from lensneg.schema.catalog_spec import SourceRole
 from lensneg.schema.config import SelectionConfig
 from lensneg.schema.run import Run
 from lensneg.survey.names import Cell
@@ -20,7 +22,7 @@ _CELL_MARGIN_DEG: Final = 0.25
 
 
 class NearbyLenses:
-    """The lenses and positives in and around a cell of the sky.
+    """The lenses, positives, suspects and hard negatives in and around a cell of the sky.
 
     They are chosen by their distance from the cell's centre, so RA 0/360 and the poles are no special cases.
     """
@@ -46,10 +48,34 @@ class NearbyLenses:
             lenses.dec[self.positive_rows],
             config.positives.match_radius_arcsec,
         )
+        section = config.suspects
+        self.suspects, _ = self._listed(run, "suspects", section.radius_arcsec if section else 0.0)
+        hard = config.hard_negatives
+        self.hard_negatives, self.hard_rows = self._listed(
+            run, "hard_negatives", hard.match_radius_arcsec if hard else 0.0
+        )
+        #: The categories of hard negatives, and that of each. Catalogues of one name share it.
+        of_catalog = [c.category if c.role == "hard_negatives" else "" for c in run.record.catalogs]
+        self.external = list(dict.fromkeys(filter(None, of_catalog)))
+        groups = np.array([self.external.index(name) if name else -1 for name in of_catalog], dtype=np.int64)
+        listed = run.listed
+        self.hard_groups = groups[listed.catalog[self.hard_rows]]
+        # Rows outside the run's range of Dec are read where they may be a hard negative, to say so.
+        self._ra = np.concatenate([self._ra, listed.ra[self.hard_rows]])
+        self._dec = np.concatenate([self._dec, listed.dec[self.hard_rows]])
+        self._reach = max(self._reach, (hard.match_radius_arcsec if hard else 0.0) / 3600 + 1e-6)
+
+    def _listed(self, run: Run, role: SourceRole, radius_arcsec: float) -> tuple[SourceList, IntArray]:
+        """Return the listed sources of a role that may be in the cell, and their places in the run's list."""
+        listed, rows = run.listed, run.listed_in(role)
+        reach = min(self._radius + np.radians(2 * _CELL_MARGIN_DEG + radius_arcsec / 3600), np.pi)
+        near = self._cosine(listed.ra[rows], listed.dec[rows]) >= np.cos(reach)  # not, without a position
+        rows = rows[near | (listed.targetid[rows] > 0)]
+        return SourceList(listed.ra[rows], listed.dec[rows], listed.targetid[rows], radius_arcsec), rows
 
     def outside(self, groups: list[RowGroup], selection: SelectionConfig) -> list[RowGroup]:
-        """Return the row groups without a source that is in the run's range of Dec or near a positive."""
-        if selection.dec_range is None:
+        """Return the row groups without a source in the run's range of Dec or near an entry to be matched."""
+        if selection.dec_range is None or self.hard_negatives.has_ids:
             return []
         low, high = selection.dec_range
 

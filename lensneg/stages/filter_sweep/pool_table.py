@@ -10,17 +10,18 @@ from lensneg.errors import SweepError
 from lensneg.rules.borders import near_border
 from lensneg.rules.photometry import magnitude
 from lensneg.rules.pools import POOLS, classify
-from lensneg.rules.priority import sampling_priority, targetid
+from lensneg.rules.priority import sampling_priority, targetid, targetids_of
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import first_failed_rule, is_one_of, is_primary
 from lensneg.rules.sky import healpix_pixel
 from lensneg.rules.strata import nobs_z_bin, type_order
 from lensneg.rules.usable import all_usable, has_identity
+from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.columns import COLUMNS, POOL_SCHEMA, POSITIVE, POSITIVES_SCHEMA, READ_BY_NEED
 from lensneg.schema.input_name import input_name
 from lensneg.schema.item import Item
 from lensneg.schema.pool import pool_order
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL_BIT
 from lensneg.schema.run import Run
 from lensneg.schema.sweep_columns import SOURCE_TYPES
 from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
@@ -30,33 +31,41 @@ from lensneg.survey.versions import release_text
 _SWEEP_COLUMN: Final = {column.name: column.sweep for column in COLUMNS if column.sweep is not None}
 
 
+#: The column of a ``-pz`` file behind each column that is copied.
+_PZ_COLUMN: Final = {column.name: column.pz for column in COLUMNS if column.pz is not None}
+
+
 def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: dict[str, int]) -> pa.Table:
     """Return the survivors in the order of a pool file.
 
-    The rows that the pool, the lenses and the borders of splits cut are added to ``cut``.
+    The rows that the pool, the lenses, the borders of splits and the suspects cut are added to ``cut``.
     """
-    config = run.config
+    config, identity = run.config, _identity(gathered, run)
+    place = gathered["RA"], gathered["DEC"], identity["targetid"]
     pool, category, flags = classify(gathered, config)
-    near_lens = np.zeros(len(gathered), dtype=bool)
-    near_lens[near.lenses.pairs(gathered["RA"], gathered["DEC"]).source] = True
+    external = near.hard_negatives.first_group(*place, near.hard_groups)
+    pool[external >= 0] = 1
+    flags[external >= 0] |= 1 << EXTERNAL_BIT
+    near_lens = _near_lens(near, gathered["RA"], gathered["DEC"])
     cut["no_pool"] += int((pool < 0).sum())
     cut["near_lens"] += int(((pool >= 0) & near_lens).sum())
-    identity = _identity(gathered, run)
     type_rank = np.array([type_order(config.strata).index(name) for name in SOURCE_TYPES])
     segment = nobs_z_bin(gathered["NOBS_Z"], config.strata) * len(SOURCE_TYPES)
     segment = (segment + type_rank[gathered.source_type()]) * len(POOLS) + pool
     survivors = np.flatnonzero((pool >= 0) & ~near_lens)
-    place = (gathered["RA"][survivors], gathered["DEC"][survivors])
-    at_border = near_border(*place, config.spatial_splits)
+    at_border = near_border(place[0][survivors], place[1][survivors], config.spatial_splits)
     cut["border"] += int(at_border.sum())
     survivors = survivors[~at_border]
+    suspect = near.suspects.holds(*(values[survivors] for values in place))
+    cut["suspect"] += int(suspect.sum())
+    survivors = survivors[~suspect]
     priority = identity["sampling_priority"][survivors]
     order = survivors[pool_order(segment[survivors], priority)]
-    category = category[order]
+    category = np.where(external >= 0, len(CONFUSER_CATEGORIES) + external, category)[order].astype(np.int16)
     known = {name: values[order] for name, values in identity.items()} | {
         "pool": pa.DictionaryArray.from_arrays(pool[order], list(POOLS)),
         "confuser_category": pa.DictionaryArray.from_arrays(
-            pa.array(category, mask=category < 0), list(CONFUSER_CATEGORIES)
+            pa.array(category, mask=category < 0), [*CONFUSER_CATEGORIES, *near.external]
         ),
         "confuser_flags": flags[order],
     }
@@ -64,19 +73,34 @@ def pool_table(run: Run, item: Item, gathered: Rows, near: NearbyLenses, cut: di
 
 
 def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> pa.Table:
-    """Return the sources within the match radius of a positive, with the positive's catalogue row.
+    """Return the sources within the match radius of a catalogue's entry, with the entry's row.
 
-    DUP sources, those of unknown type or not primary, bad rows, and rows with a value that cannot be used
-    match nothing.
+    The rows of hard negatives follow on those of the lenses. DUP sources, those of unknown type or not
+    primary, bad rows, and rows with a value that cannot be used match nothing.
     """
-    pairs = near.positives.pairs(rows["RA"], rows["DEC"])
-    near_by = rows.take(pairs.source)
+    place = rows["RA"], rows["DEC"]
+    pairs = near.positives.pairs(*place)
+    listed = near.hard_negatives.pairs(*place, targetids_of(rows))
+    source = np.concatenate([pairs.source, listed.source])
+    entry = np.concatenate(
+        [near.positive_rows[pairs.position], len(run.lenses) + near.hard_rows[listed.position]]
+    )
+    separation = np.concatenate([pairs.separation_arcsec, listed.separation_arcsec])
+    near_by = rows.take(source)
     is_real = is_one_of(near_by, SOURCE_TYPES) & ~is_one_of(near_by, ["DUP"])
     is_real &= has_identity(near_by) & is_primary(near_by)
     real = np.flatnonzero(is_real & all_usable(near_by, run.config))
-    matched = rows.take(pairs.source[real])
+    matched = rows.take(source[real])
     check_releases(matched, run, item)
-    known = _identity(matched, run) | {
+    known = _identity(matched, run)
+    cut = np.array(first_failed_rule(matched, run.config), dtype=object)
+    is_left = (entry[real] >= len(run.lenses)) & (cut == None)  # noqa: E711 (element by element)
+    place = matched["RA"], matched["DEC"]
+    near_lens, suspect = _near_lens(near, *place), near.suspects.holds(*place, known["targetid"])
+    cut[is_left & suspect] = "suspect"
+    cut[is_left & near_border(*place, run.config.spatial_splits)] = "border"
+    cut[is_left & near_lens] = "near_lens"
+    known |= {
         "pool": pa.DictionaryArray.from_arrays(np.zeros(len(real), np.int8), [POSITIVE]),
         "confuser_category": pa.nulls(len(real), pa.string()),
         "confuser_flags": classify(matched, run.config).flags,
@@ -84,12 +108,25 @@ def candidate_matches(rows: Rows, near: NearbyLenses, run: Run, item: Item) -> p
     return pa.table(
         [
             *_describe(matched, known, run, item).cast(POOL_SCHEMA).columns,
-            near.positive_rows[pairs.position[real]],
-            pairs.separation_arcsec[real],
-            pa.array(first_failed_rule(matched, run.config), pa.string()),
+            entry[real],
+            separation[real],
+            pa.array(cut, pa.string()),
         ],
         schema=POSITIVES_SCHEMA,
     )
+
+
+def _near_lens(near: NearbyLenses, ra: FloatArray, dec: FloatArray) -> BoolArray:
+    """Return which sources are within the exclusion radius of a lens."""
+    found = np.zeros(len(ra), dtype=bool)
+    found[near.lenses.pairs(ra, dec).source] = True
+    return found
+
+
+def _photo_z(rows: Rows, column: str) -> FloatArray:
+    """Return a value of the ``-pz`` file, NaN where there is none: there it is -99, or there is no file."""
+    values = rows[column] if column in rows else np.full(len(rows), np.nan, np.float32)
+    return np.where((values >= 0) & np.isfinite(values), values, np.nan)
 
 
 def check_releases(rows: Rows, run: Run, item: Item) -> None:
@@ -143,6 +180,7 @@ def _describe(rows: Rows, known: dict[str, Any], run: Run, item: Item) -> pa.Tab
         "healpix_128": pixel,
         "sweep_file": pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int8), [input_name(item.sweep)]),
         "row_index": rows.row_index,
+        **{name: _photo_z(rows, column) for name, column in _PZ_COLUMN.items()},
     }
 
     def column(field: pa.Field) -> pa.Array:

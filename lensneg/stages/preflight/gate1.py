@@ -15,7 +15,7 @@ from lensneg.schema.gate import Gate, all_passed
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.states import PreflightResult, StateError
-from lensneg.stages.preflight import account, code_checks, input_checks, run_checks
+from lensneg.stages.preflight import account, code_checks, input_checks, pz_checks, run_checks
 from lensneg.stages.preflight.inspection import Inspection
 from lensneg.stages.preflight.map_seconds import map_seconds_of
 from lensneg.stages.self_test import self_test
@@ -36,6 +36,7 @@ INPUT_CHECKS: Final[tuple[CheckFunction, ...]] = (
     lambda _found: code_checks.code_checks(),
     lambda _found: iter([self_test()]),
     input_checks.sweeps,
+    pz_checks.pz_files,
     input_checks.catalogs,
     input_checks.output_writable,
     lambda found: account.account_checks(found.limits, map_seconds=_map_seconds(found)),

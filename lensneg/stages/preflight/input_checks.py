@@ -7,11 +7,12 @@ from typing import Final
 import numpy as np
 
 from lensneg import storage
-from lensneg.catalogs.catalog import Catalog, read_catalog
+from lensneg.catalogs.catalog import Catalog
 from lensneg.catalogs.footprint import how_far, inside_cells, mistaken_unit
+from lensneg.catalogs.sources import SourceCatalog, read_any
 from lensneg.errors import InputError, RunStateError, StorageError
 from lensneg.rules.selection import needed_columns
-from lensneg.schema.catalog_spec import Role
+from lensneg.schema.catalog_spec import ROLES, SOURCE_ROLES, Role
 from lensneg.schema.check import Check, brief
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
@@ -32,6 +33,14 @@ _FAILURES: Final = (InputError, RunStateError, StorageError)
 
 #: Threads that read the headers of sweep files. On S3 each file costs a round trip.
 _PROBE_THREADS: Final = 32
+
+
+#: What a catalogue of each of these roles lists.
+_KINDS: Final = {
+    "spectroscopic": "spectroscopic lenses",
+    "suspects": "suspects",
+    "hard_negatives": "hard negatives",
+}
 
 
 def config_valid(found: Inspection) -> Iterator[Check]:
@@ -185,8 +194,10 @@ def catalogs(found: Inspection) -> Iterator[Check]:
     for role, spec in [(role, spec) for role, specs in request.catalogs.items() for spec in specs]:
         name, expected = f"catalog_readable:{storage.basename(spec.uri)}", "positions in degrees"
         remedy = "name the columns with FILE?ra=COLUMN&dec=COLUMN; RA and Dec must be in degrees"
+        if role in SOURCE_ROLES:
+            expected = "positions in degrees, or TARGETIDs"
         try:
-            catalog = read_catalog(spec, role == "positives", extra)
+            catalog = read_any(spec, role, extra)
             info = storage.stat(spec.uri)
         except _FAILURES as error:
             yield Check.of_error(name, expected, error, remedy=remedy)
@@ -199,7 +210,7 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             sha256=catalog.sha256,
             rows=catalog.rows,
             positions=len(catalog.ra),
-            others=len(catalog.others.ra),
+            others=len(catalog.others.ra) if isinstance(catalog, Catalog) else 0,
         )
         found.catalogs.append((source, catalog))
         yield Check(
@@ -210,14 +221,13 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             where=spec.uri,
             remedy=remedy,
         )
-        if len(catalog.ra) and cells:
+        if np.isfinite(catalog.ra).any() and cells:
             yield from _belongs(found, role, catalog)
+    positives = found.positives
     if cells:
-        positives = [catalog for source, catalog in found.catalogs if source.role == "positives"]
         named = {sweep.name: area_of_input(sweep) for sweep in found.sweeps}
         yield positives_in_sweeps(positives, named)
     for name in extra:
-        positives = [catalog for source, catalog in found.catalogs if source.role == "positives"]
         there = any(name.lower() in catalog.columns for catalog in positives)
         yield Check(
             name="columns_in_catalogs",
@@ -227,16 +237,18 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             where=request.config,
             remedy="correct the name in a new version of the config, or take it out",
         )
-    if request.spectroscopic and found.config:
-        section = found.config.spectroscopic
-        yield Check(
-            name="spectroscopic_in_config",
-            passed=section is not None,
-            expected="a section spectroscopic of the config, as there is a spectroscopic catalogue",
-            actual=f'a radius of {section.radius_arcsec:g}"' if section else "no such section",
-            where=request.config,
-            remedy="copy the section from configs/negative_sampling_v1.yaml into a new version of the config",
-        )
+    for role in ROLES[2:]:
+        if request.catalogs[role] and found.config:
+            has_section = getattr(found.config, role) is not None
+            example = "negative_sampling_v1" if role == "spectroscopic" else "negative_sampling_v2"
+            yield Check(
+                name=f"{role}_in_config",
+                passed=has_section,
+                expected=f"a section {role} of the config, as there is a catalogue of {_KINDS[role]}",
+                actual="there" if has_section else "no such section",
+                where=request.config,
+                remedy=f"copy the section from configs/{example}.yaml into a new version of the config",
+            )
 
 
 def positives_in_sweeps(positives: list[Catalog], cells: dict[str, Area]) -> Check:
@@ -268,9 +280,10 @@ def positives_in_sweeps(positives: list[Catalog], cells: dict[str, Area]) -> Che
     )
 
 
-def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]:
+def _belongs(found: Inspection, role: Role, catalog: Catalog | SourceCatalog) -> Iterator[Check]:
     """Check that a catalogue's coordinates are degrees, and that some lie in the sweeps."""
-    name, ra, dec = storage.basename(catalog.spec.uri), catalog.ra, catalog.dec
+    name, placed = storage.basename(catalog.spec.uri), np.isfinite(catalog.ra)
+    ra, dec = catalog.ra[placed], catalog.dec[placed]
     inside = int(inside_cells(ra, dec, found.cells).sum())
     # A unit that the file or the user states is not doubted.
     other = None if catalog.unit_stated else mistaken_unit(ra, dec, found.cells)
@@ -296,7 +309,7 @@ def _belongs(found: Inspection, role: Role, catalog: Catalog) -> Iterator[Check]
             passed=inside > 0,
             expected="at least one position inside the cells of the sweep files",
             actual=f"{inside:,} of {len(ra):,}",
-            remedy="this catalogue keeps nothing clear; is it the right one?",
+            remedy="this catalogue changes nothing; is it the right one?",
             critical=False,
         )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lensneg.catalogs.catalog import Catalog
+from lensneg.catalogs.sources import SourceCatalog
 from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
@@ -31,7 +32,7 @@ class Inspection:
         The sweep files that can be read.
     ignored_files : int
         The number of other files in their folder.
-    catalogs : list of (CatalogInput, Catalog)
+    catalogs : list of (CatalogInput, Catalog or SourceCatalog)
         The catalogues that can be read.
     writable : bool
         Whether the output can be written to. False for a published run, whose gates stay as they are.
@@ -49,10 +50,15 @@ class Inspection:
     config_text: str = ""
     sweeps: list[SweepInput] = field(default_factory=list)
     ignored_files: int = 0
-    catalogs: list[tuple[CatalogInput, Catalog]] = field(default_factory=list)
+    catalogs: list[tuple[CatalogInput, Catalog | SourceCatalog]] = field(default_factory=list)
     writable: bool = False
     published: bool = False
     record: RunRecord = field(init=False)
+
+    @property
+    def positives(self) -> list[Catalog]:
+        """The catalogues of positives."""
+        return [c for source, c in self.catalogs if source.role == "positives" and isinstance(c, Catalog)]
 
     @property
     def cells(self) -> list[Area]:

@@ -3,9 +3,11 @@
 from typing import Final
 
 from lensneg import storage
-from lensneg.catalogs.catalog import Catalog, read_catalog
+from lensneg.catalogs.catalog import Catalog
 from lensneg.catalogs.footprint import mistaken_unit
+from lensneg.catalogs.sources import read_any
 from lensneg.errors import CatalogError, InputError, SweepError
+from lensneg.schema.catalog_spec import option_of
 from lensneg.schema.config import Config
 from lensneg.schema.input_name import hats_pixel, input_name
 from lensneg.schema.request import RunRequest, is_remote
@@ -49,12 +51,12 @@ def recognise_inputs(request: RunRequest, config: Config) -> list[str]:
     for role, specs in request.catalogs.items():
         for spec in specs:
             try:
-                catalog = read_catalog(spec, role == "positives", config.positives.columns)
+                catalog = read_any(spec, role, config.positives.columns)
             except CatalogError as error:
-                where = f"--{role} {error.where}"
+                where = f"{option_of(role)} {error.where}"
                 raise CatalogError(error.what, where=where, remedy=error.remedy) from error
-            lines.append(f"--{role} {spec.uri}: {catalog.summary}")
-            positives += [catalog] if role == "positives" else []
+            lines.append(f"{option_of(role)} {spec.uri}: {catalog.summary}")
+            positives += [catalog] if role == "positives" and isinstance(catalog, Catalog) else []
     check = positives_in_sweeps(positives, cells) if cells else None
     if check and not check.passed and any(len(catalog.ra) for catalog in positives):
         remedy = check.remedy

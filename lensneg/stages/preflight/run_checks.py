@@ -177,4 +177,5 @@ def differences_of(before: RunRecord, now: RunRecord) -> list[str]:
 def _inputs(record: RunRecord) -> dict[str, object]:
     """Return what identifies the bytes of each sweep file and catalogue, by its name."""
     found: dict[str, object] = {f"sweep {s.name}": (s.size, s.etag) for s in record.sweeps}
+    found |= {f"-pz file of {s.name}": (s.pz.size, s.pz.etag) for s in record.sweeps if s.pz}
     return found | {f"catalogue {c.role} {c.spec.model_dump_json()}": c.sha256 for c in record.catalogs}

@@ -154,6 +154,7 @@ def _inputs_unchanged(found: Findings) -> Iterator[Check]:
     record = found.run.record
     planned = [sweep.info for sweep in record.sweeps if not is_streamed(sweep.uri)]
     fetched = len(record.sweeps) - len(planned)
+    planned += [sweep.pz.info for sweep in record.sweeps if sweep.pz]
     planned += [storage.FileInfo(c.spec.uri, c.size, c.etag) for c in record.catalogs]
     there = storage.stat_all(info.uri for info in planned)
     yield Check.of_faults(
@@ -185,6 +186,25 @@ def _positives_matched(found: Findings) -> Iterator[Check]:
         expected="at least one positive in a stratum",
         actual=f"{counts.sources:,} positives; {counts.outside_strata:,} outside the strata",
         remedy="there is nothing to draw for: add sweep files that hold positives",
+    )
+
+
+def _hard_negatives_found(found: Findings) -> Iterator[Check]:
+    """Say which hard negatives are not in the pool, and why."""
+    counts = found.summary.hard_negatives
+    if not counts:
+        return
+    missing = [f"{n:,} of {c.catalog}: {why}" for c in counts for why, n in sorted(c.missing.items()) if n]
+    yield Check.of_faults(
+        "hard_negatives_found",
+        missing,
+        expected="a source in the pool for each hard negative inside the sweeps",
+        found=f"{sum(c.found for c in counts):,}",
+        saying=f"found {sum(c.found for c in counts):,} of {sum(c.inside for c in counts):,}; not: ",
+        remedy="nothing need be done: they are not drawn. hard_negative_matches.parquet lists every entry; "
+        "near_lens is at a known lens, and docs/science.md says what the other cuts are",
+        shown=_STRATA_SHOWN,
+        critical=False,
     )
 
 
@@ -258,6 +278,7 @@ CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _values_usable,
     _inputs_unchanged,
     _positives_matched,
+    _hard_negatives_found,
     _n2_fraction,
     _strata,
 )

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.rules.cells import Edges, bins_for, cell_edges, cell_of
-from lensneg.rules.draws import EXTERNAL, StratumPool, plan_stratum
+from lensneg.rules.draws import StratumPool, plan_stratum
 from lensneg.rules.strata import Stratum, strata_of
 from lensneg.schema.arrays import FloatArray, IntArray
 from lensneg.schema.config import Config
 from lensneg.schema.item import ItemStats
-from lensneg.schema.pools_config import CONFUSER_CATEGORIES
+from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_batches

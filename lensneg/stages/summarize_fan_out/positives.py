@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from lensneg.catalogs.footprint import inside_cells
 from lensneg.rules.matching import best_matches
-from lensneg.schema.arrays import BoolArray
+from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.columns import POOL_SCHEMA, POSITIVES_SCHEMA, ROW_ORDER
 from lensneg.schema.fan_out import PositiveCounts
 from lensneg.schema.item import ItemStats
@@ -19,8 +19,21 @@ from lensneg.stages.summarize_fan_out.results import each
 from lensneg.survey.pixels import area_of_input
 
 
-def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Table, PositiveCounts]:
-    """Choose the best source of each positive over all items.
+def read_matches(run: Run, stats: list[ItemStats]) -> pa.Table:
+    """Return the best source of each positive and of each hard negative over all items."""
+
+    def candidates(s: ItemStats) -> pa.Table:
+        return read_table(run.files.positives(s.item.id), POSITIVES_SCHEMA, s.positives_sha256)
+
+    tables = each(candidates, [s for s in stats if s.candidate_matches])
+    found = pa.concat_tables([POSITIVES_SCHEMA.empty_table(), *tables])
+    return best_matches(found, uncut_first_from=len(run.lenses))
+
+
+def match_positives(
+    run: Run, stats: list[ItemStats], best: pa.Table
+) -> tuple[pa.Table, pa.Table, PositiveCounts]:
+    """Match the positives with the best source of each over all items.
 
     Returns
     -------
@@ -32,12 +45,7 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
     counts : PositiveCounts
     """
     lenses, strata = run.lenses, run.config.strata
-
-    def candidates(s: ItemStats) -> pa.Table:
-        return read_table(run.files.positives(s.item.id), POSITIVES_SCHEMA, s.positives_sha256)
-
-    tables = each(candidates, [s for s in stats if s.candidate_matches])
-    best = best_matches(pa.concat_tables([POSITIVES_SCHEMA.empty_table(), *tables]))
+    best = best.filter(pc.less(best["catalog_row"], len(lenses)))
     entry = best["catalog_row"].to_numpy()
     bin_rank = pc.index_in(best["nobs_z_bin"], pa.array(strata.nobs_z_bins))
     type_rank = pc.index_in(best["type_bin"], pa.array(strata.types))
@@ -45,7 +53,7 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
     uncut = np.asarray(best["cut"].is_null())
     counted = in_strata & uncut if run.config.positives.apply_cuts is True else in_strata
 
-    inside = _inside_done(run, stats)
+    inside = inside_done(run, stats, lenses.ra, lenses.dec)
     has_source = np.zeros(len(lenses), dtype=bool)
     has_source[entry] = True
     status = np.full(len(lenses), "no source", dtype=object)
@@ -82,13 +90,13 @@ def match_positives(run: Run, stats: list[ItemStats]) -> tuple[pa.Table, pa.Tabl
     return matches, positives, counts
 
 
-def _inside_done(run: Run, stats: list[ItemStats]) -> BoolArray:
-    """Return which catalogue positions lie inside the cells of sweep files that were read to the end."""
+def inside_done(run: Run, stats: list[ItemStats], ra: FloatArray, dec: FloatArray) -> BoolArray:
+    """Return which positions lie inside the cells of sweep files that were read to the end."""
     rows: Counter[str] = Counter()
     for s in stats:
         rows[s.item.sweep] += s.rows_in
     done = [area_of_input(sweep) for sweep in run.record.sweeps if rows[sweep.uri] == sweep.rows]
-    return inside_cells(run.lenses.ra, run.lenses.dec, done)
+    return inside_cells(ra, dec, done)
 
 
 def _unique_sources(matched: pa.Table) -> pa.Table:

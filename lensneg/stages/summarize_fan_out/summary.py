@@ -25,8 +25,9 @@ from lensneg.schema.states import DEFAULT_VCPUS, FanOutSummarized, StateError
 from lensneg.schema.tables import write_table
 from lensneg.stages.summarize_fan_out.checks import CHECKS, Findings
 from lensneg.stages.summarize_fan_out.executors import executors_of
+from lensneg.stages.summarize_fan_out.hard_negatives import match_hard_negatives
 from lensneg.stages.summarize_fan_out.planned_draws import plan_draws
-from lensneg.stages.summarize_fan_out.positives import match_positives
+from lensneg.stages.summarize_fan_out.positives import match_positives, read_matches
 from lensneg.stages.summarize_fan_out.repeats import PoolKey, Repeats, find_repeats
 from lensneg.stages.summarize_fan_out.results import read_results
 
@@ -55,10 +56,13 @@ def summarize_fan_out(
     run = load_run(root)
     items = read_items(run.files.items)
     stats, missing, other_code = read_results(run, items)
-    matches, positives, counts = match_positives(run, stats)
+    best = read_matches(run, stats)
+    matches, positives, counts = match_positives(run, stats, best)
+    hard_negatives, hard_counts = match_hard_negatives(run, stats, best)
     repeats = find_repeats(run, stats)
     available = _available(stats, repeats)
     summary = _summary(items, stats, missing, counts, available, repeats)
+    summary = summary.model_copy(update={"hard_negatives": hard_counts})
     quotas = _quotas(run, stats, repeats, _strata(run, stats, positives, available))
     to_draw = sum(stratum.quota for stratum in quotas.strata)
     for item, why in missing.items():
@@ -68,6 +72,8 @@ def summarize_fan_out(
     _log.info("%d positives, %d negatives to draw", counts.sources, to_draw)
     write_table(run.files.matches, matches)
     write_table(run.files.matched_positives, positives)
+    if hard_negatives is not None:
+        write_table(run.files.hard_negative_matches, hard_negatives)
     summary.write(run.files.summary)
     quotas.write(run.files.quotas)
     found = Findings(run, items, stats, summary, quotas.strata, map_error, repeats, other_code)
