@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from lensneg.audit import draw_checks, lens_checks, row_checks, sample_checks, source_checks
+from lensneg.audit import (
+    draw_checks,
+    lens_checks,
+    row_checks,
+    sample_checks,
+    shortcut_check,
+    source_checks,
+)
 from lensneg.audit.files import Files, content_check, file_checks
 from lensneg.audit.row_checks import NoNulls
 from lensneg.audit.subject import Audit, Content, Subject
@@ -42,6 +49,7 @@ CHECKS: Final[tuple[Callable[[Content], Tally], ...]] = (
     lens_checks.ClearOfLenses,
     lens_checks.PositivesAtLenses,
     source_checks.FoundAgain,
+    shortcut_check.ShortcutAuc,
 )
 
 #: The checks of the draw. They are made of rows and counts that passed all others.
