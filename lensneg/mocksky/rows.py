@@ -11,6 +11,7 @@ from lensneg.mocksky.bricks import bricks_of
 from lensneg.mocksky.population import (
     BANDS,
     FLUX,
+    HARMLESS,
     JITTER,
     MASK_RATES,
     POPULATIONS,
@@ -225,7 +226,7 @@ class _RowMaker:
         kinds = [list(POPULATIONS).index(source.population) for source in sources]
         index = np.array([self.rng.choice(np.flatnonzero(self.population == kind)) for kind in kinds])
         self.fill(block, index, brick, sources)
-        block["MASKBITS"] = 0
+        block["MASKBITS"] &= HARMLESS
         for row, source in zip(block, sources, strict=True):
             row["RA"], row["DEC"] = source.ra, source.dec
             for column, value in source.edits:

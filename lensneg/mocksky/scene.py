@@ -185,9 +185,9 @@ def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Ge
             nobs = nobs if own else _BIN_VALUES[stratum[0]]
         if kind is not None:
             mag_z = 20.8 if lens.flaw == "faint" else mag_z
-            mask = 1 << MASKBITS["MEDIUM"] if lens.flaw == "masked" else 0
+            edits = (("MASKBITS", 1 << MASKBITS["MEDIUM"]),) if lens.flaw == "masked" else ()
             nobs = 0 if lens.flaw == "unobserved" else max(nobs, 1)
-            sources.append(Source(lens.ra, lens.dec, kind, mag_z, nobs, (("MASKBITS", mask),), r_z))
+            sources.append(Source(lens.ra, lens.dec, kind, mag_z, nobs, edits, r_z))
         for neighbour in ("spiral", "round"):
             (sine, cosine), distance = sin_cos(rng.uniform(0, 360)), rng.uniform(3, 9)
             place = _shift(lens.ra, lens.dec, distance * float(cosine), distance * float(sine))

@@ -468,6 +468,16 @@ def test_lenses_are_as_bright_as_real_ones(default_rows: np.ndarray) -> None:
     assert low <= mock_sky_rates.auc(lenses, default_rows) <= high
 
 
+def test_lenses_have_the_mask_bits_that_negatives_may_have(default_rows: np.ndarray) -> None:
+    """If they had none, the bits alone would tell them from negatives."""
+    lenses, harmless = mock_sky_rates.lenses(files=40), 1 << MASKBITS["WISEM1"] | 1 << MASKBITS["WISEM2"]
+    shares = [(rows["MASKBITS"] & harmless != 0).mean() for rows in (lenses, default_rows)]
+    assert shares[1] == pytest.approx(0.06, abs=0.005)
+    assert shares[0] == pytest.approx(shares[1], abs=0.04)
+    excluded = sum(1 << MASKBITS[name] for name in EXCLUDED)
+    assert (lenses["MASKBITS"] & excluded != 0).mean() < 0.05  # the flaw "masked" alone
+
+
 @pytest.mark.parametrize("kind", ["SER", "DEV", "REX"])
 def test_the_r_magnitudes_of_lenses_are_those_of_real_lenses(kind: str) -> None:
     """Their quantiles, in a catalogue of 1,615; it has 42 of type EXP, which say little."""
