@@ -98,12 +98,15 @@ def test_a_classifier_finds_what_no_column_shows_alone() -> None:
 
 def test_a_classifier_is_judged_in_parts_of_the_sky_that_it_does_not_know() -> None:
     """The pixel of each positive is of its own brightness, which says nothing in another pixel."""
-    table = rows(200, 2000)
-    pixel = np.where(np.arange(2200) < 200, 2 * (np.arange(2200) % 20), 2 * (np.arange(2200) % 20) + 1)
-    brightness = np.random.default_rng(3).permutation(40)[pixel].astype(float)
+    table, number = rows(200, 2000), np.arange(2200)
+    pixel = np.where(number < 200, 2 * (number % 5), 2 * (number % 5) + 1)
+    brightness = np.random.default_rng(3).permutation(10)[pixel].astype(float)
     for name, values in (("healpix_64", 4 * pixel), ("mag_r", brightness)):
         table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
     assert nuisance(table) < 0.75
+    mixed = 4 * np.random.default_rng(4).permutation(2200)
+    mixed = table.set_column(table.schema.get_field_index("healpix_64"), "healpix_64", pa.array(mixed))
+    assert nuisance(mixed) > 0.95
 
 
 def test_nothing_is_found_where_nothing_differs() -> None:
