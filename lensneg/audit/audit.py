@@ -17,6 +17,7 @@ from lensneg.audit import (
     listed_checks,
     row_checks,
     sample_checks,
+    shortcut_check,
     source_checks,
 )
 from lensneg.audit.files import Files, content_check, file_checks
@@ -53,6 +54,7 @@ CHECKS: Final[tuple[Callable[[Content], Tally], ...]] = (
     lens_checks.PositivesAtLenses,
     listed_checks.Listed,
     source_checks.FoundAgain,
+    shortcut_check.ShortcutAuc,
 )
 
 #: The checks of the draw. They are made of rows and counts that passed all others.

@@ -66,6 +66,9 @@ MASK_RATES.update(NPRIMARY=0.0005, BRIGHT=0.03, MEDIUM=0.06, CLUSTER=0.001)
 MASK_RATES.update(WISEM1=0.04, WISEM2=0.02, BAILOUT=0.0015)
 UNMASKED: Final = 0.875
 
+#: Bits that a lens may have by chance, as negatives may.
+HARMLESS: Final = 1 << MASKBITS["WISEM1"] | 1 << MASKBITS["WISEM2"]
+
 
 class Band(NamedTuple):
     """A band: 5-sigma depth of an exposure (AB), A/E(B-V) (DR10 catalogs page), and seeing."""

@@ -11,6 +11,7 @@ from lensneg.mocksky.bricks import bricks_of
 from lensneg.mocksky.population import (
     BANDS,
     FLUX,
+    HARMLESS,
     JITTER,
     MASK_RATES,
     POPULATIONS,
@@ -37,7 +38,10 @@ Rows = npt.NDArray[np.void]
 
 
 class Source(NamedTuple):
-    """A source that a file must contain. ``edits`` are columns whose values are given and not drawn."""
+    """A source that a file must contain. ``edits`` are columns whose values are given and not drawn.
+
+    ``r_z`` is the mean of its r - z; NaN for that of its population.
+    """
 
     ra: float
     dec: float
@@ -45,6 +49,7 @@ class Source(NamedTuple):
     mag_z: float
     nobs_z: int = -1  # drawn
     edits: tuple[tuple[str, float], ...] = ()
+    r_z: float = math.nan
 
 
 class FilePlan(NamedTuple):
@@ -149,7 +154,7 @@ class _RowMaker:
         brick : ndarray of int, shape (n,)
             The brick of each row.
         sources : sequence of Source, optional
-            The source of each row, whose z magnitude and NOBS_Z are taken instead of drawn ones.
+            The source of each row, whose z magnitude, NOBS_Z and mean r - z are taken instead of drawn ones.
         """
         n, bricks, rng = len(block), self.bricks, self.rng
         block.view((np.uint8, block.itemsize))[...] = self.template[index]
@@ -168,6 +173,9 @@ class _RowMaker:
             mag_z = np.maximum(
                 law["limit"] + log10(uniform).astype(np.float32) / law["slope"], 13
             ) + 0.2 * next(normal)
+        if sources:
+            given = np.array([source.r_z for source in sources], dtype=np.float32)
+            law["r_z"] = np.where(np.isnan(given), law["r_z"], given)
         r_z = law["r_z"] + law["r_z_sigma"] * next(normal)
         g_r = law["g_r"] + law["g_r_sigma"] * next(normal)
         z_w1 = law["z_w1"] + 0.35 * next(normal)
@@ -218,7 +226,7 @@ class _RowMaker:
         kinds = [list(POPULATIONS).index(source.population) for source in sources]
         index = np.array([self.rng.choice(np.flatnonzero(self.population == kind)) for kind in kinds])
         self.fill(block, index, brick, sources)
-        block["MASKBITS"] = 0
+        block["MASKBITS"] &= HARMLESS
         for row, source in zip(block, sources, strict=True):
             row["RA"], row["DEC"] = source.ra, source.dec
             for column, value in source.edits:

@@ -37,6 +37,7 @@ _QUANTILES: Final = (0.02, 0.16, 0.5, 0.84, 0.98)
 class _LensType(NamedTuple):
     """Real lenses of a type: their number of 1,615 with DR9 photometry, and quantiles of their z.
 
+    Faint lenses are redder: the mean of r - z is ``r_z`` at z = 19, and grows by ``r_z_slope`` a magnitude.
     ``room`` is the number of galaxies of the pool that a file must hold in the stratum of a lens: 100, and so
     many more that chance does not matter and that 85 are in N1. Half of the DEV galaxies are in N2.
     """
@@ -44,14 +45,16 @@ class _LensType(NamedTuple):
     number: int
     population: str
     mag_z: tuple[float, float, float, float, float]
+    r_z: float
+    r_z_slope: float
     room: int
 
 
 _LENS_TYPES: Final = {
-    "SER": _LensType(965, "spheroid", (15.97, 16.93, 17.96, 18.82, 19.64), 150),
-    "DEV": _LensType(425, "early", (16.63, 17.95, 18.81, 19.43, 19.81), 190),
-    "REX": _LensType(183, "round", (17.66, 18.66, 19.22, 19.71, 19.92), 150),
-    "EXP": _LensType(42, "disk", (17.45, 18.57, 19.43, 19.81, 19.93), 150),
+    "SER": _LensType(965, "spheroid", (15.97, 16.93, 17.96, 18.82, 19.64), 1.25, 0.12, 150),
+    "DEV": _LensType(425, "early", (16.63, 17.95, 18.81, 19.43, 19.81), 1.46, 0.23, 190),
+    "REX": _LensType(183, "round", (17.66, 18.66, 19.22, 19.71, 19.92), 1.05, 0.18, 150),
+    "EXP": _LensType(42, "disk", (17.45, 18.57, 19.43, 19.81, 19.93), 1.19, 0.11, 150),
 }
 
 #: The limits of paper_iv_parity: the least number of exposures in g, r and z, and cells within its Dec.
@@ -169,7 +172,7 @@ def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Ge
     sources = []
     for lens in lenses:
         nobs = int(bricks.nobs[3][bricks.find(lens.ra, lens.dec)])
-        kind, mag_z = _FLAWED.get(lens.flaw), 18.9
+        kind, mag_z, r_z = _FLAWED.get(lens.flaw), 18.9, math.nan
         if kind is None and lens.flaw != "nothing":
             allowed = {s: room for s, room in rooms.items() if lens.flaw != "disk" or s[1] == "EXP"}
             stratum = _choose_stratum(int(_bin_of(nobs)), allowed, taken)
@@ -177,13 +180,14 @@ def _lens_sources(cell: Cell, lenses: list[_Lens], rows: int, seed: int, rng: Ge
             of_type = _LENS_TYPES[stratum[1]]
             kind = of_type.population
             mag_z = float(np.interp(rng.random(), _QUANTILES, of_type.mag_z))
+            r_z = of_type.r_z + of_type.r_z_slope * (mag_z - 19)
             own = _bin_of(nobs) == stratum[0] and nobs >= _NOBS_MIN
             nobs = nobs if own else _BIN_VALUES[stratum[0]]
         if kind is not None:
             mag_z = 20.8 if lens.flaw == "faint" else mag_z
-            mask = 1 << MASKBITS["MEDIUM"] if lens.flaw == "masked" else 0
+            edits = (("MASKBITS", 1 << MASKBITS["MEDIUM"]),) if lens.flaw == "masked" else ()
             nobs = 0 if lens.flaw == "unobserved" else max(nobs, 1)
-            sources.append(Source(lens.ra, lens.dec, kind, mag_z, nobs, (("MASKBITS", mask),)))
+            sources.append(Source(lens.ra, lens.dec, kind, mag_z, nobs, edits, r_z))
         for neighbour in ("spiral", "round"):
             (sine, cosine), distance = sin_cos(rng.uniform(0, 360)), rng.uniform(3, 9)
             place = _shift(lens.ra, lens.dec, distance * float(cosine), distance * float(sine))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from lensneg.schema.arrays import FloatArray
 from lensneg.schema.columns import POSITIVE
 from lensneg.schema.validation import PairStatistics, QuantityResult, SampleStatistics
+from lensneg.shortcuts.ranks import auc
 
 Columns = Mapping[str, FloatArray]
 
@@ -157,31 +158,6 @@ def ks_distance(a: FloatArray, b: FloatArray) -> float:
         float(np.abs(few.searchsorted(few, side) / len(few) - many.searchsorted(few, side) / len(many)).max())
         for side in _SIDES
     )
-
-
-def auc(a: FloatArray, b: FloatArray) -> float:
-    """Return the probability that a value of ``a`` is above a value of ``b``. A tie counts half.
-
-    Parameters
-    ----------
-    a, b : ndarray of float64, shapes (n,) and (m,)
-        The samples, in ascending order. Neither may be empty.
-
-    Returns
-    -------
-    float
-        The probability, 0 to 1.
-
-    Examples
-    --------
-    >>> auc(np.array([2.0, 3.0]), np.array([1.0, 3.0]))
-    0.625
-    """
-    few, many = (a, b) if len(a) < len(b) else (b, a)
-    # For each of the few: twice the number of the many below it, and once that of those equal to it.
-    below = sum(int(many.searchsorted(few, side).sum()) for side in _SIDES)
-    pairs = 2 * len(a) * len(b)
-    return (below if few is a else pairs - below) / pairs
 
 
 def compare(samples: Samples) -> tuple[QuantityResult, ...]:

@@ -24,6 +24,7 @@ from lensneg.schema.arrays import BoolArray, FloatArray, IntArray
 from lensneg.schema.columns import POSITIVE
 from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.run_cost import Span, TimeLine
+from lensneg.schema.shortcuts import Auc, Shortcuts
 from lensneg.survey.pixels import Area
 
 #: Colours of samples and of splits that differ enough on paper, on white and on black.
@@ -326,3 +327,55 @@ def time_line(name: str, line: TimeLine) -> str:
 def _span_label(span: Span, *, with_usd: bool) -> str:
     seconds = f"{span.seconds:,.{1 if span.seconds >= 1 else 2}f} s"
     return f"{seconds}, {span.usd:.4f} USD" if with_usd and span.usd is not None else seconds
+
+
+@mpl.rc_context(_STYLE)
+def shortcut_bars(name: str, shortcuts: Shortcuts) -> str:
+    """Draw how well each column, and all columns of a kind, tell positives from negatives.
+
+    Parameters
+    ----------
+    name : str
+        A name for the ids in the SVG, unique on the page.
+    shortcuts : Shortcuts
+        The shortcut audit.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
+    return _svg(shortcut_figure(shortcuts), name)
+
+
+def shortcut_figure(shortcuts: Shortcuts) -> Figure:
+    """Return the figure of :func:`shortcut_bars`. Groups stand apart, so it needs no colours."""
+    lines: list[tuple[str, str, Auc | None, Auc | None] | None] = []
+    for together in shortcuts.combined:
+        lines += [(together.label, _INK, together.overall, together.within_strata)]
+        colour = _SAMPLE_COLOURS["N2" if together.kind == "nuisance" else "N1"]
+        of_kind = (column for column in shortcuts.columns if column.kind == together.kind)
+        lines += [(c.label, colour, c.overall, c.within_strata) for c in of_kind]
+        lines += [None]
+    height = 0.25 * len(lines) + 0.75
+    figure = Figure(figsize=(8.6, height))
+    axes = figure.add_axes((0.26, 0.55 / height, 0.71, 0.25 * len(lines) / height))
+    rows = [(row, line) for row, line in enumerate(lines) if line is not None]
+    for row, (_, colour, overall, within) in rows:
+        if overall is not None:
+            axes.barh(row, overall.auc - 0.5, left=0.5, height=0.62, color=colour, alpha=0.55, linewidth=0)
+            axes.errorbar(overall.auc, row, xerr=overall.error, color=_INK, linewidth=1, capsize=3)
+        if within is not None:
+            axes.plot(within.auc, row, "D", markersize=4.5, markerfacecolor="none", color=_INK)
+    axes.axvline(0.5, color=_INK, linewidth=1)
+    if shortcuts.limit is not None:
+        axes.axvline(shortcuts.limit, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate("limit", (shortcuts.limit, -0.7), (4, 0), textcoords="offset points", va="center")
+    axes.set_yticks([row for row, _ in rows], [line[0] for _, line in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(lines) - 1, -1)
+    axes.set_xlim(min(0.45, axes.dataLim.x0), 1)
+    axes.grid(True, axis="x")
+    axes.set_axisbelow(True)
+    axes.set_xlabel("AUC: 0.5 is chance")
+    return figure

@@ -12,6 +12,7 @@ from lensneg.schema.columns import PARTS
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest, Part
 from lensneg.schema.tables import read_batches
+from lensneg.shortcuts.columns import NEEDED
 
 #: The columns that summary and figures need.
 _COLUMNS: Final = (
@@ -20,6 +21,7 @@ _COLUMNS: Final = (
     "healpix_128",
     *acceptance.NEEDED,
     *comparison.NEEDED,
+    *NEEDED,
 )
 
 #: Reads some columns of rows, in batches.

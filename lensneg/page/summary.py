@@ -25,6 +25,8 @@ from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import read_sample_summary
 from lensneg.schema.spectroscopy import SpectroscopicLenses
 from lensneg.schema.tables import count_rows
+from lensneg.shortcuts.columns import NEEDED, Sample
+from lensneg.shortcuts.shortcuts import find_shortcuts
 
 
 def summarize(run: Run, rows: SampleRows | None, samples: comparison.Samples) -> results.ValidationRecord:
@@ -46,12 +48,16 @@ def summarize(run: Run, rows: SampleRows | None, samples: comparison.Samples) ->
     """
     gates, record, config = tuple(read_gates(run.files)), run.record, run.config
     fan_out = FanOutSummary.read_if_there(run.files.summary)
-    counts, sample = None, results.SampleOverview()
+    counts, sample, shortcuts = None, results.SampleOverview(), None
     if rows is not None:
         pools = count_rows(rows.both(["pool"]), ["pool"])
         positives = pools[POSITIVE,]
         counts = RowCounts(negatives=pools.total() - positives, positives=positives)
         sample = acceptance.overview(rows.negatives, record.started_at)
+        compared = Sample(counts.negatives)
+        for table in rows.both(NEEDED):
+            compared.add(table)
+        shortcuts = find_shortcuts(compared.table, config.gates.shortcut_auc_max)
     return results.ValidationRecord(
         **dict(sample),
         run_id=record.run_id,
@@ -64,6 +70,7 @@ def summarize(run: Run, rows: SampleRows | None, samples: comparison.Samples) ->
         strata=strata_table(run.files),
         confusers=_confusers(run, fan_out, rows) if fan_out else (),
         quantities=comparison.compare(samples) if rows is not None else (),
+        shortcuts=shortcuts,
         fan_out=fan_out,
         spectroscopic=_spectroscopic(run, rows),
         suspects=_suspects(run, fan_out, counts),

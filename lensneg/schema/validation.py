@@ -14,6 +14,7 @@ from lensneg.schema.gate import Gate
 from lensneg.schema.manifest import RowCounts, Sha256
 from lensneg.schema.record import Count, Record, Share, Timestamp
 from lensneg.schema.run import CodeInput
+from lensneg.schema.shortcuts import Shortcuts
 from lensneg.schema.spectroscopy import SpectroscopicLenses
 
 
@@ -177,6 +178,7 @@ class ValidationRecord(SampleOverview):
     strata: tuple[StratumResult, ...]
     confusers: tuple[ConfuserResult, ...]
     quantities: tuple[QuantityResult, ...]
+    shortcuts: Shortcuts | None = Field(None, description="Null where there are no rows.")
     fan_out: FanOutSummary | None
     spectroscopic: SpectroscopicResult | None = Field(
         None, description="Null where the run has no spectroscopic catalogue."

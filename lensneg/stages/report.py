@@ -22,6 +22,7 @@ from lensneg.schema.item import ItemStats
 from lensneg.schema.lens_facts import lens_schema
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.run_cost import RunCost
+from lensneg.schema.shortcuts import Shortcuts
 from lensneg.schema.state_times import StateTimes
 from lensneg.schema.states import Written
 from lensneg.schema.tables import read_table
@@ -51,7 +52,7 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
     validation = summarize(run, rows, samples)
     validation.write(run.files.validation)
     stats = _item_stats(run)
-    maps, histograms = _figures(_pool_by_cell(run, stats), rows, samples)
+    maps, histograms = _figures(_pool_by_cell(run, stats), rows, samples, validation.shortcuts)
     if own is not None:
         own = StateTimes.until_now(own.state, own.entered, root)
     cost = run_cost(run, stats, own) if validation.fan_out else None
@@ -96,9 +97,12 @@ def _time_line(cost: RunCost | None) -> str:
 
 
 def _figures(
-    pool: Mapping[Area, int], rows: SampleRows | None, samples: comparison.Samples
+    pool: Mapping[Area, int],
+    rows: SampleRows | None,
+    samples: comparison.Samples,
+    shortcuts: Shortcuts | None,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Draw the maps of the sky for which the run has data, and the histograms of the samples."""
+    """Draw the figures for which the run has data, and the histograms of the samples."""
     from lensneg.page import figures  # imports matplotlib, which is slow, and which no other task needs
 
     maps: dict[str, str] = {}
@@ -111,6 +115,8 @@ def _figures(
         maps["sample"] = figures.density_map("sample", image, "sample: negatives per square degree")
         maps["splits"] = figures.split_map("splits", sky.splits)
         maps["field"] = figures.field_map("field", sky.field)
+    if shortcuts is not None:
+        maps["shortcuts"] = figures.shortcut_bars("shortcuts", shortcuts)
     return maps, figures.histograms(samples)
 
 

@@ -132,6 +132,40 @@ def test_its_numbers_are_those_of_the_files(validation: dict[str, Any], rows: li
     assert z["samples"]["N1"]["median"] == pytest.approx(float(np.median(n1)), abs=1e-4)
 
 
+def test_the_shortcuts_are_those_of_the_rows_and_the_page_shows_them(
+    validation: dict[str, Any], rows: list[dict[str, Any]], page: "Element"
+) -> None:
+    """Pair by pair, over all and within strata."""
+    found = validation["shortcuts"]
+    assert (found["positives"], found["negatives"]) == tuple(validation["rows"].values())[::-1]
+    assert found["limit"] is None
+    lines = {tr.all("td")[0].text: tr.text for tr in section(page, "Shortcuts").all("tr")[1:]}
+    assert len(lines) == len(found["columns"]) + 2
+    for column in found["columns"]:
+        one = column["overall"]
+        assert f"{one['auc']:.3f} ± {one['error']:.3f}" in lines[column["label"]]
+        assert lines[column["label"]].endswith(one["higher"])
+        if column["name"] not in ("maskbits", "ellipticity"):
+            pairs = [
+                ((p[column["name"]] > n[column["name"]]) + (p[column["name"]] == n[column["name"]]) / 2, p, n)
+                for p in rows
+                for n in rows
+                if p["pool"] == "positive" != n["pool"] and None not in (p[column["name"]], n[column["name"]])
+            ]
+            same = [
+                won
+                for won, p, n in pairs
+                if (p["nobs_z_bin"], p["type_bin"]) == (n["nobs_z_bin"], n["type_bin"])
+            ]
+            for auc, won in ((one, [pair[0] for pair in pairs]), (column["within_strata"], same)):
+                share = sum(won) / len(won)
+                assert auc["auc"] == pytest.approx(max(share, 1 - share), abs=1e-4)
+                assert auc["higher"] == ("positives" if share >= 0.5 else "negatives")
+    for together in found["combined"]:
+        assert together["missing"] in lines[together["label"]]
+        assert bool(together["missing"]) == (together["overall"] is None) == (found["positives"] < 20)
+
+
 def test_two_sample_statistics_are_those_of_all_pairs_and_all_cuts() -> None:
     rng = np.random.default_rng(4)
     for _ in range(30):
@@ -202,9 +236,9 @@ def test_a_quarantined_run_has_its_report_whatever_is_wrong_with_it(files: RunFi
     jsonschema.validate(found, json.loads(SCHEMA.read_text()))
 
 
-def test_no_task_waits_for_matplotlib_to_be_imported() -> None:
+def test_no_task_waits_for_matplotlib_and_scikit_learn_to_be_imported() -> None:
     modules = ", ".join(f"functions.{path.stem}" for path in (ROOT / "functions").glob("*.py"))
-    code = f"import sys, {modules}; sys.exit('matplotlib' in sys.modules)"
+    code = f"import sys, {modules}; sys.exit(bool({{'matplotlib', 'sklearn'}} & {{*sys.modules}}))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
@@ -307,6 +341,7 @@ def test_the_page_has_all_its_sections(page: Element) -> None:
         "Sky",
         "Strata",
         "How the negatives differ from the positives",
+        "Shortcuts",
         "From sweep to pool",
         "Throughput and cost",
         "Provenance",
@@ -397,9 +432,10 @@ def test_the_page_shows_the_rows_of_every_stratum(page: Element, rows: list[dict
 def test_the_page_has_every_figure_and_each_is_drawn(page: Element) -> None:
     maps = ["map of pool density", "map of sample density", "map of splits", "splits in one field"]
     quantities = [f"distributions of {quantity.label}" for quantity in comparison.QUANTITIES]
+    shortcuts = "how well columns tell positives from negatives"
     times = "time line of the states, planned and actual"
     figures = page.all("figure")
-    assert [figure.attributes["aria-label"] for figure in figures] == [*maps, *quantities, times]
+    assert [figure.attributes["aria-label"] for figure in figures] == [*maps, *quantities, shortcuts, times]
     for figure in figures:
         [svg] = figure.all("svg")
         assert sum(e.tag in ("path", "use", "image") for e in svg.elements) > 3
@@ -536,7 +572,7 @@ def test_a_browser_draws_every_figure_and_complains_of_nothing(
     assert "CONSOLE" not in log
     assert [url for url in probe["fetched"] if not url.startswith("data:")] == []
     boxes = probe["boxes"]
-    assert len(boxes) == 5 + len(comparison.QUANTITIES)
+    assert len(boxes) == 6 + len(comparison.QUANTITIES)
     for box in boxes:
         assert box["parts"] > 3
         assert box["width"] > 0
@@ -574,7 +610,7 @@ def test_lensneg_report_draws_a_run_again(
     files: RunFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = Path(files.report).read_text()
-    assert before.count("<figure") == 5 + len(comparison.QUANTITIES)
+    assert before.count("<figure") == 6 + len(comparison.QUANTITIES)
     Path(files.report).unlink()
     assert door(monkeypatch, "report", "one", "--out", files.out) == 0
     assert capsys.readouterr().out.strip() == files.report

@@ -1,0 +1,1 @@
+"""The shortcut audit: what tells positives from negatives, besides what makes a lens."""
