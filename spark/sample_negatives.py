@@ -197,6 +197,7 @@ def manifest_of(drawn: DataFrame, manifest: dict[str, Any]) -> DataFrame:
         split = F.when(share < edge, name).otherwise(split)
     computed = {
         "galaxy_id": F.concat_ws("_", "brickname", "objid"),
+        "object_id": F.concat_ws("-", "brickname", "objid"),
         "split": split,
         **{name: F.lit(value) for name, value in manifest["run"].items()},
     }

@@ -81,6 +81,7 @@ def draw_plainly(root: Path) -> None:
                 row.update(
                     manifest["run"],
                     galaxy_id=f"{row['brickname']}_{row['objid']}",
+                    object_id=f"{row['brickname']}-{row['objid']}",
                     split=split_plainly(row["healpix_128"], manifest),
                     sampling_weight=entry["available"] / entry["quota"],
                     extraction_timestamp=datetime.fromisoformat(manifest["run"]["extraction_timestamp"]),

@@ -36,7 +36,8 @@ def row(i: int, pool: str) -> dict[str, Any]:
     numbers = {name: float(i) + 0.5 for name in WRITTEN_SCHEMA.names}
     return {
         **numbers,
-        "galaxy_id": f"0001p002_{i}", "brickname": "0001p002", "objid": i, "ra": i / 8, "dec": -i / 4,
+        "galaxy_id": f"0001p002_{i}", "object_id": f"0001p002-{i}",
+        "brickname": "0001p002", "objid": i, "ra": i / 8, "dec": -i / 4,
         "type": "SER", "nobs_z": 4, "nobs_z_bin": "3-5", "type_bin": "SER" if i % 2 else "DEV",
         "mag_g": None if i == 1 else 20.25, "maskbits": 1 << i % 16, "fitbits": 128,
         "healpix_64": i, "healpix_128": 4 * i, "split": SPLITS[i % 3], "pool": pool,

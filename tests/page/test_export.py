@@ -26,6 +26,7 @@ from lensneg.cli import main
 from lensneg.errors import InputError
 from lensneg.page.dataset_card import dataset_card
 from lensneg.page.export import astropy_table
+from lensneg.schema.columns import MANIFEST_SCHEMA
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 
@@ -92,7 +93,7 @@ def test_duckdb(negatives: Path) -> None:
 
 def test_astropy(files: RunFiles) -> None:
     table = astropy_table(Manifest.open(files.manifest).table("negatives"))
-    assert len(table.colnames) == 52
+    assert table.colnames == MANIFEST_SCHEMA.names
     for name, (*_, kind) in TYPES.items():
         assert name == "extraction_timestamp" or table[name].dtype.str[1:].startswith(kind), name
     assert int(table["targetid"][11]) == 9007199254741003
@@ -127,7 +128,7 @@ def exported(files: RunFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_fits_has_units_and_descriptions_where_tools_look(exported: Path) -> None:
     with fits.open(exported / "negatives.fits") as hdus:
         header, data = hdus[1].header, hdus[1].data
-        number = {header[f"TTYPE{i}"]: i for i in range(1, 53)}
+        number = {header[f"TTYPE{i}"]: i for i in range(1, len(MANIFEST_SCHEMA) + 1)}
         assert header["EXTNAME"] == "NEGATIVES"
         assert header["RUN_ID"] == "tiny"
         assert header[f"TUNIT{number['flux_z']}"] == "nanomaggy"
@@ -135,7 +136,7 @@ def test_fits_has_units_and_descriptions_where_tools_look(exported: Path) -> Non
         assert header[f"TUNIT{number['ra']}"] == "deg"
         assert f"TUNIT{number['objid']}" not in header
         assert header[f"TCOMM{number['ra']}"] == "right ascension, ICRS"
-        assert all(header[f"TCOMM{i}"] for i in range(1, 53))
+        assert all(header[f"TCOMM{i}"] for i in range(1, len(MANIFEST_SCHEMA) + 1))
         assert data["targetid"][11] == 9007199254741003
         assert data["targetid"].dtype.kind == "i"
         assert np.isnan(data["mag_g"]).tolist() == [False, True] + [False] * 10
@@ -148,7 +149,7 @@ def test_votable_has_units_and_descriptions(exported: Path) -> None:
         warnings.simplefilter("ignore")  # units that are none of the VOUnit standard
         document = votable.parse(exported / "negatives.vot")
     fields = {field.name: field for field in document.get_first_table().fields}
-    assert len(fields) == 52
+    assert list(fields) == MANIFEST_SCHEMA.names
     assert str(fields["flux_z"].unit) == "nanomaggy"
     assert str(fields["psfdepth_g"].unit).replace(" ", "").replace("^", "") == "1/nanomaggy2"
     assert fields["ra"].description == "right ascension, ICRS"
@@ -222,7 +223,7 @@ def test_the_card_says_what_is_there(files: RunFiles) -> None:
     assert "| 11+ | REX | 0 | 0 |" in text
     assert 'farther than 11" from' in text
     assert "| `flux_z` | float | nanomaggy | total flux, z band |" in text
-    assert len(re.findall(r"^\| `", text, re.MULTILINE)) == 52 + 5  # those of the lenses
+    assert len(re.findall(r"^\| `", text, re.MULTILINE)) == len(MANIFEST_SCHEMA) + 5  # those of the lenses
     for part in ("negatives", "positives"):
         assert manifest[part]["content_sha256"] in text
     assert "lenses.csv, 1 positions" in text

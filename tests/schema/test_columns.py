@@ -35,10 +35,10 @@ PLAN = [
     *("pool", "confuser_category"),
     *("sweep_file", "row_index", "pipeline_version", "git_commit", "extraction_timestamp"),
 ]
-OURS = ["targetid", "release", "sampling_priority", "sampling_weight"]
+OURS = ["targetid", "release", "object_id", "sampling_priority", "sampling_weight"]
 
 NOT_NULL = {
-    *("galaxy_id", "brickname", "objid", "targetid", "release"),  # identifiers
+    *("galaxy_id", "object_id", "brickname", "objid", "targetid", "release"),  # identifiers
     *("ra", "dec", "type", "nobs_z", "nobs_z_bin", "type_bin", "maskbits"),
     *("healpix_64", "healpix_128", "split", "pool"),
     *("sweep_file", "row_index", "pipeline_version", "git_commit", "extraction_timestamp"),
@@ -80,7 +80,7 @@ def test_every_column_that_a_sweep_has_is_copied_from_it() -> None:
 
 
 def test_pool_files_lack_what_only_the_draw_knows() -> None:
-    drawn = {"galaxy_id", "split", "sampling_weight", *RUN_COLUMNS}
+    drawn = {"galaxy_id", "object_id", "split", "sampling_weight", *RUN_COLUMNS}
     assert POOL_SCHEMA.names == [name for name in MANIFEST_SCHEMA.names if name not in drawn]
     assert POSITIVES_SCHEMA.names[: len(POOL_SCHEMA)] == POOL_SCHEMA.names
 

@@ -132,6 +132,7 @@ def wanted_of(rows: list[Row], draws: Draws) -> list[Row]:
                 row
                 | {
                     "galaxy_id": f"{row['brickname']}_{row['objid']}",
+                    "object_id": f"{row['brickname']}-{row['objid']}",
                     "split": "train" if u < 0.7 else "val" if u < 0.85 else "test",
                     "sampling_weight": available / quota,
                     "pipeline_version": "1.2.3",

@@ -122,6 +122,7 @@ class CheckedRows:
             "split": pa.array(split_of_pixel(rows["healpix_128"].to_numpy(), config.spatial_splits)),
             "sampling_weight": pa.array(self._weight[draw]),
             "galaxy_id": pc.binary_join_element_wise(rows["brickname"], objid, "_"),
+            "object_id": pc.binary_join_element_wise(rows["brickname"], objid, "-"),
             **{
                 name: pa.scalar(value).cast(WRITTEN_SCHEMA.field(name).type)
                 for name, value in self._run.record.columns.items()
