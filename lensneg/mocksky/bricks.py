@@ -71,8 +71,8 @@ def _exposures(depth: FloatArray) -> FloatArray:
 def _tiling(cell: Cell) -> tuple[IntArray, ...]:
     """Return row, column, columns of the row, id, slot and slots of the bricks that touch a cell.
 
-    It is the survey's tiling (:mod:`lensneg.rules.bricks`), with ids that count from the south. So bricks overlap several cells. All numbers are integers, so that cells agree about
-    the bricks that they share.
+    It is the survey's tiling (:mod:`lensneg.rules.bricks`), with ids that count from the south. So bricks
+    overlap several cells. All numbers are integers, so that cells agree about the bricks that they share.
     """
     columns = brick_columns()
     first_id = 1 + np.cumsum(columns) - columns

@@ -53,8 +53,10 @@ def brick_centres(names: Iterable[str]) -> tuple[FloatArray, FloatArray]:
 
     Returns
     -------
-    ra, dec : ndarray of float64, shape (n,)
+    ra : ndarray of float64, shape (n,)
         Degrees; NaN where no brick has this name.
+    dec : ndarray of float64, shape (n,)
+        The same.
 
     Examples
     --------
@@ -116,8 +118,10 @@ def image_pixels(
 
     Returns
     -------
-    x, y : ndarray of float64, shape (n,)
-        Pixels, as Tractor's BX and BY: the middle of the first pixel is 0, and x grows to the west.
+    x : ndarray of float64, shape (n,)
+        Pixels, as Tractor's BX: the middle of the first pixel is 0, and x grows to the west.
+    y : ndarray of float64, shape (n,)
+        Pixels, as Tractor's BY: y grows to the north.
     """
     (sin_ra, cos_ra), (sin_dec, cos_dec) = sin_cos(ra - ra_centre), sin_cos(dec)
     sin_0, cos_0 = sin_cos(dec_centre)

@@ -1,4 +1,4 @@
-"""The survey's bricks: centres against desiutil's own, the whole grid counted plainly, pixels against astropy."""
+"""The survey's bricks: centres against desiutil's and the grid counted plainly, pixels against astropy."""
 
 import math
 
