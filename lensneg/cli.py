@@ -10,6 +10,7 @@ import click
 from lensneg.commands.aws import aws
 from lensneg.commands.aws_fetch import fetch
 from lensneg.commands.aws_smoke import smoke
+from lensneg.commands.calibrate import calibrate
 from lensneg.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_BROKEN,
@@ -82,6 +83,7 @@ for command in (
     validate,
     report,
     export,
+    calibrate,
     reproduce,
     rollback,
     sweeps,
