@@ -47,7 +47,7 @@ def test_a_lower_ratio_is_the_beginning_of_a_higher_one(
 
 
 def test_a_pool_is_exhausted_at_the_highest_ratio(samples: dict[int, Any]) -> None:
-    """So the statement holds for samples that are filled up, too: the shares are not those that were asked."""
+    """So the statement holds for samples that are filled up, too: their shares are not those asked."""
     sizes = {key: len(ids) for key, ids in samples[40].items()}
     filled = [
         key for key in sizes if key[2] == "N1" and sizes[key] > 17 / 3 * sizes.get((*key[:2], "N2"), 0) + 6
