@@ -32,6 +32,10 @@ _MARGIN: Final = (0.06, 1.0)
 _MAP_SHAPE: Final = (560, 1120)
 _PART_COLUMNS: Final = 900
 
+#: Inches across a map, and below a part of the sky: axis, colour bar and labels.
+_WIDTH: Final = 5.2
+_BELOW: Final = 1.25
+
 #: The largest number of points in the map of one field.
 _FIELD_POINTS: Final = 6_000
 
@@ -71,10 +75,10 @@ class View:
 
     def figure(self, image: FloatArray, **options: Any) -> tuple[Figure, Any]:
         """Draw an image under a graticule and the survey's outline; return the figure and the drawn image."""
-        box = (0.1, 0.26, 0.86, 0.72)
         if self.part is None:
+            box = (0.06, 0.26, 0.88, 0.72)
             # The box must be twice as wide as high. Otherwise image and graticule do not match.
-            figure = Figure(figsize=(5.2, 5.2 * box[2] / 2 / box[3]))
+            figure = Figure(figsize=(_WIDTH, _WIDTH * box[2] / 2 / box[3]))
             under = figure.add_axes(box)
             under.set_axis_off()
             drawn = under.imshow(image, extent=(-1, 1, -1, 1), aspect="auto", interpolation="none", **options)
@@ -87,8 +91,10 @@ class View:
             )
         else:
             middle, half, south, north = self.part
-            height = 4.5 * (north - south) / (2 * half * self.shrink) + 1.3
-            figure = Figure(figsize=(5.2, min(max(height, 3.3), 5.2)))
+            shape = (north - south) / (2 * half * self.shrink)
+            height = min(max(0.83 * _WIDTH * shape, 1.6), 3.9) + _BELOW
+            figure = Figure(figsize=(_WIDTH, height))
+            box = (0.14, _BELOW / height, 0.83, 0.98 - _BELOW / height)
             axes = figure.add_axes(box)
             drawn = axes.imshow(image, extent=(-half, half, south, north), aspect=1 / self.shrink, **options)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{(middle - x) % 360:g}°"))
@@ -207,7 +213,11 @@ def density_map(name: str, image: FloatArray, label: str, view: View) -> str:
     wide = low > 0 and high / low > 30
     norm = LogNorm(low, high) if wide else Normalize(0, high)
     figure, drawn = view.figure(image, cmap="viridis", norm=norm)
-    bar = figure.colorbar(drawn, cax=figure.add_axes((0.22, 0.11, 0.56, 0.025)), orientation="horizontal")
+    bar = figure.colorbar(
+        drawn,
+        cax=figure.add_axes((0.22, 0.53 / figure.get_figheight(), 0.56, 0.025)),
+        orientation="horizontal",
+    )
     if not wide:
         bar.locator = MaxNLocator(5)
         bar.update_ticks()
@@ -245,7 +255,7 @@ def split_map(name: str, of_pixel: FloatArray, view: View) -> str:
     """Draw the splits of the pixels of nside 128: indices in ``SPLIT_ORDER``, or NaN."""
     colours = ListedColormap(list(SPLIT_COLOURS.values()))
     figure, _ = view.figure(_healpix_image(of_pixel, view), cmap=colours, vmin=-0.5, vmax=2.5)
-    _split_legend(figure, 0.1)
+    _split_legend(figure, 0.4 / figure.get_figheight())
     return svg(figure, name)
 
 

@@ -387,6 +387,17 @@ def test_the_page_has_all_its_sections(page: Element) -> None:
     assert page.all("header")[0].all("span", "good")[0].text == "passed all gates"
 
 
+def test_the_page_can_be_used_without_a_mouse_and_without_sight(page: Element) -> None:
+    """What axe-core 4 found wrong once: parts that only a mouse scrolls, headings without text."""
+    scrolled = [e for e in page.elements if {"scroll"} & set(e.attributes.get("class", "").split())]
+    assert len(scrolled) > 5
+    assert all(e.attributes.get("tabindex") == "0" for e in (*scrolled, *page.all("pre")))
+    assert all(th.text for th in page.all("th"))
+    assert all(f.attributes["role"] == "img" and f.attributes["aria-label"] for f in page.all("figure"))
+    assert len(page.all("main")) == len(page.all("h1")) == 1
+    assert all(link.text for link in page.all("a"))
+
+
 def test_the_page_shows_the_time_line(page: Element, files: RunFiles) -> None:
     """Planned against actual: in the table, and in the figure above it."""
     found = section(page, "Throughput and cost")
