@@ -163,7 +163,16 @@ class PoolRates:
     def _batches(self) -> Iterator[pa.Table]:
         flags = [_FLAGS] if _FLAGS in POOL_SCHEMA.names else []
         for uri in self._uris:
-            yield from read_batches(uri, (*_LOOKED_AT, "mag_r", "healpix_64", *flags))
+            try:
+                yield from read_batches(uri, (*_LOOKED_AT, "mag_r", "healpix_64", *flags))
+            except (pa.ArrowException, KeyError, OSError) as error:
+                what = (
+                    "missing"
+                    if isinstance(error, FileNotFoundError)
+                    else f"not a pool file of this version: {error}"
+                )
+                remedy = "calibrate a run whose pool is there; a start of the same run makes its pool again"
+                raise InputError(what, where=uri, remedy=remedy) from error
 
     def _place(self, batch: pa.Table) -> IntArray:
         """Return the place of each row in the counts."""

@@ -26,8 +26,8 @@ from lensneg.survey.hats_catalog import (
     partitions_of,
 )
 
-#: Rows of the largest partition: hats-import's own default is a million, of fewer columns.
-_MAX_ROWS: Final = 250_000
+#: Rows of the largest partition, which is ordered in memory. hats-import has a million by default.
+_MAX_ROWS: Final = 100_000
 
 #: The highest order of a partition. Pixels of this order are counted: 0.2 degrees wide.
 _DEEPEST: Final = 8

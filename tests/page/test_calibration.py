@@ -193,6 +193,17 @@ def test_a_criterion_of_a_column_that_the_pool_lacks(
         rates.threshold("ring_proxy.sersic_min", 0.1)
 
 
+def test_a_pool_file_that_is_missing_or_damaged(plan: Config, uris: list[str], tmp_path: Path) -> None:
+    damaged = tmp_path / "x.parquet"
+    damaged.write_bytes(Path(uris[0]).read_bytes()[:-100])
+    for uri, what in (
+        (str(tmp_path / "gone"), "gone: missing; calibrate a run"),
+        (str(damaged), "not a pool file"),
+    ):
+        with pytest.raises(InputError, match=what):
+            PoolRates(plan, [uris[0], uri])
+
+
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
 ) -> tuple[int, str, str]:
