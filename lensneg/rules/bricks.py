@@ -77,8 +77,8 @@ def _centre(name: str) -> tuple[float, float]:
     if not 0 <= row <= 720:
         return none
     columns = int(brick_columns()[row])
-    # Names are cut from centres that are rounded to 0.0001 degrees. The integers count half of that.
-    column = -((3_600_000 - (2_000 * tenths - 1) * columns) // 7_200_000)
+    # The first centre that is not below the name's tenths. In whole numbers, as some centres are tenths.
+    column = -((1_800 - tenths * columns) // 3_600)
     ra, dec = 360 * (column + 0.5) / columns, row / 4 - 90
     return (ra, dec) if 0 <= column < columns and brick_name(ra, dec) == name else none
 
