@@ -154,6 +154,9 @@ def make_manifest(base: Path, rows: int, sweeps: bool = True) -> Path:
                 for name in ("target", "backfill", "quota"):
                     pool[name] *= copies
                 pool["available"] = pool["quota"]  # other priorities, of which not the lowest are drawn
+            for draw in stratum["draws"]:
+                draw["quota"] *= copies
+                draw["available"] = draw["left"] = draw["quota"]
         (folder / "sweeps").mkdir()
         if sweeps:
             described["run"]["sweeps"] = [write_copy(folder, made, number) for number in range(copies)]

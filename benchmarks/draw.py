@@ -185,14 +185,14 @@ def quota_rows(root: str) -> tuple[list[str], list[dict[str, Any]]]:
             "stratum_rank": rank,
             "nobs_z_bin": stratum["nobs_z_bin"],
             "type_bin": stratum["type_bin"],
-            "pool": pool["pool"],
-            "quota": pool["quota"],
-            "threshold": pool["threshold"],
-            "sampling_weight": pool["available"] / pool["quota"],
+            "pool": draw["pool"],
+            "draw": draw["draw"],
+            "quota": draw["quota"],
+            "threshold": draw["ranges"][0]["highest"],
+            "sampling_weight": draw["available"] / draw["quota"],
         }
         for rank, stratum in enumerate(quotas["strata"])
-        for pool in stratum["pools"]
-        if pool["quota"]
+        for draw in stratum["draws"]
     ]
     return [f"{root}/pool/{name}" for name in quotas["pool_files"]], rows
 
@@ -207,18 +207,19 @@ def splits_and_run(root: str) -> tuple[pa.Table, dict[str, str]]:
 
 #: What the draw adds to the columns of the pool, but the weight, in SQL.
 ADDED = """
-    concat(brickname, '_', objid) AS galaxy_id, concat(brickname, '-', objid) AS object_id, split, {run}
+    concat(brickname, '_', objid) AS galaxy_id, concat(brickname, '-', objid) AS object_id, split,
+    NULL::SMALLINT AS fold, {run}
 """
 
 #: The keys of all rows are ranked, then the chosen rows fetched: faster than to rank whole rows.
 DUCKDB_EXACT = """
     WITH pool AS (SELECT * FROM read_parquet({files})),
     ranked AS (
-      SELECT targetid, stratum_rank, quota, sampling_weight, row_number() OVER (
+      SELECT targetid, stratum_rank, draw, quota, sampling_weight, row_number() OVER (
         PARTITION BY stratum_rank, pool ORDER BY sampling_priority, targetid) AS place
       FROM pool JOIN quotas USING (nobs_z_bin, type_bin, pool)),
     chosen AS (SELECT * FROM ranked WHERE place <= quota)
-    SELECT pool.*, stratum_rank, sampling_weight, {added}
+    SELECT pool.*, stratum_rank, draw, sampling_weight, {added}
     FROM pool JOIN chosen USING (targetid) JOIN splits USING (healpix_128)
     ORDER BY stratum_rank, pool, sampling_priority, targetid
 """
@@ -273,7 +274,7 @@ def polars_task(root: str, output: str) -> dict[str, Any]:
         rows.select(*keys, "sampling_priority", "targetid")  # a priority is never shared
         .join(pl.LazyFrame(quotas), on=keys)
         .filter(place <= pl.col("quota"))
-        .select("targetid", "stratum_rank", "sampling_weight")
+        .select("targetid", "stratum_rank", "draw", "sampling_weight")
         .collect(engine="streaming")
     )
     (
@@ -282,6 +283,7 @@ def polars_task(root: str, output: str) -> dict[str, Any]:
         .with_columns(
             pl.concat_str("brickname", "objid", separator="_").alias("galaxy_id"),
             pl.concat_str("brickname", "objid", separator="-").alias("object_id"),
+            pl.lit(None, pl.Int16).alias("fold"),
             **{name: pl.lit(value) for name, value in run.items()},
         )
         .sort("stratum_rank", "pool", "sampling_priority", "targetid")

@@ -13,10 +13,11 @@ from lensneg.version import __version__
 if TYPE_CHECKING:
     from lensneg.errors import LensnegError
     from lensneg.local.run import run
+    from lensneg.rules.rates import population_rate
     from lensneg.schema.config import Config
     from lensneg.schema.manifest import Manifest
 
-__all__ = ["Config", "LensnegError", "Manifest", "__version__", "run"]
+__all__ = ["Config", "LensnegError", "Manifest", "__version__", "population_rate", "run"]
 
 # What the library logs is shown where the application asks for it, and nowhere else.
 logging.getLogger("lensneg").addHandler(logging.NullHandler())
@@ -26,6 +27,7 @@ _PLACES = {
     "Config": "lensneg.schema.config",
     "LensnegError": "lensneg.errors",
     "Manifest": "lensneg.schema.manifest",
+    "population_rate": "lensneg.rules.rates",
     "run": "lensneg.local.run",
 }
 

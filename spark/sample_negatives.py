@@ -1,4 +1,4 @@
-"""The global draw, as an EMR Serverless job: draw each stratum and pool's rows, and write them.
+"""The global draw, as an EMR Serverless job: draw each stratum's rows, and write them.
 
 The job imports PySpark and the standard library alone, and has no Python UDF. Every expression runs in the
 JVM, so nothing has to be installed on EMR, and a laptop runs the same job. It runs on Python 3.9 and later.
@@ -10,11 +10,12 @@ drawn rows with all columns of the manifest, in its order, to ``draw/negatives/`
 ``draw/summary.json``, which names the parts and counts what they hold. ``lensneg/stages/check_sample``
 checks them.
 
-Each draw is cut into *segments*, ranges of sampling priority of about the size of a part. Rows are ranked
-within their segment, so a task ranks one segment at a time, however many rows a draw takes.
+First the last priority of each draw is found, from a few columns. Then the rows up to it are written, a task
+and a file for each part.
 
 Pool files hold the rows of lowest priority in row groups of their own, and Parquet's statistics exclude the
-others. So the cost follows the sample. If a threshold is too low, the pool is read again without it.
+others. So the cost follows the sample. If a range of priorities holds too few rows for a draw, the pool is
+read again without its end.
 """
 
 from __future__ import annotations
@@ -24,185 +25,274 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from pyspark.sql import DataFrame, DataFrameReader, Observation, Row, SparkSession, Window
+from pyspark.sql import Column, DataFrame, DataFrameReader, Observation, Row, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 (the name under which PySpark code knows it)
 
 #: The lowest and highest sampling priority: priorities are signed 64-bit integers.
 PRIORITY_MIN, PRIORITY_MAX = -(2**63), 2**63 - 1
 
 #: The columns that identify a draw.
-KEYS = ("nobs_z_bin", "type_bin", "pool")
+KEYS = ("nobs_z_bin", "type_bin", "draw")
 
 #: The columns of the written parts that are counted for the summary.
-COUNTED = "nobs_z_bin string, type_bin string, pool string, split string, sampling_priority long"
-
-#: What is counted while the candidates are ranked.
-SEEN = ("candidates", "duplicate_targetids")
+COUNTED = "nobs_z_bin string, type_bin string, draw string, split string, sampling_priority long"
 
 #: The settings of the session.
 SETTINGS = {
     # The plan is simple and its tables are small, so planning it again between stages only takes time.
     "spark.sql.adaptive.enabled": "false",
-    # This rule would sort all candidates once more, to find the copies of sources.
+    # This rule would sort the candidates once more.
     "spark.sql.optimizer.windowGroupLimitThreshold": "-1",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
 }
 
-STEPS = ("reading the pool", "drawing", "counting")
+STEPS = ("reading the pool", "drawing", "writing", "counting")
 
 
 class Draw(NamedTuple):
-    """The rows that one stratum takes from one pool."""
+    """Rows that a stratum takes for a pool: the ``quota`` of lowest priority in its pieces.
 
+    ``group`` numbers the strata and their pools, in the manifest's order.
+    """
+
+    group: int
     nobs_z_bin: str
     type_bin: str
+    draw: str
     pool: str
-    available: int
+    sampling_weight: float
     quota: int
-    threshold: int
+    is_exact: bool  # the pieces hold the drawn rows alone
+
+
+class Piece(NamedTuple):
+    """Rows of a draw that are written to a part: those of a class, category, cell and range of priority.
+
+    The class is the value of ``pool`` in the pool files. An empty category stands for any. The cell is -1 if
+    nothing is matched.
+    """
+
+    number: int  # of the draw
+    part: int
+    nobs_z_bin: str
+    type_bin: str
+    source_pool: str
+    category: str
+    cell: int
+    lowest: int
+    highest: int
 
 
 def draws_of(quotas: dict[str, Any]) -> list[Draw]:
-    """Return the strata and pools of quotas.json that take any rows, in the manifest's order."""
+    """Return the draws of quotas.json, by their number."""
     return [
-        Draw(stratum["nobs_z_bin"], stratum["type_bin"], *(pool[name] for name in Draw._fields[2:]))
-        for stratum in quotas["strata"]
-        for pool in stratum["pools"]
-        if pool["quota"] > 0
-    ]
-
-
-class Segment(NamedTuple):
-    """A range of a draw's priorities. Its ``take`` lowest sources are drawn, and written to a part."""
-
-    nobs_z_bin: str
-    type_bin: str
-    pool: str
-    sampling_weight: float
-    lowest: int
-    highest: int
-    take: int
-    part: int = 0
-
-
-def segments_of(draw: Draw, size: int) -> list[Segment]:
-    """Cut a draw into ranges of equal width up to its threshold, of about ``size`` rows each."""
-    count = -(-draw.quota // size)
-    width = draw.threshold - PRIORITY_MIN + 1
-    edges = [PRIORITY_MIN + width * number // count for number in range(count + 1)]
-    weight = draw.available / draw.quota
-    return [
-        Segment(*draw[:3], weight, lowest, following - 1, draw.quota)
-        for lowest, following in zip(edges, edges[1:])
-    ]
-
-
-def cut_off(segments: list[Segment], quota: int, sources: dict[int, int]) -> list[Segment]:
-    """Return the segments that hold drawn rows. ``sources`` counts those of each, by its lowest priority."""
-    found = []
-    for segment in segments:
-        take = min(quota, sources.get(segment.lowest, 0))
-        found.append(segment._replace(take=take))
-        quota -= take
-    return [segment for segment in found if segment.take]
-
-
-def plan(pool: DataFrame, draws: list[Draw], size: int) -> list[Segment]:
-    """Return the segments of all draws, in the manifest's order, in parts of about ``size`` rows.
-
-    If a draw has several segments and takes a part of its pool, they are counted, from a few columns.
-    """
-    cut = [segments_of(draw, size) for draw in draws]
-    open_ = [n for n, draw in enumerate(draws) if len(cut[n]) > 1 and draw.quota < draw.available]
-    if open_:
-        candidates = candidates_of(pool, [segment for n in open_ for segment in cut[n]])
-        sources = F.countDistinct("sampling_priority").alias("sources")
-        counted = candidates.groupBy(*KEYS, "lowest").agg(sources).collect()
-        for n in open_:
-            own = {row["lowest"]: row["sources"] for row in counted if tuple(row)[:3] == draws[n][:3]}
-            cut[n] = cut_off(cut[n], draws[n].quota, own)
-    placed, before = [], 0
-    for draw, segments in zip(draws, cut):
-        for segment in segments:
-            placed.append(segment._replace(part=before // size))
-            before += draw.quota // len(segments)
-    return placed
-
-
-def table(spark: SparkSession, rows: list[tuple[Any, ...]], names: str) -> DataFrame:
-    """Return a small table as part of the query. Rows sent from Python would need a Python worker."""
-    values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
-    return spark.sql(f"SELECT * FROM VALUES {values} AS t ({names})")  # noqa: S608 (literals, escaped)
-
-
-def literal(value: str | int | float) -> str:
-    """Return a value in Spark's SQL, whose strings are escaped as JSON's are."""
-    if isinstance(value, str):
-        return json.dumps(value)
-    return f"{value!r}D" if isinstance(value, float) else f"{value}L"
-
-
-def candidates_of(pool: DataFrame, segments: list[Segment]) -> DataFrame:
-    """Return the rows of the pool that some draw may take, with their segment.
-
-    Parquet skips row groups by the comparison with the highest threshold. Each row is then compared with its
-    own stratum's segments, which a join looks up. Its cost does not depend on the number of strata.
-    """
-    rows = [(*segment, number) for number, segment in enumerate(segments)]
-    names = ", ".join([*Segment._fields, "segment"])
-    return (
-        pool.where(F.col("sampling_priority") <= max(segment.highest for segment in segments))
-        .join(F.broadcast(table(pool.sparkSession, rows, names)), list(KEYS))
-        .where("sampling_priority BETWEEN lowest AND highest")
-    )
-
-
-def drawn_of(candidates: DataFrame, observation: Observation) -> DataFrame:
-    """Return the candidates that are drawn. Of a source in several rows, the first by file and row is taken.
-
-    Both windows are computed from one sort of each part. The numbers of candidates, and of those that repeat
-    a source, are observed.
-    """
-    segment = ("part", "segment")
-    copy = Window.partitionBy(*segment, "sampling_priority").orderBy("sweep_file", "row_index")
-    place = Window.partitionBy(*segment).orderBy("sampling_priority")
-    return (
-        candidates.withColumn("copy", F.row_number().over(copy))
-        .observe(
-            observation,
-            F.count(F.lit(1)).alias("candidates"),
-            F.count_if(F.col("copy") > 1).alias("duplicate_targetids"),
+        Draw(
+            2 * number + (draw["pool"] == "N2"),
+            stratum["nobs_z_bin"],
+            stratum["type_bin"],
+            draw["draw"],
+            draw["pool"],
+            draw["available"] / draw["quota"],
+            draw["quota"],
+            draw["is_exact"],
         )
-        .where("copy = 1")
-        .withColumn("place", F.row_number().over(place))
-        .where("place <= take")
+        for number, stratum in enumerate(quotas["strata"])
+        for draw in stratum["draws"]
+    ]
+
+
+def until(pieces: list[Piece], ends: dict[int, int]) -> list[Piece]:
+    """Return the pieces up to the last priorities of draws, by their number."""
+    ended = [
+        piece._replace(highest=min(piece.highest, ends.get(piece.number, PRIORITY_MAX))) for piece in pieces
+    ]
+    return [piece for piece in ended if piece.lowest <= piece.highest]
+
+
+def widened(pieces: list[Piece], numbers: set[int]) -> list[Piece]:
+    """Return the pieces with those of some draws that reach their highest priority going on to the end."""
+    highest = highest_of(pieces)
+    return [
+        piece._replace(highest=PRIORITY_MAX)
+        if piece.number in numbers and piece.highest == highest[piece.number]
+        else piece
+        for piece in pieces
+    ]
+
+
+def highest_of(pieces: list[Piece]) -> dict[int, int]:
+    """Return the highest priority in the pieces of each draw."""
+    highest: dict[int, int] = {}
+    for piece in pieces:
+        highest[piece.number] = max(piece.highest, highest.get(piece.number, PRIORITY_MIN))
+    return highest
+
+
+def table(spark: SparkSession, rows: Sequence[tuple[Any, ...]], names: str) -> DataFrame:
+    """Return a small table as part of the query. Rows sent from Python would need a Python worker."""
+    fields = [name.split() for name in names.split(", ")]
+    text = json.dumps([{name: value for (name, _), value in zip(fields, row)} for row in rows])
+    parsed = F.from_json(
+        F.lit(text), f"array<struct<{', '.join(f'{name}: {kind}' for name, kind in fields)}>>"
     )
+    return spark.range(1).select(F.inline(parsed))
 
 
-def manifest_of(drawn: DataFrame, manifest: dict[str, Any]) -> DataFrame:
-    """Return drawn rows with the columns of the manifest, in its order.
+PIECE = (
+    "number int, part int, nobs_z_bin string, type_bin string, source_pool string, category string, "
+    "cell int, lowest bigint, highest bigint"
+)
+
+
+def located(pool: DataFrame, pieces: list[Piece], matching: Matching) -> DataFrame:
+    """Return the rows of the pool in some pieces, each with its piece.
+
+    Parquet skips row groups by the comparison with the highest priority. A join looks up the pieces of a
+    row's stratum, class and cell. Its cost does not depend on the number of strata.
+    """
+    spark = pool.sparkSession
+    rows = pool.where(F.col("sampling_priority") <= max(piece.highest for piece in pieces))
+    rows = rows.withColumnRenamed("pool", "source_pool")
+    keys = ["nobs_z_bin", "type_bin", "source_pool"]
+    if matching.columns:
+        rows, keys = matching.with_cells(rows), [*keys, "cell"]
+    places = F.broadcast(table(spark, pieces, PIECE))
+    found = rows.join(places if matching.columns else places.drop("cell"), keys)
+    found = found.where("sampling_priority BETWEEN lowest AND highest")
+    if any(piece.category for piece in pieces):
+        found = found.where("category = '' OR category = confuser_category")
+    return found
+
+
+class Matching(NamedTuple):
+    """The matched columns, and by stratum the values at which their bins end."""
+
+    columns: list[str]
+    edges: dict[tuple[str, str], list[list[float]]]
+
+    def with_cells(self, rows: DataFrame) -> DataFrame:
+        """Return rows with their cell: a bin of each column, which ends at a value that belongs to it.
+
+        A missing value is in the last bin.
+        """
+        count = len(self.columns)
+        most = [max((len(edges[k]) for edges in self.edges.values()), default=0) for k in range(count)]
+        ends = [[f"end_{k}_{i}" for i in range(most[k])] for k in range(count)]
+        bins = [f"bins_{k}" for k in range(count)]
+        listed = []
+        for stratum, edges in self.edges.items():
+            padded = [
+                value for k in range(count) for value in (*edges[k], *[None] * (most[k] - len(edges[k])))
+            ]
+            listed.append((*stratum, *padded, *(len(some) + 1 for some in edges)))
+        doubles = [name for some in ends for name in some]
+        kinds = [f"{name} double" for name in doubles] + [f"{name} int" for name in bins]
+        names = ", ".join(["nobs_z_bin string", "type_bin string", *kinds])
+        rows = rows.join(F.broadcast(table(rows.sparkSession, listed, names)), ["nobs_z_bin", "type_bin"])
+        cell: Column = F.lit(0)
+        for k, column in enumerate(self.columns):
+            cell = cell * F.col(bins[k])
+            for end in ends[k]:
+                beyond = F.col(column).isNull() | (F.col(column).cast("double") > F.col(end))
+                cell = cell + F.when(F.col(end).isNotNull() & beyond, 1).otherwise(0)
+        return rows.withColumn("cell", cell).drop(*bins, *doubles)
+
+
+class Found(NamedTuple):
+    """Pieces that end at the last priorities of the draws, and how they were found.
+
+    Attributes
+    ----------
+    candidates, highest : int
+        The rows in the pieces that were read, and their highest priority.
+    widened : list of int
+        The draws whose pieces held too few rows at first.
+    """
+
+    pieces: list[Piece]
+    candidates: int
+    highest: int
+    widened: list[int]
+
+
+def exact_pieces(
+    pool: DataFrame, draws: list[Draw], pieces: list[Piece], matching: Matching, has_copies: bool
+) -> Found:
+    """Find the last priorities of the draws that are not exact, and end their pieces there."""
+    lasts: dict[int, int] = {}
+    too_low: list[int] = []
+    open_ = {number for number, draw in enumerate(draws) if not draw.is_exact}
+    candidates, highest = sum(draw.quota for draw in draws), highest_of(pieces)
+    while open_:
+        found, candidates = last_priorities(
+            pool, draws, [piece for piece in pieces if piece.number in open_], matching, has_copies
+        )
+        lasts.update({number: last for number, (last, _) in found.items()})
+        short = {n for n in open_ if found.get(n, (0, 0))[1] < draws[n].quota}
+        open_ = {number for number in short if highest[number] < PRIORITY_MAX}
+        pieces, too_low = widened(pieces, open_), too_low + sorted(open_)
+        highest = highest_of(pieces)
+    return Found(until(pieces, lasts), candidates, max(highest.values(), default=PRIORITY_MIN), too_low)
+
+
+def last_priorities(
+    pool: DataFrame, draws: list[Draw], pieces: list[Piece], matching: Matching, has_copies: bool
+) -> tuple[dict[int, tuple[int, int]], int]:
+    """Return the last priority and the sources of draws, and the number of rows that were compared."""
+    observation = Observation()
+    rows = located(pool, pieces, matching).select("number", "sampling_priority")
+    rows = rows.observe(observation, F.count(F.lit(1)).alias("candidates"))
+    if has_copies:
+        rows = rows.distinct()
+    numbered = [(number, draw.quota) for number, draw in enumerate(draws)]
+    quota = F.broadcast(table(pool.sparkSession, numbered, "number int, quota int"))
+    place = F.row_number().over(Window.partitionBy("number").orderBy("sampling_priority"))
+    drawn = rows.withColumn("place", place).join(quota, "number").where("place <= quota")
+    found = drawn.groupBy("number").agg(F.max("sampling_priority"), F.count(F.lit(1)))
+    lasts = {row[0]: (row[1], row[2]) for row in found.collect()}
+    seen: dict[str, int] = observation.get
+    return lasts, seen["candidates"]
+
+
+def manifest_of(drawn: DataFrame, draws: list[Draw], manifest: dict[str, Any]) -> DataFrame:
+    """Return drawn rows with the columns of the manifest, by part, and in its order.
 
     ``manifest`` is that part of quotas.json.
     """
-    pixel = F.concat_ws("_", F.col("healpix_128"), F.lit(manifest["split_seed"]))
-    share = F.conv(F.substring(F.sha2(pixel, 256), 1, 8), 16, 10).cast("double") / float(1 << 32)
     split = F.lit(manifest["splits"][-1])
+    share = hashed(manifest["split_seed"]) / float(1 << 32)
     for name, edge in reversed(list(zip(manifest["splits"], manifest["split_edges"]))):
         split = F.when(share < edge, name).otherwise(split)
+    fold = F.lit(None)
+    if manifest["folds"] is not None:
+        number = F.shiftright(hashed(f"{manifest['split_seed']}_fold") * manifest["folds"], 32)
+        fold = F.when(split != manifest["splits"][-1], number)
     computed = {
         "galaxy_id": F.concat_ws("_", "brickname", "objid"),
         "object_id": F.concat_ws("-", "brickname", "objid"),
         "split": split,
+        "fold": fold,
         **{name: F.lit(value) for name, value in manifest["run"].items()},
     }
+    names = "number int, group int, draw string, pool string, sampling_weight double"
+    listed = [(n, d.group, d.draw, d.pool, d.sampling_weight) for n, d in enumerate(draws)]
+    rows = drawn.join(F.broadcast(table(drawn.sparkSession, listed, names)), "number")
     columns = manifest["columns"].items()
-    return drawn.select(*(computed.get(name, F.col(name)).cast(kind).alias(name) for name, kind in columns))
+    return rows.sortWithinPartitions("part", "group", "sampling_priority").select(
+        *(computed.get(name, F.col(name)).cast(kind).alias(name) for name, kind in columns)
+    )
+
+
+def hashed(seed: int | str) -> Column:
+    """Return the first four bytes of the SHA-256 of pixel and seed, as a whole number."""
+    digest = F.sha2(F.concat_ws("_", F.col("healpix_128"), F.lit(seed)), 256)
+    return F.conv(F.substring(digest, 1, 8), 16, 10).cast("bigint")
 
 
 def hadoop_path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
@@ -262,20 +352,31 @@ def read_pool(spark: SparkSession, folder: str, names: list[str], schema: str) -
 
 
 def write_parts(
-    pool: DataFrame, segments: list[Segment], manifest: dict[str, Any], folder: str
-) -> dict[str, int]:
-    """Write the drawn rows in the manifest's order, a task and a file for each part.
+    pool: DataFrame,
+    draws: list[Draw],
+    pieces: list[Piece],
+    matching: Matching,
+    quotas: dict[str, Any],
+    folder: str,
+) -> int:
+    """Write the rows of the pieces, a task and a file for each part.
 
-    Return the numbers of candidates, and of those that repeat a source.
+    Of a source in several rows, the first by file and row is written. Return the number of the others.
     """
-    count = segments[-1].part + 1
+    count = max(piece.part for piece in pieces) + 1
     codes = codes_of(pool.sparkSession, count)
-    placed = [segment._replace(part=codes[segment.part]) for segment in segments]
+    placed = [piece._replace(part=codes[piece.part]) for piece in pieces]
+    rows = located(pool, placed, matching).repartition(count, "part")
+    seen = {"copies": 0}
     observation = Observation()
-    drawn = drawn_of(candidates_of(pool, placed).repartition(count, "part"), observation)
-    manifest_of(drawn, manifest).write.mode("overwrite").parquet(folder)
-    seen: dict[str, int] = observation.get
-    return seen
+    if quotas["repeated_rows"]:
+        source = Window.partitionBy("part", "number", "sampling_priority").orderBy("sweep_file", "row_index")
+        rows = rows.withColumn("copy", F.row_number().over(source))
+        rows = rows.observe(observation, F.count_if(F.col("copy") > 1).alias("copies")).where("copy = 1")
+    manifest_of(rows, draws, quotas["manifest"]).write.mode("overwrite").parquet(folder)
+    if quotas["repeated_rows"]:
+        seen = observation.get
+    return seen["copies"]
 
 
 def codes_of(spark: SparkSession, count: int) -> list[int]:
@@ -285,7 +386,7 @@ def codes_of(spark: SparkSession, count: int) -> list[int]:
     murmur3 = jvm.org.apache.spark.unsafe.hash.Murmur3_x86_32(42)
     codes: dict[int, int] = {}
     for number in itertools.count():
-        codes.setdefault(murmur3.hashLong(number) % count, number)
+        codes.setdefault(murmur3.hashInt(number) % count, number)
         if len(codes) == count:
             break
     return [codes[part] for part in range(count)]
@@ -302,9 +403,10 @@ def read_back(spark: SparkSession, folder: str) -> list[Row]:
 
 def drawn_rows(draw: Draw, counted: list[Row]) -> dict[str, Any]:
     """Return what the parts hold of a draw, as the summary gives it."""
-    found = [row for row in counted if tuple(row[key] for key in KEYS) == draw[:3]]
+    keys = tuple(getattr(draw, key) for key in KEYS)
+    found = [row for row in counted if tuple(row[key] for key in KEYS) == keys]
     return {
-        **dict(zip(KEYS, draw[:3])),
+        **dict(zip(KEYS, keys)),
         "rows": sum(row["rows"] for row in found),
         "splits": added_up(found, "split"),
         "last_priority": max((row["last_priority"] for row in found), default=PRIORITY_MIN),
@@ -321,25 +423,20 @@ def added_up(counted: list[Row], name: str) -> dict[str, int]:
 
 @contextmanager
 def step(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Print a step of the job to standard error, and keep its seconds."""
+    """Print a step of the job to standard error, and add to its seconds."""
     print(f"lensneg: step {STEPS.index(name) + 1} of {len(STEPS)}: {name}", file=sys.stderr, flush=True)
     begun = time.monotonic()
     yield
-    seconds[name] = round(time.monotonic() - begun, 3)
+    seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - begun, 3)
 
 
-def row_groups(quotas: dict[str, Any], draws: list[Draw]) -> dict[str, int]:
-    """Return the number of the pool's row groups, and of those that begin below the highest threshold."""
+def row_groups(quotas: dict[str, Any], highest: int) -> dict[str, int]:
+    """Return the number of the pool's row groups, and of those that begin at or below a priority."""
     lowest = [priority for file in quotas["row_groups"].values() for _, priority in file]
-    highest_threshold = max((draw.threshold for draw in draws), default=PRIORITY_MIN)
-    read = sum(priority <= highest_threshold for priority in lowest)
-    return {"row_groups_read": read, "row_groups_total": len(lowest)}
-
-
-def part_size(spark: SparkSession, draws: list[Draw], most: int) -> int:
-    """Return the rows of a part: at most those of the config, and few enough that each core writes one."""
-    total, cores = sum(draw.quota for draw in draws), int(spark.sparkContext.defaultParallelism)
-    return max(1, min(most, -(-total // cores)))
+    return {
+        "row_groups_read": sum(priority <= highest for priority in lowest),
+        "row_groups_total": len(lowest),
+    }
 
 
 def sample(spark: SparkSession, root: str) -> dict[str, Any]:
@@ -350,28 +447,26 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
         manifest, folder = quotas["manifest"], f"{root}/draw/negatives"
         schema = ", ".join(f"{name} {manifest['columns'][name]}" for name in manifest["pool"])
         pool = read_pool(spark, f"{root}/pool", quotas["pool_files"], schema)
-    draws, widened = draws_of(quotas), list[Draw]()
-    while True:
-        with step("drawing", seconds):
-            segments = plan(pool, draws, part_size(spark, draws, manifest["rows_per_file"]))
-            seen = write_parts(pool, segments, manifest, folder) if segments else dict.fromkeys(SEEN, 0)
-        with step("counting", seconds):
-            counted = read_back(spark, folder) if segments else []
-            rows = [drawn_rows(draw, counted) for draw in draws]
-        short = [draw for draw, found in zip(draws, rows) if found["rows"] < draw.quota]
-        too_low = [draw for draw in short if draw.threshold < PRIORITY_MAX]
-        if not too_low:
-            break
-        widened += too_low
-        draws = [draw._replace(threshold=PRIORITY_MAX) if draw in too_low else draw for draw in draws]
+        matching = Matching(
+            quotas["matched"], {(s["nobs_z_bin"], s["type_bin"]): s["edges"] for s in quotas["strata"]}
+        )
+    draws, pieces = draws_of(quotas), [Piece(*piece) for piece in quotas["pieces"]]
+    with step("drawing", seconds):
+        found = exact_pieces(pool, draws, pieces, matching, bool(quotas["repeated_rows"]))
+    with step("writing", seconds):
+        copies = write_parts(pool, draws, found.pieces, matching, quotas, folder) if found.pieces else 0
+    with step("counting", seconds):
+        counted = read_back(spark, folder) if found.pieces else []
+        rows = [drawn_rows(draw, counted) for draw in draws]
     summary = {
         "run_id": quotas["run_id"],
         "spark_version": spark.version,
         "rows": rows,
         "negatives": sum(row["rows"] for row in rows),
-        **seen,
-        **row_groups(quotas, draws),
-        "widened": [list(draw[:3]) for draw in widened],
+        "candidates": found.candidates,
+        "duplicate_targetids": copies,
+        **row_groups(quotas, found.highest),
+        "widened": [[getattr(draws[number], key) for key in KEYS] for number in found.widened],
         "parts": [
             {"name": uri[uri.rindex("negatives/") :], "rows": count}
             for uri, count in added_up(counted, "name").items()

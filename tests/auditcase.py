@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import yaml
@@ -26,12 +27,12 @@ Change = Callable[[pa.Table], pa.Table]
 ALWAYS = {"sweeps_at_hand"}
 
 
-def audited_run(folder: Path) -> RunFiles:
-    """A run of two sweep files and two catalogues whose sample has passed gate 4."""
+def audited_run(folder: Path, more: dict[str, Any] | None = None) -> RunFiles:
+    """A run of two sweep files and two catalogues, and a changed config, whose sample has passed gate 4."""
     write_mock_sky(folder / "sky", files=2, rows=8_000, seed=41)
     write_other_lenses(folder / "sky", folder / "others.csv")
     config = folder / "config.yaml"
-    changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 4}
+    changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 4, **(more or {})}
     config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     request = make_request(folder / "sky", config, folder / "out", "one", "test", (folder / "others.csv",))
     made = run_to_sample(request)

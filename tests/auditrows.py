@@ -43,6 +43,7 @@ def row(i: int = 1, **changes: Any) -> Row:
         "git_commit": "abc", "extraction_timestamp": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         "targetid": targetid, "release": 10002,
         "sampling_priority": reference.sampling_priority(targetid, 42), "sampling_weight": 1.0,
+        "draw": str(changes.get("pool", "N1")).lower(), "fold": None,
         **changes,
     }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -63,39 +63,48 @@ def failing(record: dict[str, Any] | str | Path) -> set[str]:
 def draw_plainly(root: Path) -> None:
     """The job's work by sorting, from its input files: enough for a run of a few hundred rows."""
     quotas = json.loads((root / "quotas.json").read_text())
-    manifest, keys = quotas["manifest"], ("nobs_z_bin", "type_bin", "pool")
-    found = defaultdict(list)
+    manifest, pool = quotas["manifest"], []
     for name in quotas["pool_files"]:
-        for row in pq.read_table(root / "pool" / name).to_pylist():
-            found[tuple(row[key] for key in keys)].append(row)
+        pool += pq.read_table(root / "pool" / name).to_pylist()
+    pool.sort(key=lambda row: [row[name] for name in ("sampling_priority", "sweep_file", "row_index")])
+    first = {row["sampling_priority"]: row for row in reversed(pool)}
     drawn, rows = [], []
     for stratum in quotas["strata"]:
-        for entry in stratum["pools"]:
-            key = (stratum["nobs_z_bin"], stratum["type_bin"], entry["pool"])
-            found[key].sort(
-                key=lambda row: [row[n] for n in ("sampling_priority", "sweep_file", "row_index")]
-            )
-            first = {row["sampling_priority"]: row for row in reversed(found[key])}
-            taken = [first[priority] for priority in sorted(first)[: entry["quota"]]]
+        of_stratum = [
+            row
+            for _, row in sorted(first.items())
+            if (row["nobs_z_bin"], row["type_bin"]) == (stratum["nobs_z_bin"], stratum["type_bin"])
+        ]
+        found = []
+        for draw in stratum["draws"]:
+            taken = [
+                row for row in of_stratum if is_in_ranges(row, draw, stratum["edges"], quotas["matched"])
+            ]
+            taken = [dict(row) for row in taken[: draw["quota"]]]
             for row in taken:
                 row.update(
                     manifest["run"],
+                    pool=draw["pool"],
+                    draw=draw["draw"],
                     galaxy_id=f"{row['brickname']}_{row['objid']}",
                     object_id=f"{row['brickname']}-{row['objid']}",
                     split=split_plainly(row["healpix_128"], manifest),
-                    sampling_weight=entry["available"] / entry["quota"],
+                    fold=fold_plainly(row["healpix_128"], manifest),
+                    sampling_weight=draw["available"] / draw["quota"],
                     extraction_timestamp=datetime.fromisoformat(manifest["run"]["extraction_timestamp"]),
                 )
-            if taken:
-                drawn.append(
-                    {
-                        **dict(zip(keys, key, strict=True)),
-                        "rows": len(taken),
-                        "splits": Counter(row["split"] for row in taken),
-                        "last_priority": taken[-1]["sampling_priority"],
-                    }
-                )
-            rows += taken
+            drawn.append(
+                {
+                    "nobs_z_bin": stratum["nobs_z_bin"],
+                    "type_bin": stratum["type_bin"],
+                    "draw": draw["draw"],
+                    "rows": len(taken),
+                    "splits": Counter(row["split"] for row in taken),
+                    "last_priority": taken[-1]["sampling_priority"],
+                }
+            )
+            found += taken
+        rows += sorted(found, key=lambda row: (row["pool"], row["sampling_priority"]))
     parts, half = [], max(1, -(-len(rows) // 2))
     (root / "draw" / "negatives").mkdir(parents=True, exist_ok=True)
     for number, start in enumerate(range(0, len(rows), half)):
@@ -106,12 +115,35 @@ def draw_plainly(root: Path) -> None:
         "run_id": quotas["run_id"],
         "rows": drawn,
         "negatives": len(rows),
-        "candidates": sum(map(len, found.values())),
+        "candidates": len(pool),
         "duplicate_targetids": 0,
         "parts": parts,
         "seconds": {},
     }
     (root / "draw" / "summary.json").write_text(json.dumps(summary))
+
+
+def is_in_ranges(row: dict[str, Any], draw: dict[str, Any], edges: list[Any], matched: list[str]) -> bool:
+    """Whether a row is where a draw takes its rows. One that is not exact takes any priority."""
+    cell = 0
+    for name, ends in zip(matched, edges, strict=True):
+        value = row[name]
+        cell = cell * (len(ends) + 1) + (len(ends) if value is None else sum(value > end for end in ends))
+    return any(
+        row["pool"] in entry["classes"]
+        and (not entry["categories"] or row["confuser_category"] in entry["categories"])
+        and entry["cell"] in (None, cell)
+        and (not draw["is_exact"] or entry["lowest"] <= row["sampling_priority"] <= entry["highest"])
+        for entry in draw["ranges"]
+    )
+
+
+def fold_plainly(pixel: int, manifest: dict[str, Any]) -> int | None:
+    """The fold of a pixel, by the rule in docs/science.md."""
+    if manifest["folds"] is None or split_plainly(pixel, manifest) == "test":
+        return None
+    digest = hashlib.sha256(f"{pixel}_{manifest['split_seed']}_fold".encode()).digest()
+    return int(int.from_bytes(digest[:4]) / 2**32 * manifest["folds"])
 
 
 def split_plainly(pixel: int, manifest: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from lensneg.stages.publish_manifest import publish_manifest
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RULES: dict[str, Any] = {
-    "columns": {}, "pool": [], "run": {}, "splits": [], "split_edges": [], "split_seed": 0, "rows_per_file": 1
+    "columns": {}, "pool": [], "run": {}, "splits": [], "split_edges": [], "split_seed": 0
 }  # fmt: skip
 SPLITS = ("train", "val", "test")
 
@@ -45,6 +45,7 @@ def row(i: int, pool: str) -> dict[str, Any]:
         "sweep_file": "sweep-000p005-005p010.fits", "row_index": i, "pipeline_version": "0.1.0",
         "git_commit": "unknown", "extraction_timestamp": STARTED, "targetid": (1 << 53) + i, "release": 10002,
         "sampling_priority": -i, "sampling_weight": 2.5,
+        "draw": pool.lower(), "fold": None if i % 3 == 2 else i % 5,
     }  # fmt: skip
 
 
@@ -99,6 +100,8 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
             "pool_files": [],
             "row_groups": {},
             "footers": {},
+            "repeated_rows": 0,
+            "pieces": [],
             "strata": [],
         },
     )

@@ -14,11 +14,12 @@ from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.manifest import Part
 from lensneg.schema.quotas import DrawKey
 
-#: What is told of the rows of a stratum and pool.
+#: What is told of the rows of a draw.
 _OF_A_DRAW: Final = [
     ([], "count_all"),
     ("sampling_weight", "min"),
     ("sampling_weight", "max"),
+    ("sampling_priority", "min"),
     ("sampling_priority", "max"),
 ]
 
@@ -70,8 +71,9 @@ class Rows:
 
     @cached_property
     def draws(self) -> list[dict[str, Any]]:
-        """The strata and pools of the rows: how many rows, and the extremes of weight and priority."""
-        groups = self.table.group_by(list(DrawKey._fields), use_threads=False)  # in order of appearance
+        """The draws of the rows: how many rows, and the extremes of weight and priority."""
+        keys = [*DrawKey._fields, "pool"]
+        groups = self.table.group_by(keys, use_threads=False)  # in order of appearance
         return list(groups.aggregate(_OF_A_DRAW).to_pylist())
 
     @cached_property

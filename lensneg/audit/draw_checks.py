@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from lensneg.audit.columns import Rows
+from lensneg.audit.planned_quotas import PlannedQuotas
 from lensneg.audit.subject import Content
 from lensneg.audit.tally import Stated, Tally
 from lensneg.schema.arrays import IntArray
@@ -56,6 +57,8 @@ class RowOrder(Tally):
 def quota_rule(content: Content) -> Tally:
     """Compare targets, backfill, quotas and shortfall with the positives and with what is available."""
     config = content.config.negative_pools
+    if any(draw.is_exact for stratum in content.subject.strata for draw in stratum.draws):
+        return PlannedQuotas(content)
     wrong = []
     for stratum in content.subject.strata:
         total = config.neg_pos_ratio * stratum.positives
@@ -92,32 +95,41 @@ def _stated(stratum: StratumQuota) -> tuple[int, int, list[int], list[int], list
 class LowestPriorities(Tally):
     """Looks for draws that did not take the lowest priorities.
 
-    The pool is not at hand. But priorities are uniform, so the last one of the n lowest of N lies near n/N.
+    The pool is not at hand. But priorities are uniform, so the last one of the n lowest of N lies near n/N of
+    the way from the lowest that the draws before left.
     """
 
     def __init__(self, content: Content) -> None:
         self._strata, self._negatives = content.subject.strata, content.rows["negatives"]
-        self._drawn, self._last = Counter[DrawKey](), dict[DrawKey, int]()
+        self._drawn = Counter[DrawKey]()
+        self._first, self._last = dict[DrawKey, int](), dict[DrawKey, int]()
 
     def add(self, rows: Rows) -> None:
-        """Count the rows of each stratum and pool, and find the last priority."""
+        """Count the rows of each draw, and find the first and the last priority."""
         for draw in rows.draws if rows.part == "negatives" else ():
-            key, last = DrawKey(*(draw[name] for name in DrawKey._fields)), draw["sampling_priority_max"]
+            key = DrawKey(*(draw[name] for name in DrawKey._fields))
+            first, last = draw["sampling_priority_min"], draw["sampling_priority_max"]
             self._drawn[key] += draw["count_all"]
+            self._first[key] = min(first, self._first.get(key, first))
             self._last[key] = max(last, self._last.get(key, last))
 
     def checks(self) -> Iterator[Check]:
         """Yield the check."""
         unlikely = []
-        for key, pool in draws_of(self._strata):
-            drawn = self._drawn[key]
-            last = float((np.float64(self._last.get(key, 0)) + 2.0**63) / 2.0**64)
-            if drawn and _surprise(drawn, pool.available, last) > _MOST_SURPRISE:
-                unlikely.append(f"{key}: {drawn:,} of {pool.available:,}")
+        for key, draw in draws_of(self._strata):
+            drawn, lowest = self._drawn[key], {r.lowest for r in draw.ranges}
+            if not drawn:
+                continue
+            if self._first[key] < min(lowest):
+                unlikely.append(f"{key}: a priority below those that the draws before it left")
+            # What a draw before it left of the population is uniform above a priority.
+            share = (self._last[key] - min(lowest) + 1) / (2**63 - min(lowest))
+            if len(lowest) == 1 and _surprise(drawn, draw.left, share) > _MOST_SURPRISE:
+                unlikely.append(f"{key}: {drawn:,} of {draw.left:,}")
         yield Check.of_faults(
             "lowest_priorities",
             unlikely,
-            expected="in each stratum and pool the rows of the lowest priorities, as far as chance tells",
+            expected="in each draw the rows of the lowest priorities that are left, as far as chance tells",
             found=f"{self._negatives:,} rows",
             saying="others in ",
             remedy="rows were exchanged, or the numbers of available sources are false: fetch the files "

@@ -254,6 +254,7 @@ def _wrong_pool(rows: Rows, config: Config) -> BoolArray:
     ]
     category = np.select(criteria, range(len(criteria)), -1)
     n1 = (category < 0) & rows.is_in("type", config.negative_pools.pool_n1.galaxy_types)
+    n1 |= (category >= 0) & (config.negative_pools.pool_n1.population == "all")
     right = (rows.is_in("pool", ["N1"]) & n1) | (rows.is_in("pool", ["N2"]) & (category >= 0))
     right &= category == rows.index_in("confuser_category", CONFUSER_CATEGORIES)
     # A category that is none of the known ones must not pass for none.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+import pyarrow.compute as pc
 
 from lensneg.audit.columns import Rows
 from lensneg.audit.subject import Content
@@ -28,12 +29,13 @@ class Splits(Tally):
         allocations = content.config.spatial_splits.allocations
         self._fractions = [getattr(allocations, name) for name in SPLIT_ORDER]
         self._split_of = np.full(_PIXELS, -1, dtype=np.int8)
+        self._fold_of = np.full(_PIXELS, -1, dtype=np.int64)
         self._rows_of = np.zeros(_PIXELS, dtype=np.int64)
         self._written = np.zeros(len(SPLIT_ORDER), dtype=np.int64)
         self._off_sphere = False
         self._rule = RowRule(
             "split_rule",
-            "pixels and split of every row as its position says",
+            "pixels, split and fold of every row as its position says",
             self._wrong,
             "a position was changed, or this is a fault of lensneg: please report it",
         )
@@ -50,15 +52,18 @@ class Splits(Tally):
         self._written += np.bincount(written[written >= 0], minlength=len(SPLIT_ORDER))
         self._settle(rows.pixels)
         wrong = (rows.pixels != rows["healpix_128"]) | (rows.pixels >> 2 != rows["healpix_64"])
+        wrong |= self._fold_of[rows.pixels] != np.asarray(pc.fill_null(rows.table["fold"], -1))
         return np.asarray(wrong | (self._split_of[rows.pixels] != written))
 
     def _settle(self, pixels: IntArray) -> None:
         """Work out the splits of the pixels that were not met before."""
-        seed = self._config.spatial_splits.hash_seed
+        rule = self._config.spatial_splits
         new = np.unique(pixels[self._split_of[pixels] < 0])
-        digests = (hashlib.sha256(f"{pixel}_{seed}".encode()).hexdigest() for pixel in new.tolist())
-        u = np.array([int(digest[:8], 16) for digest in digests])
+        u = _hashed(new, f"{rule.hash_seed}")
         self._split_of[new] = np.digitize(u / 2.0**32, np.cumsum(self._fractions)[:-1])
+        if rule.folds is not None:
+            kept = new[self._split_of[new] != len(SPLIT_ORDER) - 1]
+            self._fold_of[kept] = _hashed(kept, f"{rule.hash_seed}_fold") * rule.folds // 2**32
 
     def checks(self) -> Iterator[Check]:
         """Yield the check of the rows, and those of the shares."""
@@ -91,6 +96,12 @@ class Splits(Tally):
                 remedy="a small sky has few pixels: add sweep files, or set the split points in a new config",
                 critical=name in gates.critical,
             )
+
+
+def _hashed(pixels: IntArray, seed: str) -> IntArray:
+    """Return the first 32 bits of the SHA-256 of each pixel and a seed."""
+    texts = (f"{pixel}_{seed}".encode() for pixel in pixels.tolist())
+    return np.array([int(hashlib.sha256(text).hexdigest()[:8], 16) for text in texts], dtype=np.int64)
 
 
 class PoolRatio(Tally):
@@ -128,6 +139,7 @@ class Strata(Tally):
         self._content = content
         self._drawn, self._lenses = Counter[DrawKey](), Counter[tuple[str, str]]()
         self._weights = defaultdict[DrawKey, set[float]](set)
+        self._pools = defaultdict[DrawKey, set[str]](set)
 
     def add(self, rows: Rows) -> None:
         """Count the rows of each stratum and pool."""
@@ -137,6 +149,7 @@ class Strata(Tally):
                 self._lenses[key.nobs_z_bin, key.type_bin] += draw["count_all"]
             else:
                 self._drawn[key] += draw["count_all"]
+                self._pools[key].add(draw["pool"])
                 weights = self._weights[key] | {draw["sampling_weight_min"], draw["sampling_weight_max"]}
                 self._weights[key] = {min(weights), max(weights)}
 
@@ -150,11 +163,11 @@ class Strata(Tally):
         unlike, empty, unmet = list[str](), list[str](), list[str]()
         for stratum in strata:
             key = (stratum.nobs_z_bin, stratum.type_bin)
-            found = {pool.pool: drawn.pop(DrawKey(*key, pool.pool), 0) for pool in stratum.pools}
+            found = {draw.draw: drawn.pop(DrawKey(*key, draw.draw), 0) for draw in stratum.draws}
             unlike += [
-                f"{stratum.name}/{pool.pool}: {found[pool.pool]:,} of {pool.quota:,}"
-                for pool in stratum.pools
-                if found[pool.pool] != pool.quota
+                f"{stratum.name}/{draw.draw}: {found[draw.draw]:,} of {draw.quota:,} in {draw.pool}"
+                for draw in stratum.draws
+                if found[draw.draw] != draw.quota or self._pools[DrawKey(*key, draw.draw)] != {draw.pool}
             ]
             count = lenses.pop(key, 0)
             if count and stratum.reachable and not sum(found.values()):
@@ -169,7 +182,7 @@ class Strata(Tally):
         yield Check.of_faults(
             "strata_counts",
             unlike,
-            expected="each stratum and pool with the rows of its quota, and no other",
+            expected="each draw with the rows of its quota, in its pool, and no other",
             found=f"{len(strata)} strata",
             remedy="the files do not belong to this run's quotas; start again with another run id",
         )
@@ -192,12 +205,12 @@ class Strata(Tally):
 
     def _check_weights(self) -> Check:
         strata = self._content.subject.strata
-        expected = {key: pool.available / pool.quota for key, pool in draws_of(strata) if pool.quota}
+        expected = {key: draw.available / draw.quota for key, draw in draws_of(strata)}
         return Check.of_faults(
             "weights",
             [str(key) for key, weights in self._weights.items() if weights != {expected.get(key)}],
-            expected="sampling weight available / drawn in every stratum and pool",
-            found=f"{len(self._weights):,} strata and pools",
+            expected="sampling weight available / drawn in every draw of every stratum",
+            found=f"{len(self._weights):,} draws",
             saying="not in ",
             remedy=FAULT,
         )

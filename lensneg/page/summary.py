@@ -122,13 +122,19 @@ def strata_table(files: RunFiles) -> tuple[results.StratumResult, ...]:
         return ()
     summary = read_sample_summary(files)
     rows = {key: entry.rows for key, entry in summary.drawn.items()} if summary else {}
+    drawn = Counter[tuple[str, str, str]]()
+    for key, draw in draws_of(quotas.strata):
+        drawn[key.nobs_z_bin, key.type_bin, draw.pool] += rows.get(key, 0)
     found = []
     for stratum in quotas.strata:
         pools = tuple(
             results.PoolResult(
-                pool=p.pool, available=p.available, backfill=p.backfill, drawn=rows.get(key, 0)
+                pool=p.pool,
+                available=p.available,
+                backfill=p.backfill,
+                drawn=drawn[stratum.nobs_z_bin, stratum.type_bin, p.pool],
             )
-            for key, p in draws_of((stratum,))
+            for p in stratum.pools
         )
         found.append(
             results.StratumResult(

@@ -8,6 +8,7 @@ from lensneg.rules.describe import describe
 from lensneg.rules.photometry import ellipticity, magnitude
 from lensneg.rules.pools import POOLS, classify, confuser_criteria
 from lensneg.rules.priority import sampling_priority, targetid
+from lensneg.rules.rates import population_rate
 from lensneg.rules.rows import Rows
 from lensneg.rules.selection import first_failed_rule, select
 from lensneg.rules.sky import healpix_pixel
@@ -25,6 +26,7 @@ __all__ = [
     "healpix_pixel",
     "magnitude",
     "nobs_z_bin",
+    "population_rate",
     "sampling_priority",
     "select",
     "split_of_pixel",

@@ -1,13 +1,13 @@
 """Quotas: how many negatives each stratum gets from each pool, and below which priority they lie."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from lensneg.rules.pools import POOLS
 from lensneg.rules.priority import PRIORITY_MAX, PRIORITY_MIN
 from lensneg.rules.strata import Stratum, strata_of
 from lensneg.schema.config import Config
-from lensneg.schema.quotas import PoolQuota, StratumQuota
+from lensneg.schema.quotas import Draw, PoolQuota, Range, StratumQuota
 
 #: How many standard deviations a threshold leaves above the quota. At 6 one threshold in 10^9 is too
 #: low; the draw notices and widens it, so this is a matter of cost and never of correctness.
@@ -79,10 +79,41 @@ def _fill(target: tuple[int, ...], available: tuple[int, ...], backfill: bool) -
     return quota
 
 
+def plain_draws(pools: Iterable[PoolQuota]) -> tuple[Draw, ...]:
+    """Return a draw from each pool that takes any rows: those of the lowest priorities.
+
+    Parameters
+    ----------
+    pools : iterable of PoolQuota
+        The pools, none of which takes a source from another.
+
+    Returns
+    -------
+    tuple of Draw
+    """
+    return tuple(
+        Draw(
+            draw=p.pool.lower(),
+            pool=p.pool,
+            available=p.available,
+            left=p.available,
+            quota=p.quota,
+            is_exact=False,
+            ranges=(
+                Range(
+                    classes=(p.pool,), lowest=PRIORITY_MIN, highest=priority_threshold(p.quota, p.available)
+                ),
+            ),
+        )
+        for p in pools
+        if p.quota
+    )
+
+
 def compute_quotas(
     positives: Mapping[Stratum, int], available: Mapping[tuple[Stratum, str], int], config: Config
 ) -> list[StratumQuota]:
-    """Compute the quotas of all strata.
+    """Compute the quotas of all strata, where no pool takes a source from another.
 
     Parameters
     ----------
@@ -105,6 +136,10 @@ def compute_quotas(
         target = largest_remainder(total, config.negative_pools.n1_n2_ratio)
         have = tuple(available.get((stratum, pool), 0) for pool in POOLS)
         drawn = _fill(target, have, config.negative_pools.backfill)
+        pools = tuple(
+            PoolQuota(pool=pool, available=a, target=t, backfill=max(0, q - t), quota=q)
+            for pool, a, t, q in zip(POOLS, have, target, drawn, strict=True)
+        )
         quotas.append(
             StratumQuota(
                 nobs_z_bin=stratum.nobs_z_bin,
@@ -113,17 +148,8 @@ def compute_quotas(
                 target=total,
                 shortfall=total - sum(drawn),
                 reachable=stratum_is_reachable(stratum, config),
-                pools=tuple(
-                    PoolQuota(
-                        pool=pool,
-                        available=a,
-                        target=t,
-                        backfill=max(0, q - t),
-                        quota=q,
-                        threshold=priority_threshold(q, a),
-                    )
-                    for pool, a, t, q in zip(POOLS, have, target, drawn, strict=True)
-                ),
+                pools=pools,
+                draws=plain_draws(pools),
             )
         )
     return quotas

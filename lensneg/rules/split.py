@@ -43,6 +43,33 @@ def split_of_pixel(pixels: IntArray, config: SpatialSplitsConfig) -> npt.NDArray
     return names[np.searchsorted(split_edges(config), u, side="right")][inverse]
 
 
+def fold_of_pixel(pixels: IntArray, config: SpatialSplitsConfig) -> IntArray:
+    """Return the fold of each pixel.
+
+    The rule: u is the first four bytes, big-endian, of the SHA-256 of ``"{pixel}_{seed}_fold"``, divided by
+    2^32; the fold is the whole part of u times the number of folds.
+
+    Parameters
+    ----------
+    pixels : ndarray of int, shape (n,)
+        NESTED pixels at ``config.nside``.
+    config : SpatialSplitsConfig
+        Seed and number of folds.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        From 0; -1 for a pixel of the split ``test``, and for all without folds.
+    """
+    if config.folds is None:
+        return np.full(len(pixels), -1)
+    unique, inverse = np.unique(pixels, return_inverse=True)
+    texts = (f"{pixel}_{config.hash_seed}_fold" for pixel in unique.tolist())
+    u = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) for text in texts]
+    fold = np.array(u, dtype=np.int64) * config.folds >> 32
+    return np.where(split_of_pixel(unique, config) == SPLIT_ORDER[-1], -1, fold)[inverse]
+
+
 def split_edges(config: SpatialSplitsConfig) -> list[float]:
     """Return the values of u at which all splits but the first begin.
 

@@ -77,7 +77,7 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ManifestColumn("healpix_128", _I32, "HEALPix pixel, nside 128, NESTED", nullable=False),
     ManifestColumn("split", _S, "train, val or test, by healpix_128", nullable=False, stage="draw"),
     ManifestColumn("pool", _S, "N1, N2 or positive", nullable=False),
-    ManifestColumn("confuser_category", _S, "the N2 criterion that matched; null in N1"),
+    ManifestColumn("confuser_category", _S, "the first criterion of N2 that matched"),
     ManifestColumn("sweep_file", _S, "name of the sweep file", nullable=False),
     ManifestColumn("row_index", _I64, "row in the sweep file, from 0", nullable=False),
     ManifestColumn("pipeline_version", _S, "lensneg version", nullable=False, stage="draw"),
@@ -92,10 +92,14 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ManifestColumn(
         "sampling_weight",
         _F64,
-        "available / drawn in the row's stratum and pool; 1 for a positive",
+        "sources that the row stands for: available / drawn in its draw; 1 for a positive",
         nullable=False,
         stage="draw",
     ),
+    ManifestColumn(
+        "draw", _S, "the draw that took the row; positive for a positive", nullable=False, stage="draw"
+    ),
+    ManifestColumn("fold", _I16, "fold, by healpix_128; null in the split test", stage="draw"),
 )
 
 #: The two tables of a manifest.

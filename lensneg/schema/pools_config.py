@@ -117,10 +117,13 @@ class NegativePoolsConfig(Section):
 class MatchingConfig(Section):
     """The columns in which the negatives of a stratum are distributed as its positives are.
 
-    ``bins`` gives, for each column of the manifest, the number of bins that hold equally many positives.
+    ``bins`` gives, for each column of the manifest, the number of bins that hold equally many positives. A
+    stratum with fewer than ``positives_per_cell`` for each cell has fewer bins: the last columns lose theirs
+    first, so the first one matters most.
     """
 
     bins: Annotated[dict[MatchedColumn, Annotated[int, Field(ge=1, le=32)]], Field(min_length=1)]
+    positives_per_cell: Annotated[int, Field(ge=1)]
 
 
 class SuspectsConfig(Section):

@@ -1,10 +1,108 @@
-"""The file quotas.json: the rows to draw from each stratum and pool, and the pool files to draw them from."""
+"""The file quotas.json: the rows to draw from each stratum, and the pool files to draw them from."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from lensneg.schema.pool import Footer
 from lensneg.schema.record import Record
+
+
+class Range(Record):
+    """Some of a stratum's rows in the pool files, by what they are and by sampling priority.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The values of the column ``pool`` in the pool files.
+    categories : tuple of str
+        The confuser categories; any, and none, if it is empty.
+    cell : int or None
+        The cell of the matched columns; None for all of them.
+    lowest, highest : int
+        The sampling priorities, both included.
+    """
+
+    classes: tuple[str, ...]
+    categories: tuple[str, ...] = ()
+    cell: int | None = None
+    lowest: int
+    highest: int
+
+
+class Draw(Record):
+    """A draw from a stratum: the rows of lowest sampling priority in a population, past the draws before.
+
+    Attributes
+    ----------
+    draw : str
+        Its name, which stands in the rows, e.g. ``n1`` or ``n2:17``, the latter from cell 17.
+    pool : str
+        ``N1`` or ``N2``: the pool that the rows count for.
+    available : int
+        Sources of its population.
+    left : int
+        Those of them that the draws before it leave.
+    quota : int
+        Rows to draw.
+    is_exact : bool
+        Whether the ranges hold the drawn rows alone. If not, they hold at least ``quota`` sources with very
+        high probability, and the ``quota`` lowest are drawn.
+    ranges : tuple of Range
+        Where the rows are. Each row of the pool is in at most one range of all draws.
+    """
+
+    draw: str
+    pool: str
+    available: int
+    left: int
+    quota: int
+    is_exact: bool
+    ranges: tuple[Range, ...]
+
+    @property
+    def weight(self) -> float:
+        """The sampling weight of its rows: the sources that each stands for."""
+        return self.available / self.quota
+
+    @property
+    def lowest(self) -> int:
+        """The lowest priority that a row may have."""
+        return min(r.lowest for r in self.ranges)
+
+    @property
+    def highest(self) -> int:
+        """The highest priority that a row may have."""
+        return max(r.highest for r in self.ranges)
+
+
+class Piece(NamedTuple):
+    """A part of a range of a draw, as the job looks up rows.
+
+    Attributes
+    ----------
+    draw : int
+        The number of the draw, as :func:`draws_of` yields them.
+    part : int
+        The file that its rows are written to.
+    nobs_z_bin, type_bin, source_pool : str
+        The stratum, and the value of ``pool`` in the pool files.
+    category : str
+        The confuser category; empty for any, and none.
+    cell : int
+        The cell of the matched columns; -1 without matching.
+    lowest, highest : int
+        The sampling priorities, both included.
+    """
+
+    draw: int
+    part: int
+    nobs_z_bin: str
+    type_bin: str
+    source_pool: str
+    category: str
+    cell: int
+    lowest: int
+    highest: int
 
 
 class PoolQuota(Record):
@@ -15,16 +113,13 @@ class PoolQuota(Record):
     pool : str
         ``N1`` or ``N2``.
     available : int
-        Sources in the pool.
+        Sources that may be drawn for it.
     target : int
         Rows that the ratio of the pools asks for.
     backfill : int
-        The part of ``quota`` that replaces rows which the other pool lacks.
+        The part of ``quota`` that replaces rows which are lacking elsewhere in the stratum.
     quota : int
         Rows to draw.
-    threshold : int
-        Upper limit of the sampling priorities to read. With very high probability, at least ``quota`` sources
-        are at or below it.
     """
 
     pool: str
@@ -32,11 +127,25 @@ class PoolQuota(Record):
     target: int
     backfill: int
     quota: int
-    threshold: int
 
 
 class StratumQuota(Record):
-    """The target of a stratum, and the rows to draw. ``reachable`` is false where the cuts leave it empty."""
+    """The target of a stratum, and the rows to draw.
+
+    Attributes
+    ----------
+    positives : int
+    target, shortfall : int
+        Rows that the ratio asks for, and those of them that there are no sources for.
+    reachable : bool
+        False where the cuts leave the stratum empty.
+    pools : tuple of PoolQuota
+        By pool.
+    draws : tuple of Draw
+        Those that take any rows, in their order.
+    edges : tuple of tuple of float
+        For each matched column the values at which a bin ends; see :mod:`lensneg.rules.cells`.
+    """
 
     nobs_z_bin: str
     type_bin: str
@@ -45,6 +154,8 @@ class StratumQuota(Record):
     shortfall: int
     reachable: bool
     pools: tuple[PoolQuota, ...]
+    draws: tuple[Draw, ...] = ()
+    edges: tuple[tuple[float, ...], ...] = ()
 
     @property
     def quota(self) -> int:
@@ -58,11 +169,11 @@ class StratumQuota(Record):
 
 
 class DrawKey(NamedTuple):
-    """A stratum and a pool, from which one draw is made."""
+    """A stratum, and one of its draws."""
 
     nobs_z_bin: str
     type_bin: str
-    pool: str
+    draw: str
 
     def __str__(self) -> str:
         return "/".join(self)
@@ -84,9 +195,9 @@ class ManifestRules(Record):
     split_edges : tuple of float
         The values of u at which all splits but the first begin.
     split_seed : int
-        The seed of u.
-    rows_per_file : int
-        The size of a part.
+        The seed of u, and of the folds.
+    folds : int or None
+        The number of folds.
     """
 
     columns: dict[str, str]
@@ -95,14 +206,15 @@ class ManifestRules(Record):
     splits: tuple[str, ...]
     split_edges: tuple[float, ...]
     split_seed: int
-    rows_per_file: int
+    folds: int | None = None
 
 
 class Quotas(Record):
     """The file quotas.json: everything that the draw needs besides the pool files.
 
     ``row_groups`` gives, for each pool file, the rows of each row group and the lowest priority among them;
-    ``footers`` gives the file's footer.
+    ``footers`` gives the file's footer. ``repeated_rows`` counts the rows of the pool that repeat a source.
+    ``matched`` names the matched columns. ``pieces`` say which rows are drawn, and into which part.
     """
 
     run_id: str
@@ -110,11 +222,14 @@ class Quotas(Record):
     pool_files: tuple[str, ...]
     row_groups: dict[str, tuple[tuple[int, int], ...]]
     footers: dict[str, Footer]
+    repeated_rows: int
+    matched: tuple[str, ...] = ()
     strata: tuple[StratumQuota, ...]
+    pieces: tuple[Piece, ...]
 
 
-def draws_of(strata: tuple[StratumQuota, ...]) -> Iterator[tuple[DrawKey, PoolQuota]]:
-    """Iterate over each pool of each stratum.
+def draws_of(strata: tuple[StratumQuota, ...]) -> Iterator[tuple[DrawKey, Draw]]:
+    """Iterate over the draws of all strata.
 
     Parameters
     ----------
@@ -123,9 +238,9 @@ def draws_of(strata: tuple[StratumQuota, ...]) -> Iterator[tuple[DrawKey, PoolQu
 
     Yields
     ------
-    (DrawKey, PoolQuota)
-        The stratum and pool, and what is drawn from it, in the manifest's order.
+    (DrawKey, Draw)
+        The stratum and the draw.
     """
     for stratum in strata:
-        for pool in stratum.pools:
-            yield DrawKey(stratum.nobs_z_bin, stratum.type_bin, pool.pool), pool
+        for draw in stratum.draws:
+            yield DrawKey(stratum.nobs_z_bin, stratum.type_bin, draw.draw), draw

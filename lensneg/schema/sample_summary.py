@@ -13,19 +13,19 @@ from lensneg.schema.record import Record
 
 
 class DrawnRows(Record):
-    """The sources drawn from a stratum and pool: their number, also by split, and the highest priority."""
+    """The sources of a draw: their number, also by split, and the highest priority."""
 
     nobs_z_bin: str
     type_bin: str
-    pool: str
+    draw: str
     rows: int
     splits: dict[str, int]
     last_priority: int
 
     @property
     def key(self) -> DrawKey:
-        """The stratum and pool."""
-        return DrawKey(self.nobs_z_bin, self.type_bin, self.pool)
+        """The stratum and the draw."""
+        return DrawKey(self.nobs_z_bin, self.type_bin, self.draw)
 
 
 class DrawnPart(Record):
@@ -41,17 +41,17 @@ class SampleSummary(Record):
     Attributes
     ----------
     rows : tuple of DrawnRows
-        By stratum and pool.
+        By stratum and draw.
     negatives : int
         Rows drawn.
     candidates : int
-        Rows of the pool below the thresholds.
+        Rows of the pool in the ranges of the draws.
     duplicate_targetids : int
         Rows of the pool that repeat a TARGETID.
     row_groups_read, row_groups_total : int or None
         Row groups of the pool files.
     widened : tuple of DrawKey
-        Strata and pools whose threshold was too low.
+        Draws whose ranges held too few rows at first.
     parts : tuple of DrawnPart
         The files of the rows, in the manifest's order.
     seconds : dict of str to float
@@ -72,7 +72,7 @@ class SampleSummary(Record):
 
     @property
     def drawn(self) -> dict[DrawKey, DrawnRows]:
-        """The sources drawn, by stratum and pool."""
+        """The sources drawn, by stratum and draw."""
         return {entry.key: entry for entry in self.rows}
 
 

@@ -12,6 +12,7 @@ from auditrows import Row, part_table, positive, row, subject
 
 from lensneg.audit.audit import audit
 from lensneg.audit.subject import Audit
+from lensneg.rules.quotas import plain_draws
 from lensneg.schema.config import Config
 from lensneg.schema.quotas import PoolQuota, StratumQuota
 
@@ -40,12 +41,12 @@ def audited(
         pq.write_table(part_table(part, rows), path)
         files[part] = (str(path),)
     pools = [
-        PoolQuota(pool="N1", available=10, target=3, backfill=1, quota=4, threshold=0),
-        PoolQuota(pool="N2", available=0, target=1, backfill=0, quota=0, threshold=0),
+        PoolQuota(pool="N1", available=10, target=3, backfill=1, quota=4),
+        PoolQuota(pool="N2", available=0, target=1, backfill=0, quota=0),
     ]
     stratum = StratumQuota(
         nobs_z_bin="3-5", type_bin="SER", positives=1, target=4, shortfall=0, reachable=True,
-        pools=tuple(pools),
+        pools=tuple(pools), draws=plain_draws(pools),
     )  # fmt: skip
     return audit(
         subject(config, files=files, strata=(stratum,), all_at_hand=False, ra=np.zeros(1), dec=np.zeros(1))

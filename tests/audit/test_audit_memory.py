@@ -19,6 +19,7 @@ from lensneg.audit.columns import Rows
 from lensneg.audit.files import Files
 from lensneg.audit.subject import Subject
 from lensneg.rules.priority import sampling_priority
+from lensneg.rules.quotas import plain_draws
 from lensneg.schema.columns import WRITTEN_SCHEMA, part_schema
 from lensneg.schema.config import Config
 from lensneg.schema.gate import all_passed
@@ -64,12 +65,12 @@ def manifest(config: Config, folder: Path, rows: int) -> Subject:
     }
     share = 15 * positives
     pools = (
-        PoolQuota(pool="N1", available=rows, target=rows - share, backfill=share, quota=rows, threshold=0),
-        PoolQuota(pool="N2", available=0, target=share, backfill=0, quota=0, threshold=0),
+        PoolQuota(pool="N1", available=rows, target=rows - share, backfill=share, quota=rows),
+        PoolQuota(pool="N2", available=0, target=share, backfill=0, quota=0),
     )
     stratum = StratumQuota(
         nobs_z_bin="3-5", type_bin="SER", positives=positives, target=rows, shortfall=0, reachable=True,
-        pools=pools,
+        pools=pools, draws=plain_draws(pools),
     )  # fmt: skip
     nothing = np.zeros(1)
     return subject(config, files=files, strata=(stratum,), all_at_hand=False, ra=nothing, dec=nothing)

@@ -18,6 +18,7 @@ from pipeline import set_column
 
 from lensneg.audit.draw_checks import LowestPriorities, RowOrder, _surprise
 from lensneg.audit.subject import Subject
+from lensneg.rules.quotas import plain_draws
 from lensneg.schema.config import Config
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.quotas import PoolQuota, StratumQuota
@@ -77,17 +78,17 @@ def test_the_order_is_that_of_a_sort_of_all_keys(plan: Config, part: str) -> Non
 
 def test_the_last_priority_of_a_draw_is_that_of_all_its_batches(plan: Config) -> None:
     """Four of 200: the last one is by chance at about -0.96 x 2^63; it is in the first batch."""
-    pools = [PoolQuota(pool="N1", available=200, target=4, backfill=0, quota=4, threshold=0)]
+    pools = [PoolQuota(pool="N1", available=200, target=4, backfill=0, quota=4)]
     stratum = StratumQuota(
         nobs_z_bin="3-5", type_bin="SER", positives=1, target=4, shortfall=0, reachable=True,
-        pools=tuple(pools),
+        pools=tuple(pools), draws=plain_draws(pools),
     )  # fmt: skip
     for last, passed in ((-0.96, True), (0.99, False)):
         priorities = [int(share * 2**63) for share in (last, -0.999, -0.998, -0.997)]
         rows = [one_row(i, sampling_priority=priority) for i, priority in enumerate(priorities)]
         found = only(LowestPriorities, content(plan, rows, strata=(stratum,)))
         assert found.passed == passed
-        assert found.actual == ("4 rows" if passed else "others in 3-5/SER/N1: 4 of 200")
+        assert found.actual == ("4 rows" if passed else "others in 3-5/SER/n1: 4 of 200")
 
 
 def test_a_galaxy_that_is_no_lens_as_a_positive(subject: Subject, files: RunFiles) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from poolcases import CASES, G_0_4, NAN, R_20_5, above, below, up
 
 from lensneg.audit import row_checks
+from lensneg.rules.quotas import plain_draws
 from lensneg.schema.config import Config
 from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.quotas import PoolQuota, StratumQuota
@@ -89,12 +90,12 @@ def test_the_rows_that_are_wrong_are_counted_and_the_first_is_named(plan: Config
 def stratum(n1: int, n2: int) -> StratumQuota:
     """A stratum whose quota is so many rows of each pool."""
     pools = [
-        PoolQuota(pool=name, available=100, target=quota, backfill=0, quota=quota, threshold=0)
+        PoolQuota(pool=name, available=100, target=quota, backfill=0, quota=quota)
         for name, quota in (("N1", n1), ("N2", n2))
     ]
     return StratumQuota(
         nobs_z_bin="3-5", type_bin="SER", positives=1, target=n1 + n2, shortfall=0, reachable=True,
-        pools=tuple(pools),
+        pools=tuple(pools), draws=plain_draws(pools),
     )  # fmt: skip
 
 
@@ -107,7 +108,7 @@ def test_negatives_are_as_many_as_the_quotas_ask(plan: Config, rows: int, passed
 
 
 MAY_BE_NULL = {
-    "mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1", "confuser_category",
+    "mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1", "confuser_category", "fold",
     "flux_g", "flux_r", "flux_z", "flux_w1", "ebv", "fitbits", "shape_r", "shape_e1", "shape_e2", "sersic",
     *(f"{name}_{b}" for name in ("psfsize", "psfdepth", "galdepth", "mw_transmission") for b in "grz"),
 }  # fmt: skip

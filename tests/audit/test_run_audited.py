@@ -187,9 +187,10 @@ def claims(subject: Subject, change: Callable[[list[dict[str, Any]]], None]) -> 
 
 def test_a_row_in_another_stratum_than_claimed(subject: Subject) -> None:
     def change(strata: list[dict[str, Any]]) -> None:
-        pools = [pool for stratum in strata for pool in stratum["pools"] if pool["quota"] > 1]
-        pools[0]["quota"] += 1
-        pools[1]["quota"] -= 1
+        stratum = next(s for s in strata if [draw["quota"] > 1 for draw in s["draws"]] == [True, True])
+        for name in ("pools", "draws"):
+            stratum[name][0]["quota"] += 1
+            stratum[name][1]["quota"] -= 1
 
     claimed = claims(subject, change)
     assert failed(claimed) - {"weights", "targets"} == {"strata_counts"}
@@ -213,6 +214,7 @@ def test_a_stratum_without_negatives(spoiled: Callable[..., Subject]) -> None:
     def change(strata: list[dict[str, Any]]) -> None:
         [stratum] = [s for s in strata if (s["nobs_z_bin"], s["type_bin"]) == emptied["key"]]
         stratum["shortfall"] += sum(pool["quota"] for pool in stratum["pools"])
+        stratum["draws"] = []
         for pool in stratum["pools"]:
             pool["quota"] = 0
 

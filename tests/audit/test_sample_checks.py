@@ -9,6 +9,7 @@ from auditrows import Row, checks_of, content, only, positive, row
 
 from lensneg.audit.sample_checks import PoolRatio, Splits, Strata
 from lensneg.errors import ConfigError
+from lensneg.rules.quotas import plain_draws
 from lensneg.schema.check import Check
 from lensneg.schema.config import Config
 from lensneg.schema.quotas import PoolQuota, StratumQuota
@@ -37,6 +38,7 @@ def splits(config: Config, negatives: list[Row], positives: list[Row] | None = N
         {"split": "val"},
         {"split": "test"},
         {"split": "Train"},
+        {"fold": 0},
         {"dec": -5.0},
         {"ra": 164.0},
         TEST | {"split": "train"},
@@ -50,7 +52,7 @@ def test_pixels_and_split_are_those_of_the_position(plan: Config, changes: Row) 
     assert (found.passed, found.actual) == (False, "not in 1 of 3 rows, the first in row 1")
     found = splits(plan, [row(1)], [positive(), positive(1001, **changes)])["split_rule"]
     assert found.actual == "not in 1 of 3 rows, the first in row 2"
-    assert "split of every row" in found.expected
+    assert "split and fold of every row" in found.expected
     assert "a position was changed" in found.remedy
 
 
@@ -247,13 +249,13 @@ def stratum(
 ) -> StratumQuota:  # fmt: skip
     """What quotas.json claims of a stratum; of each pool rows available and drawn."""
     pools = [
-        PoolQuota(pool=name, available=available, target=quota, backfill=0, quota=quota, threshold=0)
+        PoolQuota(pool=name, available=available, target=quota, backfill=0, quota=quota)
         for name, (available, quota) in (("N1", n1), ("N2", n2))
     ]
     drawn = n1[1] + n2[1]
     return StratumQuota(
         nobs_z_bin=nobs, type_bin=kind, positives=positives, target=drawn + shortfall, shortfall=shortfall,
-        reachable=reachable, pools=tuple(pools),
+        reachable=reachable, pools=tuple(pools), draws=plain_draws(pools),
     )  # fmt: skip
 
 
@@ -288,7 +290,7 @@ def of_strata(
     assert all(check.critical for check in checks)
     for check in checks:
         if check.passed:
-            assert check.actual == {"targets": "3 positives", "weights": "4 strata and pools"}.get(
+            assert check.actual == {"targets": "3 positives", "weights": "4 draws"}.get(
                 check.name, f"{len(strata)} strata"
             )
     return {check.name: check.actual for check in checks if not check.passed}
@@ -313,22 +315,22 @@ def test_where_the_number_of_rows_is_wrong_that_alone_is_said(plan: Config, rows
 
 
 def test_a_row_of_the_other_pool(plan_with: Any) -> None:
-    found = of_strata(plan_with, changed(NEGATIVES, 0, pool="N2", sampling_weight=8.0))
-    assert found == {"strata_counts": "3-5/SER/N1: 2 of 3, 3-5/SER/N2: 2 of 1"}
+    found = of_strata(plan_with, changed(NEGATIVES, 0, pool="N2", draw="n2", sampling_weight=8.0))
+    assert found == {"strata_counts": "3-5/SER/n1: 2 of 3 in N1, 3-5/SER/n2: 2 of 1 in N2"}
 
 
 @pytest.mark.parametrize("where", [{"nobs_z_bin": "6-10"}, {"type_bin": "DEV"}, {"nobs_z_bin": "1-2"}])
 def test_a_row_of_a_stratum_that_is_not_claimed(plan_with: Any, where: Row) -> None:
     key = "/".join(({"nobs_z_bin": "3-5", "type_bin": "SER"} | where).values())
     found = of_strata(plan_with, changed(NEGATIVES, 0, **where))
-    assert found["strata_counts"] == f"3-5/SER/N1: 2 of 3, {key}/N1 is not of the config's strata"
-    assert found["weights"] == f"not in {key}/N1"
+    assert found["strata_counts"] == f"3-5/SER/n1: 2 of 3 in N1, {key}/n1 is not of the config's strata"
+    assert found["weights"] == f"not in {key}/n1"
     assert set(found) == {"strata_counts", "weights"}
 
 
 def test_a_row_of_another_stratum_that_is_claimed(plan_with: Any) -> None:
     found = of_strata(plan_with, changed(NEGATIVES, 0, **REX, sampling_weight=3.0))
-    assert found == {"strata_counts": "3-5/SER/N1: 2 of 3, 11+/REX/N1: 3 of 2"}
+    assert found == {"strata_counts": "3-5/SER/n1: 2 of 3 in N1, 11+/REX/n1: 3 of 2 in N1"}
 
 
 @pytest.mark.parametrize("where", [{"nobs_z_bin": "6-10"}, {"type_bin": "REX"}])
@@ -366,7 +368,7 @@ def test_a_stratum_with_positives_and_without_negatives(plan_with: Any, reachabl
     judged = content(plan_with({"negative_pools.neg_pos_ratio": 4}), NEGATIVES[:4], POSITIVES, strata=strata)
     counts, represented, targets, weights = checks_of(Strata, judged)
     assert (counts.passed, targets.passed, weights.passed) == (True, True, True)
-    assert weights.actual == "2 strata and pools"
+    assert weights.actual == "2 draws"
     assert represented.passed == (not reachable)
     assert represented.actual == ("none in 11+/REX" if reachable else "3 strata")
 
@@ -374,10 +376,10 @@ def test_a_stratum_with_positives_and_without_negatives(plan_with: Any, reachabl
 @pytest.mark.parametrize(
     ("i", "weight", "where"),
     [
-        (0, 10 / 3 + 1e-9, "3-5/SER/N1"),
-        (2, 3.0, "3-5/SER/N1"),
-        (3, 1.0, "3-5/SER/N2"),
-        (7, 3.0, "11+/REX/N2"),
+        (0, 10 / 3 + 1e-9, "3-5/SER/n1"),
+        (2, 3.0, "3-5/SER/n1"),
+        (3, 1.0, "3-5/SER/n2"),
+        (7, 3.0, "11+/REX/n2"),
     ],
 )
 def test_a_weight_is_available_by_drawn(plan_with: Any, i: int, weight: float, where: str) -> None:
@@ -387,4 +389,4 @@ def test_a_weight_is_available_by_drawn(plan_with: Any, i: int, weight: float, w
 
 def test_equal_weights_that_are_wrong_throughout(plan_with: Any) -> None:
     rows = [{**r, "sampling_weight": 3.0} for r in NEGATIVES]
-    assert of_strata(plan_with, rows) == {"weights": "not in 3-5/SER/N1, 3-5/SER/N2, 11+/REX/N2"}
+    assert of_strata(plan_with, rows) == {"weights": "not in 3-5/SER/n1, 3-5/SER/n2, 11+/REX/n2"}

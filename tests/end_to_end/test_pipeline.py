@@ -163,9 +163,7 @@ def test_the_runs_meet_full_and_short_strata_and_backfill(plan_run: Executed, pa
             kinds["full"] += stratum["target"] > 0 and not stratum["shortfall"]
             kinds["short"] += stratum["shortfall"] > 0
             kinds["backfill"] += any(pool["backfill"] for pool in stratum["pools"])
-            kinds["thresholded"] += any(
-                pool["quota"] and pool["threshold"] < 2**63 - 1 for pool in stratum["pools"]
-            )
+            kinds["thresholded"] += any(draw["ranges"][0]["highest"] < 2**63 - 1 for draw in stratum["draws"])
     assert min(kinds[kind] for kind in ("full", "short", "backfill", "thresholded")) > 0, kinds
 
 

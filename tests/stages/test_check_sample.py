@@ -51,7 +51,7 @@ def draw(sampled: RunFiles, tmp_path: Path) -> RunFiles:
 
 def quota_of_one_more(files: RunFiles) -> None:
     def change(quotas: dict[str, Any]) -> None:
-        quotas["strata"][0]["pools"][0]["quota"] += 1
+        next(s for s in quotas["strata"] if s["draws"])["draws"][0]["quota"] += 1
 
     edit_json(files.quotas, change)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from lensneg.cost.tables import load_rates
+from lensneg.rules.quotas import plain_draws
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.pool import Footer
 from lensneg.schema.quotas import ManifestRules, PoolQuota, Quotas, StratumQuota
@@ -14,15 +15,14 @@ RATES = load_rates().rates.model_copy(update={"spark_open_seconds": 0.1, "draw_s
 
 
 def quotas_of(files: int, rows: int) -> Quotas:
-    pool = PoolQuota(pool="N1", available=rows, target=rows, backfill=0, quota=rows, threshold=0)
+    pool = PoolQuota(pool="N1", available=rows, target=rows, backfill=0, quota=rows)
     stratum = StratumQuota(nobs_z_bin="1", type_bin="SER", positives=1, target=rows, shortfall=0,
-                           reachable=True, pools=(pool,))  # fmt: skip
+                           reachable=True, pools=(pool,), draws=plain_draws([pool]))  # fmt: skip
     names = tuple(f"{number}.parquet" for number in range(files))
     footer = Footer(size=0, sha256="")
-    manifest = ManifestRules(columns={}, pool=(), run={}, splits=(), split_edges=(), split_seed=0,
-                             rows_per_file=1)  # fmt: skip
-    return Quotas(run_id="one", pool_files=names, row_groups=dict.fromkeys(names, ()),
-                  footers=dict.fromkeys(names, footer), manifest=manifest,
+    manifest = ManifestRules(columns={}, pool=(), run={}, splits=(), split_edges=(), split_seed=0)
+    return Quotas(run_id="one", pool_files=names, row_groups=dict.fromkeys(names, ()), repeated_rows=0,
+                  pieces=(), footers=dict.fromkeys(names, footer), manifest=manifest,
                   strata=(stratum, stratum))  # fmt: skip
 
 

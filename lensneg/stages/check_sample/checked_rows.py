@@ -10,14 +10,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lensneg import storage
-from lensneg.rules.priority import PRIORITY_MAX, sampling_priority
-from lensneg.rules.split import split_of_pixel
+from lensneg.rules.pools import POOLS
+from lensneg.rules.priority import PRIORITY_MAX, PRIORITY_MIN, sampling_priority
+from lensneg.rules.split import fold_of_pixel, split_of_pixel
+from lensneg.rules.strata import strata_of
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.check import Check
 from lensneg.schema.columns import ANNOTATED_SCHEMA, MANIFEST_SCHEMA, WRITTEN_SCHEMA
-from lensneg.schema.quotas import DrawKey, Quotas, draws_of
+from lensneg.schema.quotas import Draw, DrawKey, Quotas, draws_of
 from lensneg.schema.run import Run
 from lensneg.schema.sample_summary import DrawnPart, SampleSummary
+from lensneg.stages.check_sample.populations import Populations
 
 #: Rows that are checked at once.
 _BATCH: Final = 1 << 17
@@ -26,10 +29,11 @@ _REQUIRED: Final = [field.name for field in MANIFEST_SCHEMA if not field.nullabl
 
 
 class _Draw(NamedTuple):
-    """What a drawn row of a stratum and pool has to have."""
+    """What a row of a draw has to have. The group numbers stratum and pool, in the manifest's order."""
 
     key: DrawKey
-    weight: float
+    group: int
+    rule: Draw
     last_priority: int
 
 
@@ -48,16 +52,19 @@ class CheckedRows:
 
     def __init__(self, run: Run, quotas: Quotas, summary: SampleSummary) -> None:
         self._run, self._summary = run, summary
-        drawn = summary.drawn
-        self._draws = [
-            _Draw(key, pool.available / pool.quota, drawn[key].last_priority)
-            for key, pool in draws_of(quotas.strata)
-            if pool.quota
+        drawn, number = summary.drawn, {quota[:2]: i for i, quota in enumerate(strata_of(run.config.strata))}
+        draws = [
+            _Draw(key, 2 * number[key[:2]] + POOLS.index(draw.pool), draw, drawn[key].last_priority)
+            for key, draw in draws_of(quotas.strata)
         ]
+        self._draws, self._population = draws, Populations(quotas, [draw.rule for draw in draws])
         # The last element is that of rows of no draw, whose number is -1.
-        self._weight = np.array([*(draw.weight for draw in self._draws), np.nan])
-        self._last = np.array([*(draw.last_priority for draw in self._draws), PRIORITY_MAX])
-        self._before = (-1, 0)  # the draw and the priority of the row before
+        self._group = np.array([*(draw.group for draw in draws), -1])
+        self._pool = pa.array([*(draw.rule.pool for draw in draws), None], pa.string())
+        self._weight = np.array([*(draw.rule.weight for draw in draws), np.nan])
+        self._first = np.array([*(draw.rule.lowest for draw in draws), PRIORITY_MIN])
+        self._last = np.array([*(draw.last_priority for draw in draws), PRIORITY_MAX])
+        self._before = (-1, 0)  # the group and the priority of the row before
         self._counts: Counter[tuple[DrawKey, str]] = Counter()
         self._faults: dict[str, list[str]] = {"files_as_summarized": [], "in_order": [], "rows_as_ruled": []}
 
@@ -97,19 +104,22 @@ class CheckedRows:
         """Compare rows with the rules, and count them."""
         draw, priority = self._draw_of(rows), rows["sampling_priority"].to_numpy()
         self._count(rows)
-        self._note(
-            "rows_as_ruled", "nobs_z_bin, type_bin, pool: nothing is drawn from them", draw < 0, rows, uri
-        )
-        before_draw, before = self._before
-        step = np.diff(draw, prepend=before_draw)
+        for what, wrong in (
+            ("nobs_z_bin, type_bin, draw: there is no such draw", draw < 0),
+            ("sampling_priority: above the last one", priority > self._last[draw]),
+            ("sampling_priority: below the first one", priority < self._first[draw]),
+            ("not of what is drawn from", ~self._population.hold(rows, draw)),
+        ):
+            self._note("rows_as_ruled", what, wrong, rows, uri)
+        (before_group, before), group = self._before, self._group[draw]
+        step = np.diff(group, prepend=before_group)
         rising = np.concatenate([[before], priority[:-1]]) < priority
         self._note("in_order", "not after the row before", (step < 0) | ((step == 0) & ~rising), rows, uri)
-        self._before = (int(draw[-1]), int(priority[-1]))
-        self._note(
-            "rows_as_ruled", "sampling_priority: above the last one", priority > self._last[draw], rows, uri
-        )
+        self._before = (int(group[-1]), int(priority[-1]))
         for name, expected in self._expected(rows, draw).items():
-            equal = pc.equal(rows[name], expected)
+            equal = pc.fill_null(pc.equal(rows[name], expected), False)
+            if name == "fold":  # null in the split that is kept for tests
+                equal = pc.or_(equal, pc.and_(rows[name].is_null(), expected.is_null()))
             self._note("rows_as_ruled", name, ~np.asarray(equal), rows, uri)
 
     def _expected(self, rows: pa.Table, draw: IntArray) -> dict[str, pa.Array | pa.Scalar]:
@@ -117,10 +127,13 @@ class CheckedRows:
         config = self._run.config
         priority = sampling_priority(rows["targetid"].to_numpy(), config.negative_pools.seed)
         objid = rows["objid"].cast(pa.string())
+        fold = fold_of_pixel(rows["healpix_128"].to_numpy(), config.spatial_splits)
         return {
             "sampling_priority": pa.array(priority),
             "split": pa.array(split_of_pixel(rows["healpix_128"].to_numpy(), config.spatial_splits)),
+            "pool": self._pool.take(pa.array(np.where(draw < 0, len(self._draws), draw))),
             "sampling_weight": pa.array(self._weight[draw]),
+            "fold": pa.array(fold, pa.int16(), mask=fold < 0),
             "galaxy_id": pc.binary_join_element_wise(rows["brickname"], objid, "_"),
             "object_id": pc.binary_join_element_wise(rows["brickname"], objid, "-"),
             **{
@@ -159,7 +172,7 @@ class CheckedRows:
         yield Check.of_faults(
             "files_as_summarized",
             files,
-            expected="the parts of draw/ to hold what the summary says, by stratum, pool and split",
+            expected="the parts of draw/ to hold what the summary says, by stratum, draw and split",
             found=total,
             remedy=again,
         )

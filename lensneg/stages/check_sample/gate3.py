@@ -86,7 +86,7 @@ def _draw_checks(run: Run) -> list[Check]:
     if not all_passed(checks):
         return checks
     for key in summary.widened:
-        _log.info("%s: the threshold was too low, so the draw read all of it", key)
+        _log.info("%s: its ranges held too few rows, so the draw read all of them", key)
     positives = read_positives(run)
     checks.append(_positives_written(quotas, positives))
     drawn = CheckedRows(run, quotas, summary)
@@ -112,13 +112,13 @@ def _summary_checks(quotas: Quotas, summary: SampleSummary) -> Iterator[Check]:
         actual=summary.run_id,
         remedy="two runs wrote to one folder; start again with another run id",
     )
-    asked = Counter({key: pool.quota for key, pool in draws_of(quotas.strata)})
+    asked = Counter({key: draw.quota for key, draw in draws_of(quotas.strata)})
     drawn = Counter({key: entry.rows for key, entry in summary.drawn.items()})
     keys = [key for key in sorted({*asked, *drawn}) if drawn[key] != asked[key]]
     yield Check.of_faults(
         "drawn_equals_quota",
         [f"{key}: {drawn[key]:,} of {asked[key]:,}" for key in keys],
-        expected="the quota of every stratum and pool",
+        expected="the quota of every draw",
         found=f"{summary.negatives:,} rows, as asked",
         remedy="pool files changed after they were counted; start again with another run id",
     )

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lensneg import storage
-from lensneg.rules.split import split_of_pixel
-from lensneg.schema.columns import COLUMNS, REPETITIVE, part_schema
+from lensneg.rules.split import fold_of_pixel, split_of_pixel
+from lensneg.schema.columns import COLUMNS, POSITIVE, REPETITIVE, part_schema
 from lensneg.schema.content import content_sha256, content_sha256_of
 from lensneg.schema.manifest import ManifestPart, PartFile
 from lensneg.schema.run import Run
@@ -31,6 +31,9 @@ def read_positives(run: Run) -> pa.Table:
         columns[name] = pc.binary_join_element_wise(rows["brickname"], objid, between)
     columns["split"] = pa.array(split_of_pixel(rows["healpix_128"].to_numpy(), run.config.spatial_splits))
     columns["sampling_weight"] = pa.array(np.ones(len(rows)))
+    columns["draw"] = pa.repeat(pa.scalar(POSITIVE), len(rows))
+    fold = fold_of_pixel(rows["healpix_128"].to_numpy(), run.config.spatial_splits)
+    columns["fold"] = pa.array(fold, pa.int16(), mask=fold < 0)
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 

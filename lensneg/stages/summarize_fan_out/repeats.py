@@ -9,12 +9,20 @@ import pyarrow.compute as pc
 
 from lensneg.rules.sources import brick_of, shared_bricks
 from lensneg.schema.item import ItemStats
-from lensneg.schema.quotas import DrawKey
 from lensneg.schema.run import Run
 from lensneg.schema.tables import read_table
 from lensneg.stages.summarize_fan_out.results import each
 
-_KEYS = list(DrawKey._fields)
+
+class PoolKey(NamedTuple):
+    """A stratum, and one of the pool files' values of ``pool``."""
+
+    nobs_z_bin: str
+    type_bin: str
+    pool: str
+
+
+_KEYS = list(PoolKey._fields)
 
 
 class Repeats(NamedTuple):
@@ -23,7 +31,7 @@ class Repeats(NamedTuple):
     ``disagreeing`` is the number of sources in two strata or pools.
     """
 
-    rows: Counter[DrawKey]
+    rows: Counter[PoolKey]
     confusers: Counter[str]
     disagreeing: int
 
@@ -47,6 +55,6 @@ def find_repeats(run: Run, stats: list[ItemStats]) -> Repeats:
     found = Repeats(Counter(), Counter(), len(sources) - len(sources["targetid"].unique()))
     for source in sources.filter(pc.field("count_all") > 1).to_pylist():
         extra = source["count_all"] - 1
-        found.rows[DrawKey(*(source[name] for name in _KEYS))] += extra
+        found.rows[PoolKey(*(source[name] for name in _KEYS))] += extra
         found.confusers[source["confuser_category_min"] or ""] += extra
     return found

@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from lensneg import storage
 from lensneg.cost.tables import load_rates
+from lensneg.rules.draws import needs_planned_draws
+from lensneg.rules.parts import ROWS_PER_PART, pieces_of
 from lensneg.rules.pools import POOLS
 from lensneg.rules.quotas import compute_quotas
 from lensneg.rules.selection import CUT_REASONS
@@ -17,14 +19,15 @@ from lensneg.schema.config import SPLIT_ORDER
 from lensneg.schema.fan_out import FanOutSummary, PositiveCounts
 from lensneg.schema.gate import Gate, without_chance
 from lensneg.schema.item import Item, ItemStats, read_items
-from lensneg.schema.quotas import DrawKey, ManifestRules, Quotas
+from lensneg.schema.quotas import ManifestRules, Quotas, StratumQuota
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.states import DEFAULT_VCPUS, FanOutSummarized, StateError
 from lensneg.schema.tables import write_table
 from lensneg.stages.summarize_fan_out.checks import CHECKS, Findings
 from lensneg.stages.summarize_fan_out.executors import executors_of
+from lensneg.stages.summarize_fan_out.planned_draws import plan_draws
 from lensneg.stages.summarize_fan_out.positives import match_positives
-from lensneg.stages.summarize_fan_out.repeats import Repeats, find_repeats
+from lensneg.stages.summarize_fan_out.repeats import PoolKey, Repeats, find_repeats
 from lensneg.stages.summarize_fan_out.results import read_results
 
 _log = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ def summarize_fan_out(
     repeats = find_repeats(run, stats)
     available = _available(stats, repeats)
     summary = _summary(items, stats, missing, counts, available, repeats)
-    quotas = _quotas(run, stats, positives, available)
+    quotas = _quotas(run, stats, repeats, _strata(run, stats, positives, available))
     to_draw = sum(stratum.quota for stratum in quotas.strata)
     for item, why in missing.items():
         _log.warning("%s is missing: %s", item, why)
@@ -75,12 +78,12 @@ def summarize_fan_out(
     return FanOutSummarized(gate=verdict, executors=executors_of(quotas, load_rates().rates, max_vcpus))
 
 
-def _available(stats: list[ItemStats], repeats: Repeats) -> Counter[DrawKey]:
+def _available(stats: list[ItemStats], repeats: Repeats) -> Counter[PoolKey]:
     """Return the number of sources in each stratum and pool."""
-    rows: Counter[DrawKey] = Counter()
+    rows: Counter[PoolKey] = Counter()
     for s in stats:
         for count in s.counts:
-            rows[DrawKey(count.nobs_z_bin, count.type_bin, count.pool)] += count.rows
+            rows[PoolKey(count.nobs_z_bin, count.type_bin, count.pool)] += count.rows
     rows.subtract(repeats.rows)
     return rows
 
@@ -90,7 +93,7 @@ def _summary(
     stats: list[ItemStats],
     missing: dict[str, str],
     positives: PositiveCounts,
-    available: Counter[DrawKey],
+    available: Counter[PoolKey],
     repeats: Repeats,
 ) -> FanOutSummary:
     """Add up the stats of the items."""
@@ -119,10 +122,19 @@ def _summary(
     )
 
 
-def _quotas(run: Run, stats: list[ItemStats], positives: pa.Table, available: Counter[DrawKey]) -> Quotas:
-    """Compute the quotas of all strata, and list the pool files that the draw reads."""
+def _strata(
+    run: Run, stats: list[ItemStats], positives: pa.Table, available: Counter[PoolKey]
+) -> tuple[StratumQuota, ...]:
+    """Compute the quotas of all strata: from counts, or from sources if the draws depend on each other."""
+    if needs_planned_draws(run.config, {name for s in stats for name in s.confusers}):
+        return plan_draws(run, stats, positives)
     in_strata = Counter(map(Stratum, positives["nobs_z_bin"].to_pylist(), positives["type_bin"].to_pylist()))
     in_pools = {(Stratum(*key[:2]), key.pool): count for key, count in available.items()}
+    return tuple(compute_quotas(in_strata, in_pools, run.config))
+
+
+def _quotas(run: Run, stats: list[ItemStats], repeats: Repeats, strata: tuple[StratumQuota, ...]) -> Quotas:
+    """Return what the draw needs: the quotas, the rules of the manifest, and the pool files."""
     row_groups = {
         storage.basename(run.files.pool(s.item.id)): tuple((g.rows, g.priority_min) for g in s.row_groups)
         for s in stats
@@ -137,10 +149,13 @@ def _quotas(run: Run, stats: list[ItemStats], positives: pa.Table, available: Co
             splits=SPLIT_ORDER,
             split_edges=tuple(split_edges(rule)),
             split_seed=rule.hash_seed,
-            rows_per_file=run.config.execution.rows_per_manifest_file,
+            folds=rule.folds,
         ),
         pool_files=tuple(row_groups),
         row_groups=row_groups,
         footers={storage.basename(run.files.pool(s.item.id)): s.pool_footer for s in stats},
-        strata=tuple(compute_quotas(in_strata, in_pools, run.config)),
+        repeated_rows=repeats.rows.total(),
+        matched=tuple(run.config.matching.bins) if run.config.matching else (),
+        strata=strata,
+        pieces=pieces_of(strata, min(ROWS_PER_PART, run.config.execution.rows_per_manifest_file)),
     )
