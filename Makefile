@@ -70,7 +70,7 @@ mutants: .venv/.dev
 	! command -v npm >/dev/null || npm --prefix .venv-stack ci --silent --ignore-scripts
 	touch .venv-stack/.done
 
-# hats-import. Without it tests/stages/test_hats_run.py skips the tests that need it.
+# hats-import and lsdb. Without them test_hats_run.py and test_export.py skip the tests that need them.
 .venv-hats: .venv-hats/.done
 
 .venv-hats/.done: requirements-hats.lock .venv/.base

@@ -104,6 +104,7 @@ class Copies:
         changed = {
             "objid": objid,
             "galaxy_id": pc.binary_join_element_wise(rows["brickname"], objid.cast(pa.string()), "_"),
+            "object_id": pc.binary_join_element_wise(rows["brickname"], objid.cast(pa.string()), "-"),
             "targetid": self.targetid[some],
             "sampling_priority": self.priority[some],
             "sampling_weight": np.ones(len(rows)),

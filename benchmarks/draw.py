@@ -207,7 +207,8 @@ def splits_and_run(root: str) -> tuple[pa.Table, dict[str, str]]:
 
 #: What the draw adds to the columns of the pool, but the weight, in SQL.
 ADDED = """
-    concat(brickname, '_', objid) AS galaxy_id, split, NULL::SMALLINT AS fold, {run}
+    concat(brickname, '_', objid) AS galaxy_id, concat(brickname, '-', objid) AS object_id, split,
+    NULL::SMALLINT AS fold, {run}
 """
 
 #: The keys of all rows are ranked, then the chosen rows fetched: faster than to rank whole rows.
@@ -281,6 +282,7 @@ def polars_task(root: str, output: str) -> dict[str, Any]:
         .join(pl.LazyFrame(splits), on="healpix_128")
         .with_columns(
             pl.concat_str("brickname", "objid", separator="_").alias("galaxy_id"),
+            pl.concat_str("brickname", "objid", separator="-").alias("object_id"),
             pl.lit(None, pl.Int16).alias("fold"),
             **{name: pl.lit(value) for name, value in run.items()},
         )

@@ -8,6 +8,7 @@ import click
 from lensneg.commands.aws import aws
 from lensneg.commands.aws_fetch import fetch
 from lensneg.commands.aws_smoke import smoke
+from lensneg.commands.calibrate import calibrate
 from lensneg.commands.common import Group, exit_codes_help, fail_with, interrupted
 from lensneg.commands.completion import completion
 from lensneg.commands.cost import cost
@@ -66,6 +67,7 @@ for command in (
     validate,
     report,
     export,
+    calibrate,
     reproduce,
     rollback,
     sweeps,

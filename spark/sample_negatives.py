@@ -275,6 +275,7 @@ def manifest_of(drawn: DataFrame, draws: list[Draw], manifest: dict[str, Any]) -
         fold = F.when(split != manifest["splits"][-1], number)
     computed = {
         "galaxy_id": F.concat_ws("_", "brickname", "objid"),
+        "object_id": F.concat_ws("-", "brickname", "objid"),
         "split": split,
         "fold": fold,
         **{name: F.lit(value) for name, value in manifest["run"].items()},

@@ -30,7 +30,8 @@ def row(i: int = 1, **changes: Any) -> Row:
     """Source i of a brick: a SER of z = 17.5 in N1, at the first of the facts' positions, in train."""
     targetid = 10002 * 2**42 + 336_000 * 2**22 + i
     return {
-        "galaxy_id": f"1512p025_{i}", "brickname": "1512p025", "objid": i, "ra": 165.4754, "dec": -6.04226,
+        "galaxy_id": f"1512p025_{i}", "object_id": f"1512p025-{i}",
+        "brickname": "1512p025", "objid": i, "ra": 165.4754, "dec": -6.04226,
         "type": "SER", "nobs_z": 4, "nobs_z_bin": "3-5", "type_bin": "SER",
         "flux_g": 1.0, "flux_r": 10.0, "flux_z": 100.0, "flux_w1": 1000.0,
         "mag_g": 22.5, "mag_r": 20.0, "mag_z": 17.5, "g_minus_r": 2.5, "r_minus_z": 2.5, "z_minus_w1": 2.5,

@@ -87,6 +87,7 @@ def draw_plainly(root: Path) -> None:
                     pool=draw["pool"],
                     draw=draw["draw"],
                     galaxy_id=f"{row['brickname']}_{row['objid']}",
+                    object_id=f"{row['brickname']}-{row['objid']}",
                     split=split_plainly(row["healpix_128"], manifest),
                     fold=fold_plainly(row["healpix_128"], manifest),
                     sampling_weight=draw["available"] / draw["quota"],

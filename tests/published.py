@@ -20,7 +20,7 @@ from lensneg.stages.publish_manifest import publish_manifest
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RULES: dict[str, Any] = {
-    "columns": {}, "pool": [], "run": {}, "splits": [], "split_edges": [], "split_seed": 0, "rows_per_file": 1
+    "columns": {}, "pool": [], "run": {}, "splits": [], "split_edges": [], "split_seed": 0
 }  # fmt: skip
 SPLITS = ("train", "val", "test")
 
@@ -36,15 +36,16 @@ def row(i: int, pool: str) -> dict[str, Any]:
     numbers = {name: float(i) + 0.5 for name in WRITTEN_SCHEMA.names}
     return {
         **numbers,
-        "galaxy_id": f"0001p002_{i}", "brickname": "0001p002", "objid": i, "ra": i / 8, "dec": -i / 4,
+        "galaxy_id": f"0001p002_{i}", "object_id": f"0001p002-{i}",
+        "brickname": "0001p002", "objid": i, "ra": i / 8, "dec": -i / 4,
         "type": "SER", "nobs_z": 4, "nobs_z_bin": "3-5", "type_bin": "SER" if i % 2 else "DEV",
         "mag_g": None if i == 1 else 20.25, "maskbits": 1 << i % 16, "fitbits": 128,
         "healpix_64": i, "healpix_128": 4 * i, "split": SPLITS[i % 3], "pool": pool,
         "confuser_category": "ring_proxy" if pool == "N2" else None,
         "sweep_file": "sweep-000p005-005p010.fits", "row_index": i, "pipeline_version": "0.1.0",
         "git_commit": "unknown", "extraction_timestamp": STARTED, "targetid": (1 << 53) + i, "release": 10002,
-        "sampling_priority": -i,
-        "confuser_flags": int(pool == "N2"), "draw": pool.lower(), "fold": None, "sampling_weight": 2.5,
+        "sampling_priority": -i, "sampling_weight": 2.5, "confuser_flags": int(pool == "N2"),
+        "draw": pool.lower(), "fold": None if i % 3 == 2 else i % 5,
     }  # fmt: skip
 
 
@@ -99,6 +100,8 @@ def publish(folder: Path, run_id: str = "tiny", change: Any = lambda rows: rows)
             "pool_files": [],
             "row_groups": {},
             "footers": {},
+            "repeated_rows": 0,
+            "pieces": [],
             "strata": [],
         },
     )

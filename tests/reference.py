@@ -123,7 +123,7 @@ ROW_COLUMNS = names(
     maskbits fitbits mw_transmission_g mw_transmission_r mw_transmission_z
     shape_r shape_e1 shape_e2 sersic healpix_64 healpix_128 split pool confuser_category
     confuser_flags fracflux_r rchisq_r flux_ivar_r
-    sweep_file row_index targetid release sampling_priority sampling_weight
+    sweep_file row_index targetid release object_id sampling_priority sampling_weight draw fold
     z_phot_median z_phot_std z_phot_l68 z_phot_u68
 """
 )
@@ -629,6 +629,7 @@ def make_row(source: Row, config: dict[str, Any], pool: str, category: str | Non
     mags = {band: magnitude(source[f"flux_{band}"]) for band in ("g", "r", "z", "w1")}
     row = source | {
         "galaxy_id": f"{source['brickname']}_{source['objid']}",
+        "object_id": f"{source['brickname']}-{source['objid']}",
         "nobs_z_bin": nobs_bin(source["nobs_z"], config["strata"]["nobs_z_bins"]),
         "type_bin": source["type"],
         "mag_g": mags["g"],

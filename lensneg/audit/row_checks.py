@@ -127,15 +127,17 @@ class UniqueTargetids(Tally):
 
 
 def keys(content: Content) -> Tally:
-    """Compare TARGETID and galaxy_id with what they are made of; BRICKID is in the sweep file alone."""
+    """Compare TARGETID and the names with what they are made of; BRICKID is in the sweep file alone."""
 
     def wrong(rows: Rows) -> BoolArray:
         ids, table = rows["targetid"], rows.table
         unlike = (ids >> 42 != rows["release"]) | (ids & ((1 << 22) - 1) != rows["objid"])
-        name = pc.binary_join_element_wise(table["brickname"], table["objid"].cast(pa.string()), "_")
-        return np.asarray(unlike | ~np.asarray(pc.equal(name, table["galaxy_id"])))
+        for name, between in (("galaxy_id", "_"), ("object_id", "-")):
+            made = pc.binary_join_element_wise(table["brickname"], table["objid"].cast(pa.string()), between)
+            unlike |= ~np.asarray(pc.equal(made, table[name]))
+        return np.asarray(unlike)
 
-    return RowRule("keys", "TARGETID and galaxy_id as release, brick and objid say", wrong)
+    return RowRule("keys", "TARGETID, galaxy_id and object_id as release, brick and objid say", wrong)
 
 
 class Provenance(Tally):

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lensneg.mocksky.population import BANDS, FloatArray, IntArray
+from lensneg.rules.bricks import brick_columns, brick_name
 from lensneg.rules.elementary import exp, sin_cos
 from lensneg.rules.sky import unit_vectors
 from lensneg.survey.names import Cell
@@ -70,13 +71,10 @@ def _exposures(depth: FloatArray) -> FloatArray:
 def _tiling(cell: Cell) -> tuple[IntArray, ...]:
     """Return row, column, columns of the row, id, slot and slots of the bricks that touch a cell.
 
-    It is the survey's tiling (DR10 files page): rows of 0.25 degrees centred on Dec -90, -89.75 and so on,
-    an even number of bricks in each row except one at the poles, no side above 0.25 degrees, and ids that
-    count from the south. So bricks overlap several cells. All numbers are integers, so that cells agree about
-    the bricks that they share.
+    It is the survey's tiling (:mod:`lensneg.rules.bricks`), with ids that count from the south. So bricks
+    overlap several cells. All numbers are integers, so that cells agree about the bricks that they share.
     """
-    columns = 2 * np.ceil(720 * sin_cos(np.abs(np.arange(721) / 4 - 90) - 0.125)[1]).astype(int)
-    columns[[0, -1]] = 1
+    columns = brick_columns()
     first_id = 1 + np.cumsum(columns) - columns
     ra_min, ra_max, band = int(cell.ra_min), int(cell.ra_max), int(cell.dec_min + 90) // 5
     bricks = []
@@ -98,10 +96,7 @@ def bricks_of(cell: Cell, seed: int) -> Bricks:
     ra, dec, half = 360 * (column + 0.5) / columns, row / 4 - 90, 180 / columns
     ra_low, ra_high = np.maximum(ra - half, cell.ra_min), np.minimum(ra + half, cell.ra_max)
     dec_low, dec_high = np.maximum(dec - 0.125, cell.dec_min), np.minimum(dec + 0.125, cell.dec_max)
-    names = [
-        f"{round(r * 1e4) // 1000:04d}{'m' if d < 0 else 'p'}{round(abs(d) * 1e4) // 1000:03d}"
-        for r, d in zip(ra.tolist(), dec.tolist(), strict=True)
-    ]
+    names = list(map(brick_name, ra.tolist(), dec.tolist()))
     depth = 0.95 * _field(seed, 1, ra, dec)
     nobs = [_exposures(depth + 0.3 * _field(seed, 2 + i, ra, dec)) for i in range(len(BANDS))]
     nobs[2][_field(seed, 6, ra, dec) < 0] = 0  # half of the sky has no i band

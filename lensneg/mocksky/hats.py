@@ -1,10 +1,4 @@
-"""Writing the made-up rows as a HATS catalogue, laid out as hats-import lays it out.
-
-A partition is a HEALPix pixel, of the lowest order at which it holds no more than a number of rows. Its rows
-are ordered by their pixel of order 29. Source: hats-import 0.11 (catalog/run_import.py, map_reduce.py) and
-hats (io/paths.py, catalog/dataset/table_properties.py). The date of creation is left out, as a sky depends on
-its arguments alone.
-"""
+"""Writing the made-up rows as a HATS catalogue, laid out as hats-import lays it out."""
 
 import tempfile
 from collections.abc import Iterator
@@ -19,36 +13,16 @@ from lensneg.mocksky.population import IntArray
 from lensneg.mocksky.rows import FilePlan, Rows
 from lensneg.mocksky.sweep_files import arrow_table, file_rows, write_table
 from lensneg.rules.sky import healpix_pixel
-
-#: The order of the pixels that rows are ordered by, and the column that holds them.
-_ORDER: Final = 29
-_INDEX: Final = "_healpix_29"
+from lensneg.survey.hats_catalog import INDEX_COLUMN, INDEX_ORDER, catalog_files, partitions_of
 
 #: Rows of the largest partition. hats-import has a million by default, for larger catalogues.
 _MAX_ROWS: Final = 100_000
 
 
-def _partitions(
-    index: IntArray, order: int = 0, pixel: int | None = None
-) -> Iterator[tuple[int, int, slice]]:
-    """Yield order, pixel and rows of each partition, of an index in ascending order."""
-    if pixel is None:
-        for base in range(12):
-            yield from _partitions(index, 0, base)
-        return
-    width = 4 ** (_ORDER - order)
-    begin, end = np.searchsorted(index, [pixel * width, (pixel + 1) * width]).tolist()
-    if 0 < end - begin <= _MAX_ROWS or (order == _ORDER and begin < end):
-        yield order, pixel, slice(begin, end)
-    elif begin < end:
-        for child in range(4 * pixel, 4 * pixel + 4):
-            yield from _partitions(index, order + 1, child)
-
-
 def _spooled(plan: FilePlan, folder: Path) -> tuple[Rows, IntArray]:
     """Write a file's rows to disk, ordered by pixel, and return them and their pixels."""
     rows = file_rows(plan)
-    index = healpix_pixel(1 << _ORDER, rows["RA"], rows["DEC"])
+    index = healpix_pixel(1 << INDEX_ORDER, rows["RA"], rows["DEC"])
     order = np.argsort(index, kind="stable")
     path = folder / f"{Path(plan.path).stem}.npy"
     # As bytes, since numpy copies structured rows field by field.
@@ -75,49 +49,26 @@ def write_hats(root: Path, plans: list[FilePlan], name: str) -> Iterator[tuple[s
     size : int
         Its bytes.
     """
-    footers, pixels, dataset = [], [], root / "dataset"
+    written, dataset = [], root / "dataset"
     with tempfile.TemporaryDirectory(dir=root, prefix=".spool-") as spool:
         files = [_spooled(plan, Path(spool)) for plan in plans]
         every = np.sort(np.concatenate([index for _, index in files]))
-        for order, pixel, span in _partitions(every):
-            low, high = every[span.start], every[span.stop - 1]
-            table = pa.concat_tables([_part(*file, low, high) for file in files]).sort_by(_INDEX)
-            relative = f"Norder={order}/Dir={pixel // 10_000 * 10_000}/Npix={pixel}.parquet"
-            path = dataset / relative
+        for partition in partitions_of(lambda a, b: int(np.diff(every.searchsorted([a, b]))[0]), _MAX_ROWS):
+            table = pa.concat_tables([_part(*file, partition.begin, partition.end) for file in files])
+            path = dataset / partition.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(table, path)
-            footer = pq.read_metadata(path)
-            footer.set_file_path(relative)
-            footers.append(footer)
-            pixels.append((order, pixel))
+            write_table(table.sort_by(INDEX_COLUMN), path)
+            written.append((partition, pq.read_metadata(path)))
             yield str(path), path.stat().st_size
-    schema = footers[0].schema.to_arrow_schema()
-    pq.write_metadata(schema, dataset / "_common_metadata")
-    pq.write_metadata(schema, dataset / "_metadata", metadata_collector=footers)
-    lines = ["Norder,Npix", *(f"{order},{pixel}" for order, pixel in pixels)]
-    (root / "partition_info.csv").write_text("\n".join(lines) + "\n", encoding="ascii")
-    properties = {
-        "obs_collection": name,
-        "dataproduct_type": "object",
-        "hats_nrows": len(every),
-        "hats_col_ra": "ra",
-        "hats_col_dec": "dec",
-        "hats_col_healpix": _INDEX,
-        "hats_col_healpix_order": _ORDER,
-        "hats_npix_suffix": ".parquet",
-        "hats_max_rows": _MAX_ROWS,
-        "hats_order": max(order for order, _ in pixels),
-        "hats_builder": "lensneg mock-sky",
-        "hats_version": "v1.0",
-    }
-    lines = ["#HATS catalog", *(f"{key}={value}" for key, value in properties.items())]
-    for file_name in ("hats.properties", "properties"):
-        (root / file_name).write_text("\n".join(lines) + "\n", encoding="ascii")
+    for file in catalog_files(
+        written, name=name, builder="lensneg mock-sky", rows=len(every), most=_MAX_ROWS
+    ):
+        (root / file.name).write_bytes(file.content)
 
 
-def _part(rows: Rows, index: IntArray, low: int, high: int) -> pa.Table:
-    """Return a file's rows with pixels from ``low`` to ``high``, in lower-case columns."""
-    here = slice(np.searchsorted(index, low), np.searchsorted(index, high, side="right"))
+def _part(rows: Rows, index: IntArray, begin: int, end: int) -> pa.Table:
+    """Return a file's rows with pixels from ``begin`` up to ``end``, in lower-case columns."""
+    here = slice(*np.searchsorted(index, [begin, end]))
     table = arrow_table(rows[here])
     table = table.rename_columns([column.lower() for column in table.column_names])
-    return table.add_column(0, _INDEX, pa.array(index[here]))
+    return table.add_column(0, INDEX_COLUMN, pa.array(index[here]))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader
@@ -25,6 +26,8 @@ class PageContent:
         What the run took.
     figures, histograms : mapping of str to str
         SVG by name. The histograms are named by quantity.
+    examples : mapping of str to list of dict
+        A few rows of each category.
     time_line : str
         SVG. Empty if no times of the states are known.
     lenses : pyarrow.Table or None
@@ -43,6 +46,7 @@ class PageContent:
     cost: RunCost | None
     figures: Mapping[str, str]
     histograms: Mapping[str, str]
+    examples: Mapping[str, list[dict[str, Any]]]
     time_line: str
     lenses: pa.Table | None
     failing: tuple[FailingCuts, ...] | None
@@ -66,7 +70,8 @@ def render_page(content: PageContent) -> str:
     """
     loader = PackageLoader("lensneg.page", "")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"thousands": "{:,}".format, "short": _short, "log_share": _log_share}
+    environment.filters |= {"thousands": "{:,}".format, "short": _short}
+    environment.filters |= {"log_share": _log_share, "decades": _decades}
     return environment.get_template("report.html.j2").render(vars(content))
 
 
@@ -76,6 +81,11 @@ def _short(value: float) -> str:
         if value >= limit:
             return f"{value / (1e3 if limit == 1e4 else limit):.3g}{letter}"
     return f"{value:,}"
+
+
+def _decades(whole: int) -> list[int]:
+    """Return ticks of a logarithmic scale: every second power of ten from 1 on, and the whole."""
+    return [*(10**power for power in range(0, len(str(whole)) - 2, 2)), whole]
 
 
 def _log_share(value: float, whole: float) -> float:

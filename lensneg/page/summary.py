@@ -11,6 +11,7 @@ from lensneg.page import acceptance, comparison
 from lensneg.page.sample_rows import SampleRows
 from lensneg.rules.exclusion import exclusion_radius
 from lensneg.rules.listed import expected_lenses
+from lensneg.rules.pools import POOLS
 from lensneg.rules.systems import near_any
 from lensneg.schema import validation as results
 from lensneg.schema.columns import POSITIVE
@@ -188,6 +189,7 @@ def _splits(run: Run, rows: SampleRows) -> Iterator[results.SplitResult]:
             fraction=round(whole / counts.total(), 6),
             negatives=whole - counts[name, POSITIVE],
             positives=counts[name, POSITIVE],
+            pools={pool: counts[name, pool] for pool in POOLS},
             pixels=len(pixels[name]),
         )
 

@@ -106,6 +106,9 @@ COLUMNS: Final[tuple[ManifestColumn, ...]] = (
     ManifestColumn("extraction_timestamp", _TIME, "when the run started", nullable=False, stage="draw"),
     ManifestColumn("targetid", _I64, "desitarget TARGETID: the unique key", nullable=False),
     ManifestColumn("release", _I32, "DR10 RELEASE", nullable=False, sweep="RELEASE"),
+    ManifestColumn(
+        "object_id", _S, "BRICKNAME-OBJID, as other data sets name a source", nullable=False, stage="draw"
+    ),
     ManifestColumn("sampling_priority", _I64, "the lowest of a stratum are drawn", nullable=False),
     ManifestColumn(
         "sampling_weight",
@@ -144,7 +147,9 @@ NOT_CONTENT: Final = (*RUN_COLUMNS, "lens_catalog")
 #: weight, which all rows of a stratum and pool share. Parquet stores them as dictionaries. A dictionary of
 #: another column would only cost time.
 REPETITIVE: Final = frozenset(
-    c.name for c in COLUMNS if c.type in (_S, _I16, _I32, _TIME) and c.name not in ("galaxy_id", "objid")
+    c.name
+    for c in COLUMNS
+    if c.type in (_S, _I16, _I32, _TIME) and c.name not in ("galaxy_id", "object_id", "objid")
 ) | {"sampling_weight"}
 
 #: The order of rows in every pool and manifest file, after the strata's own order.

@@ -18,6 +18,7 @@ from lensneg.schema.content import content_sha256_of
 from lensneg.schema.item import NotRead
 from lensneg.schema.lens_facts import lens_schema
 from lensneg.schema.manifest_places import WHAT_TO_GIVE, candidates, why_none
+from lensneg.schema.published_files import changed, check_file, missing
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
 from lensneg.schema.run import RunRecord
@@ -277,7 +278,7 @@ class Manifest:
             try:
                 fragments.append(form.make_fragment(open_for_arrow(uri, file.bytes)))
             except FileNotFoundError as error:
-                raise _missing(uri) from error
+                raise missing(uri) from error
         return dataset.FileSystemDataset(fragments, self.schema(part), form)
 
     def negatives(self, *, split: str | None = None, columns: Collection[str] | None = None) -> "ds.Scanner":
@@ -359,9 +360,9 @@ class Manifest:
             try:
                 data = storage.read_bytes(uri)
             except FileNotFoundError as error:
-                raise _missing(uri) from error
+                raise missing(uri) from error
             if hashlib.sha256(data).hexdigest() != file.sha256:
-                raise _changed(uri)
+                raise changed(uri)
             tables.append(pq.ParquetFile(pa.BufferReader(data)).read().cast(schema))
         return pa.concat_tables(tables)
 
@@ -381,12 +382,7 @@ class Manifest:
         """
         for part in PARTS:
             for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
-                try:
-                    sha256 = storage.sha256(uri, storage.stat(uri).size)
-                except FileNotFoundError as error:
-                    raise _missing(uri) from error
-                if sha256 != file.sha256:
-                    raise _changed(uri)
+                check_file(uri, file.sha256)
             rows = sum(map(len, self._column(part, "targetid")))
             if rows != getattr(self.counts, part):
                 what = f"it states {getattr(self.counts, part):,} {part}, and its files hold {rows:,}"
@@ -395,11 +391,3 @@ class Manifest:
             if found != self.record.part(part).content_sha256:
                 what = f"the rows of {part} are not those of its content_sha256"
                 raise InputError(what, where=self.uri, remedy="copy it again")
-
-
-def _changed(uri: str) -> InputError:
-    return InputError("its SHA-256 is not the manifest's: it was changed", where=uri, remedy="copy it again")
-
-
-def _missing(uri: str) -> InputError:
-    return InputError("missing, though the manifest names it", where=uri, remedy="copy the whole folder")

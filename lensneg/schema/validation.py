@@ -47,6 +47,7 @@ class SplitResult(Record):
     fraction: Share = Field(description="Of all rows.")
     negatives: Count
     positives: Count
+    pools: dict[str, Count] = Field(default_factory=dict, description="Negatives of each pool.")
     pixels: Count = Field(description="HEALPix pixels, nside 128, that hold rows.")
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from lensneg import storage
 from lensneg.cost.run_cost import run_cost
 from lensneg.page import comparison
+from lensneg.page.examples import examples
 from lensneg.page.failing_cuts import failing_cuts
 from lensneg.page.render import PageContent, render_page
 from lensneg.page.sample_rows import SampleRows, open_rows
@@ -64,6 +65,7 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
             validation=validation,
             cost=cost,
             figures=maps,
+            examples=examples(rows) if rows is not None else {},
             histograms=histograms,
             time_line=_time_line(cost),
             lenses=lenses,
@@ -102,19 +104,21 @@ def _figures(
     samples: comparison.Samples,
     shortcuts: Shortcuts | None,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Draw the figures for which the run has data, and the histograms of the samples."""
-    from lensneg.page import figures  # imports matplotlib, which is slow, and which no other task needs
+    """Draw the maps of the sky for which the run has data, and the histograms of the samples."""
+    # They import matplotlib, which is slow, and which no other task needs.
+    from lensneg.page import figures, sky_figures
 
     maps: dict[str, str] = {}
+    view = sky_figures.View(pool)
     if pool:
-        image = figures.cells_image(pool)
-        maps["pool"] = figures.density_map("pool", image, "pool: sources per square degree")
+        image = sky_figures.cells_image(pool, view)
+        maps["pool"] = sky_figures.density_map("pool", image, "pool: sources per square degree", view)
     if rows is not None:
         sky = SampleSky.of(rows)
-        image = figures.pixels_image(sky.negatives)
-        maps["sample"] = figures.density_map("sample", image, "sample: negatives per square degree")
-        maps["splits"] = figures.split_map("splits", sky.splits)
-        maps["field"] = figures.field_map("field", sky.field)
+        image = sky_figures.pixels_image(sky.negatives, view)
+        maps["sample"] = sky_figures.density_map("sample", image, "sample: negatives per square degree", view)
+        maps["splits"] = sky_figures.split_map("splits", sky.splits, view)
+        maps["field"] = sky_figures.field_map("field", sky.field)
     if shortcuts is not None:
         maps["shortcuts"] = figures.shortcut_bars("shortcuts", shortcuts)
     return maps, figures.histograms(samples)

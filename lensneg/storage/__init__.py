@@ -8,13 +8,13 @@ Every write is atomic: a reader sees the old bytes or the new ones, never a part
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from lensneg.errors import InputError
-from lensneg.storage import http, local, s3
+from lensneg.storage import http, local, multipart, s3
 from lensneg.storage.errors import disk_errors
 from lensneg.storage.s3 import metadata, put_file, s3_client, upload
 from lensneg.storage.uri import (
@@ -227,7 +227,37 @@ def write_bytes(uri: str, data: bytes | memoryview, *, if_absent: bool = False, 
     """
     if is_s3(uri):
         return s3.put_object(uri, data, if_absent)
-    return local.write(Path(uri), data, if_absent, durable)
+    return local.write(Path(uri), [data], if_absent, durable)
+
+
+def write_chunks(uri: str, chunks: Iterable[bytes]) -> int:
+    """Write a file that is made piece by piece, and return its size in bytes.
+
+    It appears when it is whole. If a piece cannot be made, an existing file is left as it is.
+
+    Parameters
+    ----------
+    uri : str
+        Where to write.
+    chunks : iterable of bytes
+        The file's content. Memory holds a piece; for S3 a part of the upload too.
+
+    Returns
+    -------
+    int
+    """
+    sizes: list[int] = []
+
+    def counted() -> Iterator[bytes]:
+        for chunk in chunks:
+            sizes.append(len(chunk))
+            yield chunk
+
+    if is_s3(uri):
+        multipart.put_chunks(uri, counted())
+    else:
+        local.write(Path(uri), counted(), if_absent=False, durable=True)
+    return sum(sizes)
 
 
 def write_json(uri: str, value: Any, *, if_absent: bool = False, durable: bool = True) -> bool:

@@ -3,7 +3,7 @@
 import os
 import secrets
 import stat as stat_module
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,15 +70,15 @@ def open_plain(uri: str, buffering: int) -> Any:
     return open(uri, "rb", buffering=buffering)
 
 
-def write(path: Path, data: bytes | memoryview, if_absent: bool, durable: bool) -> bool:
-    """Write a file in one piece; see :func:`lensneg.storage.write_bytes`."""
+def write(path: Path, chunks: Iterable[bytes | memoryview], if_absent: bool, durable: bool) -> bool:
+    """Write a file that appears when it is whole; see :func:`lensneg.storage.write_bytes`."""
     with disk_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened, and not made by tempfile, so that the file gets the permissions that the umask allows.
         temporary = str(path.parent / f"{_TEMPORARY}{path.name}.{secrets.token_hex(8)}")
         try:
             with open(temporary, "xb") as file:
-                file.write(data)
+                file.writelines(chunks)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())

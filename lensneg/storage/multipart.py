@@ -3,6 +3,7 @@
 S3 keeps the parts of an upload until it is completed or aborted, and lists them.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from lensneg.errors import StorageError, TransientError
@@ -23,6 +24,24 @@ COPY_PART: Final = 128 << 20
 def begin(uri: str) -> str:
     """Begin an upload, and return its id."""
     return str(request("create_multipart_upload", uri)["UploadId"])
+
+
+def put_chunks(uri: str, chunks: Iterable[bytes]) -> None:
+    """Upload what is made piece by piece, in parts. If a piece cannot be made, nothing is left."""
+    held, number, upload_id = bytearray(), 0, begin(uri)
+    try:
+        for chunk in chunks:
+            held += chunk
+            while len(held) >= PART:
+                number += 1
+                put_part(uri, upload_id, number, bytes(held[:PART]))
+                del held[:PART]
+        if held or not number:
+            put_part(uri, upload_id, number + 1, bytes(held))
+        complete(uri, upload_id)
+    except BaseException:
+        abort(uri, upload_id)
+        raise
 
 
 def list_parts(uri: str, upload_id: str) -> list[dict[str, Any]] | None:

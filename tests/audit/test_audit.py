@@ -77,7 +77,7 @@ def test_all_checks_are_made_in_order(config: Config, tmp_path: Path) -> None:
     ("changes", "name"),
     [
         ({"ra": 360.1}, "coordinates"),
-        ({**{name: NEGATIVES[0][name] for name in ("targetid", "objid", "galaxy_id")},
+        ({**{name: NEGATIVES[0][name] for name in ("targetid", "objid", "galaxy_id", "object_id")},
           "sampling_priority": NEGATIVES[0]["sampling_priority"]}, "unique_targetids"),
         ({"galaxy_id": "x"}, "keys"),
         ({"git_commit": "x"}, "provenance"),

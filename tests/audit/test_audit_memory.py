@@ -41,6 +41,7 @@ def write_rows(path: Path, like: dict[str, Any], first: int, rows: int) -> str:
     changed = {
         "objid": objid.astype(np.int32),
         "galaxy_id": [f"{like['brickname']}_{i}" for i in objid.tolist()],
+        "object_id": [f"{like['brickname']}-{i}" for i in objid.tolist()],
         "targetid": ids,
         "sampling_priority": sampling_priority(ids, 42),
     }

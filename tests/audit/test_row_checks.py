@@ -198,9 +198,11 @@ def test_shares_of_targetids_are_equal_and_together_all(
     "changes",
     [
         {"release": 10001},
-        {"objid": 7, "galaxy_id": "1512p025_7"},
+        {"objid": 7, "galaxy_id": "1512p025_7", "object_id": "1512p025-7"},
         {"galaxy_id": "1512p025_3"},
         {"galaxy_id": "1512p025-2"},
+        {"object_id": "1512p025-3"},
+        {"object_id": "1512p025_2"},
         {"brickname": "1512p026"},
         {"targetid": 10002 * 2**42 + 336_000 * 2**22 + 3},
         {"targetid": 10002 * 2**42 + 336_000 * 2**22 + 2 - 2**63},
@@ -217,10 +219,12 @@ def test_the_largest_keys_are_right(plan: Config) -> None:
         "release": 2**16 - 1,
         "objid": 2**22 - 1,
         "galaxy_id": "1512p025_4194303",
+        "object_id": "1512p025-4194303",
         "targetid": 2**58 - 1,
     }
     assert not is_wrong(row_checks.keys, plan, **largest)
-    assert not is_wrong(row_checks.keys, plan, release=0, objid=0, galaxy_id="1512p025_0", targetid=0)
+    none = {"release": 0, "objid": 0, "galaxy_id": "1512p025_0", "object_id": "1512p025-0", "targetid": 0}
+    assert not is_wrong(row_checks.keys, plan, **none)
 
 
 @pytest.mark.parametrize(

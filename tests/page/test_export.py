@@ -4,6 +4,7 @@ there; and the documented code runs."""
 import contextlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import healpy
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from astropy.io import fits, votable
@@ -24,13 +28,17 @@ from published import publish
 from lensneg import storage
 from lensneg.cli import main
 from lensneg.errors import InputError
+from lensneg.page import hats_export
+from lensneg.page.cutouts import cutouts
 from lensneg.page.dataset_card import dataset_card
-from lensneg.page.export import astropy_table
-from lensneg.schema.columns import COLUMNS
+from lensneg.page.export import ExportedRows, astropy_table
+from lensneg.schema import tables
+from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 #: Of one column of each kind: pandas', Polars', DuckDB's and astropy's type, written down by hand.
 TYPES = {
     "galaxy_id": ("object", pl.String, "VARCHAR", "U"),
@@ -93,7 +101,7 @@ def test_duckdb(negatives: Path) -> None:
 
 def test_astropy(files: RunFiles) -> None:
     table = astropy_table(Manifest.open(files.manifest).table("negatives"))
-    assert len(table.colnames) == len(COLUMNS)
+    assert table.colnames == MANIFEST_SCHEMA.names
     for name, (*_, kind) in TYPES.items():
         assert name == "extraction_timestamp" or table[name].dtype.str[1:].startswith(kind), name
     assert int(table["targetid"][11]) == 9007199254741003
@@ -120,7 +128,7 @@ def test_astropys_own_reader_takes_columns_without_nulls(negatives: Path) -> Non
 def exported(files: RunFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     with pytest.MonkeyPatch.context() as patch:
-        for form in ("fits", "votable", "csv", "ecsv"):
+        for form in ("fits", "votable", "csv", "ecsv", "hats", "cutouts"):
             assert run(patch, "export", files.manifest, "--to", form, "--out", folder) == 0
     return folder
 
@@ -128,7 +136,8 @@ def exported(files: RunFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_fits_has_units_and_descriptions_where_tools_look(exported: Path) -> None:
     with fits.open(exported / "negatives.fits") as hdus:
         header, data = hdus[1].header, hdus[1].data
-        number = {header[f"TTYPE{i}"]: i for i in range(1, 53)}
+        number = {header[f"TTYPE{i}"]: i for i in range(1, len(MANIFEST_SCHEMA) + 2)}
+        assert list(number) == [*MANIFEST_SCHEMA.names, "viewer"]
         assert header["EXTNAME"] == "NEGATIVES"
         assert header["RUN_ID"] == "tiny"
         assert header[f"TUNIT{number['flux_z']}"] == "nanomaggy"
@@ -136,7 +145,7 @@ def test_fits_has_units_and_descriptions_where_tools_look(exported: Path) -> Non
         assert header[f"TUNIT{number['ra']}"] == "deg"
         assert f"TUNIT{number['objid']}" not in header
         assert header[f"TCOMM{number['ra']}"] == "right ascension, ICRS"
-        assert all(header[f"TCOMM{i}"] for i in range(1, 53))
+        assert all(header[f"TCOMM{i}"] for i in number.values())
         assert data["targetid"][11] == 9007199254741003
         assert data["targetid"].dtype.kind == "i"
         assert np.isnan(data["mag_g"]).tolist() == [False, True] + [False] * 10
@@ -149,7 +158,7 @@ def test_votable_has_units_and_descriptions(exported: Path) -> None:
         warnings.simplefilter("ignore")  # units that are none of the VOUnit standard
         document = votable.parse(exported / "negatives.vot")
     fields = {field.name: field for field in document.get_first_table().fields}
-    assert len(fields) == len(COLUMNS)
+    assert list(fields) == [*MANIFEST_SCHEMA.names, "viewer"]
     assert str(fields["flux_z"].unit) == "nanomaggy"
     assert str(fields["psfdepth_g"].unit).replace(" ", "").replace("^", "") == "1/nanomaggy2"
     assert fields["ra"].description == "right ascension, ICRS"
@@ -179,6 +188,125 @@ def test_ecsv_reads_back_with_types_and_metadata(exported: Path) -> None:
     assert table["flux_z"].dtype == np.float32
     assert table["targetid"][11] == 9007199254741003
     assert table["mag_g"].mask.tolist() == [False, True] + [False] * 10
+
+
+def test_every_row_has_a_link_to_the_viewer(exported: Path) -> None:
+    """Row i is at RA i / 8 and Dec -i / 4, of DR10. Positives are rows 100 to 102."""
+    link = "https://www.legacysurvey.org/viewer?ra={0}&dec={1}&layer=ls-dr10&zoom=16&mark={0},{1}"
+    first, last = link.format("12.500000", "-25.000000"), link.format("12.750000", "-25.500000")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tables = [
+            Table.read(exported / "positives.fits"),
+            votable.parse(exported / "positives.vot").get_first_table().to_table(),
+            Table.read(exported / "positives.ecsv"),
+            Table.from_pandas(pd.read_csv(exported / "positives.csv")),
+        ]
+    for table in tables:
+        assert table["viewer"][[0, -1]].tolist() == [first, last]
+
+
+def test_a_missing_integer_is_marked_in_each_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_fitbits(parts: dict[str, Any]) -> dict[str, Any]:
+        parts["negatives"][2]["fitbits"] = None
+        return parts
+
+    files = publish(tmp_path, change=without_fitbits)
+    missing = [i == 2 for i in range(12)]
+    for form, suffix in (("fits", "fits"), ("votable", "vot"), ("ecsv", "ecsv"), ("csv", "csv")):
+        assert run(monkeypatch, "export", files.manifest, "--to", form, "--out", tmp_path) == 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = Table.read(tmp_path / f"negatives.{suffix}")
+        assert table["fitbits"].mask.tolist() == missing, form
+        assert set(table["fitbits"].compressed().tolist()) == {128}
+
+
+def test_exports_do_not_depend_on_the_batches_that_they_are_made_of(
+    exported: Path, files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 12 rows, five at a time: no batch holds the whole table."""
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 5)
+    manifest = Manifest.open(files.manifest)
+    assert [len(batch) for batch in ExportedRows.of(manifest, "negatives").batches()] == [5, 5, 2]
+    for form in ("fits", "votable", "csv", "ecsv", "hats", "cutouts"):
+        assert run(monkeypatch, "export", files.manifest, "--to", form, "--out", tmp_path) == 0
+    names = sorted(path.relative_to(exported) for path in exported.rglob("*") if path.is_file())
+    assert len(names) == 2 * (1 + 1 + 2 + 1 + 6 + 1)
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (exported / name).read_bytes()
+
+
+def test_cutouts_are_what_the_survey_s_tools_take(exported: Path) -> None:
+    frame = pd.read_csv(exported / "negatives-cutouts.csv")
+    row = frame.iloc[1]
+    assert row.object_id == "0001p002-1"
+    assert (row.ra, row.dec, row["size"], row.pixscale) == (0.125, -0.25, 101, 0.262)
+    assert (row.bands, row.layer, row.brickname) == ("grz", "ls-dr10", "0001p002")
+    # The centre of the brick is at 0.125, 0.25.
+    assert frame.bx[:2].tolist() == pytest.approx([1799.5 + 450 / 0.262, 1799.5], abs=0.02)
+    assert frame.by[:2].tolist() == pytest.approx([1799.5 - 900 / 0.262, 1799.5 - 1800 / 0.262], abs=0.2)
+    assert len(frame) == 12
+    assert len(pd.read_csv(exported / "positives-cutouts.csv")) == 3
+
+
+def test_cutouts_of_another_size_and_other_bands(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = ("--to", "cutouts", "--part", "positives", "--out", tmp_path)
+    assert run(monkeypatch, "export", files.manifest, *to, "--size", "64", "--bands", "griz") == 0
+    frame = pd.read_csv(tmp_path / "positives-cutouts.csv")
+    assert (frame["size"].unique().tolist(), frame.bands.unique().tolist()) == ([64], ["griz"])
+    for bands in ("", "grx", "gg"):
+        assert run(monkeypatch, "export", files.manifest, *to, "--bands", bands) == 2
+
+
+def test_a_name_of_no_brick_leaves_the_pixel_empty(files: RunFiles) -> None:
+    [rows] = ExportedRows.of(Manifest.open(files.manifest), "positives").batches()
+    named = rows.set_column(
+        rows.column_names.index("brickname"), "brickname", pa.array(["x", "0001p002", ""])
+    )
+    found = cutouts(named, 101, "grz")
+    assert found["bx"].is_null().to_pylist() == found["by"].is_null().to_pylist() == [True, False, True]
+
+
+def test_lsdb_opens_the_hats_catalogue(exported: Path) -> None:
+    python = ROOT / ".venv-hats" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("no lsdb: make .venv-hats")
+    code = f"""
+import lsdb
+catalog = lsdb.open_catalog({str(exported / "negatives")!r}, columns="all")
+rows = catalog.compute()
+assert len(catalog) == len(rows) == 12
+assert rows.targetid.max() == 9007199254741003
+near = catalog.cone_search(0.125, -0.25, 60).compute()
+assert near.object_id.tolist() == ["0001p002-1"], near
+"""
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_hats_divides_the_rows_by_pixel(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against healpy: each row in one partition, which holds its position, in the order of pixels."""
+    monkeypatch.setattr(hats_export, "_MAX_ROWS", 2)
+    assert run(monkeypatch, "export", files.manifest, "--to", "hats", "--out", tmp_path) == 0
+    root = tmp_path / "negatives"
+    lines = (root / "partition_info.csv").read_text().split()[1:]
+    seen = []
+    for order, pixel in (map(int, line.split(",")) for line in lines):
+        [path] = root.glob(f"dataset/Norder={order}/Dir=*/Npix={pixel}.parquet")
+        part = pq.read_table(path, partitioning=None)
+        ra, dec = part["ra"].to_numpy(), part["dec"].to_numpy()
+        assert healpy.ang2pix(1 << order, ra, dec, nest=True, lonlat=True).tolist() == [pixel] * len(part)
+        assert part["_healpix_29"].to_pylist() == sorted(part["_healpix_29"].to_pylist())
+        assert 1 <= len(part) <= 2
+        seen += part["objid"].to_pylist()
+    assert sorted(seen) == list(range(12))
+    assert len(lines) > 3
 
 
 def test_a_manifest_is_found_by_its_folder_and_by_latest(files: RunFiles) -> None:

@@ -27,7 +27,7 @@ from usage import told
 
 from lensneg.cli import main
 from lensneg.mocksky import write_mock_sky
-from lensneg.page import comparison, figures
+from lensneg.page import comparison, figures, sky_figures
 from lensneg.rules.selection import CUT_REASONS
 from lensneg.schema import validation as results
 from lensneg.schema.code_version import ROOT
@@ -42,9 +42,13 @@ from lensneg.stages.quarantine import quarantine
 from lensneg.stages.report import write_report
 from lensneg.stages.validate_manifest import validate_manifest
 from lensneg.survey.names import Cell
+from lensneg.survey.releases import release_cells
 
 SCHEMA = ROOT / "schemas" / "validation.schema.json"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+#: Where the page's links go that leave it.
+VIEWER = "https://www.legacysurvey.org/viewer?"
 
 DARK = "--blink-settings=preferredColorScheme=0"
 
@@ -190,15 +194,16 @@ def test_chance_exceeds_its_bound_once_in_a_hundred() -> None:
 def test_the_map_is_mollweides_projection() -> None:
     """A cell is where the projection puts it, by its equations forwards; equal areas have equal pixels."""
     cells = {Cell(100, 105, -5, 0): 1.0, Cell(350, 355, 50, 55): 1.0, Cell(200, 205, -80, -75): 1.0}
-    height, width = figures._MAP_SHAPE
+    height, width = sky_figures._MAP_SHAPE
+    whole_sky = sky_figures.View()
     for cell in cells:
-        image = figures.cells_image({cell: 1.0})
+        image = sky_figures.cells_image({cell: 1.0}, whole_sky)
         filled = np.argwhere(np.isfinite(image))
         ra, dec = cell.centre
         theta, lat = np.radians(dec), np.radians(dec)
         for _ in range(60):
             theta -= (2 * theta + np.sin(2 * theta) - np.pi * np.sin(lat)) / (2 + 2 * np.cos(2 * theta))
-        lon = (figures._CENTRE_RA - ra + 180) % 360 - 180
+        lon = (sky_figures._CENTRE_RA - ra + 180) % 360 - 180
         x, y = lon / 180 * np.cos(theta), np.sin(theta)
         middle = (filled.min(axis=0) + filled.max(axis=0) + 1) / 2
         assert middle[1] == pytest.approx((x + 1) / 2 * width, abs=3)
@@ -207,6 +212,72 @@ def test_the_map_is_mollweides_projection() -> None:
         whole = np.pi * height * width / 4
         assert len(filled) == pytest.approx(whole * solid / 41252.96, rel=0.15)
         assert np.nanmax(image) == pytest.approx(1 / solid)
+
+
+def test_a_part_of_the_sky_is_drawn_alone() -> None:
+    """Across RA 0: a degree of right ascension is as long as the cosine of the middle declination."""
+    cells = [Cell(355, 360, 55, 60), Cell(0, 5, 55, 60)]
+    view = sky_figures.View(cells)
+    assert view.part == (0.0, 6.0, 54.0, 61.0)
+    image = sky_figures.cells_image(dict.fromkeys(cells, 1.0), view)
+    assert image.shape == (round(900 * 7 / 12 / np.cos(np.radians(57.5))), 900)
+    filled = np.argwhere(np.isfinite(image))
+    assert (filled.min(axis=0) / image.shape).tolist() == pytest.approx([1 / 7, 1 / 12], abs=0.002)
+    assert ((filled.max(axis=0) + 1) / image.shape).tolist() == pytest.approx([6 / 7, 11 / 12], abs=0.002)
+    ra, _, _ = view.grid
+    assert ra[0, 0] == pytest.approx(6.0, abs=0.01)  # right ascension increases to the left
+    assert ra[0, -1] == pytest.approx(354.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [Cell(0, 5, -80, -75), Cell(10, 15, 0, 5)],
+        [Cell(0, 5, 80, 85)],
+        [Cell(ra, ra + 5, 0, 5) for ra in (0, 100, 200, 300)],
+    ],
+)
+def test_what_reaches_far_is_drawn_on_the_whole_sky(cells: list[Cell]) -> None:
+    assert sky_figures.View(cells).part is None
+
+
+def test_the_outline_is_that_of_the_release_s_files() -> None:
+    """Counted: each side of a cell without a neighbour is one line, and no point is inside the footprint."""
+    cells = release_cells().values()
+    corners = {(cell.ra_min, cell.dec_min) for cell in cells}
+    sides = sum(
+        (ra, dec + up) not in corners and -90 < dec + up < 90 for ra, dec in corners for up in (5, -5)
+    )
+    sides += sum(((ra + east) % 360, dec) not in corners for ra, dec in corners for east in (5, -5))
+    ra, dec = sky_figures._outline()
+    assert np.isnan(ra).sum() == np.isnan(dec).sum() == sides
+    some = np.isfinite(ra)
+    near = [
+        (x + e, y + n)
+        for x, y in zip(ra[some], dec[some], strict=True)
+        for e in (-0.01, 0.01)
+        for n in (-0.01, 0.01)
+    ]
+    x, y = np.array(near).T
+    inside = np.zeros(len(x), dtype=bool)
+    for cell in cells:
+        inside |= cell.holds(x % 360, y)
+    at_each_point = inside.reshape(-1, 4).sum(axis=1)
+    assert at_each_point.min() >= 1
+    assert at_each_point.max() <= 3
+
+
+def test_histograms_have_poisson_bars() -> None:
+    """Nine rows in one bin of 24 and 16 in another one: heights 9/25 and 16/25, errors 3/25 and 4/25."""
+    values = np.array([0.0] * 9 + [1.0] * 16)
+    drawn: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_svg", lambda figure, _: drawn.update(axes=figure.axes[0]) or "")
+        figures._histogram(comparison.QUANTITIES[0], {"N1": values})
+    [bars] = [c for c in drawn["axes"].containers if c.has_yerr]
+    segments = bars.lines[2][0].get_segments()
+    tall = {round(s[1][1] - s[0][1], 4): round(s.mean(axis=0)[1], 4) for s in segments if s[1][1] > s[0][1]}
+    assert tall == {0.24: 0.36, 0.32: 0.64}
 
 
 def test_the_page_names_what_was_not_read(files: RunFiles, tmp_path: Path) -> None:
@@ -311,7 +382,7 @@ def page(files: RunFiles) -> Element:
 
 def sections(page: Element) -> dict[str, list[Element]]:
     """What follows each heading, up to the next one."""
-    [body] = page.all("body")
+    [body] = page.all("main")
     found: dict[str, list[Element]] = {}
     heading = ""
     for part in body.content:
@@ -339,15 +410,30 @@ def test_the_page_has_all_its_sections(page: Element) -> None:
         "",
         "Gates",
         "Sky",
-        "Strata",
+        "Strata and splits",
         "How the negatives differ from the positives",
         "Shortcuts",
-        "From sweep to pool",
+        "From sweep to sample",
+        "Examples",
         "Throughput and cost",
         "Provenance",
     ]
     assert page.all("h1")[0].text == "one"
+    [contents] = page.all("nav")
+    linked = [a.attributes["href"].removeprefix("#") for a in contents.all("a")]
+    assert linked == [heading.attributes["id"] for heading in page.all("h2")]
     assert page.all("header")[0].all("span", "good")[0].text == "passed all gates"
+
+
+def test_the_page_can_be_used_without_a_mouse_and_without_sight(page: Element) -> None:
+    """What axe-core 4 found wrong once: parts that only a mouse scrolls, headings without text."""
+    scrolled = [e for e in page.elements if {"scroll"} & set(e.attributes.get("class", "").split())]
+    assert len(scrolled) > 5
+    assert all(e.attributes.get("tabindex") == "0" for e in (*scrolled, *page.all("pre")))
+    assert all(th.text for th in page.all("th"))
+    assert all(f.attributes["role"] == "img" and f.attributes["aria-label"] for f in page.all("figure"))
+    assert len(page.all("main")) == len(page.all("h1")) == 1
+    assert all(link.text for link in page.all("a"))
 
 
 def test_the_page_shows_the_time_line(page: Element, files: RunFiles) -> None:
@@ -411,12 +497,13 @@ def test_the_page_shows_every_check_of_every_gate(page: Element, files: RunFiles
 def test_the_page_shows_the_rows_of_every_stratum(page: Element, rows: list[dict[str, Any]]) -> None:
     """Counted in the manifest's files; five negatives were asked for each positive."""
     bins, types = ("1-2", "3-5", "6-10", "11+"), ("SER", "DEV", "REX", "EXP")
-    tables = {t.all("h3")[0].text.split(":")[0]: t for t in section(page, "Strata").all("div", "card")}
+    cards = section(page, "Strata and splits").all("div", "card")
+    tables = {t.all("h3")[0].text.split(":")[0]: t for t in cards if t.all("table", "heat")}
     assert list(tables) == ["Positives", "Target", "Drawn", "Shortfall"]
     shown = {}
     for name, card in tables.items():
         head, *lines = card.all("tr")
-        assert [th.text for th in head.all("th")] == ["", *types]
+        assert [th.text for th in head.all("th")] == [*types]
         assert [line.all("th")[0].text for line in lines] == list(bins)
         shown[name] = [numbers(td.text)[0] for line in lines for td in line.all("td")]
         assert numbers(card.all("h3")[0].text) == [sum(shown[name])]
@@ -427,6 +514,47 @@ def test_the_page_shows_the_rows_of_every_stratum(page: Element, rows: list[dict
     assert shown["Target"] == [5 * count for count in shown["Positives"]]
     assert shown["Shortfall"] == [t - d for t, d in zip(shown["Target"], shown["Drawn"], strict=True)]
     assert sum(shown["Positives"]) >= 10
+
+
+def test_the_page_compares_positives_with_both_pools(
+    page: Element, rows: list[dict[str, Any]], files: RunFiles
+) -> None:
+    """By stratum and by split, counted in the manifest's files; what stands in as the quotas have it."""
+    cards = section(page, "Strata and splits").all("div", "card")
+    by_stratum, by_split = [
+        [[td.text for td in tr.all("td")] for tr in card.all("tr")[1:]]
+        for card in cards
+        if "against N1 and N2" in card.all("h3")[0].text
+    ]
+    quotas = json.loads(Path(files.quotas).read_text())
+    expected = []
+    for stratum in quotas["strata"]:
+        key = (stratum["nobs_z_bin"], stratum["type_bin"])
+        here = Counter(row["pool"] for row in rows if (row["nobs_z_bin"], row["type_bin"]) == key)
+        if here:
+            filled = [pool["backfill"] for pool in stratum["pools"]]
+            numbers = [here["positive"], here["N1"], here["N2"], *filled, stratum["shortfall"]]
+            expected.append([" ".join(key), *(f"{number:,}" for number in numbers)])
+    assert by_stratum == expected
+    for line, split in zip(by_split, ("train", "val", "test"), strict=True):
+        here = Counter(row["pool"] for row in rows if row["split"] == split)
+        assert line[:4] == [split, *(f"{here[pool]:,}" for pool in ("positive", "N1", "N2"))]
+
+
+def test_the_page_has_examples_of_each_category(page: Element, rows: list[dict[str, Any]]) -> None:
+    """The four rows of lowest priority, each with its link."""
+    by_category: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["sampling_priority"]):
+        by_category.setdefault((row["confuser_category"] or row["pool"]).replace("_", " "), []).append(row)
+    cards = section(page, "Examples").all("div", "card")
+    assert {card.all("h3")[0].text for card in cards} == set(by_category)
+    for card in cards:
+        some = by_category[card.all("h3")[0].text][:4]
+        links = card.all("a")
+        assert [link.text for link in links] == [row["object_id"] for row in some]
+        for link, row in zip(links, some, strict=True):
+            place = f"ra={row['ra']:.6f}&dec={row['dec']:.6f}&layer=ls-dr10&zoom=16"
+            assert link.attributes["href"].startswith(f"https://www.legacysurvey.org/viewer?{place}")
 
 
 def test_the_page_has_every_figure_and_each_is_drawn(page: Element) -> None:
@@ -452,10 +580,18 @@ def test_the_page_shows_what_each_cut_took(
     """As the stats of the map's items say; confusers drawn as the manifest's rows say."""
     stats = [json.loads(path.read_text()) for path in Path(files.stats_folder).iterdir()]
     cut = sum((Counter(item["cut"]) for item in stats), Counter())
-    cuts, confusers = section(page, "From sweep to pool").all("div", "bars")
+    cuts, confusers = section(page, "From sweep to sample").all("div", "bars")
     labels = [e.text for e in cuts.content if isinstance(e, Element) and e.tag in ("span", "b")]
     assert labels[:3] == ["all rows", "", "16,000"]
-    assert labels[-3:] == ["pool", "", f"{sum(item['rows_kept'] for item in stats):,}"]
+    kept = sum(item["rows_kept"] for item in stats)
+    negatives = sum(row["pool"] != "positive" for row in rows)
+    ticks = ["", "1 100 16 k", ""]
+    assert labels[-9:] == ["pool", "", f"{kept:,}", "drawn", "", f"{negatives:,}", *ticks]
+    shares = {number: 100 * np.log10(number) / np.log10(16_000) for number in (kept, negatives, 100)}
+    widths = [
+        float(e.attributes["style"].split(": ")[1][:-1]) for e in cuts.all("i") if "style" in e.attributes
+    ]
+    assert widths[-5:] == pytest.approx([shares[kept], shares[negatives], 0, shares[100], 100], abs=0.01)
     reasons = (
         "bad_row",
         "faint",
@@ -470,8 +606,8 @@ def test_the_page_shows_what_each_cut_took(
         "border",
         "suspect",
     )
-    assert labels[3:-3] == [text for reason in reasons for text in (reason, "", f"−{cut[reason]:,}")]
-    assert len(cuts.all("span", "bar")) == 1 + len(reasons)
+    assert labels[3:-9] == [text for reason in reasons for text in (reason, "", f"−{cut[reason]:,}")]
+    assert len(cuts.all("span", "bar")) == 1 + len(reasons) + 2
     assert cut["faint"] > 10_000
     drawn = Counter(row["confuser_category"] for row in rows)
     in_pool = sum((Counter(item["confusers"]) for item in stats), Counter())
@@ -503,7 +639,8 @@ def test_the_page_names_every_input(page: Element, files: RunFiles) -> None:
 def test_the_page_is_self_contained_and_escapes_names(files: RunFiles, page: Element) -> None:
     text = Path(files.report).read_text()
     fetching = ("src", "href", "xlink:href", "srcset", "data")
-    references = [e.attributes[name] for e in page.elements for name in fetching if name in e.attributes]
+    named = [e for e in page.elements if not e.attributes.get("href", "").startswith(VIEWER) or e.tag != "a"]
+    references = [e.attributes[name] for e in named for name in fetching if name in e.attributes]
     assert len(references) > 50
     assert all(r.startswith(("#", "data:image/png;base64,")) for r in references)
     assert not {e.tag for e in page.elements} & {"script", "link", "iframe"}
@@ -580,7 +717,7 @@ def test_a_browser_draws_every_figure_and_complains_of_nothing(
         assert box["height"] > 80
         assert all(image > 0 for image in box["images"])
     assert sum(bool(box["images"]) for box in boxes) == 4  # three maps and the field
-    cuts = 1 + len(CUT_REASONS)  # all rows, then each cut
+    cuts = 1 + len(CUT_REASONS) + 2  # all rows, then each cut, the pool and the sample
     assert len(probe["bars"]) == cuts + 2 * 4  # and each confuser in the pool and drawn
     assert all(bar >= 1 for bar in probe["bars"])
     assert probe["page"] <= probe["window"]  # nothing to scroll sideways

@@ -38,14 +38,14 @@ PLAN = [
 #: Ours that stand among them, after the category.
 CLASSES = ["confuser_flags", "fracflux_r", "rchisq_r", "flux_ivar_r"]
 PHOTO_Z = ["z_phot_median", "z_phot_std", "z_phot_l68", "z_phot_u68"]
-OURS = ["targetid", "release", "sampling_priority", "sampling_weight", *PHOTO_Z]
+OURS = ["targetid", "release", "object_id", "sampling_priority", "sampling_weight", "draw", "fold", *PHOTO_Z]
 
 NOT_NULL = {
-    *("galaxy_id", "brickname", "objid", "targetid", "release"),  # identifiers
+    *("galaxy_id", "object_id", "brickname", "objid", "targetid", "release"),  # identifiers
     *("ra", "dec", "type", "nobs_z", "nobs_z_bin", "type_bin", "maskbits"),
     *("healpix_64", "healpix_128", "split", "pool"),
     *("sweep_file", "row_index", "pipeline_version", "git_commit", "extraction_timestamp"),
-    *("sampling_priority", "sampling_weight", "confuser_flags"),
+    *("sampling_priority", "sampling_weight", "confuser_flags", "draw"),
 }
 
 
@@ -78,7 +78,7 @@ def test_types_of_columns() -> None:
         "release",
         "confuser_flags",
     }
-    assert names(pa.int16()) == {"nobs_z", "fitbits"}
+    assert names(pa.int16()) == {"nobs_z", "fitbits", "fold"}
     assert names(pa.timestamp("us", tz="UTC")) == {"extraction_timestamp"}
     derived = {"mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1"}
     assert names(pa.float64()) == {"ra", "dec", "sampling_weight"} | derived
@@ -98,7 +98,7 @@ def test_photometric_redshifts_are_copied_from_the_pz_files() -> None:
 
 
 def test_pool_files_lack_what_only_the_draw_knows() -> None:
-    drawn = {"galaxy_id", "split", "sampling_weight", *RUN_COLUMNS}
+    drawn = {"galaxy_id", "object_id", "split", "sampling_weight", "draw", "fold", *RUN_COLUMNS}
     assert POOL_SCHEMA.names == [name for name in MANIFEST_SCHEMA.names if name not in drawn]
     assert POSITIVES_SCHEMA.names[: len(POOL_SCHEMA)] == POOL_SCHEMA.names
 

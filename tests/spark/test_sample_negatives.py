@@ -157,6 +157,7 @@ def wanted_of(rows: list[Row], draws: Draws) -> list[Row]:
                 row
                 | {
                     "galaxy_id": f"{row['brickname']}_{row['objid']}",
+                    "object_id": f"{row['brickname']}-{row['objid']}",
                     "split": "train" if u < 0.7 else "val" if u < 0.85 else "test",
                     "draw": key[2].lower(),
                     "fold": None,

@@ -210,6 +210,7 @@ GATE_3: dict[str, tuple[Callable[[RunFiles], None], set[str]]] = {
     ),
     "a weight": (set_in_row("sampling_weight", lambda weight: weight * (1 + 2**-50)), {"rows_as_ruled"}),
     "a name": (set_in_row("galaxy_id", lambda name: name + "0"), {"rows_as_ruled"}),
+    "another name": (set_in_row("object_id", lambda name: name + "0"), {"rows_as_ruled"}),
     "another commit": (set_in_row("git_commit", lambda commit: commit + "0"), {"rows_as_ruled"}),
     "another start": (
         set_in_row("extraction_timestamp", lambda time: time + timedelta(microseconds=1)),

@@ -105,6 +105,7 @@ def test_positives_keep_their_order_and_weigh_one(tmp_path: Path, plan_dict: dic
     assert found["targetid"].to_pylist() == [5, 3, 20]
     assert found["sampling_weight"].to_pylist() == [1.0, 1.0, 1.0]
     assert found["galaxy_id"].to_pylist() == ["z_5", "x_3", "z_20"]
+    assert found["object_id"].to_pylist() == ["z-5", "x-3", "z-20"]
 
 
 def test_in_s3_the_same_files_are_written_as_on_a_disk(

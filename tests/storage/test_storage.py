@@ -8,7 +8,7 @@ import stat as stat_module
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from s3_faults import S3Faults, with_s3_faults
 
 from lensneg import storage
 from lensneg.errors import InputError, StorageError, TransientError
+from lensneg.storage import multipart
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -54,6 +55,35 @@ def test_an_empty_file(root: str) -> None:
     storage.write_bytes(uri, b"")
     assert storage.read_bytes(uri) == b""
     assert storage.stat(uri).size == 0
+
+
+def test_a_file_that_is_made_piece_by_piece(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In S3 in parts, of which all but the last are of one size."""
+    monkeypatch.setattr(multipart, "PART", multipart.SMALLEST_PART)
+    uri = storage.join(root, "a", "b.bin")
+    pieces = [bytes([i]) * size for i, size in enumerate((1, 7 << 20, 0, 6 << 20, 3))]
+    assert storage.write_chunks(uri, iter(pieces)) == (13 << 20) + 4
+    assert storage.read_bytes(uri) == b"".join(pieces)
+    assert storage.write_chunks(uri, []) == 0
+    assert storage.read_bytes(uri) == b""
+
+
+def test_a_piece_that_cannot_be_made_leaves_the_old_file(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart, "PART", multipart.SMALLEST_PART)
+    uri = storage.join(root, "a.bin")
+    storage.write_bytes(uri, b"old")
+
+    def pieces() -> Iterator[bytes]:
+        yield bytes(6 << 20)
+        raise InputError("damaged")
+
+    with pytest.raises(InputError, match="damaged"):
+        storage.write_chunks(uri, pieces())
+    assert storage.read_bytes(uri) == b"old"
+    if storage.is_s3(uri):
+        assert "Uploads" not in storage.s3_client().list_multipart_uploads(Bucket="sky")
+    else:
+        assert files_in(Path(root)) == ["a.bin"]
 
 
 @pytest.mark.parametrize(

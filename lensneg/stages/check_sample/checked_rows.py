@@ -135,6 +135,7 @@ class CheckedRows:
             "sampling_weight": pa.array(self._weight[draw]),
             "fold": pa.array(fold, pa.int16(), mask=fold < 0),
             "galaxy_id": pc.binary_join_element_wise(rows["brickname"], objid, "_"),
+            "object_id": pc.binary_join_element_wise(rows["brickname"], objid, "-"),
             **{
                 name: pa.scalar(value).cast(WRITTEN_SCHEMA.field(name).type)
                 for name, value in self._run.record.columns.items()

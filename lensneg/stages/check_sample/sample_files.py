@@ -26,9 +26,9 @@ def read_positives(run: Run) -> pa.Table:
     rows = read_table(run.files.matched_positives, pa.schema(f for f in schema if f.name not in _DRAWN))
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
     columns |= {name: pa.repeat(pa.scalar(value), len(rows)) for name, value in run.record.columns.items()}
-    columns["galaxy_id"] = pc.binary_join_element_wise(
-        rows["brickname"], rows["objid"].cast(pa.string()), "_"
-    )
+    for name, between in (("galaxy_id", "_"), ("object_id", "-")):
+        objid = rows["objid"].cast(pa.string())
+        columns[name] = pc.binary_join_element_wise(rows["brickname"], objid, between)
     columns["split"] = pa.array(split_of_pixel(rows["healpix_128"].to_numpy(), run.config.spatial_splits))
     columns["sampling_weight"] = pa.array(np.ones(len(rows)))
     columns["draw"] = pa.repeat(pa.scalar(POSITIVE), len(rows))
