@@ -208,6 +208,7 @@ class _Draws:
             order = np.argsort(self._pool.priority[free]) if cell is None else np.arange(len(free))
             chosen = free[order[:quota]]
         last = int(self._pool.priority[chosen].max())
+        left = self._left(free, last)
         self._taken[chosen] = True
         place = str(cell) if self._is_matched and cell is not None else ""
         self.made.append(
@@ -215,13 +216,22 @@ class _Draws:
                 draw=":".join(filter(None, (name, place, category))),
                 pool=pool,
                 available=int(inside.sum()),
-                left=len(free),
+                left=left,
                 quota=len(chosen),
                 is_exact=True,
                 ranges=tuple(self._ranges(population, cell, last)),
             )
         )
         return quota - len(chosen)
+
+    def _left(self, free: IntArray, last: int) -> int:
+        """Count the sources of the cells and groups that a draw up to a priority takes any from."""
+        groups = 1 + len(self._pool.categories)
+        places = self._pool.cell[free].astype(np.int64) * groups + self._pool.group[free]
+        rows = np.bincount(places)
+        held = np.flatnonzero(rows)
+        begun = [self._next[divmod(place, groups)] <= last for place in held.tolist()]
+        return int(rows[held[begun]].sum())
 
     def _ranges(self, population: BoolArray, cell: int | None, last: int) -> list[Range]:
         """Return where the sources of a population are, past what was taken, up to a priority."""

@@ -41,7 +41,7 @@ class Draw(Record):
     available : int
         Sources of its population.
     left : int
-        Those of them that the draws before it leave.
+        Those of them that the draws before it leave, in the cells and categories of its ranges.
     quota : int
         Rows to draw.
     is_exact : bool
