@@ -31,6 +31,10 @@ CONFIGS = ("negative_sampling_v1", "negative_sampling_v2")
 FIRST_RA, DECS = 150, (-10, -5, 0, 5, 10)
 FILES, LENSES_IN_A_FILE = 20, 10
 
+#: Negatives for each positive. They are 1.4 % of the pool, as 100 for each known lens are of the survey's pool. With
+#: 100 on this sky, which has few galaxies for its lenses, bright ones would run out.
+RATIO = 5
+
 #: Colours that differ for the colour-blind, and in grey.
 COLOURS = ("#e08a1e", "#1f4e79", "#7a7a7a")
 
@@ -50,7 +54,10 @@ def make_sky(folder: Path, files: int = FILES, rows: int = 250_000) -> None:
 
 def measure(config: str, sky: Path, out: Path) -> Shortcuts:
     """Run a config, and return its shortcut audit."""
-    lensneg.run(config=config, sweeps=sky / "sweeps", positives=sky / "positives.csv", out=out, run_id="one")
+    changed = out.with_suffix(".yaml")
+    pools = f"negative_pools: {{neg_pos_ratio: {RATIO}}}"
+    changed.write_text(f"extends: {config}\nname: {config}_shortcuts\nversion: 1.0.0\n{pools}\n")
+    lensneg.run(config=changed, sweeps=sky / "sweeps", positives=sky / "positives.csv", out=out, run_id="one")
     found = ValidationRecord.read(str(out / "runs" / "one" / "validation.json")).shortcuts
     assert found is not None
     return found
