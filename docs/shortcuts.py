@@ -31,8 +31,8 @@ CONFIGS = ("negative_sampling_v1", "negative_sampling_v2")
 FIRST_RA, DECS = 150, (-10, -5, 0, 5, 10)
 FILES, LENSES_IN_A_FILE = 20, 10
 
-#: Negatives for each positive. They are 1.4 % of the pool, as 100 for each known lens are of the survey's pool. With
-#: 100 on this sky, which has few galaxies for its lenses, bright ones would run out.
+#: Negatives for each positive: 1.4 % of the pool, as 100 for each known lens are of the survey's. With 100 on
+#: this sky, which has few galaxies for its lenses, bright ones would run out.
 RATIO = 5
 
 #: Colours that differ for the colour-blind, and in grey.

@@ -194,7 +194,7 @@ class Cloud:
 
     def job_runs(self) -> None:
         """Wait until a job is under way."""
-        for _ in range(1000):
+        for _ in range(3000):
             if any(job.state == "RUNNING" for job in self.emr.jobs.values()):
                 return
             time.sleep(0.02)

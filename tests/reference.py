@@ -627,27 +627,32 @@ def nobs_bin(nobs: int, bins: list[str]) -> str | None:
 def make_row(source: Row, config: dict[str, Any], pool: str, category: str | None) -> Row:
     """A row of the manifest, without weight as yet."""
     mags = {band: magnitude(source[f"flux_{band}"]) for band in ("g", "r", "z", "w1")}
-    row = source | {
-        "galaxy_id": f"{source['brickname']}_{source['objid']}",
-        "object_id": f"{source['brickname']}-{source['objid']}",
-        "nobs_z_bin": nobs_bin(source["nobs_z"], config["strata"]["nobs_z_bins"]),
-        "type_bin": source["type"],
-        "mag_g": mags["g"],
-        "mag_r": mags["r"],
-        "mag_z": mags["z"],
-        "g_minus_r": colour(mags["g"], mags["r"]),
-        "r_minus_z": colour(mags["r"], mags["z"]),
-        "z_minus_w1": colour(mags["z"], mags["w1"]),
-        "healpix_64": pixel(64, source["ra"], source["dec"]),
-        "healpix_128": pixel(128, source["ra"], source["dec"]),
-        "split": split_of(source["ra"], source["dec"], config["spatial_splits"]),
-        "pool": pool,
-        "confuser_category": category,
-        "confuser_flags": flags_of(source, config["negative_pools"], is_dereddened(config))
-        | ((category or "").startswith("external:") << 30),
-        "sampling_weight": None,
-        **dict.fromkeys(ROW_COLUMNS[-4:]),  # there are no -pz files here
-    }
+    row = (
+        source
+        | {
+            "galaxy_id": f"{source['brickname']}_{source['objid']}",
+            "object_id": f"{source['brickname']}-{source['objid']}",
+            "nobs_z_bin": nobs_bin(source["nobs_z"], config["strata"]["nobs_z_bins"]),
+            "type_bin": source["type"],
+            "mag_g": mags["g"],
+            "mag_r": mags["r"],
+            "mag_z": mags["z"],
+            "g_minus_r": colour(mags["g"], mags["r"]),
+            "r_minus_z": colour(mags["r"], mags["z"]),
+            "z_minus_w1": colour(mags["z"], mags["w1"]),
+            "healpix_64": pixel(64, source["ra"], source["dec"]),
+            "healpix_128": pixel(128, source["ra"], source["dec"]),
+            "split": split_of(source["ra"], source["dec"], config["spatial_splits"]),
+            "pool": pool,
+            "draw": pool.lower(),
+            "fold": None,  # no config of these tests has folds
+            "confuser_category": category,
+            "confuser_flags": flags_of(source, config["negative_pools"], is_dereddened(config))
+            | ((category or "").startswith("external:") << 30),
+            "sampling_weight": None,
+            **dict.fromkeys(ROW_COLUMNS[-4:]),  # there are no -pz files here
+        }
+    )
     return {column: None if row.get(column) != row.get(column) else row.get(column) for column in ROW_COLUMNS}
 
 
@@ -767,6 +772,7 @@ def draw(
     """Quotas of all strata of the config, and the rows drawn, with their weights."""
     quotas: dict[Stratum, dict[str, int]] = {}
     negatives = []
+    any_hard = any(is_hard(row) for row in pool)
     for bin_name in config["strata"]["nobs_z_bins"]:
         for type_name in strata_types(config):
             stratum = (bin_name, type_name)
@@ -774,15 +780,53 @@ def draw(
             n1 = [row for row in members if row["pool"] == "N1"]
             n2 = [row for row in members if row["pool"] == "N2"]
             count = sum(stratum_of(row) == stratum for row in positives)
-            quotas[stratum] = quota(count, len(n1), len(n2), config["negative_pools"])
-            for rows, size in (
-                (n1, quotas[stratum]["n1_quota"]),
-                (n2, quotas[stratum]["n2_quota"]),
-            ):
+            for rows in (n1, n2):
                 rows.sort(key=lambda row: (row["sampling_priority"], row["targetid"]))
-                drawn = rows[:size]
-                negatives += [row | {"sampling_weight": len(rows) / size} for row in drawn]
+            if any_hard:
+                quotas[stratum], drawn = draw_hard_first(count, n1, n2, config)
+                negatives += drawn
+                continue
+            quotas[stratum] = quota(count, len(n1), len(n2), config["negative_pools"])
+            negatives += weighted("n1", n1, n1[: quotas[stratum]["n1_quota"]])
+            negatives += weighted("n2", n2, n2[: quotas[stratum]["n2_quota"]])
     return quotas, negatives
+
+
+def draw_hard_first(
+    positives: int, n1: list[Row], n2: list[Row], config: dict[str, Any]
+) -> tuple[dict[str, int], list[Row]]:
+    """The quotas and the draws of a stratum, where hard negatives of catalogues get up to a share of N2.
+
+    Those past the share are not drawn. What replaces lacking rows is a draw by itself.
+    """
+    sampling = config["negative_pools"]
+    hard, confusers = [row for row in n2 if is_hard(row)], [row for row in n2 if not is_hard(row)]
+    wanted = quota(positives, 10**9, 10**9, sampling)["n2_quota"]
+    hard_drawn = hard[
+        : math.floor(wanted * Fraction(str(config["hard_negatives"]["share"])) + Fraction(1, 2))
+    ]
+    free = len(n1), len(hard_drawn) + len(confusers)
+    first, whole = quota(positives, *free, sampling | {"backfill": False}), quota(positives, *free, sampling)
+    of_n1, all_n1 = first["n1_quota"], whole["n1_quota"]
+    of_n2, all_n2 = (sizes["n2_quota"] - len(hard_drawn) for sizes in (first, whole))
+    drawn = (
+        weighted("n1", n1, n1[:of_n1])
+        + weighted("n1_backfill", n1, n1[of_n1:all_n1])
+        + weighted("external", hard, hard_drawn)
+        + weighted("n2", confusers, confusers[:of_n2])
+        + weighted("n2_backfill", confusers, confusers[of_n2:all_n2])
+    )
+    return whole | {"n2_available": len(n2)}, drawn
+
+
+def weighted(name: str, population: list[Row], drawn: list[Row]) -> list[Row]:
+    """The rows of a draw, each with the draw's name and its share of the population."""
+    return [row | {"draw": name, "sampling_weight": len(population) / len(drawn)} for row in drawn]
+
+
+def is_hard(row: Row) -> bool:
+    """Whether a row is a hard negative of a catalogue."""
+    return (row["confuser_category"] or "").startswith("external:")
 
 
 def stratum_of(row: Row) -> Stratum:

@@ -35,3 +35,9 @@ def told(printed: str) -> str:
     assert re.fullmatch(form.replace(".*", r"[^\n]*(?:\n {9}[^\n]*)*"), block), block
     faults = re.findall(r"^where    (.*?)\nwhy      (.*?)\nto do    (.*?)\n(?! {9})", block, re.M | re.S)
     return "\n".join(f"{where}: {why}; {remedy}" for where, why, remedy in faults)
+
+
+def goes_on(printed: str) -> str:
+    """The command that the block of a failure names to go on."""
+    (command,) = re.findall(r"^go on    (.*)$", printed, re.M)
+    return str(command)

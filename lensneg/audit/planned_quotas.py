@@ -49,7 +49,7 @@ class PlannedQuotas(Tally):
         """Yield what is wrong with a stratum."""
         pools = self._config.negative_pools
         values = np.array(self._values.get((stratum.nobs_z_bin, stratum.type_bin), []))
-        values = values.reshape(-1, len(self._bins))
+        values = values.reshape(len(values), len(self._bins))
         counts = list(self._bins.values())
         enough = self._config.matching.positives_per_cell if self._config.matching else 1
         while math.prod(counts) > 1 and math.prod(counts) * enough > len(values):

@@ -50,6 +50,7 @@ def gather_inputs(
     leave_out: Sequence[str] = (),
     mode: str = "test-then-full",
     max_concurrency: int | None = None,
+    is_signed_in: bool = True,
 ) -> tuple[RunRequest, list[Upload]]:
     """Check a config and catalogues, and make the input that names them.
 
@@ -74,6 +75,8 @@ def gather_inputs(
         The mode of the run.
     max_concurrency : int, optional
         Number of map items at the same time.
+    is_signed_in : bool
+        Whether the bucket's sweep files can be listed, to see that positives lie in them.
 
     Returns
     -------
@@ -118,9 +121,10 @@ def gather_inputs(
     uploads = [*config_files, *chain.from_iterable(catalogs.values()), *sweep_files, *pz_files]
     refuse_shared_targets(uploads)
     request = RunRequest.of_input(data)
-    local = {role: list(texts) for role, texts in given.items() if texts or role in ROLES[:2]}
-    named = RunRequest.of_input({**data, "sweeps": sweeps or request.sweeps, **local})
-    recognise_inputs(named, Config.load(config_path(config)))
+    if sweeps or is_signed_in:
+        local = {role: list(texts) for role, texts in given.items() if texts or role in ROLES[:2]}
+        named = RunRequest.of_input({**data, "sweeps": sweeps or request.sweeps, **local})
+        recognise_inputs(named, Config.load(config_path(config)))
     return request, uploads
 
 
@@ -321,19 +325,45 @@ def stop(aws: Aws, stack: Stack, run_id: str | None) -> list[str]:
         If nothing was under way.
     """
     execution = find_execution(aws, stack, run_id)
+    stopped = stop_family(aws, execution, set())
+    if not stopped:
+        raise InputError(f"execution {execution.name} is {execution.status}: there is nothing to stop")
+    return stopped
+
+
+def stop_family(aws: Aws, execution: Execution, done: set[str]) -> list[str]:
+    """Stop what goes on of an execution, of its mini-test and of their job runs.
+
+    An execution's history names a mini-test or a job run a moment after it was started. Another call stops
+    what has turned up since.
+
+    Parameters
+    ----------
+    aws : Aws
+        Makes the calls.
+    execution : Execution
+        The run's execution.
+    done : set of str
+        ARNs and job runs that were stopped before, and are left alone. Those stopped now are added.
+
+    Returns
+    -------
+    list of str
+        What was stopped now, in words.
+    """
     family = [execution, *(describe(aws, arn) for arn in execution.history(aws).mini_tests)]
     stopped = []
     for member in family:
-        if member.status == "RUNNING":
+        if member.status == "RUNNING" and member.arn not in done:
             reason = {"error": "Stopped", "cause": "lensneg aws stop"}
             aws.change("stepfunctions", "stop_execution", executionArn=member.arn, **reason)
+            done.add(member.arn)
             stopped.append(f"execution {member.name}")
     for member in family:
         history = member.history(aws)
         for (application, job), found in zip(history.jobs, history.read_jobs(aws), strict=True):
-            if found.state not in _JOB_ENDED:
+            if found.state not in _JOB_ENDED and job not in done:
                 aws.change("emr-serverless", "cancel_job_run", applicationId=application, jobRunId=job)
+                done.add(job)
                 stopped.append(f"job run {job}, which was {found.state}")
-    if not stopped:
-        raise InputError(f"execution {execution.name} is {execution.status}: there is nothing to stop")
     return stopped

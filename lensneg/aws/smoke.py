@@ -289,8 +289,11 @@ class Smoke:
         assert self.stack is not None
         if not any(execution.status == "RUNNING" for execution in self._executions()):
             return "it has ended"
-        stopped = executions.stop(self._aws, self.stack, self.name)
+        stopped: list[str] = []
+        done: set[str] = set()
         for _ in range(_END_LOOKS):
+            for execution in executions.executions_of(self._aws, self.stack, self.name):
+                stopped += executions.stop_family(self._aws, execution, done)
             family = self._executions()
             jobs = [job.state for e in family for job in e.history(self._aws).read_jobs(self._aws)]
             if all(e.status != "RUNNING" for e in family) and all(state in _JOB_ENDED for state in jobs):

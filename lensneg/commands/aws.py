@@ -150,6 +150,7 @@ def _sending_inputs(command: "Callable[[Session, RunRequest], Result]") -> Calla
             show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
         require_complete(session.stack)
+        options["is_signed_in"] = session.is_signed_in
         request, uploads = gather_inputs(session.stack, run_id or new_run_id(), **options)
         send(session.aws, uploads, on_file)
         return command(session, request)

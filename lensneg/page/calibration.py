@@ -109,7 +109,7 @@ def rate_of(sources: npt.NDArray[np.signedinteger], meeting: npt.NDArray[np.sign
 
 
 def criteria_met(batch: pa.Table, config: Config) -> dict[str, BoolArray]:
-    """Return, for each category, which rows of the pool meet its criterion.
+    """Return, for each category of a config, which rows of the pool meet its criterion.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ def criteria_met(batch: pa.Table, config: Config) -> dict[str, BoolArray]:
     dict of str to ndarray of bool
     """
     if _FLAGS in batch.column_names:
-        flags = batch[_FLAGS].to_numpy()
-        return {name: flags >> i & 1 == 1 for i, name in enumerate(CONFUSER_CATEGORIES)}
+        flags, known = batch[_FLAGS].to_numpy(), config.negative_pools.pool_n2.tractor_criteria.categories
+        return {name: flags >> i & 1 == 1 for i, name in enumerate(CONFUSER_CATEGORIES) if name in known}
     return confuser_criteria(_rows(batch), config)
 
 

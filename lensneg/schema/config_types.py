@@ -20,14 +20,27 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def requires(holds: Callable[[Any], bool], otherwise: str) -> AfterValidator:
-    """Return a validator that refuses a value with the message ``otherwise`` where ``holds`` is false."""
+    """Return a validator of values.
 
-    def check(value: Any) -> Any:
+    Parameters
+    ----------
+    holds : callable
+        What must be true of a value.
+    otherwise : str
+        The message if it is not.
+
+    Returns
+    -------
+    AfterValidator
+        For pydantic.
+    """
+
+    def _check(value: Any) -> Any:
         if not holds(value):
             raise ValueError(otherwise)
         return value
 
-    return AfterValidator(check)
+    return AfterValidator(_check)
 
 
 MaskBit = Annotated[str, requires(lambda name: name in MASKBITS, f"expected one of {', '.join(MASKBITS)}")]

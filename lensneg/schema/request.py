@@ -149,7 +149,7 @@ class RunRequest(Record):
         """Return the request as an execution's input, without what was not set."""
         texts = {role: [spec.text for spec in specs] for role, specs in self.catalogs.items()}
         data = self.model_dump(mode="json", exclude_unset=True) | texts
-        optional = [role for role in ROLES[2:] if not data[role]]
+        optional = [key for key in (*ROLES[2:], "pz") if not data.get(key)]
         return {key: value for key, value in data.items() if key not in optional}
 
     def command(self, mode: Mode, out: str | None = None) -> str:

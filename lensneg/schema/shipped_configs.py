@@ -14,6 +14,7 @@ _LINES: Final = """
 db73a735e29a802fc5cd02c06e59cc68609cd8732076c2ba1822fc364078d32f negative_sampling_dr9_north 1.0.0
 3f1e13dbb37acfb1c450122d3f601a4aca1e03fba3d7752351b8988509c02180 negative_sampling_dr9_south 1.0.0
 6685b1b6208cd5cda4abff5e8d32ef2f8bffa43b46695f00d6fb20fa6eea8813 negative_sampling_v1 1.0.0
+e3e7bcda8b065dd4a7083ba0ce5dc835e129daa4869bfe6326546618e9004752 negative_sampling_v2 1.0.0
 87a7e3d5d0d3c11e165e74390d462a1a3ffec710018a15718ac0c23d3b51e725 paper_iv_parity 1.0.0
 """
 

@@ -19,7 +19,8 @@ from lensneg.schema.quotas import PoolQuota, StratumQuota
 CHECKS = [
     "files_readable", "files_listed", "schema", "row_count", "no_nulls", "coordinates", "unique_targetids",
     "keys",
-    "provenance", "magnitudes", "selection_rule", "stratum_rule", "pool_rule", "priority_rule", "split_rule",
+    "provenance", "magnitudes", "selection_rule", "cut_rule", "stratum_rule", "pool_rule",
+    "priority_rule", "split_rule",
     "split_fractions", "split_fractions_close", "n1_n2_ratio", "strata_counts", "strata_represented",
     "targets", "weights", "clear_of_lenses", "sweeps_at_hand",
 ]  # fmt: skip
@@ -27,7 +28,7 @@ NEGATIVES = sorted(
     (row(i, sampling_weight=2.5) for i in range(4)), key=lambda negative: negative["sampling_priority"]
 )
 DRAW_CHECKS = ["quota_rule", "lowest_priorities", "row_order"]
-POSITIVES = [positive(1000)]
+POSITIVES = [positive(1000, passes_cuts=True)]
 
 
 def audited(

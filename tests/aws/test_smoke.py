@@ -322,9 +322,14 @@ def test_ctrl_c_during_the_job_stops_the_run_and_all_is_removed(cloud: Cloud) ->
     cloud.emr.go_on.clear()
 
     def interrupt() -> None:
-        cloud.job_runs()
+        try:
+            cloud.job_runs()
+        except BaseException:
+            cloud.emr.go_on.set()  # nothing else would end the run
+            raise
         os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
     thread = threading.Thread(target=interrupt)
     thread.start()
     result = run_smoke("--stack", "lensneg", code=130)

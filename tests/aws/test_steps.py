@@ -39,6 +39,13 @@ class Log:
         return CleanUp(name, remove)
 
 
+@pytest.fixture(autouse=True)
+def _heed_signals() -> None:
+    """nohup ignores SIGHUP, and the background of a shell SIGINT, and what they start inherits that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
 @pytest.fixture
 def log() -> Log:
     return Log()

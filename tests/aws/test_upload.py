@@ -56,7 +56,7 @@ def lenses(tmp_path: Path) -> Path:
 def upload(*arguments: str) -> tuple[list[str], dict[str, Any]]:
     result = CliRunner().invoke(cli, ["aws", "upload", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    text, _, rest = result.output.partition("\n\n")
+    text, _, rest = result.stdout.partition("\n\n")
     return text.splitlines(), json.loads(rest.split("\n", 1)[1])
 
 

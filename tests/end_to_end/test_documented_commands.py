@@ -553,7 +553,8 @@ def run_line(
 
 def shown(output: str, known: dict[str, str]) -> str:
     """An output as a page shows it: with the places and names of the documents."""
-    for value, name in ((known["place"], "."), (known["run_id"], "<run_id>")):
+    places = ((known["place"], "."), (known["run_id"], "<run_id>"), (f"{ROOT}/", "/home/me/lensneg/"))
+    for value, name in (*places, ("LENSNEG_RECORD, ", "")):
         output = output.replace(value, name)
     # The first is of code that is not committed, the second are metrics of the handlers in this process.
     output = output.replace("code_version_known (warning)", "")
@@ -561,8 +562,8 @@ def shown(output: str, known: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-#: What these print depends on how far a run is.
-OF_THE_MOMENT = ("lensneg aws status", "lensneg aws watch", "lensneg aws fetch")
+#: What these print depends on how far a run is, or on the machine.
+OF_THE_MOMENT = ("lensneg aws status", "lensneg aws watch", "lensneg aws fetch", "lensneg doctor")
 
 
 def words_of(output: str) -> str:

@@ -137,7 +137,8 @@ def test_cut_within_its_rows(run: Run, whole: bytes, tmp_path: Path, row: int, s
     length = start + -start % BLOCK + row * ROW + side
     path = tmp_path / NAME
     path.write_bytes(whole[:length])
-    assert bool(refused(run, path)) == (length < start + -start % BLOCK + N_ROWS * ROW)
+    # The padding behind the rows may lack as a whole; a part of it tells that bytes were lost.
+    assert bool(refused(run, path)) == (length != start + -start % BLOCK + N_ROWS * ROW)
 
 
 # ---------------------------------------------------------------- cards of the headers
@@ -363,15 +364,15 @@ def test_a_row_that_fails_a_cut_takes_no_other_with_it(
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-@pytest.mark.parametrize("count", [1, 2880, 5000, 1 << 19])
-def test_zeros_behind_the_rows_do_not_matter(
-    run: Run, whole: bytes, tmp_path: Path, suffix: str, count: int
+@pytest.mark.parametrize("blocks", [1, 2, 182])
+def test_blocks_of_zeros_behind_the_rows_do_not_matter(
+    run: Run, whole: bytes, tmp_path: Path, suffix: str, blocks: int
 ) -> None:
     path = tmp_path / f"{NAME}{suffix}"
-    content = whole + bytes(count)
+    content = whole + bytes(blocks * BLOCK)
     path.write_bytes(gzip.compress(content) if suffix else content)
     assert refused(run, path) == ""
-    content += b"x"
+    content = content[:-1] + b"x"
     path.write_bytes(gzip.compress(content) if suffix else content)
     assert "more data than the 7 rows" in refused(run, path)
 

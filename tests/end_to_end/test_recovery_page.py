@@ -169,6 +169,7 @@ def stopped(here: Here) -> str:
                "--positives", "positives.csv", "--out", "out", "--run-id", "first"]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals) as process:
         assert process.stderr is not None
+        assert process.stderr.readline() == "looking at the inputs of a run to out\n"
         assert process.stderr.readline().startswith("--positives ")
         assert process.stderr.readline() == "run first begins\n"
         assert "no mini-test first" in process.stderr.readline()

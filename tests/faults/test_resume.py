@@ -122,7 +122,7 @@ def test_s3_that_is_busy_is_no_fault_of_a_file(world: World, monkeypatch: pytest
     def busy(*_: Any, **_options: Any) -> Any:
         raise TransientError("s3://sky/a: SlowDown")
 
-    for name in ("probe_input", "read_catalog"):
+    for name in ("probe_input", "read_any"):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(input_checks, name, busy)
             with pytest.raises(TransientError, match="SlowDown"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from faults import LONG, reset, tell
 from processes import Process
+from usage import goes_on, told
 from world import World, make_world
 
 from lensneg.errors import InputError
@@ -39,7 +40,8 @@ def test_no_process_stays(world: World, tmp_path: Path, number: int, said: str, 
     assert process.gone(), process.family()
     assert process.popen.returncode == code
     if code > 0:
-        assert "--run-id one continues the run" in process.output()
+        assert "the command below continues the run" in told(process.output())
+        assert "--run-id one" in goes_on(process.output())
     assert "Traceback" not in process.output()
     assert not (world.out / "manifests").exists()
     if LONG:

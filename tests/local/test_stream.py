@@ -19,6 +19,7 @@ from conftest import config_text, edited
 from pipeline import OPEN_GATES, make_request
 from plainrun import draw_plainly, run_map
 from surveyserver import A, B, C, serving, three_sweeps, with_checksums
+from usage import goes_on, told
 
 from lensneg.cli import cli
 from lensneg.errors import InputError
@@ -116,7 +117,8 @@ def test_a_streamed_run_is_killed_goes_on_and_publishes_what_a_run_over_fetched_
         second.terminate()
         _, said = second.communicate()
         assert second.returncode == 128 + signal.SIGTERM
-        assert "the same command with --run-id one continues the run" in said
+        assert "the command below continues the run" in told(said)
+        assert "--run-id one" in goes_on(said)
         whole = [(name, asked) for method, name, asked in survey.log if method == "GET" and name in sizes]
         whole = [(name, asked) for name, asked in whole if not asked.rpartition("-")[2]]
         assert whole == [(half, f"bytes={had}-")], "it goes on, and the items that were done are not fetched"

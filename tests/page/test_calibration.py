@@ -17,6 +17,7 @@ import yaml
 from conftest import config_text, edited
 from pipeline import OPEN_GATES, make_request
 from plainrun import run_to_sample
+from usage import told
 
 from lensneg.cli import main
 from lensneg.errors import InputError
@@ -183,12 +184,12 @@ def test_a_criterion_of_a_column_that_the_pool_lacks(
     plan: Config, uris: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def needs_more(rows: Any, _config: Any) -> Any:
-        return {"ring_proxy": rows["FRACFLUX_R"] > 1}
+        return {"ring_proxy": rows["FLUX_IVAR_Z"] > 1}
 
     rates = PoolRates(plan, uris)
     monkeypatch.setattr(calibration, "confuser_criteria", needs_more)
     with pytest.raises(
-        InputError, match=r"it looks at FRACFLUX_R, which the pool does not hold; change it in"
+        InputError, match=r"it looks at FLUX_IVAR_Z, which the pool does not hold; change it in"
     ):
         rates.threshold("ring_proxy.sersic_min", 0.1)
 
@@ -245,5 +246,5 @@ def test_what_the_command_refuses(
         ((files.root, "--criterion", "x", "--rate", "0.1"), "--criterion x: not a number"),
     ):
         code, _, err = run(monkeypatch, capsys, *words, "--out", tmp_path)
-        assert (code, message in err) == (2, True), err
+        assert (code, message in told(err)) == (2, True), err
     assert not list(tmp_path.iterdir())
