@@ -10,6 +10,7 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from usage import told
 from lensneg import storage
 from lensneg.aws import own_stack, smoke
 from lensneg.aws.deployment import Stack, read_stack
+from lensneg.aws.history import Execution, History
 from lensneg.aws.own_stack import OwnStack
 from lensneg.cli import cli
 from lensneg.commands import aws_smoke
@@ -220,6 +222,27 @@ def run_smoke(*arguments: str, code: int = 0) -> Result:
     return result
 
 
+def interrupted_smoke(cloud: Cloud) -> Result:
+    """A smoke test that Ctrl-C ends while its job runs."""
+
+    def interrupt() -> None:
+        try:
+            cloud.job_runs()
+        except BaseException:
+            cloud.emr.go_on.set()  # nothing else would end the run
+            raise
+        os.kill(os.getpid(), signal.SIGINT)
+
+    cloud.emr.cancelled.clear()
+    cloud.emr.go_on.clear()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = run_smoke("--stack", "lensneg", code=130)
+    thread.join()
+    return result
+
+
 def told_by(result: Result) -> dict[str, Any]:
     """What --json printed. The handlers print lines of metrics in this process before it."""
     return dict(json.loads(result.stdout[result.stdout.index("{\n") :]))
@@ -319,23 +342,27 @@ def test_a_check_of_the_account_that_fails_ends_it_before_the_run(
 
 def test_ctrl_c_during_the_job_stops_the_run_and_all_is_removed(cloud: Cloud) -> None:
     before = everything()
-    cloud.emr.go_on.clear()
-
-    def interrupt() -> None:
-        try:
-            cloud.job_runs()
-        except BaseException:
-            cloud.emr.go_on.set()  # nothing else would end the run
-            raise
-        os.kill(os.getpid(), signal.SIGINT)
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    result = run_smoke("--stack", "lensneg", code=130)
-    thread.join()
+    result = interrupted_smoke(cloud)
     assert "end the run: stopped execution smoke-" in result.stderr
     assert "interrupted (SIGINT); what it made is removed" in told(result.stderr)
+    assert cloud.emr.cancelled
+    assert everything() == before
+
+
+def test_a_mini_test_that_the_history_names_late_is_stopped_too(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def history_without_mini_tests(execution: Execution, aws: Any) -> History:
+        found = history(execution, aws)
+        return replace(found, mini_tests=()) if execution.status == "RUNNING" else found
+
+    history = Execution.history
+    monkeypatch.setattr(Execution, "history", history_without_mini_tests)
+    monkeypatch.setattr(smoke, "_END_EVERY", 0.1)
+    before = everything()
+    result = interrupted_smoke(cloud)
+    assert "interrupted (SIGINT); what it made is removed" in told(result.stderr)
+    assert re.search(r"end the run: stopped execution (smoke-\w+), execution \1-mini-test", result.stderr)
     assert cloud.emr.cancelled
     assert everything() == before
 
