@@ -30,6 +30,10 @@ settings.register_profile(
     "mutants", settings.get_profile("lensneg"), phases=[Phase.explicit, Phase.generate], max_examples=30
 )
 
+# A shell's background ignores SIGINT, and the commands that the tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 #: Needs hats-import, which has an environment of its own.
 collect_ignore = ["make_hats.py"]
 
