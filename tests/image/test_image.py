@@ -379,11 +379,15 @@ def test_the_image_knows_what_it_was_built_from() -> None:
 
 
 def test_the_image_is_small() -> None:
-    """Lambda takes 10 GB. 90 MiB of this are the report's matplotlib, which the others never import."""
+    """Lambda takes 10 GB.
+
+    Of this, 90 MiB are the report's matplotlib, and 190 MiB scikit-learn and SciPy, for the shortcut audit. No
+    other function imports them.
+    """
     script = (
         "import os; print(sum(os.lstat(os.path.join(d, f)).st_size for d, _, fs in os.walk('/var/task') "
         "for f in fs) >> 20)"
     )
     size = int(inside("/var/lang/bin/python3", "-c", script))
     print(f"\n/var/task: {size} MiB")
-    assert size < 500
+    assert size < 700
