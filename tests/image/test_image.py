@@ -381,8 +381,8 @@ def test_the_image_knows_what_it_was_built_from() -> None:
 def test_the_image_is_small() -> None:
     """Lambda takes 10 GB.
 
-    Of this, 90 MiB are the report's matplotlib, and 190 MiB scikit-learn and SciPy, for the shortcut audit. No
-    other function imports them.
+    Of this, 90 MiB are the report's matplotlib, and 190 MiB scikit-learn and SciPy, for the shortcut audit.
+    No other function imports them.
     """
     script = (
         "import os; print(sum(os.lstat(os.path.join(d, f)).st_size for d, _, fs in os.walk('/var/task') "
