@@ -112,12 +112,13 @@ def plan_stratum(
         taken = most - draws.take("external", POOLS[1], pool.group > len(CONFUSER_CATEGORIES), None, most)
         if taken:
             n2 = dict(zip(n2, largest_remainder(targets[1] - taken, tuple(n2.values())), strict=True))
+    shares = pools.pool_n2.category_shares
+    is_of = {name: pool.group == 1 + CONFUSER_CATEGORIES.index(name) for name in shares}
     for cell, quota in n2.items():
         left = quota
-        for name, share in pools.pool_n2.category_shares.items():
+        for name, share in shares.items():
             wanted = min(_part(quota, share), left)
-            is_of = pool.group == 1 + CONFUSER_CATEGORIES.index(name)
-            left -= wanted - draws.take("n2", POOLS[1], is_of, cell, wanted, name)
+            left -= wanted - draws.take("n2", POOLS[1], is_of[name], cell, wanted, name)
         missing[cell] += draws.take("n2", POOLS[1], is_confuser, cell, left)
     if pools.backfill:
         fillers = [("n1_backfill", POOLS[0], in_n1)]

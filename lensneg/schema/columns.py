@@ -186,7 +186,7 @@ WRITTEN_SCHEMA: Final = pa.schema([f.with_nullable(True).remove_metadata() for f
 ANNOTATED_SCHEMA: Final = pa.schema([f.with_nullable(True) for f in MANIFEST_SCHEMA])
 
 
-def part_schema(part: str, extra: Iterable[str] = (), base: pa.Schema = ANNOTATED_SCHEMA) -> pa.Schema:
+def part_schema(part: str, extra: Iterable[str] = ()) -> pa.Schema:
     """Return the schema of the published files of a part.
 
     Parameters
@@ -195,8 +195,6 @@ def part_schema(part: str, extra: Iterable[str] = (), base: pa.Schema = ANNOTATE
         One of ``PARTS``.
     extra : iterable of str
         ``positives.columns`` of the config.
-    base : pyarrow.Schema
-        The columns that both parts have, as ``ANNOTATED_SCHEMA`` or ``MANIFEST_SCHEMA``.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from lensneg import storage
 from lensneg.errors import InputError
-from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, NOT_CONTENT, PARTS, part_schema
+from lensneg.schema.columns import COLUMNS, NOT_CONTENT, PARTS, part_schema
 from lensneg.schema.config import SPLIT_ORDER, Config
 from lensneg.schema.content import content_sha256_of
 from lensneg.schema.item import NotRead
@@ -147,7 +147,6 @@ class ManifestRecord(Parts):
             The description.
         """
         extra = run.parsed_config().positives.columns
-        extra = run.parsed_config().positives.columns
         return cls(
             run_id=run.run_id,
             rows=RowCounts(negatives=parts.negatives.rows, positives=parts.positives.rows),
@@ -250,7 +249,7 @@ class Manifest:
         pyarrow.Schema
             With units and descriptions.
         """
-        return part_schema(part, self.config.positives.columns, MANIFEST_SCHEMA)
+        return part_schema(part, self.config.positives.columns)
 
     def dataset(self, part: Part) -> "ds.Dataset":
         """Return the rows of a part as an Arrow dataset of the files that manifest.json lists.
