@@ -59,6 +59,9 @@ MASKBITS = {
     "SATUR_I": 14,
     "ALLMASK_I": 15,
     "SUB_BLOB": 16,
+    "RESOLVED": 17,
+    "MCLOUDS": 18,
+    "WISE_GAIA": 19,
 }
 
 

@@ -18,7 +18,7 @@ from lensneg.schema.check import Check
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA, PARTS
 from lensneg.schema.config import Config
 from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL_BIT, TractorCriteria
-from lensneg.schema.sweep_columns import FITBITS, MASKBITS
+from lensneg.schema.sweep_columns import FITBITS, MASKBITS, NAMED_MASKBITS
 
 #: Logarithms of two libraries may differ in their last bits; magnitudes in nothing else.
 _MAG_TOLERANCE: Final = 1e-9
@@ -326,7 +326,7 @@ def _optional_criteria(rows: Rows, n2: TractorCriteria) -> list[BoolArray]:
         found[3] &= rows["rchisq_r"] >= n2.residual_proxy.rchisq_r_min
     if n2.artefact_proxy:
         for name in n2.artefact_proxy.maskbits:
-            found[4] = found[4] | (rows["maskbits"] >> MASKBITS[name] & 1 == 1)
+            found[4] = found[4] | (rows["maskbits"] >> NAMED_MASKBITS[name] & 1 == 1)
     return found
 
 

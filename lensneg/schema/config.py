@@ -24,7 +24,7 @@ from lensneg.schema.renamed_keys import RENAMED
 from lensneg.schema.resources import config_path
 from lensneg.schema.shipped_configs import refuse_other_content
 from lensneg.schema.strict_yaml import parse_yaml
-from lensneg.schema.sweep_columns import MASKBITS
+from lensneg.schema.sweep_columns import NAMED_MASKBITS
 
 #: The order in which the split's fractions are cumulated. It is part of the split rule.
 SPLIT_ORDER: Final = ("train", "val", "test")
@@ -72,7 +72,7 @@ class ExclusionConfig(Section):
     @property
     def maskbits_value(self) -> int:
         """The excluded bits as one integer, for a bitwise AND with MASKBITS."""
-        return sum(1 << MASKBITS[name] for name in set(self.exclude_maskbits))
+        return sum(1 << NAMED_MASKBITS[name] for name in set(self.exclude_maskbits))
 
 
 class PositivesConfig(Section):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from lensneg.schema.sweep_columns import FITBITS, MASKBITS
+from lensneg.schema.sweep_columns import FITBITS, NAMED_MASKBITS
 
 #: The types of galaxies. PSF and DUP are never in a pool, so a config cannot name them.
 SourceType = Literal["REX", "EXP", "DEV", "SER"]
@@ -43,7 +43,9 @@ def requires(holds: Callable[[Any], bool], otherwise: str) -> AfterValidator:
     return AfterValidator(_check)
 
 
-MaskBit = Annotated[str, requires(lambda name: name in MASKBITS, f"expected one of {', '.join(MASKBITS)}")]
+MaskBit = Annotated[
+    str, requires(lambda name: name in NAMED_MASKBITS, f"expected one of {', '.join(NAMED_MASKBITS)}")
+]
 
 FitBit = Annotated[str, requires(lambda name: name in FITBITS, f"expected one of {', '.join(FITBITS)}")]
 

@@ -15,7 +15,7 @@ from lensneg.schema.config_types import (
     requires,
 )
 from lensneg.schema.record import Count, Share
-from lensneg.schema.sweep_columns import FITBITS, MASKBITS
+from lensneg.schema.sweep_columns import FITBITS, NAMED_MASKBITS
 
 
 class PoolN1Config(Section):
@@ -104,7 +104,7 @@ class ArtefactProxy(Section):
     @property
     def maskbits_value(self) -> int:
         """The bits as one integer, for a bitwise AND with MASKBITS."""
-        return sum(1 << MASKBITS[name] for name in set(self.maskbits))
+        return sum(1 << NAMED_MASKBITS[name] for name in set(self.maskbits))
 
 
 class TractorCriteria(Section):

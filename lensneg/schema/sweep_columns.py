@@ -161,6 +161,13 @@ MASKBITS: Final = {
     "SUB_BLOB": 16,
 }
 
+#: The bits that DR11 adds (legacypipe, py/legacypipe/bits.py): stars of a near galaxy that is resolved, the
+#: Magellanic Clouds, and bricks so dense that WISE fluxes are those of Gaia's sources alone.
+DR11_MASKBITS: Final = {"RESOLVED": 17, "MCLOUDS": 18, "WISE_GAIA": 19}
+
+#: The mask bits that a config may name. A release has no source with a bit that it does not know.
+NAMED_MASKBITS: Final = MASKBITS | DR11_MASKBITS
+
 #: The bit of each flag in FITBITS (DR10 bitmasks page).
 FITBITS: Final = {
     "FORCED_POINTSOURCE": 0,

@@ -1,7 +1,9 @@
 """The versions of the survey: each is a set of releases, as its rows carry them in RELEASE.
 
 Sources: the files and catalogs pages of DR8, DR9 and DR10 on legacysurvey.org. DR10 holds the south alone;
-its northern neighbours are those of DR9 north.
+its northern neighbours are those of DR9 north. Of DR11: legacypipe, bin/generate-sweep-files.py and
+bin/dr11-sweeps-and-external.sh of May 2026, whose sweep files have the columns and the cells of DR10, and
+the DR11 description page.
 """
 
 from collections.abc import Iterable
@@ -9,22 +11,36 @@ from typing import Final, NamedTuple
 
 
 class SurveyVersion(NamedTuple):
-    """A version of the survey: its name, its releases, and the folder of its sweep files on the server."""
+    """A version of the survey.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    releases : frozenset of int
+        Its values of RELEASE.
+    folder : str
+        The folder of its sweep files on the server.
+    width : int
+        Degrees of RA of a cell. All cells are 5 degrees high.
+    """
 
     name: str
     releases: frozenset[int]
-    folder: str = ""
+    folder: str
+    width: int
 
 
 #: The versions, from the oldest on.
 VERSIONS: Final = (
-    SurveyVersion("DR8 south", frozenset({8000}), "dr8/south/sweep/8.0"),
-    SurveyVersion("DR8 north", frozenset({8001}), "dr8/north/sweep/8.0"),
-    SurveyVersion("DR9 south", frozenset({9010, 9012}), "dr9/south/sweep/9.0"),
-    SurveyVersion("DR9 north", frozenset({9011}), "dr9/north/sweep/9.0"),
-    SurveyVersion("DR10.0", frozenset({10000}), "dr10/south/sweep/10.0"),
-    SurveyVersion("DR10.1", frozenset({10002}), "dr10/south/sweep/10.1"),
-    SurveyVersion("DR11", frozenset({11010})),
+    SurveyVersion("DR8 south", frozenset({8000}), "dr8/south/sweep/8.0", 10),
+    SurveyVersion("DR8 north", frozenset({8001}), "dr8/north/sweep/8.0", 10),
+    SurveyVersion("DR9 south", frozenset({9010, 9012}), "dr9/south/sweep/9.0", 10),
+    SurveyVersion("DR9 north", frozenset({9011}), "dr9/north/sweep/9.0", 10),
+    SurveyVersion("DR10.0", frozenset({10000}), "dr10/south/sweep/10.0", 5),
+    SurveyVersion("DR10.1", frozenset({10002}), "dr10/south/sweep/10.1", 5),
+    SurveyVersion("DR11 south", frozenset({11010}), "dr11/south/sweep/11.0", 5),
+    SurveyVersion("DR11 north", frozenset({11011}), "dr11/north/sweep/11.0", 5),
 )
 
 #: The folder of the survey's releases on its server.
@@ -34,7 +50,7 @@ SERVER: Final = "https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/"
 #: lensneg reads and that are on the server, newest first.
 FETCHED: Final = {
     name.replace(" ", "-"): next(version for version in VERSIONS if version.name == name)
-    for name in ("DR10.1", "DR9 south", "DR9 north")
+    for name in ("DR11 south", "DR11 north", "DR10.1", "DR9 south", "DR9 north")
 }
 
 

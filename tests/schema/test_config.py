@@ -51,8 +51,8 @@ def test_the_plan_excludes_seven_mask_bits(plan: Config) -> None:
 
 
 def test_a_mask_bit_named_twice_counts_once(plan_with: Any) -> None:
-    config = plan_with({"exclusion.exclude_maskbits": ["BRIGHT", "BRIGHT"]})
-    assert config.exclusion.maskbits_value == 2
+    config = plan_with({"exclusion.exclude_maskbits": ["BRIGHT", "BRIGHT", "MCLOUDS"]})
+    assert config.exclusion.maskbits_value == 2 + 2**18, "a bit of DR11"
 
 
 def test_the_plan_has_the_n2_limits_of_the_plan(plan: Config) -> None:
