@@ -9,7 +9,8 @@ from lensneg.rules.sky import unit_vectors
 from lensneg.schema.arrays import BoolArray, FloatArray
 from lensneg.schema.check import brief
 from lensneg.survey.pixels import Area, Pixel, radius_of
-from lensneg.survey.releases import RELEASE_NAME, release_cells
+from lensneg.survey.releases import names_at
+from lensneg.survey.versions import SurveyVersion
 
 #: The unit of fewer positions is not checked, because they do not show it.
 _FEWEST_FOR_UNITS: Final = 10
@@ -85,7 +86,9 @@ def degrees_from(cell: Area, ra: FloatArray, dec: FloatArray) -> FloatArray:
     return np.asarray(np.degrees(found))
 
 
-def how_far(ra: FloatArray, dec: FloatArray, cells: dict[str, Area]) -> str:
+def how_far(
+    ra: FloatArray, dec: FloatArray, cells: dict[str, Area], versions: Sequence[SurveyVersion]
+) -> str:
     """Return where positions are that lie in no sweep file, in words.
 
     Parameters
@@ -94,20 +97,23 @@ def how_far(ra: FloatArray, dec: FloatArray, cells: dict[str, Area]) -> str:
         Degrees, ICRS. At least one position.
     cells : dict of str to Cell or Pixel
         The areas of the sweep files, by the file's name. At least one.
+    versions : sequence of SurveyVersion
+        The versions of the survey whose files may be given.
 
     Returns
     -------
     str
-        How far the nearest sweep file is, and the files of the survey in which the positions lie.
+        How far the nearest sweep file is, and the files of each version in which the positions lie.
     """
     nearest = {name: float(degrees_from(cell, ra, dec).min()) for name, cell in cells.items()}
     name = min(nearest, key=lambda name: nearest[name])
-    needed = [name for name, cell in release_cells().items() if cell.holds(ra, dec).any()]
-    files = "1 file" if len(needed) == 1 else f"{len(needed):,} files"
-    where = f"they lie in {files} of {RELEASE_NAME}: {brief(needed, 3)}" if needed else ""
-    return f"the nearest sweep file, {name}, is {nearest[name]:.2f} degrees away; " + (
-        where or f"no file of {RELEASE_NAME} covers them"
-    )
+    told = [f"the nearest sweep file, {name}, is {nearest[name]:.2f} degrees away"]
+    for version in versions:
+        needed = names_at(version, ra, dec)
+        files = "1 file" if len(needed) == 1 else f"{len(needed):,} files"
+        where = f"they lie in {files} of {version.name}: {brief(needed, 3)}"
+        told.append(where if needed else f"no file of {version.name} covers them")
+    return "; ".join(told)
 
 
 class OtherUnit(NamedTuple):

@@ -6,9 +6,10 @@ Sources: the DR10 files page of legacysurvey.org, and the release's file listing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from lensneg.survey.versions import FETCHED, SERVER
+from lensneg.survey.versions import FETCHED, SERVER, SurveyVersion
 
 if TYPE_CHECKING:
+    from lensneg.schema.arrays import FloatArray
     from lensneg.survey.names import Cell
 
 #: Name of the release.
@@ -82,3 +83,35 @@ def release_cells() -> "dict[str, Cell]":
         for ra in range(first, last, SIDE)
     )
     return dict(sorted((sweep_name(cell), cell) for cell in cells))
+
+
+def names_at(version: SurveyVersion, ra: "FloatArray", dec: "FloatArray") -> list[str]:
+    """Return the names of the sweep files of a version in whose cells positions lie.
+
+    Parameters
+    ----------
+    version : SurveyVersion
+        The version. The files of DR10.1 are known; every cell of another one is taken to have a file.
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees, with RA in [0, 360).
+
+    Returns
+    -------
+    list of str
+        Ordered.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> names_at(FETCHED["DR9-south"], np.array([359.0]), np.array([-0.5]))
+    ['sweep-350m005-360p000.fits']
+    """
+    import numpy as np
+
+    from lensneg.survey.names import Cell, sweep_name
+
+    left = ra // version.width * version.width
+    corners = np.unique(np.stack([left, np.minimum(dec // SIDE * SIDE, 90 - SIDE)], axis=1), axis=0)
+    cells = (Cell(a, a + version.width, d, d + SIDE) for a, d in corners.tolist())
+    names = sorted(sweep_name(cell) for cell in cells)
+    return [name for name in names if version.name != RELEASE_NAME or name in release_cells()]

@@ -6,6 +6,7 @@ import pytest
 from lensneg.catalogs.footprint import degrees_from, how_far, inside_cells, mistaken_unit
 from lensneg.schema.arrays import FloatArray
 from lensneg.survey.names import Cell
+from lensneg.survey.versions import versions_of
 
 #: Ten lenses all around the sky, between Dec -10 and +10, in degrees.
 RA, DEC = np.linspace(10, 350, 10), np.linspace(-10, 10, 10)
@@ -88,5 +89,13 @@ def test_the_distance_from_a_cell_is_that_of_its_nearest_point() -> None:
 
 
 def test_what_is_said_of_positions_that_no_file_covers() -> None:
-    said = how_far(np.array([10.0]), np.array([80.0]), {"a.csv": Cell(0, 20, 60, 70)})
-    assert said == "the nearest sweep file, a.csv, is 10.00 degrees away; no file of DR10.1 covers them"
+    """The cells of DR9 and DR11 are known, 10 and 5 degrees wide, and the files of DR10.1."""
+    versions = versions_of([9010, 10002, 11010])
+    said = how_far(np.array([10.0]), np.array([80.0]), {"a.csv": Cell(0, 20, 60, 70)}, versions)
+    assert said == (
+        "the nearest sweep file, a.csv, is 10.00 degrees away; "
+        "they lie in 1 file of DR9 south: sweep-010p080-020p085.fits; no file of DR10.1 covers them; "
+        "they lie in 1 file of DR11 south: sweep-010p080-015p085.fits"
+    )
+    said = how_far(np.array([359.9]), np.array([-0.1]), {"a.csv": Cell(0, 20, 60, 70)}, versions_of([10002]))
+    assert said.endswith("they lie in 1 file of DR10.1: sweep-355m005-360p000.fits")

@@ -1,6 +1,6 @@
 """Gate 1's checks of what the user gave: config, code, sweep files, catalogues, output."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -171,7 +171,8 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
         expected=f"RELEASE {' or '.join(map(release_text, sorted(allowed)))} (sweeps.releases of the config)",
         actual=", ".join(map(release_text, releases)) or "no rows at all",
         remedy="use files of a release that the config lists, or a config for this one: "
-        "negative_sampling_dr9_south and negative_sampling_dr9_north are for DR9",
+        "negative_sampling_dr9_south and negative_sampling_dr9_north are for DR9, and docs/science.md (Releases) "
+        "says how to make one for DR11",
     )
 
 
@@ -226,7 +227,7 @@ def catalogs(found: Inspection) -> Iterator[Check]:
     positives = found.positives
     if cells:
         named = {sweep.name: area_of_input(sweep) for sweep in found.sweeps}
-        yield positives_in_sweeps(positives, named)
+        yield positives_in_sweeps(positives, named, found.config.sweeps.releases if found.config else ())
     for name in extra:
         there = any(name.lower() in catalog.columns for catalog in positives)
         yield Check(
@@ -251,7 +252,9 @@ def catalogs(found: Inspection) -> Iterator[Check]:
             )
 
 
-def positives_in_sweeps(positives: list[Catalog], cells: dict[str, Area]) -> Check:
+def positives_in_sweeps(
+    positives: list[Catalog], cells: dict[str, Area], releases: Iterable[int] = ()
+) -> Check:
     """Check that a positive lies in the sweep files.
 
     Parameters
@@ -260,6 +263,8 @@ def positives_in_sweeps(positives: list[Catalog], cells: dict[str, Area]) -> Che
         The catalogues of positives.
     cells : dict of str to Cell or Pixel
         The areas of the sweep files, by the file's name.
+    releases : iterable of int
+        Those that the config lists.
 
     Returns
     -------
@@ -269,7 +274,7 @@ def positives_in_sweeps(positives: list[Catalog], cells: dict[str, Area]) -> Che
     ra = np.concatenate([np.empty(0), *(catalog.ra for catalog in positives)])
     dec = np.concatenate([np.empty(0), *(catalog.dec for catalog in positives)])
     inside = int(inside_cells(ra, dec, list(cells.values())).sum())
-    far = f"; {how_far(ra, dec, cells)}" if len(ra) and not inside else ""
+    far = f"; {how_far(ra, dec, cells, versions_of(releases))}" if len(ra) and not inside else ""
     return Check(
         name="positives_in_sweeps",
         passed=inside > 0,

@@ -57,7 +57,7 @@ def recognise_inputs(request: RunRequest, config: Config) -> list[str]:
                 raise CatalogError(error.what, where=where, remedy=error.remedy) from error
             lines.append(f"{option_of(role)} {spec.uri}: {catalog.summary}")
             positives += [catalog] if role == "positives" and isinstance(catalog, Catalog) else []
-    check = positives_in_sweeps(positives, cells) if cells else None
+    check = positives_in_sweeps(positives, cells, config.sweeps.releases) if cells else None
     if check and not check.passed and any(len(catalog.ra) for catalog in positives):
         remedy = check.remedy
         for c in positives:
