@@ -3,7 +3,7 @@
 import click
 
 from lensneg.commands.common import Command, Result, prints_result
-from lensneg.commands.sweeps import RELEASE_OPTION
+from lensneg.commands.sweeps import CONFIG_OPTION, RELEASE_OPTION, release_of
 from lensneg.errors import InputError
 from lensneg.survey.releases import RELEASE_NAME
 
@@ -17,6 +17,7 @@ from lensneg.survey.releases import RELEASE_NAME
 )
 @click.option("--sweeps", metavar="URI", help="Instead: a folder or s3:// prefix of sweep files.")
 @RELEASE_OPTION
+@CONFIG_OPTION
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=1000, help="Map items at a time.")
 @click.option(
     "--memory",
@@ -27,7 +28,7 @@ from lensneg.survey.releases import RELEASE_NAME
 @click.option(
     "--item-bytes",
     type=click.IntRange(min=1 << 20),
-    help="Size of a map item; by default that of negative_sampling_v1.",
+    help="Size of a map item; by default that of the config, or of negative_sampling_v1.",
 )
 @click.option("--positives", type=click.IntRange(1, 10**9), default=5000, help="Known lenses.")
 @click.option("--prices", metavar="FILE", help="Table of prices; by default the shipped configs/prices.yaml.")
@@ -39,7 +40,8 @@ from lensneg.survey.releases import RELEASE_NAME
 def cost(
     listing: str | None,
     sweeps: str | None,
-    release: str,
+    release: str | None,
+    config: str | None,
     concurrency: int,
     memory: int,
     item_bytes: int | None,
@@ -67,21 +69,21 @@ def cost(
     if listing is not None and sweeps is not None:
         remedy = "give one, or neither for all of DR10.1"
         raise InputError("both are given", where="--listing and --sweeps", remedy=remedy)
-    if release != RELEASE_NAME and listing is None and sweeps is None:
-        what = f"the sizes of the sweep files of {release} are not known here"
+    if (release := release_of(release, config)) != RELEASE_NAME and listing is None and sweeps is None:
+        what = f"the names of the sweep files of {release} are not known here"
         remedy = f"give --sweeps, or --listing with what lensneg sweeps list --release {release} --ask prints"
-        raise InputError(what, where="--release", remedy=remedy)
+        raise InputError(what, where="--config" if config else "--release", remedy=remedy)
     known = load_rates(rates)
-    config = Config.load("negative_sampling_v1")
+    science = Config.load(config or "negative_sampling_v1")
     if item_bytes is not None:
-        execution = config.execution.model_copy(update={"target_item_bytes": item_bytes})
-        config = config.model_copy(update={"execution": execution})
+        execution = science.execution.model_copy(update={"target_item_bytes": item_bytes})
+        science = science.model_copy(update={"execution": execution})
     if listing is not None:
         files = parse_listing(storage.read_text(listing, "--listing"), listing, known)
     else:
         files = list_sweeps(sweeps, known) if sweeps is not None else list_release(known)
     price_table = load_prices(prices)
     run = PlannedRun(
-        files, config, positives, known.rates, price_table, concurrency=concurrency, memory=memory
+        files, science, positives, known.rates, price_table, concurrency=concurrency, memory=memory
     )
     return Result(cost_screen.as_json(run), cost_screen.view(run, details=details))

@@ -30,9 +30,11 @@ FROM_OPTION = click.option("--from", "base_url", default=BASE_URL, metavar="URL"
 RELEASE_OPTION = click.option(
     "--release",
     type=click.Choice(list(FETCHED), case_sensitive=False),
-    default=RELEASE_NAME,
-    show_default=True,
-    help="Version of the survey. The names of DR9's files are read from the folder's list of checksums.",
+    help=f"Version of the survey, by default that of --config, or {RELEASE_NAME}. The names of the files of "
+    "another one are read from its folder's list of checksums.",
+)
+CONFIG_OPTION = click.option(
+    "--config", metavar="FILE", help="Config whose releases name the version of the survey."
 )
 CHECKSUMS_OPTION = click.option(
     "--checksums",
@@ -86,6 +88,7 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
     """Add the options that choose files of a release. The command gets them as ``chosen``."""
 
     @RELEASE_OPTION
+    @CONFIG_OPTION
     @click.argument("names", nargs=-1, metavar="[NAME]...")
     @click.option(
         "--near",
@@ -117,7 +120,8 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
     @functools.wraps(command)
     def choose(
         *session: Any,
-        release: str,
+        release: str | None,
+        config: str | None,
         names: tuple[str, ...],
         near: tuple[str, ...],
         best: int | None,
@@ -129,6 +133,7 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
         from lensneg.schema.catalog_spec import CatalogSpec
         from lensneg.survey.choose import Box, choose_sweeps, count_lenses
 
+        release = release_of(release, config)
         if best and not near:
             raise InputError("the lenses are not known", where="--best", remedy="name them with --near FILE")
         boxes = [Box(*box)] if box else []
@@ -154,6 +159,20 @@ def choosing(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
     return choose
 
 
+def release_of(release: str | None, config: str | None) -> str:
+    """Return the version of the survey that two options name: the release, or else that of a config."""
+    if release or not config:
+        return release or RELEASE_NAME
+    from lensneg.schema.config import Config
+
+    wanted = set(Config.load(config).sweeps.releases)
+    named = [name for name, version in FETCHED.items() if version.releases & wanted]
+    if len(named) != 1:
+        what = f"its releases are of {' and '.join(named) or 'none of ' + ', '.join(FETCHED)}"
+        raise InputError(what, where=f"--config {config}", remedy="say which files you mean with --release")
+    return named[0]
+
+
 def _cells_of(base_url: str, checksums: str | None) -> "dict[str, Cell]":
     """Return the cells of the files in a list of checksums, by default that of a folder on the server."""
     from lensneg.survey.names import sweep_cell
@@ -173,9 +192,8 @@ def list_(chosen: Chosen, release: str, ask: bool, base_url: str) -> Result:
     """List the sweep files that cover a catalogue, a box, a range of Dec, or the whole release.
 
     Prints a name in each line, and the bytes of the file if they are known, as lensneg cost --listing reads
-    it. Without --ask, the sizes of few files of DR10.1 are known, and the total is an estimate; those of DR9
-    are not known. With --near, the files that hold most lenses come first, and each line ends with their
-    number.
+    it. Without --ask, the sizes of few files of DR10.1 are known, and the total is an estimate. With --near,
+    the files that hold most lenses come first, and each line ends with their number.
 
     \b
     Example: lensneg sweeps list --dec -18 32
@@ -207,13 +225,9 @@ def list_(chosen: Chosen, release: str, ask: bool, base_url: str) -> Result:
         for name in names
     ]
     remark = f"{len(names):,} sweep files of {version}, "
-    totals: dict[str, Any] = {"bytes": None, "estimated": False}
-    if release != RELEASE_NAME and None in known.values():
-        remark += "of unknown size" if ask else "of unknown size: --ask asks the server"
-    else:
-        listing = listing_of(list(known.items()), version, rates)
-        totals = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
-        remark += f"{'about ' if listing.modelled else ''}{listing.bytes / 1e9:,.1f} GB"
+    listing = listing_of(list(known.items()), version, rates)
+    totals: dict[str, Any] = {"bytes": listing.bytes, "estimated": listing.modelled > 0}
+    remark += f"{'about ' if listing.modelled else ''}{listing.bytes / 1e9:,.1f} GB"
     if chosen.lenses:
         totals |= {"lenses": sum(chosen.lenses.values()), "lenses_given": chosen.lenses_given}
     return Result({"release": version, "files": files, **totals}, "\n".join(lines), remark + chosen.remark)

@@ -142,7 +142,8 @@ def listing_of(entries: Sequence[tuple[str, int | None]], source: str, known: Ra
     source : str
         Where the entries come from; errors name it.
     known : RatesFile
-        A file without a size gets the size that is known for its name, or the mean of the others.
+        A file without a size gets the size that is known for its name, or the mean of the others of DR10.1,
+        as many times as its cell is larger.
 
     Returns
     -------
@@ -151,8 +152,7 @@ def listing_of(entries: Sequence[tuple[str, int | None]], source: str, known: Ra
     Raises
     ------
     InputError
-        If a cell of the sky is listed twice, if a file without a size has not the cell of a file of
-        DR10.1, or if there is no sweep file.
+        If a cell of the sky is listed twice, or there is no sweep file.
     """
     sweeps: dict[Cell, SweepInput] = {}
     modelled = 0
@@ -174,10 +174,9 @@ def listing_of(entries: Sequence[tuple[str, int | None]], source: str, known: Ra
 
 def _sweep(name: str, cell: Cell, size: int | None, known: RatesFile) -> SweepInput:
     ratio = known.rates.gzip_ratio if is_gzipped(name) else 1.0
-    if size is None and (cell.ra_max - cell.ra_min, cell.dec_max - cell.dec_min) != (SIDE, SIDE):
-        what = f"its size is not known: it is no file of {RELEASE_NAME}, whose cells are {SIDE} degrees wide"
-        raise InputError(what, where=name, remedy="give BYTES: lensneg sweeps list --ask prints them")
-    modelled = known.sweeps.known_bytes.get(name.removesuffix(".gz"), known.sweeps.other_bytes)
+    cells = (cell.ra_max - cell.ra_min) * (cell.dec_max - cell.dec_min) / SIDE**2  # of DR9 two
+    mean = round(known.sweeps.other_bytes * cells)
+    modelled = known.sweeps.known_bytes.get(name.removesuffix(".gz"), mean)
     plain, stored = (modelled, int(modelled * ratio)) if size is None else (int(size / ratio), size)
     rows = max(0, plain - _HEADER_BYTES) // ROW_BYTES
     return SweepInput(uri=name, size=stored, etag="", rows=rows, release=0, row_bytes=ROW_BYTES)

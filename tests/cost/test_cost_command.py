@@ -233,11 +233,11 @@ def test_the_default_memory_is_that_of_the_function(run: Run, names: Path) -> No
         ),
         (
             ("--release", "DR9-south"),
-            "--release: the sizes of the sweep files of DR9-south are not known here",
+            "--release: the names of the sweep files of DR9-south are not known here",
         ),
         (
-            ("--listing", "wide"),
-            "sweep-000m005-010p000.fits: its size is not known: it is no file of DR10.1",
+            ("--config", "negative_sampling_dr9_north"),
+            "--config: the names of the sweep files of DR9-north are not known here",
         ),
     ],
 )
@@ -246,12 +246,20 @@ def test_bad_usage_and_input_end_with_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names").write_text("sweep-000m005-005p000.fits")
-    (tmp_path / "wide").write_text("sweep-000m005-010p000.fits")
     (tmp_path / "absurd").write_text("sweep-000m005-005p000.fits 999999999999999999")
     code, out, err = run(*arguments)
     assert code == 2
     assert message in " ".join(told(err).split())
     assert out == ""
+
+
+def test_the_items_are_those_of_the_config(run: Run, names: Path, tmp_path: Path) -> None:
+    config = tmp_path / "own.yaml"
+    own = "extends: negative_sampling_v1\nname: own\nversion: 1.0.0\nexecution: {target_item_bytes: 268435456}\n"
+    config.write_text(own)
+    by_config = run("--listing", names, "--config", config, "--json")
+    assert by_config == run("--listing", names, "--item-bytes", 1 << 28, "--json")
+    assert by_config != run("--listing", names, "--json")
 
 
 def test_help_has_an_example(run: Run) -> None:

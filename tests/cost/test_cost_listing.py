@@ -102,6 +102,12 @@ def test_sweeps_are_listed_from_a_folder_and_from_s3(known: RatesFile, tmp_path:
         assert (listing.modelled, listing.ignored) == (0, 1)
 
 
+def test_the_estimate_of_a_size_follows_the_cell(known: RatesFile) -> None:
+    """A cell of DR9 is twice as wide as one of DR10.1, whose mean file has 993,393,705 bytes."""
+    [wide] = parse_listing("sweep-000m005-010p000.fits", "names", known).sweeps
+    assert wide.size == 2 * 993_393_705
+
+
 def test_the_release_adds_up_to_the_survey(known: RatesFile) -> None:
     listing = list_release(known)
     assert (listing.source, len(listing.sweeps), listing.ignored) == ("DR10.1", 1436, 0)

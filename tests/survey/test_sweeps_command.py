@@ -224,7 +224,7 @@ def test_list_takes_the_cells_of_a_catalogue(door: Door, tmp_path: Path) -> None
 def test_the_files_of_dr9_are_those_of_its_list_of_checksums(
     door: Door, survey: Survey, sky: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """They are 10 degrees wide. Their sizes are known to the server alone."""
+    """They are 10 degrees wide. The estimate of a size is twice DR10.1's mean of 993,393,705 bytes."""
     wide = {"sweep-000p005-010p010.fits": sky[A], "sweep-350p005-360p010.fits": sky[B]}
     survey.files = dict(with_checksums(wide))
     survey.files["legacysurvey_dr9_south_sweep_9.0.sha256sum"] = survey.files.pop(CHECKSUM_FILE)
@@ -232,7 +232,9 @@ def test_the_files_of_dr9_are_those_of_its_list_of_checksums(
     of_dr9 = ("--release", "DR9-south", "--from", survey.url)
     code, out, err = door("list", "--box", 9, 11, 6, 7, *of_dr9)
     assert (code, out) == (0, "sweep-000p005-010p010.fits\n")
-    assert "1 sweep files of DR9 south, of unknown size: --ask asks the server" in err
+    assert "1 sweep files of DR9 south, about 2.0 GB" in err
+    by_config = ("--config", "negative_sampling_dr9_south", "--from", survey.url)
+    assert door("list", "--box", 9, 11, 6, 7, *by_config) == (code, out, err)
     code, out, err = door("list", "--box", 9, 11, 6, 7, *of_dr9, "--ask")
     assert out == f"sweep-000p005-010p010.fits {len(sky[A])}\n"
     refused = door("list", A, *of_dr9)[2]
@@ -240,6 +242,21 @@ def test_the_files_of_dr9_are_those_of_its_list_of_checksums(
     assert "no sweep file of DR9 south" in refused
     assert door("fetch", "--box", 9, 11, 6, 7, *of_dr9, "--to", tmp_path / "dr9")[0] == 0
     assert (tmp_path / "dr9" / "sweep-000p005-010p010.fits").read_bytes() == sky[A]
+
+
+@pytest.mark.parametrize(
+    ("releases", "found"), [("10002, 9011", "DR10.1 and DR9-north"), ("8000", "none of")]
+)
+def test_a_config_of_several_versions_or_of_none_names_no_files(
+    door: Door, tmp_path: Path, releases: str, found: str
+) -> None:
+    config = tmp_path / "own.yaml"
+    own = f"extends: negative_sampling_v1\nname: own\nversion: 1.0.0\nsweeps: {{releases: [{releases}]}}\n"
+    config.write_text(own)
+    code, _, err = door("list", "--config", config)
+    assert code == 2
+    assert f"its releases are of {found}" in told(err)
+    assert door("list", "--config", config, "--release", "DR10.1", "--box", 0, 5, 0, 5)[0] == 0
 
 
 def test_the_address_of_dr9_is_that_of_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
