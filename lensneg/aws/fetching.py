@@ -57,7 +57,13 @@ def items_of(names: Sequence[str], checksums: ChecksumList, source: str) -> list
 
 
 def start_fetch(
-    aws: Aws, stack: Stack, items: Sequence[FetchItem], base_url: str, checksums: ChecksumList, at_once: int
+    aws: Aws,
+    stack: Stack,
+    items: Sequence[FetchItem],
+    base_url: str,
+    to: str,
+    checksums: ChecksumList,
+    at_once: int,
 ) -> str:
     """Start a fetch.
 
@@ -71,6 +77,8 @@ def start_fetch(
         The files.
     base_url : str
         Their folder on the survey's server.
+    to : str
+        The prefix that they are put below.
     checksums : ChecksumList
         The list that their SHA-256 are of. It is kept beside them, for ``lensneg sweeps verify``.
     at_once : int
@@ -82,7 +90,7 @@ def start_fetch(
         ARN of the execution; empty in a dry run.
     """
     files = FetchFiles.below(stack.fetch_uri, f"fetch-{datetime.now(UTC):%Y%m%dT%H%M%S}")
-    listed = storage.join(stack.sweeps_uri, checksums.name)
+    listed = storage.join(to, checksums.name)
     if aws.dry:
         for uri in (listed, files.items):
             aws.note(f"aws s3 cp {storage.basename(uri)} {uri}")
@@ -93,7 +101,7 @@ def start_fetch(
     request = FetchRequest(
         root=files.root,
         base_url=base_url,
-        to=stack.sweeps_uri,
+        to=to,
         bucket=bucket,
         key=key,
         max_concurrency=at_once,

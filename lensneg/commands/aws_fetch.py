@@ -12,7 +12,6 @@ from lensneg.commands.aws import Session, on_stack
 from lensneg.commands.common import EXIT_BROKEN, Command, Result, notes, say
 from lensneg.commands.failure import Fault
 from lensneg.commands.sweeps import CHECKSUMS_OPTION, FROM_OPTION, Chosen, choosing
-from lensneg.errors import InputError
 from lensneg.schema.options import MOST_AT_ONCE
 from lensneg.survey.releases import RELEASE_NAME
 
@@ -49,11 +48,13 @@ def fetch(
 
     Functions in the stack's Region fetch the files. A file gets its name when its SHA-256 equals that of the
     folder's list. Files that are there already are kept, and one that was broken off goes on where it was.
+    Files of another version than DR10.1 are put in a folder with its name, as some have the same names.
     Ctrl-C does not stop the fetch. If one is under way, the command follows that. Ends with 3 if a file
     failed. The same command tries again what failed.
 
     Example: lensneg aws fetch --near lenses.csv
     """
+    from lensneg import storage
     from lensneg.aws import fetching
     from lensneg.aws.calls import Call
     from lensneg.aws.deployment import require_complete
@@ -62,10 +63,9 @@ def fetch(
     from lensneg.cost.tables import load_prices, load_rates
     from lensneg.survey.server import Server, read_checksums
 
-    if release != RELEASE_NAME:
-        remedy = f"lensneg sweeps fetch --release {release} --to s3://… takes it"
-        raise InputError(f"only {RELEASE_NAME} is fetched in the Region", where="--release", remedy=remedy)
     require_complete(session.stack)
+    prefix = session.stack.sweeps_uri
+    to = prefix if release == RELEASE_NAME else storage.join(prefix, release)
     machine, rates = fetching.fetch_machine(session.stack), load_rates()
     listing = fetching.planned_listing(chosen.names, rates)
     planned = plan_fetch(listing, max_concurrency, rates.rates, load_prices())
@@ -75,10 +75,10 @@ def fetch(
     if arn:
         say(f"under way already, and nothing else was started: {arn}")
     else:
-        say(_plan_text(listing, planned, max_concurrency))
+        say(f"{_plan_text(listing, planned, max_concurrency)}; to {to}")
         listed = read_checksums(checksums) if checksums else Server(base_url).checksums()
         items = fetching.items_of(chosen.names, listed, checksums or base_url)
-        arn = fetching.start_fetch(session.aws, session.stack, items, base_url, listed, max_concurrency)
+        arn = fetching.start_fetch(session.aws, session.stack, items, base_url, to, listed, max_concurrency)
     if session.aws.dry:
         return Result({}, "")
     stop = Call("stepfunctions", "stop_execution", {"executionArn": arn})

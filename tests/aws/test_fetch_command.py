@@ -107,6 +107,14 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_files_of_another_version_have_a_folder_of_their_own(cloud: Cloud, survey: Survey) -> None:
+    """DR11 has files of the names of DR10.1."""
+    for options in (("--release", "DR11-south"), ("--config", "negative_sampling_dr9_north")):
+        aws("fetch", A, *options, "--from", survey.url, "--every", "0.1")
+    found = [info.uri for info in storage.list_files("s3://sky/sweeps") if info.uri.endswith(A)]
+    assert found == [f"s3://sky/sweeps/{name}/{A}" for name in ("DR11-south", "DR9-north")]
+
+
 def test_a_plan_starts_nothing(cloud: Cloud, survey: Survey) -> None:
     told = json.loads(aws("fetch", A, "--plan", "--json", "--from", survey.url).stdout)
     # The mean size: at 20 MB/s, then twice at 75 MiB/s, and 3 s of INIT.

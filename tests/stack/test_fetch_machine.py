@@ -224,6 +224,8 @@ def pairs(role: str, statements: list[dict[str, Any]]) -> Iterator[tuple[str, st
 UNUSED = {
     ("FetchSweep", "s3:AbortMultipartUpload", "fetch/incoming/*"): "a file changed in the archive",
     ("FetchSweep", "s3:AbortMultipartUpload", "sweeps/sweep-*"): "the copy of a large file failed",
+    ("FetchSweep", "s3:AbortMultipartUpload", "sweeps/DR*/sweep-*"): "the copy of a large file of DR9 failed",
+    ("FetchSweep", "s3:PutObject", "sweeps/DR*/sweep-*"): "files of DR9 are fetched",
     ("FetchSweep", "s3:DeleteObjectVersion", "fetch/incoming/*"): "the bucket keeps versions",
     ("FetchSweep", "s3:DeleteObjectVersion", "fetch/uploads/*"): "the bucket keeps versions",
 }
@@ -265,6 +267,7 @@ def test_a_sweeps_bucket_of_its_own_is_written_to() -> None:
 
     stack = Deployed(FetchSweeps="true", SweepsBucketName="all-sweeps")
     assert stack.allowing("FetchSweepRole", "s3:PutObject", f"arn:aws:s3:::all-sweeps/{A}")
+    assert stack.allowing("FetchSweepRole", "s3:PutObject", f"arn:aws:s3:::all-sweeps/DR9-south/{A}")
     assert not stack.allowing("FetchSweepRole", "s3:PutObject", f"{DATA}/sweeps/{A}")
 
 
