@@ -1,7 +1,9 @@
 """The partitions of HATS catalogues, checked against what each catalogue says of itself.
 
 Source: the HATS standard 1.0 (IVOA Note 2025), and the files that hats-import 0.11 writes. Its predecessor,
-hipscat, has no folder ``dataset``, and ``catalog_info.json`` in the place of properties.
+hipscat, has no folder ``dataset``, and ``catalog_info.json`` in the place of properties. A collection is a
+folder of catalogues, such as one of objects with its margins and indexes; ``collection.properties`` names the
+one of objects.
 """
 
 import csv
@@ -49,8 +51,12 @@ def find_partitions(
             dataset = info.uri.removesuffix(f"/{input_name(info.uri)}")
             catalogs.setdefault(dataset, []).append(info)
     partitions, faults = list[storage.FileInfo](), list[str]()
+    roots = {dataset.removesuffix("/dataset") for dataset in catalogs}
     for dataset, found in catalogs.items():
         root = dataset.removesuffix("/dataset")
+        folder = root.rpartition("/")[0]
+        if (primary := primary_of(folder)) not in ("", root) and primary in roots:
+            continue
         kind = _kind(root)
         if kind not in _OBJECTS:
             faults.append(f"{root} (a HATS catalogue of type {kind}, not of objects)")
@@ -58,6 +64,30 @@ def find_partitions(
         partitions += found
         faults += _unlike_list(root, dataset, found, is_taken)
     return sorted(partitions), faults
+
+
+def primary_of(folder: str) -> str:
+    """Return the catalogue of objects of a collection.
+
+    Parameters
+    ----------
+    folder : str
+        A folder or prefix.
+
+    Returns
+    -------
+    str
+        Its URI; empty if the folder is no collection.
+    """
+    name = _properties(_text(storage.join(folder, "collection.properties")) or "").get(
+        "hats_primary_table_url", ""
+    )
+    return storage.join(folder, name.strip("/")) if name else ""
+
+
+def _properties(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _kind(root: str) -> str:
@@ -71,8 +101,7 @@ def _kind(root: str) -> str:
                 return str(json.loads(text)["catalog_type"])
             except (ValueError, TypeError, KeyError):
                 return f"unknown, as {name} has no catalog_type"
-        pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
-        values = {key.strip(): value.strip() for key, _, value in pairs}
+        values = _properties(text)
         kind = values.get("dataproduct_type", values.get("catalog_type"))
         return kind or f"unknown, as {name} has no dataproduct_type"
     return "object"

@@ -12,6 +12,7 @@ from typing import Final
 from lensneg import storage
 from lensneg.errors import InputError, SweepError
 from lensneg.schema.request import is_listing
+from lensneg.survey.hats import primary_of
 from lensneg.survey.names import is_table, sweep_cell
 from lensneg.survey.releases import BASE_URL
 from lensneg.survey.server import Server
@@ -106,6 +107,7 @@ def _of_folder(folder: str, names: tuple[str, ...] | None) -> list[storage.FileI
 @lru_cache(maxsize=4)
 def _catalogue(root: str) -> list[storage.FileInfo]:
     """Return the partitions of a HATS catalogue; none if there is no list of them."""
+    root = primary_of(root) or root
     try:
         text = storage.read_bytes(storage.join(root, "partition_info.csv")).decode("utf-8-sig")
         rows = [(int(row["Norder"]), int(row["Npix"])) for row in csv.DictReader(io.StringIO(text))]
