@@ -15,7 +15,7 @@ from lensneg.schema.config import ExecutionConfig
 from lensneg.schema.input_name import hats_pixel, input_name
 from lensneg.schema.run import SweepInput
 from lensneg.survey import parquet_rows
-from lensneg.survey.inputs import iter_input, probe_input
+from lensneg.survey.inputs import check_left_out, iter_input, probe_input
 from lensneg.survey.items import slices
 from lensneg.survey.listing import look_into
 from lensneg.survey.names import Cell
@@ -104,6 +104,20 @@ def test_a_catalogue_of_another_type_is_refused_by_name(root: Path, kind: str) -
     assert len(found.sweeps) == len(places(root))
     assert look_into(str(root.parent), ["sky_margin"]).not_read == []
     assert places(root.parent / "sky_margin") == []
+
+
+def test_a_collection_is_its_catalogue_of_objects(root: Path) -> None:
+    """As hats-import 0.6 and later write it: margins and indexes beside it, and a file that says so."""
+    write_hats(root.parent / "sky_margin", table(ROWS), order=2, kind="margin")
+    said = "#HATS Collection\nobs_collection=all\nhats_primary_table_url=sky\nall_margins=sky_margin\n"
+    (root.parent / "collection.properties").write_text(said)
+    assert look_into(str(root.parent)).not_read == []
+    assert places(root.parent) == places(root)
+    assert look_into(str(root.parent / "sky_margin")).not_read, "a margin that is named itself"
+    (root.parent / "collection.properties").write_text(said.replace("=sky\n", "=lost\n"))
+    assert look_into(str(root.parent)).not_read == [
+        "sky_margin (a HATS catalogue of type margin, not of objects)"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["object", "margin", None])
@@ -205,6 +219,30 @@ def test_row_groups_that_are_left_out_are_not_read(tmp_path: Path) -> None:
     groups = table_row_groups(file)
     starts = [start for start, _ in iter_input(file, 0, file.n_rows, {0, 2})]
     assert starts == [group.first_row for group in groups if group.number not in (0, 2)]
+
+
+@pytest.mark.parametrize("column", ["RA", "DEC"])
+def test_row_groups_that_are_not_where_the_footer_says_are_not_left_out(tmp_path: Path, column: str) -> None:
+    """A footer in which the lowest value of a column is damaged, without breaking the format."""
+    rows = table([{"OBJID": i, "RA": 5.0 + i / 64, "DEC": 3.0 + i / 64} for i in range(20)])
+    root = write_hats(tmp_path / "sky", rows, order=1, row_group_size=10)
+    (info,) = look_into(str(root)).sweeps[:1]
+    whole, count = Path(info.uri).read_bytes(), probe_input(info).n_rows
+    groups = table_row_groups(file := probe_input(info))
+    assert 10 * 2 * 8 < check_left_out(file, groups[:1]) < groups[0].n_bytes
+    assert check_left_out(file, []) == 0
+    low = getattr(groups[0], column.lower()).low
+    start = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    old, new = (np.float64(value).tobytes() for value in (low, low + 1 / 256))
+    assert old in whole[start:]
+    Path(info.uri).write_bytes(whole[:start] + whole[start:].replace(old, new))
+    file = probe_input(storage.stat(info.uri))
+    assert (file.n_rows, getattr(table_row_groups(file)[0], column.lower()).low) == (count, low + 1 / 256)
+    with pytest.raises(
+        SweepError, match=f"row 0 has {column} {low}, and the footer says that row group 0 has"
+    ):
+        check_left_out(file, table_row_groups(file)[:1])
+    check_left_out(file, table_row_groups(file)[1:])
 
 
 def test_a_row_group_above_the_limit_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

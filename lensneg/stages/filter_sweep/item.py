@@ -34,7 +34,7 @@ from lensneg.stages.filter_sweep.nearby_lenses import NearbyLenses
 from lensneg.stages.filter_sweep.pool_table import candidate_matches, check_releases, pool_table
 from lensneg.stages.filter_sweep.source_file import source_file
 from lensneg.survey.fits_layout import SweepFile
-from lensneg.survey.inputs import iter_input, probe_input
+from lensneg.survey.inputs import check_left_out, iter_input, probe_input
 from lensneg.survey.parquet_rows import RowGroup
 from lensneg.survey.photo_z import WithPhotoZ
 from lensneg.survey.remote import is_streamed
@@ -76,6 +76,7 @@ def filter_item(run: Run, item: Item, scratch: str = "") -> ItemStats:
         file = _planned_file(run, item, source)
         near = NearbyLenses(run, file.cell)
         outside = [] if file.footer is None else near.outside(table_row_groups(file), run.config.selection)
+        looked_at = check_left_out(file, outside) if outside else 0
         gathered, matches, cut, unusable = _read_rows(run, item, file, near, outside)
         if storage.stat(source.uri).etag != source.etag:
             remedy = "start a new run"
@@ -100,7 +101,7 @@ def filter_item(run: Run, item: Item, scratch: str = "") -> ItemStats:
         candidate_matches=len(best),
         brick_ranges=tuple(brick_ranges(pool["targetid"].to_numpy())),
         row_groups=written.row_groups,
-        bytes_read=item.n_bytes - sum(group.n_bytes for group in outside),
+        bytes_read=item.n_bytes - sum(group.n_bytes for group in outside) + looked_at,
         pool_bytes=written.bytes,
         pool_sha256=written.sha256,
         pool_footer=written.footer,
