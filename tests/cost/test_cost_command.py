@@ -255,8 +255,8 @@ def test_bad_usage_and_input_end_with_2(
 
 def test_the_items_are_those_of_the_config(run: Run, names: Path, tmp_path: Path) -> None:
     config = tmp_path / "own.yaml"
-    own = "extends: negative_sampling_v1\nname: own\nversion: 1.0.0\nexecution: {target_item_bytes: 268435456}\n"
-    config.write_text(own)
+    own = "extends: negative_sampling_v1\nname: own\nversion: 1.0.0\n"
+    config.write_text(f"{own}execution: {{target_item_bytes: {1 << 28}}}\n")
     by_config = run("--listing", names, "--config", config, "--json")
     assert by_config == run("--listing", names, "--item-bytes", 1 << 28, "--json")
     assert by_config != run("--listing", names, "--json")

@@ -171,8 +171,8 @@ def _headers(found: Inspection, infos: list[storage.FileInfo], not_files: list[s
         expected=f"RELEASE {' or '.join(map(release_text, sorted(allowed)))} (sweeps.releases of the config)",
         actual=", ".join(map(release_text, releases)) or "no rows at all",
         remedy="use files of a release that the config lists, or a config for this one: "
-        "negative_sampling_dr9_south and negative_sampling_dr9_north are for DR9, and docs/science.md (Releases) "
-        "says how to make one for DR11",
+        "negative_sampling_dr9_south and negative_sampling_dr9_north are for DR9, and docs/science.md "
+        "(Releases) says how to make one for DR11",
     )
 
 
