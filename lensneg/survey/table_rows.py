@@ -151,6 +151,10 @@ def _look_at_footer(file: SweepFile) -> tuple[SweepFile, _Found]:
         if not _is_plain(schema.field(own).type):
             what = f"column {name} holds values of type {schema.field(own).type}"
             raise SweepError(what, where=file.uri, remedy="write it as plain numbers or text")
+    if masked := [own for own in names if f"{own}.mask" in schema.names]:
+        what = f"astropy wrote the missing values of {', '.join(masked)} as columns of their own (.mask)"
+        remedy = "write it with nulls: table.to_pandas().to_parquet(FILE)"
+        raise SweepError(what, where=file.uri, remedy=remedy)
     groups = row_groups(footer, tuple(names), info)
     places = {name.strip().upper(): i for i, name in enumerate(footer.names)}
     found = _Found(0, 0, _NOWHERE, _NOWHERE)

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.table import MaskedColumn, Table
 from prototype import write_table
 from sweepfile import GALAXY, table
 
@@ -153,6 +154,20 @@ def test_lists_and_bytes_of_parquet(tmp_path: Path) -> None:
     pq.write_table(whole.set_column(whole.schema.get_field_index("ra"), "ra", lists), path)
     with pytest.raises(SweepError, match="column RA holds values of type list"):
         probe(path)
+
+
+def test_masks_of_astropy_are_refused(tmp_path: Path) -> None:
+    """Table.write keeps what is below a mask, and the mask in another column, if any value is masked."""
+    rows, path = Table(table(ROWS)[list(NEEDED_COLUMNS)]), tmp_path / "rows.parquet"
+    rows["NOBS_Z"] = MaskedColumn(rows["NOBS_Z"], mask=[False] * 3)
+    rows.write(path)
+    assert read(probe(path))["NOBS_Z"].tolist() == [4, 4, 4]
+    rows["NOBS_Z"].mask[1] = True
+    rows.write(path, overwrite=True)
+    with pytest.raises(SweepError, match="missing values of NOBS_Z as columns of their own"):
+        probe(path)
+    rows.to_pandas().to_parquet(path)
+    assert read(probe(path))["NOBS_Z"].tolist() == [4, -32768, 4]
 
 
 @pytest.mark.parametrize("name", ["less.csv", "less.parquet"])
