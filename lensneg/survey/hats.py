@@ -63,6 +63,9 @@ def find_partitions(
             continue
         partitions += found
         faults += _unlike_list(root, dataset, found, is_taken)
+    if not catalogs:  # hats allows partitions to end otherwise
+        lists = [info.uri for info in files if storage.basename(info.uri) == "partition_info.csv"]
+        faults += [f"{uri} (a HATS catalogue, and no partition is named Npix=….parquet)" for uri in lists]
     return sorted(partitions), faults
 
 

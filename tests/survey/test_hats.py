@@ -88,6 +88,16 @@ def test_a_partition_that_is_not_listed_is_named(root: Path) -> None:
     assert fault.endswith(f"{stranger.name} (not in partition_info.csv)")
 
 
+def test_partitions_of_another_ending_are_named(root: Path) -> None:
+    for path in root.rglob("Npix*.parquet"):
+        path.rename(path.with_suffix(".parq"))
+    found = look_into(str(root))
+    assert found.sweeps == []
+    assert found.not_read == [
+        "partition_info.csv (a HATS catalogue, and no partition is named Npix=….parquet)"
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "pixel\n1\n", "Norder,Npix\n1\n", "Norder,Npix\nx,y\n"])
 def test_a_list_that_is_none_is_named(root: Path, text: str) -> None:
     (root / "partition_info.csv").write_text(text)
