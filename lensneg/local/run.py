@@ -21,7 +21,6 @@ from lensneg.schema.request import RunRequest, new_run_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.preflight.kinds import recognise_inputs
-from lensneg.stages.publish_manifest import sample_record
 from lensneg.survey.items import mini_test_is_whole
 from lensneg.survey.listing import look_into
 
@@ -142,6 +141,8 @@ def run(
     files = outcome.files
     if mode != "test":
         return Manifest.open(files.manifest)
+    from lensneg.stages.publish_manifest import sample_record  # imports the report page
+
     record = sample_record(files, RunRecord.read(files.run))
     return Manifest(storage.join(files.sample_folder, MANIFEST_NAME), record)
 

@@ -7,7 +7,7 @@ that SHA-256. Of the partitions of a HATS catalogue the needed ranges are read, 
 import csv
 import io
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lensneg import storage
 from lensneg.errors import InputError, SweepError
@@ -15,7 +15,9 @@ from lensneg.schema.request import is_listing
 from lensneg.survey.hats import primary_of
 from lensneg.survey.names import is_table, sweep_cell
 from lensneg.survey.releases import BASE_URL
-from lensneg.survey.server import Server
+
+if TYPE_CHECKING:
+    from lensneg.survey.server import Server
 
 #: What begins the tag of a file whose bytes are known by their SHA-256.
 SHA256_TAG: Final = "sha256:"
@@ -85,7 +87,7 @@ def list_remote(sweeps: str) -> list[storage.FileInfo]:
 @lru_cache(maxsize=4)
 def _of_folder(folder: str, names: tuple[str, ...] | None) -> list[storage.FileInfo]:
     """Return sweep files of a folder, by default all. A process asks the server for them once."""
-    server = Server(folder, connections=_THREADS)
+    server = _server(folder)
     sha256 = server.checksums().sha256
     names = tuple(name for name in sha256 if sweep_cell(name)) if names is None else names
     for name in names:
@@ -117,6 +119,12 @@ def _catalogue(root: str) -> list[storage.FileInfo]:
         storage.join(root, "dataset", f"Norder={order}/Dir={pixel // 10_000 * 10_000}/Npix={pixel}.parquet")
         for order, pixel in rows
     ]
-    server = Server(root, connections=_THREADS)
+    server = _server(root)
     with server.threads(_THREADS) as threads:
         return sorted(threads.map(storage.stat, uris))
+
+
+def _server(folder: str) -> "Server":
+    from lensneg.survey.server import Server  # imports requests, which takes a tenth of a second
+
+    return Server(folder, connections=_THREADS)
