@@ -28,7 +28,9 @@ from lensneg.schema.run import RunRecord
 from lensneg.stages.preflight.gate1 import preflight
 from lensneg.stages.report import write_report
 from lensneg.survey.fits_rows import iter_rows
+from lensneg.survey.inputs import probe_input
 from lensneg.survey.listing import look_into
+from lensneg.survey.table_rows import table_row_groups
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,6 +167,13 @@ def test_row_groups_outside_the_region_are_skipped(
     assert same_content(*found)
     assert read[0] == 1.0
     assert read[1] < 0.8
+    for info in look_into(str(catalogue)).sweeps:  # as if the row groups above the range began higher up
+        content, bounds = Path(info.uri).read_bytes(), [g.dec for g in table_row_groups(probe_input(info))]
+        for low in (dec.low for dec in bounds if dec and dec.low > middle):
+            content = content.replace(np.float64(low).tobytes(), np.float64(low + 2**-10).tobytes())
+        Path(info.uri).write_bytes(content)
+    with pytest.raises(SweepError, match="and the footer says that row group"):
+        run_map(request_over(wide_sky, catalogue, tmp_path / "out", "part.yaml"))
 
 
 def test_a_source_far_outside_its_pixel_fails_its_item(sky: Path, rows: np.ndarray, tmp_path: Path) -> None:
