@@ -291,15 +291,17 @@ def status(session: Session, run_id: str | None, limit: int) -> Result:
 @on_stack
 @_RUN
 def stop(session: Session, run_id: str | None) -> Result:
-    """Stop a run's execution, and cancel its EMR job run if one goes on.
+    """Stop a run's execution, cancel its EMR job run if one goes on, and wait until both have ended.
 
     RUN_ID is by default the newest. Finished work is kept, and lensneg aws resume goes on from there.
 
     Example: lensneg aws stop first
     """
-    from lensneg.aws import executions
+    from lensneg.aws import stopping
+    from lensneg.commands.progress import step
 
-    stopped = executions.stop(session.aws, session.stack, run_id)
+    with step("stopping, and waiting for the end"):
+        stopped = stopping.stop(session.aws, session.stack, run_id)
     return Result({"stopped": stopped}, "\n".join(f"stopped  {text}" for text in stopped))
 
 
