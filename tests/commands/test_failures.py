@@ -6,15 +6,17 @@ import resource
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import pytest
+from conftest import CONFIGS
 from published import publish
 from usage import told
 
-from lensneg.cli import main
+from lensneg.cli import cli, main
 from lensneg.commands.run_failure import run_failure
 from lensneg.local import worker
 from lensneg.mocksky import write_mock_sky
@@ -217,6 +219,30 @@ def test_json_holds_the_same_failure_and_nothing_else_is_on_standard_output(plac
     }
     assert "sky: no published manifest there" in told(ended.err)
     assert json.loads(here("nonsense --json").out)["failure"]["exit_code"] == 2
+
+
+def leaves(group: click.Group, words: str = "") -> Iterator[str]:
+    """Every command, by its words."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{words}{name} ")
+        else:
+            yield f"{words}{name}"
+
+
+@pytest.mark.parametrize("command", [*leaves(cli)])
+def test_every_command_fails_with_one_json_object_and_its_keys_are_documented(
+    here: Any, command: str
+) -> None:
+    for words in (f"{command} --no-such-option --json", f"{command} --json -q a b c d e f g"):
+        ended = here(words)
+        failure = json.loads(ended.out)["failure"]
+        assert (ended.code, failure["exit_code"], failure["what"]) == (2, 2, f"lensneg {command}")
+        assert told(ended.err)
+    table = (
+        (CONFIGS.parent / "docs/cli.md").read_text().partition("| command | keys |")[2].partition("\n\n")[0]
+    )
+    assert f"`{command}`" in table
 
 
 def test_quiet_prints_nothing_unless_something_fails(here: Any) -> None:
