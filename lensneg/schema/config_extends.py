@@ -110,7 +110,7 @@ def _read(uri: str, where: str) -> ConfigFile:
     except FileNotFoundError as error:
         remedy = f"correct its path, or name a shipped config: {', '.join(shipped_names())}"
         if storage.is_s3(uri):
-            remedy = "correct its address, or put it there: lensneg aws upload"
+            remedy = "put it there with lensneg aws upload, or correct its address"
         raise ConfigError("no such file", where=where, remedy=remedy) from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise ConfigError("not a YAML file", where=where, remedy=f"{EXAMPLE} shows its form") from error
