@@ -29,6 +29,7 @@ from lensneg.schema.columns import PARTS
 from lensneg.schema.content import content_sha256_of
 from lensneg.schema.gate import all_passed
 from lensneg.schema.manifest import ManifestPart, Parts
+from lensneg.schema.progress import Tell, tell_nobody
 
 _log = logging.getLogger(__name__)
 
@@ -65,12 +66,14 @@ DRAW_CHECKS: Final[tuple[Callable[[Content], Tally], ...]] = (
 )
 
 
-def audit(subject: Subject) -> Audit:
+def audit(subject: Subject, tell: Tell = tell_nobody) -> Audit:
     """Audit a manifest. Its files are read in batches of rows, so their size does not matter.
 
     Parameters
     ----------
     subject : Subject
+    tell : callable, optional
+        Is told how many rows, columns and checks are done.
 
     Returns
     -------
@@ -81,17 +84,17 @@ def audit(subject: Subject) -> Audit:
     content = Content(subject, files)
     tallies = [make(content) for make in CHECKS]
     draw = [make(content) for make in DRAW_CHECKS]
-    _count(files, [*tallies, *draw])
+    _count(files, [*tallies, *draw], tell)
     sha256, checks = dict.fromkeys(PARTS, ""), list(file_checks(subject, files))
     if not files.any_fault:
         read = {part: partial(files.column, part) for part in PARTS}
         sha256 = {
-            part: content_sha256_of(files.rows[part], read[part], files.schemas[part]) for part in PARTS
+            part: content_sha256_of(files.rows[part], read[part], files.schemas[part], tell) for part in PARTS
         }
         checks += content_check(subject, sha256)
-        checks += _judged(tallies)
+        checks += _judged(tallies, tell)
         if all_passed(checks):
-            checks += _judged(draw)
+            checks += _judged(draw, tell)
     if files.any_fault:  # perhaps one that showed when columns were read again
         sha256, checks = dict.fromkeys(PARTS, ""), list(file_checks(subject, files))
     parts = {
@@ -103,19 +106,23 @@ def audit(subject: Subject) -> Audit:
     return Audit(tuple(checks), Parts(**parts))
 
 
-def _count(files: Files, tallies: list[Tally]) -> None:
+def _count(files: Files, tallies: list[Tally], tell: Tell) -> None:
     """Show all rows to the checks. Hardly anything can be computed of rows that lack their keys."""
     nulls = next(tally for tally in tallies if isinstance(tally, NoNulls))
+    done, total = 0, sum(files.rows.values())
     for rows in files.read():
         nulls.add(rows)
+        done += len(rows)
+        tell("rows", done, total)
         if not nulls.faults:
             for tally in tallies:
                 if tally is not nulls:
                     tally.add(rows)
 
 
-def _judged(tallies: list[Tally]) -> Iterator[Check]:
-    for tally in tallies:
+def _judged(tallies: list[Tally], tell: Tell) -> Iterator[Check]:
+    for done, tally in enumerate(tallies):
+        tell("checks", done, len(tallies))
         for found in tally.checks():
             yield found
             if found.name == "no_nulls" and not found.passed:

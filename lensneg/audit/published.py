@@ -25,12 +25,16 @@ from lensneg.schema.lens_facts import facts_schema
 from lensneg.schema.listed import ListedSources
 from lensneg.schema.manifest import Manifest, ManifestRecord
 from lensneg.schema.manifest_places import MANIFEST_NAME
+from lensneg.schema.progress import Tell, tell_nobody
 from lensneg.schema.run import CatalogInput, RunRecord
 from lensneg.survey.listing import list_sweep_folder
 
 
 def audit_published(
-    manifest: Manifest, sweeps: str | None = None, exclude: tuple[CatalogSpec, ...] = ()
+    manifest: Manifest,
+    sweeps: str | None = None,
+    exclude: tuple[CatalogSpec, ...] = (),
+    tell: Tell = tell_nobody,
 ) -> Audit:
     """Audit a published manifest.
 
@@ -41,6 +45,8 @@ def audit_published(
         Folder or prefix of the sweep files; by default where the run found them.
     exclude : tuple of CatalogSpec
         Catalogues to keep clear of, besides those of the run.
+    tell : callable, optional
+        Is told how many rows, columns and checks are done.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def audit_published(
     InputError
         If a catalogue or folder that was named cannot be read.
     """
-    found = audit(published_subject(manifest, sweeps, exclude))
+    found = audit(published_subject(manifest, sweeps, exclude), tell)
     return replace(found, checks=(_consistent(manifest.record), *found.checks))
 
 

@@ -26,6 +26,7 @@ from lensneg.schema.input_name import input_name
 from lensneg.schema.item import NotRead
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
+from lensneg.schema.progress import Tell, tell_nobody
 from lensneg.schema.request import LISTING_SUFFIX, RunRequest
 from lensneg.schema.run import CatalogInput, RunRecord, SweepInput
 from lensneg.survey.listing import list_sweep_folder, look_into
@@ -64,7 +65,11 @@ class Inputs(NamedTuple):
 
 
 def look_at_inputs(
-    record: RunRecord, sweeps: str | None, catalogs: Sequence[str], not_read: Sequence[NotRead] = ()
+    record: RunRecord,
+    sweeps: str | None,
+    catalogs: Sequence[str],
+    not_read: Sequence[NotRead] = (),
+    tell: Tell = tell_nobody,
 ) -> Inputs:
     """Compare a record with its inputs as they are now.
 
@@ -79,6 +84,8 @@ def look_at_inputs(
         Catalogue files that were moved, found by their names.
     not_read : sequence of NotRead
         The rows of sweep files that the run did not read.
+    tell : callable, optional
+        Is told how many sweep files are compared.
     """
     differences: list[Difference] = []
     moved = {storage.basename(uri): storage.normalize(uri) for uri in catalogs}
@@ -104,7 +111,8 @@ def look_at_inputs(
         if part.sweep in {sweep.name for sweep in read}
     ]
     where = _places(read, sweeps)
-    for sweep in read:
+    for done, sweep in enumerate(read):
+        tell("sweep files", done, len(read))
         differences += _look_at_sweep(sweep, where[sweep.uri])
         if sweep.pz:
             differences += _look_at_file(

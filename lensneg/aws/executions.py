@@ -1,4 +1,4 @@
-"""Executions of a stack's state machine: making their input, finding, starting, stopping, resuming them."""
+"""Executions of a stack's state machine: making their input, finding, starting, resuming them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,6 @@ from lensneg.storage.errors import error_code
 
 #: The state machine adds this to an execution's name for that of its mini-test.
 _MINI_TEST_SUFFIX: Final = "-mini-test"
-
-#: A job run in one of these states has ended, or is about to end.
-_JOB_ENDED: Final = ("SUCCESS", "FAILED", "CANCELLING", "CANCELLED")
 
 
 def gather_inputs(
@@ -297,73 +294,3 @@ def _recorded_request(uri: str, run_id: str) -> RunRequest:
     except FileNotFoundError as error:
         remedy = "is it of this stack? lensneg aws status lists runs"
         raise InputError(f"no execution and no {uri}", where=f"run {run_id}", remedy=remedy) from error
-
-
-def stop(aws: Aws, stack: Stack, run_id: str | None) -> list[str]:
-    """Stop a run's execution and its mini-test, and cancel their job runs.
-
-    Step Functions tries to cancel a job run that it waits for, without a guarantee. So each job run that goes
-    on is cancelled here as well.
-
-    Parameters
-    ----------
-    aws : Aws
-        Makes the calls.
-    stack : Stack
-        The stack of the run.
-    run_id : str or None
-        The run; None for the newest.
-
-    Returns
-    -------
-    list of str
-        What was stopped, in words.
-
-    Raises
-    ------
-    InputError
-        If nothing was under way.
-    """
-    execution = find_execution(aws, stack, run_id)
-    stopped = stop_family(aws, execution, set())
-    if not stopped:
-        raise InputError(f"execution {execution.name} is {execution.status}: there is nothing to stop")
-    return stopped
-
-
-def stop_family(aws: Aws, execution: Execution, done: set[str]) -> list[str]:
-    """Stop what goes on of an execution, of its mini-test and of their job runs.
-
-    An execution's history names a mini-test or a job run a moment after it was started. Another call stops
-    what has turned up since.
-
-    Parameters
-    ----------
-    aws : Aws
-        Makes the calls.
-    execution : Execution
-        The run's execution.
-    done : set of str
-        ARNs and job runs that were stopped before, and are left alone. Those stopped now are added.
-
-    Returns
-    -------
-    list of str
-        What was stopped now, in words.
-    """
-    family = [execution, *(describe(aws, arn) for arn in execution.history(aws).mini_tests)]
-    stopped = []
-    for member in family:
-        if member.status == "RUNNING" and member.arn not in done:
-            reason = {"error": "Stopped", "cause": "lensneg aws stop"}
-            aws.change("stepfunctions", "stop_execution", executionArn=member.arn, **reason)
-            done.add(member.arn)
-            stopped.append(f"execution {member.name}")
-    for member in family:
-        history = member.history(aws)
-        for (application, job), found in zip(history.jobs, history.read_jobs(aws), strict=True):
-            if found.state not in _JOB_ENDED and job not in done:
-                aws.change("emr-serverless", "cancel_job_run", applicationId=application, jobRunId=job)
-                done.add(job)
-                stopped.append(f"job run {job}, which was {found.state}")
-    return stopped

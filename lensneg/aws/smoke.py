@@ -25,8 +25,9 @@ from lensneg.aws.progress import Snapshot, take_snapshot
 from lensneg.aws.readiness import preflight
 from lensneg.aws.removal import put_back_latest, refuse_what_is_there, remove_below
 from lensneg.aws.steps import CleanUp, Done, Step
+from lensneg.aws.stopping import end_executions
 from lensneg.aws.uploads import upload
-from lensneg.errors import GateFailedError, InputError, LensnegError
+from lensneg.errors import GateFailedError, InputError
 from lensneg.schema.columns import PARTS
 from lensneg.schema.config import Config, config_sha256
 from lensneg.schema.layout import RunFiles
@@ -37,14 +38,8 @@ from lensneg.schema.resources import config_path
 #: Number of sweep files; the mini-test takes one of them.
 FILES: Final = 2
 
-#: Seconds between two looks at what was stopped, and their number.
-_END_EVERY: Final = 5.0
-_END_LOOKS: Final = 60
-
 #: Seconds that a function may still write which was called before its execution was stopped.
 _IN_FLIGHT: Final = 30.0
-
-_JOB_ENDED: Final = ("SUCCESS", "FAILED", "CANCELLED")
 
 
 def new_name() -> str:
@@ -289,19 +284,12 @@ class Smoke:
         assert self.stack is not None
         if not any(execution.status == "RUNNING" for execution in self._executions()):
             return "it has ended"
-        stopped: list[str] = []
-        done: set[str] = set()
-        for _ in range(_END_LOOKS):
-            for execution in executions.executions_of(self._aws, self.stack, self.name):
-                stopped += executions.stop_family(self._aws, execution, done)
-            family = self._executions()
-            jobs = [job.state for e in family for job in e.history(self._aws).read_jobs(self._aws)]
-            if all(e.status != "RUNNING" for e in family) and all(state in _JOB_ENDED for state in jobs):
-                self._pause(_IN_FLIGHT)
-                return "stopped " + ", ".join(stopped)
-            self._pause(_END_EVERY)
-        remedy = f"lensneg aws status {self.name} --stack {self.stack.name} shows it"
-        raise LensnegError("it was stopped and has not ended", where=f"run {self.name}", remedy=remedy)
+        stack, where = self.stack, f"run {self.name} of stack {self.stack.name}"
+        stopped = end_executions(
+            self._aws, lambda: executions.executions_of(self._aws, stack, self.name), where, self._pause
+        )
+        self._pause(_IN_FLIGHT)
+        return "stopped " + ", ".join(stopped)
 
     def _remove_run(self) -> str:
         if not self._may_remove:

@@ -37,7 +37,7 @@ def read_file(uri: str) -> bytes:
         check_size(storage.stat(uri).size, uri)
         return storage.read_bytes(uri)
     except FileNotFoundError as error:
-        remedy = "check the path, or put it there (lensneg aws upload)"
+        remedy = "check the path" + ", or put it there: lensneg aws upload" * storage.is_s3(uri)
         raise CatalogError("no such file", where=uri, remedy=remedy) from error
     except IsADirectoryError as error:
         raise CatalogError("this is a folder", where=uri, remedy="name a catalogue file in it") from error

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +14,14 @@ from lensneg.commands.common import (
     EXIT_GATE_FAILED,
     Group,
     Result,
+    check_run_id,
     checks_table,
     console,
     fail,
     leave_out_option,
     mode_option,
     notes,
+    output_folder,
     prints_result,
     say,
     show,
@@ -158,15 +159,7 @@ def _sending_inputs(command: "Callable[[Session, RunRequest], Result]") -> Calla
     return send_inputs
 
 
-def _run_id(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    from lensneg.schema.request import RUN_ID_PATTERN
-
-    if value is not None and not re.match(RUN_ID_PATTERN, value):
-        raise click.BadParameter(f"{value!r}: letters, digits, - and _, at most 63, the first no sign")
-    return value
-
-
-_RUN: Final = click.argument("run_id", metavar="[RUN_ID]", required=False, callback=_run_id)
+_RUN: Final = click.argument("run_id", metavar="[RUN_ID]", required=False, callback=check_run_id)
 
 
 @aws.command()
@@ -213,7 +206,7 @@ def preflight(session: Session, max_concurrency: int) -> Result:
 @aws.command()
 @on_stack
 @_sending_inputs
-@click.option("--run-id", callback=_run_id, help="Name of the run; by default the time.")
+@click.option("--run-id", callback=check_run_id, help="Name of the run; by default the time.")
 def start(session: Session, request: "RunRequest") -> Result:
     """Start a run: upload its inputs, and start an execution.
 
@@ -291,21 +284,23 @@ def status(session: Session, run_id: str | None, limit: int) -> Result:
 @on_stack
 @_RUN
 def stop(session: Session, run_id: str | None) -> Result:
-    """Stop a run's execution, and cancel its EMR job run if one goes on.
+    """Stop a run's execution, cancel its EMR job run if one goes on, and wait until both have ended.
 
     RUN_ID is by default the newest. Finished work is kept, and lensneg aws resume goes on from there.
 
     Example: lensneg aws stop first
     """
-    from lensneg.aws import executions
+    from lensneg.aws import stopping
+    from lensneg.commands.progress import step
 
-    stopped = executions.stop(session.aws, session.stack, run_id)
+    with step("stopping, and waiting for the end"):
+        stopped = stopping.stop(session.aws, session.stack, run_id)
     return Result({"stopped": stopped}, "\n".join(f"stopped  {text}" for text in stopped))
 
 
 @aws.command()
 @on_stack
-@click.argument("run_id", metavar="RUN_ID", callback=_run_id)
+@click.argument("run_id", metavar="RUN_ID", callback=check_run_id)
 def resume(session: Session, run_id: str) -> Result:
     """Go on with a run that failed or was stopped: a new execution of the same run and input.
 
@@ -350,6 +345,7 @@ def download(session: Session, run_id: str | None, to: Path | None) -> Result:
     if session.aws.dry:
         session.aws.note(shlex.join(["aws", "s3", "cp", "--recursive", source, str(folder)]))
         return Result({}, "")
+    output_folder(str(folder), "--to")
     fetched = fetching.download(
         out, run_id, folder, lambda file: say(f"{file.outcome:<14}{file.name} ({file.size:,} bytes)")
     )

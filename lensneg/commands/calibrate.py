@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lensneg.commands.common import Command, Result, plain_table, prints_result
+from lensneg.commands.common import Command, Result, output_folder, plain_table, prints_result
+from lensneg.commands.manifest_argument import manifest_argument
 
 if TYPE_CHECKING:
     from lensneg.page.calibration import Rate, RateRow, Threshold
@@ -12,58 +13,58 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("run")
+@manifest_argument
 @click.option("--criterion", metavar="KEY", help="Number of a criterion, as ring_proxy.sersic_min, to find.")
 @click.option("--rate", type=click.FloatRange(0, 1), help="Rate that --criterion is to have.")
 @click.option(
     "--out", default=".", metavar="URI", help="Folder or s3:// prefix for the table and the picture."
 )
 @prints_result
-def calibrate(run: str, criterion: str | None, rate: float | None, out: str) -> Result:
-    """Measure how many sources of a RUN's pool meet each criterion of N2, by type and r magnitude.
+def calibrate(manifest: str, criterion: str | None, rate: float | None, out: str) -> Result:
+    """Measure how many sources of a run's pool meet each criterion of N2, by type and r magnitude.
 
-    RUN is the run's folder, OUT/runs/RUN_ID. calibration.csv has all rates with their errors, and
+    The run may be unpublished, if it has passed gate 2. calibration.csv has all rates with their errors, and
     calibration.png shows them. With --criterion and --rate, it prints the config change that gives this rate.
     It changes no config.
 
     Example: lensneg calibrate build/out/runs/first --criterion ring_proxy.flux_r_min --rate 0.05
     """
-    import pyarrow as pa
-
     from lensneg import storage
     from lensneg.errors import InputError
-    from lensneg.page.calibration import PoolRates, limit_of
-    from lensneg.page.calibration_figure import rates_png
-    from lensneg.page.text_export import csv_chunks
+    from lensneg.schema.manifest_places import named_run
     from lensneg.schema.quotas import Quotas
     from lensneg.schema.run import load_run
 
     if (criterion is None) != (rate is None):
         raise InputError("one without the other", where="--criterion, --rate", remedy="give both or none")
-    root = storage.normalize(run)
-    remedy = "give OUT/runs/RUN_ID of a run that has passed gate 2"
-    if "/runs/" not in root or not storage.exists(storage.join(root, "run.json")):
-        raise InputError("not the folder of a run", where=root, remedy=remedy)
-    loaded = load_run(root)
-    quotas = Quotas.read_if_there(loaded.files.quotas)
+    files = named_run(manifest)
+    quotas = Quotas.read_if_there(files.quotas)
     if quotas is None or not quotas.pool_files:
-        raise InputError("the run has no pool yet", where=root, remedy=remedy)
+        raise InputError("no pool yet", where=files.root, remedy="name a run that has passed gate 2")
+
+    import pyarrow as pa  # what follows is slow to import
+
+    from lensneg.page.calibration import PoolRates, limit_of
+    from lensneg.page.calibration_figure import rates_png
+    from lensneg.page.text_export import csv_chunks
+
+    loaded = load_run(files.root)
     if criterion is not None:
         limit_of(loaded.config, criterion)  # before the pool is read
+    folder = output_folder(out, "--out")
     rates = PoolRates(loaded.config, [storage.join(loaded.files.pool_folder, n) for n in quotas.pool_files])
     table, found = rates.table(), None
     if criterion is not None and rate is not None:
         found = rates.threshold(criterion, rate)
-    folder = storage.normalize(out)
     title = f"{loaded.record.run_id}, {loaded.config.name} {loaded.config.version}"
     rows = [_row(row) for row in table]
-    files = [storage.join(folder, name) for name in ("calibration.csv", "calibration.png")]
-    storage.write_chunks(files[0], csv_chunks([pa.Table.from_pylist(rows)]))
-    storage.write_bytes(files[1], rates_png(table, title))
+    written = [storage.join(folder, name) for name in ("calibration.csv", "calibration.png")]
+    storage.write_chunks(written[0], csv_chunks([pa.Table.from_pylist(rows)]))
+    storage.write_bytes(written[1], rates_png(table, title))
     return Result(
-        {"run_id": loaded.record.run_id, "rates": rows, "threshold": _threshold(found), "files": files},
+        {"run_id": loaded.record.run_id, "rates": rows, "threshold": _threshold(found), "files": written},
         _text(table, rates.types, title, found),
-        remark="\n".join([*files, *_remarks(loaded.config, found)]),
+        remark="\n".join([*written, *_remarks(loaded.config, found)]),
     )
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, get_args
 
 import click
@@ -145,6 +146,35 @@ def print_json(value: Any) -> None:
     """Print a value as JSON."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
     click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+def output_folder(given: str, option: str) -> str:
+    """Return the folder that a command writes to, as an absolute path or URI. A local one is made and tried.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written to.
+    """
+    from lensneg import storage
+    from lensneg.storage.local import try_folder
+
+    uri = storage.normalize(given)
+    if not storage.is_s3(uri):
+        where = f"{option} {uri}"
+        if storage.is_file(uri):
+            raise InputError("a file", where=where, remedy="name a folder, which need not exist yet")
+        try_folder(Path(uri), where)
+    return uri
+
+
+def check_run_id(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no name of a run."""
+    from lensneg.schema.request import RUN_ID_PATTERN
+
+    if value is not None and not re.match(RUN_ID_PATTERN, value):
+        raise click.BadParameter(f"{value!r}: letters, digits, - and _, at most 63, the first no sign")
+    return value
 
 
 mode_option = click.option(

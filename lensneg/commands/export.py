@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lensneg.commands.common import Command, Result, prints_result
+from lensneg.commands.common import Command, Result, output_folder, prints_result
 from lensneg.commands.manifest_argument import manifest_argument
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def export(manifest: str, form: "Format", part: str, size: int, bands: str, out:
 
     if not bands or set(bands) - set("griz") or len(set(bands)) < len(bands):
         raise InputError(f"got {bands!r}", where="--bands", remedy="give some of g, r, i and z, each once")
-    opened, folder = Manifest.open(manifest), storage.normalize(out)
-    if storage.is_file(folder):
-        raise InputError("a file", where=f"--out {folder}", remedy="name a folder, which need not exist yet")
+    opened, folder = Manifest.open(manifest), output_folder(out, "--out")
     parts: list[Part] = [one for one in PARTS if part in (one, "both")]
     written = []
     for one in counted(parts, len(parts), f"writing {form}"):

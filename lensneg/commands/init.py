@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from lensneg.commands.common import Command, Result, prints_result
+from lensneg.commands.common import Command, Result, output_folder, prints_result
 
 _CONFIG: Final = """\
 # {base}, with the changes that this file makes.
@@ -76,8 +76,9 @@ def init(folder: Path, base: str) -> Result:
     if shipped is None:
         remedy = f"name one of {', '.join(shipped_names())}"
         raise InputError("no shipped config", where=f"--from {base}", remedy=remedy)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         raise InputError("not empty", where=str(folder), remedy="name a new folder, or empty this one")
+    output_folder(str(folder), "DIR")
     name = _name_of(folder, shipped_names())
     for below in ("sweeps", "out"):
         (folder / below).mkdir(parents=True, exist_ok=True)

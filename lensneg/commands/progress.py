@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.text import Text
 
 from lensneg.commands.common import notes, say
+from lensneg.schema.progress import Tell, tell_nobody
 from lensneg.survey.fetch import Fetched
 
 _Entry = TypeVar("_Entry")
@@ -66,6 +67,35 @@ def step(text: str) -> Iterator[None]:
     with Progress(*columns, console=notes, transient=True) as bar:
         bar.add_task(text, total=None)
         yield
+
+
+@contextmanager
+def steps(text: str) -> Iterator[Tell]:
+    """Say that work of several parts begins, and yield what is to be told how far each of them is.
+
+    On a terminal each part has a bar with rate and time left, and a bar moves until the first one begins.
+    """
+    say(text)
+    if not notes.is_terminal or notes.quiet:
+        yield tell_nobody
+        return
+    with counting_bars(notes) as bars:
+        tasks: dict[str, TaskID] = {}
+        opening = bars.add_task("opening", total=None, note="")
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:  # whatever came before is done
+                bars.update(opening, visible=False)
+                for before in tasks.values():
+                    bars.update(before, completed=totals[before])
+                tasks[what] = bars.add_task(what, total=total, note="")
+                totals[tasks[what]] = total
+            bars.update(tasks[what], completed=done)
+
+        totals: dict[TaskID, int] = {}
+        yield tell
+        for before, total in totals.items():
+            bars.update(before, completed=total)
 
 
 def counted(entries: Iterable[_Entry], total: int, text: str) -> Iterator[_Entry]:

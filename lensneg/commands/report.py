@@ -16,7 +16,7 @@ def report(manifest: str, out: str | None) -> Result:
     Example: lensneg report build/out/runs/run-20261125T021119Z
     """
     from lensneg import storage
-    from lensneg.commands.progress import step
+    from lensneg.commands.progress import steps
     from lensneg.errors import InputError, RunStateError
     from lensneg.schema.layout import RunFiles
     from lensneg.schema.manifest_places import WHAT_TO_GIVE, named_run
@@ -26,8 +26,8 @@ def report(manifest: str, out: str | None) -> Result:
         manifest = RunFiles(storage.normalize(out), storage.basename(manifest)).root
     files = named_run(manifest)
     try:
-        with step(f"drawing the report of {files.run_id}"):
-            written = write_report(files.root).uri
+        with steps(f"drawing the report of {files.run_id}") as tell:
+            written = write_report(files.root, tell=tell).uri
     except RunStateError as error:
         raise InputError(error.what, where=error.where, remedy=error.remedy or WHAT_TO_GIVE) from error
     return Result({"run_id": files.run_id, "report": written}, written)

@@ -50,7 +50,7 @@ def reproduce(
     """
     from lensneg import storage
     from lensneg.audit.reproduction import compare_manifests, look_at_inputs, other_sweeps, request_again
-    from lensneg.commands.progress import step
+    from lensneg.commands.progress import steps
     from lensneg.schema.check import brief
     from lensneg.schema.manifest import Manifest
 
@@ -58,12 +58,12 @@ def reproduce(
     record = original.record.run
     if any(map(storage.exists, original.files("negatives") + original.files("positives"))):
         # The record, with which the second manifest is compared, is to be that of files.
-        with step(f"comparing the files of {original.run_id} with its manifest.json"):
-            original.verify()
+        with steps(f"comparing the files of {original.run_id} with its manifest.json") as tell:
+            original.verify(tell)
     else:
         say("its Parquet files are not there: the second manifest is compared with its manifest.json alone")
-    with step("comparing the inputs with the record"):
-        inputs = look_at_inputs(record, sweeps, catalogs, original.record.not_read)
+    with steps("comparing the inputs with the record") as tell:
+        inputs = look_at_inputs(record, sweeps, catalogs, original.record.not_read, tell)
     differences = {"differences": [difference._asdict() for difference in inputs.differences]}
     for difference in inputs.differences:
         show(f"differs: {difference.kind} {difference.name}: {difference.text}")
@@ -92,8 +92,8 @@ def reproduce(
         screen.show_outcome(console, request, outcome)
         fail(failure, differences)
     second = Manifest.open(outcome.files.manifest)
-    with step("comparing the two manifests"):
-        second.verify()
+    with steps("comparing the two manifests") as tell:
+        second.verify(tell)
         verdicts = compare_manifests(original, second)
     identical = all(verdict.same_content for verdict in verdicts)
     identical_bytes = all(verdict.same_bytes for verdict in verdicts)

@@ -10,6 +10,7 @@ import click
 from lensneg.commands.common import (
     Command,
     Result,
+    check_run_id,
     console,
     fail,
     interrupted,
@@ -109,7 +110,9 @@ workers_option = click.option(
 @mode_option
 @workers_option
 @click.option(
-    "--run-id", help="Name of the run; by default the time. The name of an unfinished run continues it."
+    "--run-id",
+    callback=check_run_id,
+    help="Name of the run; by default the time. The name of an unfinished run continues it.",
 )
 @prints_result
 def run(workers: int | None, stream: bool, stream_disk: float, plan: bool, **inputs: Any) -> Result:

@@ -1,6 +1,5 @@
 """The failure of a run, here or on AWS: the gate or the state that failed, and what is wrong."""
 
-import json
 from contextlib import suppress
 
 from lensneg import storage
@@ -11,6 +10,7 @@ from lensneg.schema.fan_out import FanOutSummary
 from lensneg.schema.gate import GATE_NAMES, Gate, read_gates
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import mini_test_id
+from lensneg.schema.states import message_of
 from lensneg.storage.errors import FULL_DISK
 
 _GO_ON = "remove the cause, and give the command below: finished work is not done again"
@@ -65,7 +65,11 @@ def run_failure(
             of, files, gate = f"the mini-test {test.run_id}", test, own or gate
     code = failure_code(error, cause)
     if gate is None:
-        fault = Fault(f"{files.root}, state {state}" if state else files.root, _message(cause), _GO_ON)
+        fault = Fault(
+            f"{files.root}, state {state}" if state else files.root,
+            message_of(cause) or "it ended without a word",
+            _GO_ON,
+        )
         what = f"{error} of {of}"
         return failure_of([fault], code, what=what, command=command, details=[logs, files.root])
     faults, number = _faults(files, gate), {name: n for n, name in GATE_NAMES.items()}[gate.gate]
@@ -97,12 +101,3 @@ def _faults(files: RunFiles, gate: Gate) -> list[Fault]:
         else:
             faults += faults_of_checks([check])
     return faults
-
-
-def _message(cause: str) -> str:
-    """Return the message of a cause. That of a function is JSON."""
-    with suppress(ValueError):
-        told = json.loads(cause)
-        if isinstance(told, dict) and "errorMessage" in told:
-            return str(told["errorMessage"])
-    return cause or "it ended without a word"

@@ -15,7 +15,7 @@ def plan_result(plan: RunPlan) -> Result:
     strata = plain_table(
         "strata, about, by the shares of real lenses", "nobs_z", "type", "positives", "negatives"
     )
-    for stratum in plan.strata:
+    for stratum in [s for s in plan.strata if s.positives != 0] or plan.strata:
         numbers = ("not known" if n is None else f"{n:,}" for n in (stratum.positives, stratum.negatives))
         strata.add_row(stratum.nobs_z_bin, stratum.type_bin, *numbers)
     shown = [checks_table(failed, "gate 1")] if failed else []

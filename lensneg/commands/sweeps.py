@@ -15,6 +15,7 @@ from lensneg.commands.common import (
     Result,
     leave_out_option,
     notes,
+    output_folder,
     prints_result,
     say,
 )
@@ -278,7 +279,7 @@ def fetch(
     from lensneg.survey.fetch import FetchPlan, Outcome, check_room, fetch_sweeps
     from lensneg.survey.server import Server, read_checksums
 
-    uri = storage.normalize(to)
+    uri = output_folder(to, "--to")
     folder = scratch or Path(".lensneg-sweeps" if storage.is_s3(uri) else uri)
     say(f"asking {base_url}")
     server = Server(base_url, connections=jobs)

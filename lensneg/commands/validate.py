@@ -1,11 +1,17 @@
 """``lensneg validate``: gate 4 for any published manifest."""
 
+from typing import TYPE_CHECKING
+
 import click
 from rich.console import Group
 
 from lensneg.commands.common import EXIT_GATE_FAILED, Command, Result, checks_table, prints_result
 from lensneg.commands.failure import faults_of_checks
 from lensneg.commands.manifest_argument import manifest_argument
+
+if TYPE_CHECKING:
+    from lensneg.schema.manifest import Manifest
+    from lensneg.schema.progress import Tell
 
 
 @click.command(cls=Command)
@@ -32,20 +38,22 @@ def validate(manifest: str, sweeps: str | None, exclude: tuple[str, ...], detail
 
     Example: lensneg validate build/out/manifests/run-20261125T021119Z
     """
-    from lensneg.commands.progress import step
+    from lensneg.commands.progress import steps
+    from lensneg.schema.manifest import Manifest
 
-    with step(f"auditing {manifest}"):
-        return _audit(manifest, sweeps, exclude, details)
+    opened = Manifest.open(manifest)  # before what is slow to import
+    with steps(f"auditing {manifest}") as tell:
+        return _audit(opened, sweeps, exclude, details, tell)
 
 
-def _audit(manifest: str, sweeps: str | None, exclude: tuple[str, ...], details: bool) -> Result:
+def _audit(
+    opened: "Manifest", sweeps: str | None, exclude: tuple[str, ...], details: bool, tell: "Tell"
+) -> Result:
     from lensneg.audit.published import audit_published
     from lensneg.schema.catalog_spec import CatalogSpec
     from lensneg.schema.gate import Gate
-    from lensneg.schema.manifest import Manifest
 
-    opened = Manifest.open(manifest)
-    found = audit_published(opened, sweeps, tuple(CatalogSpec.parse(text) for text in exclude))
+    found = audit_published(opened, sweeps, tuple(CatalogSpec.parse(text) for text in exclude), tell)
     gate = Gate.of(4, found.checks)
     verdict = "[bold green]passed" if gate.passed else "[bold red]failed"
     shown = [check for check in gate.checks if details or not check.passed]

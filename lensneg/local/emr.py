@@ -53,7 +53,9 @@ _REMEDIES: Final = (
         "{file} is damaged or lost: remove it if it is there; the map makes it again",
     ),
     (
-        re.compile("OutOfMemoryError|insufficient memory|Could not (reserve|create)|Cannot allocate memory"),
+        re.compile(
+            "OutOfMemoryError|insufficient memory|Could not (reserve|create|allocate)|Cannot allocate memory"
+        ),
         "free some memory, or allow more (ulimit -v): the job takes 2 GB, and twice that of addresses",
     ),
     (

@@ -7,7 +7,6 @@ to its standard output, one line of JSON each. When its input is closed, it ends
 it started.
 """
 
-import errno
 import json
 import logging
 import os
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from lensneg import errors
-from lensneg.errors import InputError, LensnegError, RunStateError, StorageError
+from lensneg.errors import LensnegError, RunStateError
 from lensneg.local.environment import engine_environment, worker_environment
 from lensneg.local.logs import log_folder
 from lensneg.local.machine import raise_limit, scratch_folder
@@ -35,15 +34,10 @@ from lensneg.local.worker import LineHandler, write_line
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 from lensneg.schema.resources import PACKAGE
-from lensneg.storage.errors import disk_errors
+from lensneg.storage.local import make_writable
 
 #: The time that the process gets to end all processes that it started.
 _SECONDS_TO_END: Final = 20
-
-#: Errors of a folder that another folder would not have.
-_OF_THE_FOLDER: Final = frozenset(
-    {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP}
-)
 
 #: The program of the process. Its argument is the folder of the package, which may not be installed.
 _PROGRAM: Final = (
@@ -75,7 +69,7 @@ def run_in_process(
     watcher = BestEffort(watcher)
     files = RunFiles(request.out, request.run_id)
     log = log_folder(files) / "run.log"
-    _make_writable(log, f"--out {request.out}")
+    make_writable(log, f"--out {request.out}")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(PACKAGE.parent)]
     with (
         _scratch(request.out) as scratch,
@@ -126,36 +120,11 @@ def _scratch(out: str) -> Iterator[dict[str, str]]:
     if folder == tempfile.gettempdir():
         yield {}
         return
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    own = tempfile.mkdtemp(dir=folder)
+    own = tempfile.mkdtemp(prefix=f"{Path(folder).name}-", dir=Path(folder).parent)
     try:
         yield {"TMPDIR": own}
     finally:
         shutil.rmtree(own, ignore_errors=True)
-
-
-def _make_writable(log: Path, where: str) -> None:
-    """Create the log and its folder, in which a run writes first.
-
-    Raises
-    ------
-    InputError
-        If the output folder is at fault.
-    StorageError
-        If the disk is full or broken.
-    """
-    try:
-        with disk_errors(where):
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.open("ab").close()
-    except StorageError as error:
-        fault = error.__cause__
-        if isinstance(fault, OSError) and fault.errno in _OF_THE_FOLDER:
-            raise InputError(error.what, where=where, remedy=error.remedy) from error
-        raise
-    except (FileExistsError, IsADirectoryError) as error:
-        remedy = "remove it, or give another folder"
-        raise InputError(f"{error.filename} is in the way", where=where, remedy=remedy) from error
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:

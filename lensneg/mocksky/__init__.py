@@ -26,6 +26,7 @@ from lensneg.mocksky.hats import write_hats
 from lensneg.mocksky.rows import MAX_ROWS, FilePlan
 from lensneg.mocksky.scene import grid, plan_files
 from lensneg.mocksky.sweep_files import write_fits, write_parquet
+from lensneg.storage.local import try_folder
 
 #: Rows of a file that the unusual sources fit in.
 MIN_ROWS: Final = 500
@@ -78,7 +79,7 @@ def _check_arguments(
         ),
     ):
         if not good:
-            raise InputError(f"got {got}; expected {expected}", where=name)
+            raise InputError(f"got {got}; expected {expected}", where=f"--{name}")
     if sweeps.exists() and (not sweeps.is_dir() or any(sweeps.iterdir())):
         what = "there is something already, and two skies must not mix"
         raise InputError(what, where=str(sweeps), remedy="name another folder, or remove this one first")
@@ -165,6 +166,7 @@ def write_mock_sky(
     _check_arguments(sweeps, files, rows, seed, file_format, releases, gzip)
     source = None if positives is None else storage.normalize(str(positives))
     plans, text = plan_files(sweeps, files, rows, seed, source)
+    try_folder(root, f"DIR {root}")
     suffix = ".parquet" if file_format == "parquet" else ".fits.gz" if gzip else ".fits"
     plans = [
         plan._replace(path=str(Path(plan.path).with_suffix(suffix)), releases=releases) for plan in plans

@@ -282,7 +282,7 @@ def _catalog_cells(positions: list[Position], files: int, rows: int, seed: int, 
         what = f"{rows:,} are too few to hold 100 negatives for each lens of a cell: "
         what += f"{sweep_name(last)}, with the fewest lenses ({counts[last]:,}), "
         what += f"needs {enough:,}" if enough <= MAX_ROWS else "has too many for any sweep file"
-        raise InputError(what, where="rows", remedy="ask for more, or give a catalogue of fewer lenses")
+        raise InputError(what, where="--rows", remedy="ask for more, or give a catalogue of fewer lenses")
     return chosen
 
 
@@ -346,7 +346,7 @@ def plan_files(
         if len(sources[cell]) > rows:
             taken = f"{len(lenses[cell]):,} lenses and what comes with them take {len(sources[cell]):,}"
             what = f"{rows:,} are too few for {sweep_name(cell)}: {taken}"
-            raise InputError(what, where="rows", remedy="ask for more")
+            raise InputError(what, where="--rows", remedy="ask for more")
     return [
         FilePlan(cell, rows, seed, tuple(sources[cell]), f"{sweeps}/{sweep_name(cell)}") for cell in cells
     ], text

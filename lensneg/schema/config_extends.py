@@ -108,12 +108,10 @@ def _read(uri: str, where: str) -> ConfigFile:
             return ConfigFile(uri, Path(uri).read_text(encoding="utf-8"))
         return ConfigFile(uri, storage.read_bytes(storage.normalize(uri)).decode())
     except FileNotFoundError as error:
-        raise ConfigError(
-            "no such file",
-            where=where,
-            remedy="put it there (into a stack's bucket with lensneg aws upload), correct its address, "
-            f"or start from {EXAMPLE}",
-        ) from error
+        remedy = f"correct its path, or name a shipped config: {', '.join(shipped_names())}"
+        if storage.is_s3(uri):
+            remedy = "put it there with lensneg aws upload, or correct its address"
+        raise ConfigError("no such file", where=where, remedy=remedy) from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise ConfigError("not a YAML file", where=where, remedy=f"{EXAMPLE} shows its form") from error
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lensneg.schema.columns import MANIFEST_SCHEMA, NOT_CONTENT
+from lensneg.schema.progress import Tell, tell_nobody
 
 #: Rows that are hashed at once.
 _ROWS_AT_ONCE: Final = 1 << 16
@@ -40,7 +41,10 @@ def content_sha256(table: pa.Table, schema: pa.Schema = MANIFEST_SCHEMA) -> str:
 
 
 def content_sha256_of(
-    rows: int, read: Callable[[str], Iterable[pa.Array]], schema: pa.Schema = MANIFEST_SCHEMA
+    rows: int,
+    read: Callable[[str], Iterable[pa.Array]],
+    schema: pa.Schema = MANIFEST_SCHEMA,
+    tell: Tell = tell_nobody,
 ) -> str:
     """Return the hash of :func:`content_sha256` for rows that are read column by column, in pieces.
 
@@ -53,6 +57,8 @@ def content_sha256_of(
         It is called twice for a column with nulls.
     schema : pyarrow.Schema
         The columns of the part: that of the negatives by default.
+    tell : callable, optional
+        Is told how many columns are done.
 
     Returns
     -------
@@ -60,7 +66,8 @@ def content_sha256_of(
         64 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for field in schema:
+    for done, field in enumerate(schema):
+        tell("columns", done, len(schema))
         if field.name not in NOT_CONTENT:
             digest.update(field.name.encode() + b"\0")
             digest = _with_column(digest, rows, field, read)

@@ -18,6 +18,7 @@ from lensneg.schema.content import content_sha256_of
 from lensneg.schema.item import NotRead
 from lensneg.schema.lens_facts import lens_schema
 from lensneg.schema.manifest_places import WHAT_TO_GIVE, candidates, why_none
+from lensneg.schema.progress import Tell, tell_nobody
 from lensneg.schema.published_files import changed, check_file, missing
 from lensneg.schema.quotas import StratumQuota
 from lensneg.schema.record import Count, Record
@@ -371,8 +372,13 @@ class Manifest:
             for table in read_batches(uri, [name]):
                 yield from table[name].chunks
 
-    def verify(self) -> None:
+    def verify(self, tell: Tell = tell_nobody) -> None:
         """Compare the SHA-256 of the files, and the hash of their rows, with manifest.json.
+
+        Parameters
+        ----------
+        tell : callable, optional
+            Is told how many files and columns are done.
 
         Raises
         ------
@@ -380,13 +386,15 @@ class Manifest:
             If a file is missing or differs, or the rows are not those of ``content_sha256``.
         """
         for part in PARTS:
-            for uri, file in zip(self.files(part), self.record.part(part).files, strict=True):
+            files = self.record.part(part).files
+            for done, (uri, file) in enumerate(zip(self.files(part), files, strict=True)):
+                tell(f"files of {part}", done, len(files))
                 check_file(uri, file.sha256)
             rows = sum(map(len, self._column(part, "targetid")))
             if rows != getattr(self.counts, part):
                 what = f"it states {getattr(self.counts, part):,} {part}, and its files hold {rows:,}"
                 raise InputError(what, where=self.uri, remedy="copy it again")
-            found = content_sha256_of(rows, partial(self._column, part), self.schema(part))
+            found = content_sha256_of(rows, partial(self._column, part), self.schema(part), tell)
             if found != self.record.part(part).content_sha256:
                 what = f"the rows of {part} are not those of its content_sha256"
                 raise InputError(what, where=self.uri, remedy="copy it again")

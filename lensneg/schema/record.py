@@ -171,6 +171,8 @@ def _describe(fault: Any, example: str) -> str:
         return f"{key}: unknown key; remove it, or check its spelling"
     if fault["type"] == "missing":
         return f"{key}: missing; see {example}" if example else f"{key}: {fault['msg']}"
+    if fault["type"] == "json_invalid":
+        return f"it is not JSON ({fault['msg']})"
     value = repr(fault["input"])
     if len(value) > 80:
         value = value[:77] + "..."

@@ -1,5 +1,7 @@
 """The outputs of the graph's states besides a gate's verdict: identifiers, counts and URIs."""
 
+import json
+from contextlib import suppress
 from typing import Final, Literal
 
 from pydantic import ConfigDict
@@ -53,7 +55,34 @@ class StateError(Record):
     Cause: str = ""
 
     def __str__(self) -> str:
-        return f"{self.Error}: {self.Cause}"
+        return f"{self.Error}: {message_of(self.Cause)}"
+
+
+def message_of(cause: str) -> str:
+    """Return what a cause says. That of a function or of a job run is JSON.
+
+    Parameters
+    ----------
+    cause : str
+        The ``Cause`` of a failed state or execution.
+
+    Returns
+    -------
+    str
+        The message of the function, the state and its details of the job run, or else the cause.
+
+    Examples
+    --------
+    >>> message_of('{"JobRunId": "00f", "State": "FAILED", "StateDetails": "exit code 1"}')
+    'job run 00f is FAILED: exit code 1'
+    """
+    with suppress(ValueError):
+        told = json.loads(cause)
+        if isinstance(told, dict) and "errorMessage" in told:
+            return str(told["errorMessage"])
+        if isinstance(told, dict) and "StateDetails" in told:
+            return f"job run {told.get('JobRunId')} is {told.get('State')}: {told['StateDetails']}"
+    return cause
 
 
 class Plan(Record):

@@ -7,6 +7,7 @@ report of a run that failed leaves out the states that the run did not reach.
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from typing import Final
 
 import pyarrow as pa
 
@@ -21,6 +22,7 @@ from lensneg.page.sample_sky import SampleSky
 from lensneg.page.summary import summarize
 from lensneg.schema.item import ItemStats
 from lensneg.schema.lens_facts import lens_schema
+from lensneg.schema.progress import Tell, tell_nobody
 from lensneg.schema.run import Run, load_run
 from lensneg.schema.run_cost import RunCost
 from lensneg.schema.shortcuts import Shortcuts
@@ -31,8 +33,11 @@ from lensneg.survey.pixels import Area, area_of_input
 
 _log = logging.getLogger(__name__)
 
+#: What of a report is counted: its numbers, its figures, its page.
+_PARTS: Final = 3
 
-def write_report(root: str, own: StateTimes | None = None) -> Written:
+
+def write_report(root: str, own: StateTimes | None = None, tell: Tell = tell_nobody) -> Written:
     """Write a run's report.
 
     Parameters
@@ -41,6 +46,8 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
         The run's folder, ``OUT/runs/RUN_ID``.
     own : StateTimes, optional
         The state that writes the report. Its time line has it until now.
+    tell : callable, optional
+        Is told how many of its parts are done: the numbers, the figures, the page.
 
     Raises
     ------
@@ -52,8 +59,10 @@ def write_report(root: str, own: StateTimes | None = None) -> Written:
     samples = comparison.samples_of(rows.both) if rows is not None else {}
     validation = summarize(run, rows, samples)
     validation.write(run.files.validation)
+    tell("parts", 1, _PARTS)
     stats = _item_stats(run)
     maps, histograms = _figures(_pool_by_cell(run, stats), rows, samples, validation.shortcuts)
+    tell("parts", 2, _PARTS)
     if own is not None:
         own = StateTimes.until_now(own.state, own.entered, root)
     cost = run_cost(run, stats, own) if validation.fan_out else None

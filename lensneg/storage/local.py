@@ -1,5 +1,6 @@
 """Files on this machine. Every write is atomic: a reader sees the old bytes or the new ones."""
 
+import errno
 import os
 import secrets
 import stat as stat_module
@@ -8,11 +9,63 @@ from pathlib import Path
 from typing import Any, Final
 
 from lensneg.errors import InputError, StorageError
-from lensneg.storage.errors import disk_errors
+from lensneg.storage.errors import disk_errors, explain
 from lensneg.storage.uri import FileInfo
 
 #: The beginning of a file's name until the file is whole. Such a file is hidden, so that nobody uses it.
 _TEMPORARY: Final = ".writing-"
+
+#: Errors of a folder that another folder would not have.
+_OF_THE_FOLDER: Final = frozenset(
+    {
+        *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP),
+        *(errno.ENOENT, errno.EEXIST, errno.EISDIR),
+    }
+)
+
+
+def make_writable(file: Path, where: str) -> None:
+    """Make a file that can be written to, unless it is there, and its folder.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    where : str
+        The option that names the folder, for an error.
+
+    Raises
+    ------
+    InputError
+        If the folder is at fault.
+    StorageError
+        If the disk is full or broken.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("ab").close()
+    except (FileExistsError, IsADirectoryError) as error:
+        remedy = "remove it, or give another folder"
+        raise InputError(f"{error.filename} is in the way", where=where, remedy=remedy) from error
+    except OSError as error:
+        what, remedy = explain(error)
+        kind = InputError if error.errno in _OF_THE_FOLDER else StorageError
+        raise kind(what, where=where, remedy=remedy) from error
+
+
+def try_folder(folder: Path, where: str) -> None:
+    """Make a folder that can be written to, unless it is there. The errors are those of make_writable.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    where : str
+        The option that names it, for an error.
+    """
+    trial = folder / f"{_TEMPORARY}trial.{secrets.token_hex(8)}"
+    make_writable(trial, where)
+    trial.unlink()
 
 
 def info(path: Path) -> FileInfo:

@@ -10,7 +10,6 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from usage import told
 from lensneg import storage
 from lensneg.aws import own_stack, smoke
 from lensneg.aws.deployment import Stack, read_stack
-from lensneg.aws.history import Execution, History
 from lensneg.aws.own_stack import OwnStack
 from lensneg.cli import cli
 from lensneg.commands import aws_smoke
@@ -345,24 +343,6 @@ def test_ctrl_c_during_the_job_stops_the_run_and_all_is_removed(cloud: Cloud) ->
     result = interrupted_smoke(cloud)
     assert "end the run: stopped execution smoke-" in result.stderr
     assert "interrupted (SIGINT); what it made is removed" in told(result.stderr)
-    assert cloud.emr.cancelled
-    assert everything() == before
-
-
-def test_a_mini_test_that_the_history_names_late_is_stopped_too(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def history_without_mini_tests(execution: Execution, aws: Any) -> History:
-        found = history(execution, aws)
-        return replace(found, mini_tests=()) if execution.status == "RUNNING" else found
-
-    history = Execution.history
-    monkeypatch.setattr(Execution, "history", history_without_mini_tests)
-    monkeypatch.setattr(smoke, "_END_EVERY", 0.1)
-    before = everything()
-    result = interrupted_smoke(cloud)
-    assert "interrupted (SIGINT); what it made is removed" in told(result.stderr)
-    assert re.search(r"end the run: stopped execution (smoke-\w+), execution \1-mini-test", result.stderr)
     assert cloud.emr.cancelled
     assert everything() == before
 

@@ -6,14 +6,17 @@ import resource
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import click
 import pytest
+from conftest import CONFIGS
 from published import publish
 from usage import told
 
+from lensneg.cli import cli, main
 from lensneg.commands.run_failure import run_failure
 from lensneg.local import worker
 from lensneg.mocksky import write_mock_sky
@@ -45,7 +48,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lensneg(place: Path, words: str, before: Callable[[], None] | None = None) -> Ended:
+def lensneg(place: Path, words: str, before: Callable[[], None]) -> Ended:
+    """The command in a process of its own, in which something is done before."""
     done = subprocess.run(
         [sys.executable, "-m", "lensneg", *shlex.split(words)],
         cwd=place,
@@ -55,6 +59,21 @@ def lensneg(place: Path, words: str, before: Callable[[], None] | None = None) -
         timeout=120,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def here(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """The command in this process."""
+
+    def run(words: str) -> Ended:
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["lensneg", *shlex.split(words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run
 
 
 def no_large_file() -> None:
@@ -94,6 +113,27 @@ def in_the_sky(words: str) -> str:
             "--out {place}/taken/out: it cannot be found (Not a directory); something on the way there",
         ),
         ("validate sky", None, 2, "lensneg validate", "{place}/sky: no published manifest there; give"),
+        ("calibrate sky", None, 2, "lensneg calibrate", "{place}/sky: no published manifest there; give"),
+        (
+            "validate sky/sweeps/sweep-000p005-005p010.fits", None, 2, "lensneg validate",
+            "or of another version of lensneg: it is not JSON (Invalid JSON: expected value at line 1 col",
+        ),
+        (
+            RUN.replace("--config negative_sampling_v1", "--config v9"), None, 2, "lensneg run",
+            "--config {place}/v9: no such file; correct its path, or name a shipped config: negative_sampl",
+        ),
+        (
+            in_the_sky("--run-id 'a b'"), None, 2, "lensneg run",
+            "the command line: Invalid value for '--run-id': 'a b': letters, digits, - and _, at most 63",
+        ),
+        (
+            "rollback out second", None, 2, "lensneg rollback",
+            "{place}/out: no published manifest of run second; name one of first",
+        ),
+        (
+            "sweeps list --near gone.csv", None, 2, "lensneg sweeps list",
+            "{place}/gone.csv: no such file; check the path",
+        ),
         # The machine.
         (
             "export out --to csv --out tables", no_large_file, 3, "lensneg export",
@@ -101,8 +141,8 @@ def in_the_sky(words: str) -> str:
             "(File too large); raise the limit",
         ),
         (
-            "export out --to csv --out locked/tables", no_more_permission_than_others, 3, "lensneg export",
-            "{place}/locked/tables/negatives.csv: access is denied (Permission denied); give yourself the "
+            "export out --to csv --out locked/tables", no_more_permission_than_others, 2, "lensneg export",
+            "--out {place}/locked/tables: access is denied (Permission denied); give yourself the "
             "permission, or another folder",
         ),
         (
@@ -110,15 +150,35 @@ def in_the_sky(words: str) -> str:
             "--out {place}/taken: a file; name a folder, which need not exist yet",
         ),
         (
-            "export out --to csv --out /proc/x", None, 3, "lensneg export",
-            "/proc/x: there is no such file or folder (No such file or directory); check the path",
+            "export out --to csv --out /proc/x", None, 2, "lensneg export",
+            "--out /proc/x: there is no such file or folder (No such file or directory); check the path",
+        ),
+        (
+            RUN.replace("--out out", "--out /proc/x"), None, 2, "lensneg run",
+            "--out /proc/x: there is no such file or folder (No such file or directory); check the path",
+        ),
+        (
+            "mock-sky /proc/x --rows 500", None, 2, "lensneg mock-sky",
+            "DIR /proc/x: there is no such file or folder (No such file or directory); check the path",
+        ),
+        (
+            "init /proc/x", None, 2, "lensneg init",
+            "DIR /proc/x: there is no such file or folder (No such file or directory); check the path",
+        ),
+        (
+            "calibrate out", None, 2, "lensneg calibrate",
+            "{place}/out/runs/first: no pool yet; name a run that has passed gate 2",
+        ),
+        (
+            "sweeps fetch --near sky/positives.csv --to taken", None, 2, "lensneg sweeps fetch",
+            "--to {place}/taken: a file; name a folder, which need not exist yet",
         ),
     ],
 )  # fmt: skip
 def test_a_failure_ends_with_its_block(
-    place: Path, words: str, before: Callable[[], None] | None, code: int, what: str, faults: str
+    place: Path, here: Any, words: str, before: Callable[[], None] | None, code: int, what: str, faults: str
 ) -> None:
-    ended = lensneg(place, words, before)
+    ended = lensneg(place, words, before) if before else here(words)
     assert ended.code == code, ended
     assert f"FAILED   {what}\n" in ended.err
     assert faults.format(place=place) in told(ended.err)
@@ -140,9 +200,9 @@ def test_a_handler_tells_an_error_of_the_operating_system_in_words(
     assert error == {"errorType": "FileNotFoundError", "errorMessage": f"{tmp_path}/gone: {why}"}
 
 
-def test_json_holds_the_same_failure_and_nothing_else_is_on_standard_output(place: Path) -> None:
+def test_json_holds_the_same_failure_and_nothing_else_is_on_standard_output(place: Path, here: Any) -> None:
     words = "validate sky -q --json"
-    ended = lensneg(place, words)
+    ended = here(words)
     fault = {
         "where": f"{place}/sky",
         "why": "no published manifest there",
@@ -158,12 +218,36 @@ def test_json_holds_the_same_failure_and_nothing_else_is_on_standard_output(plac
         }
     }
     assert "sky: no published manifest there" in told(ended.err)
-    assert json.loads(lensneg(place, "nonsense --json").out)["failure"]["exit_code"] == 2
+    assert json.loads(here("nonsense --json").out)["failure"]["exit_code"] == 2
 
 
-def test_quiet_prints_nothing_unless_something_fails(place: Path) -> None:
-    assert lensneg(place, "export out --to csv --out quiet -q") == (0, "", "")
-    written = json.loads(lensneg(place, "export out --to csv --out quiet --json").out)
+def leaves(group: click.Group, words: str = "") -> Iterator[str]:
+    """Every command, by its words."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{words}{name} ")
+        else:
+            yield f"{words}{name}"
+
+
+@pytest.mark.parametrize("command", [*leaves(cli)])
+def test_every_command_fails_with_one_json_object_and_its_keys_are_documented(
+    here: Any, command: str
+) -> None:
+    for words in (f"{command} --no-such-option --json", f"{command} --json -q a b c d e f g"):
+        ended = here(words)
+        failure = json.loads(ended.out)["failure"]
+        assert (ended.code, failure["exit_code"], failure["what"]) == (2, 2, f"lensneg {command}")
+        assert told(ended.err)
+    table = (
+        (CONFIGS.parent / "docs/cli.md").read_text().partition("| command | keys |")[2].partition("\n\n")[0]
+    )
+    assert f"`{command}`" in table
+
+
+def test_quiet_prints_nothing_unless_something_fails(here: Any) -> None:
+    assert here("export out --to csv --out quiet -q") == (0, "", "")
+    written = json.loads(here("export out --to csv --out quiet --json").out)
     assert (len(written["files"]), written["failure"]) == (4, None)
 
 

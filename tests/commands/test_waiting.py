@@ -5,12 +5,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from published import publish
 from rich.console import Console
 
+from lensneg.audit.published import audit_published
+from lensneg.audit.reproduction import look_at_inputs
 from lensneg.cli import main
 from lensneg.commands import progress
 from lensneg.commands.run_screen import RunProgress
 from lensneg.errors import InputError
+from lensneg.mocksky import write_mock_sky
+from lensneg.schema.manifest import Manifest
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch, *, is_one: bool = True, quiet: bool = False) -> io.StringIO:
@@ -73,6 +78,37 @@ def test_a_step_of_unknown_length_has_a_bar_while_it_lasts(monkeypatch: pytest.M
         pass
     assert "auditing" in shown.getvalue()
     assert "0:00:00" in shown.getvalue()
+
+
+def test_each_part_of_long_work_has_a_bar_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = terminal(monkeypatch)
+    with progress.steps("auditing") as tell:
+        for done in range(3):
+            tell("rows", done, 3)
+        tell("checks", 1, 4)
+    lines = shown.getvalue().splitlines()
+    assert lines[0] == "auditing"
+    for part in ("3/3", "4/4"):
+        (last, *_) = [line for line in reversed(lines) if part in line]
+        assert "/s" in last
+        assert "0:00:00" in last
+
+
+def test_validate_and_reproduce_are_told_how_far_they_are(tmp_path: Path) -> None:
+    write_mock_sky(tmp_path / "sky", files=2, rows=3_000, seed=31)
+    publish(tmp_path, "first")
+    manifest, told = Manifest.open(tmp_path / "out"), dict[str, tuple[int, int]]()
+    for work in (
+        lambda tell: audit_published(manifest, tell=tell),
+        lambda tell: manifest.verify(tell),
+        lambda tell: look_at_inputs(manifest.record.run, None, (), (), tell),
+    ):
+        work(lambda what, done, total: told.update({what: (done, total)}))
+    columns, rows = len(manifest.schema("positives")), manifest.counts.total
+    assert (told.pop("rows"), told.pop("columns")) == ((rows, rows), (columns - 1, columns))
+    done, total = told.pop("checks")
+    assert 0 < done == total - 1
+    assert told == {"files of negatives": (0, 1), "files of positives": (0, 1), "sweep files": (0, 1)}
 
 
 def test_a_run_shows_which_state_is_at_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ LOGS = {
     "#\\n# There is insufficient memory for the Java Runtime Environment to continue.": "ulimit -v",
     "Error occurred during initialization of VM\\nCould not reserve enough space": "ulimit -v",
     "spark-class: line 97: Cannot allocate memory": "ulimit -v",
+    "VM\\nCould not allocate compressed class space: 1073741824 bytes": "ulimit -v",
     'Exception in thread "main" java.lang.InternalError: Error loading java.security file': "ulimit -n 1024",
     "java.io.IOException: Failed to create local dir in /tmp. Read-only file system": "in TMPDIR",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lensneg.local import machine
+from lensneg.local import machine, run_process
 from lensneg.local.machine import Machine, free_memory, scratch_folder
 
 GB = 1_000_000_000
@@ -79,6 +79,10 @@ def test_scratch_files_go_elsewhere_where_tmp_is_of_no_use(
         flags = type("Flags", (), {"f_flag": system.f_flag | os.ST_NOEXEC})
         monkeypatch.setattr(os, "statvfs", lambda _: flags)
     assert scratch_folder({}, str(tmp_path)) == str(tmp_path / ".tmp")
+    with run_process._scratch(str(tmp_path)) as variables:
+        (Path(variables["TMPDIR"]) / "left").touch()
+        assert Path(variables["TMPDIR"]).parent == tmp_path
+    assert not list(tmp_path.iterdir()), "nothing of it remains"
     assert scratch_folder({"TMPDIR": "/mine"}, str(tmp_path)) == machine.tempfile.gettempdir()
 
 

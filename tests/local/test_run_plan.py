@@ -93,6 +93,8 @@ def test_the_command(
     code, out = call(gate_sky / "sweeps")
     assert code == 0
     assert "2 files, 12,000 rows" in out
+    assert "SER" in out
+    assert "11+" not in out, "too few positives for one in this bin"
     code, out = call(gate_sky / "sweeps", "--json")
     assert json.loads(out)["rows"] == 12_000
     shutil.copytree(gate_sky / "sweeps", tmp_path / "sweeps")

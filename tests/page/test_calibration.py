@@ -242,7 +242,7 @@ def test_what_the_command_refuses(
 ) -> None:
     for words, message in (
         ((files.root, "--rate", "0.1"), "--criterion, --rate: one without the other; give both or none"),
-        ((tmp_path,), "not the folder of a run; give OUT/runs/RUN_ID"),
+        ((tmp_path,), "no published manifest there; give an output folder, a run"),
         ((files.root, "--criterion", "x", "--rate", "0.1"), "--criterion x: not a number"),
     ):
         code, _, err = run(monkeypatch, capsys, *words, "--out", tmp_path)

@@ -256,7 +256,7 @@ def test_a_rollback_to_what_is_not_whole_is_refused(ready: RunFiles) -> None:
     second = as_second(ready, "two", start_of(ready, 1))
     publish_manifest(ready.root)
     publish_manifest(second.root)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="no published manifest of run none; name one of one, two"):
         rollback(ready.out, "none")
     path = Path(ready.manifest_folder, "negatives", "part-00000.parquet")
     data = path.read_bytes()
