@@ -7,7 +7,7 @@ random, so each draw by itself is a random sample of its population.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from lensneg.rules.strata import Stratum
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.config import Config
 from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL
-from lensneg.schema.quotas import Draw, PoolQuota, Range, StratumQuota
+from lensneg.schema.quotas import CellCount, Draw, PoolQuota, Range, StratumQuota
 
 
 class StratumPool(NamedTuple):
@@ -140,7 +140,24 @@ def plan_stratum(
         pools=summaries,
         draws=tuple(draws.made),
         edges=edges,
+        cells=tuple(_cell_counts(positives, pool)),
     )
+
+
+def _cell_counts(positives: Mapping[int, int], pool: StratumPool) -> Iterator[CellCount]:
+    """Yield what each cell holds."""
+    kind = np.where(pool.group > len(CONFUSER_CATEGORIES), 2, np.minimum(pool.group, 1))
+    places, rows = np.unique(3 * pool.cell.astype(np.int64) + kind, return_counts=True)
+    sources = Counter(dict(zip(places.tolist(), rows.tolist(), strict=True)))
+    for cell in sorted({place // 3 for place in sources} | positives.keys()):
+        ordinary, confusers, external = (sources[3 * cell + i] for i in range(3))
+        yield CellCount(
+            cell=cell,
+            positives=positives.get(cell, 0),
+            ordinary=ordinary,
+            confusers=confusers,
+            external=external,
+        )
 
 
 def _part(rows: int, share: float) -> int:

@@ -129,6 +129,29 @@ class PoolQuota(Record):
     quota: int
 
 
+class CellCount(Record):
+    """What a cell of the matched columns holds. Without matching a stratum is one cell.
+
+    Attributes
+    ----------
+    cell : int
+    positives : int
+    ordinary, confusers, external : int
+        Sources of the pool that meet no criterion of N2; that meet one; and hard negatives from catalogues.
+    """
+
+    cell: int
+    positives: int
+    ordinary: int
+    confusers: int
+    external: int
+
+    @property
+    def sources(self) -> int:
+        """All sources of the pool in the cell."""
+        return self.ordinary + self.confusers + self.external
+
+
 class StratumQuota(Record):
     """The target of a stratum, and the rows to draw.
 
@@ -145,6 +168,8 @@ class StratumQuota(Record):
         Those that take any rows, in their order.
     edges : tuple of tuple of float
         For each matched column the values at which a bin ends; see :mod:`lensneg.rules.cells`.
+    cells : tuple of CellCount
+        The cells that hold anything, where draws depend on each other.
     """
 
     nobs_z_bin: str
@@ -156,6 +181,7 @@ class StratumQuota(Record):
     pools: tuple[PoolQuota, ...]
     draws: tuple[Draw, ...] = ()
     edges: tuple[tuple[float, ...], ...] = ()
+    cells: tuple[CellCount, ...] = ()
 
     @property
     def quota(self) -> int:
