@@ -61,6 +61,7 @@ class Turns:
         self.quotas, self.populations, self.turns = list[str](), list[str](), list[str]()
         self._stated = {draw.draw: draw for draw in stratum.draws}
         self._drawn, self._is_matched = dict(drawn), is_matched
+        self._from_other_cells = stratum.from_other_cells
         self._sizes = [len(ends) + 1 for ends in stratum.edges]
         self._all = {
             (c.cell, kind): getattr(c, kind)
@@ -123,6 +124,7 @@ class Turns:
 
     def fill(self, lack: Mapping[int, int], fillers: Mapping[str, set[str]]) -> None:
         """Replace rows that cells lack: from the same cell, then from the nearest by their bins."""
+        from_others = 0
         free = {
             name: Counter({cell: sum(self._free[cell, kind] for kind in kinds) for cell, _ in self._all})
             for name, kinds in fillers.items()
@@ -136,6 +138,9 @@ class Turns:
                     free[name][other] -= some
                     given[name][other] += some
                     missing -= some
+                    from_others += some if other != cell else 0
+        if from_others != self._from_other_cells:
+            self.quotas.append(f"{self._from_other_cells:,} rows from other cells instead of {from_others:,}")
         for name, kinds in fillers.items():
             for cell, rows in sorted(given[name].items()):
                 if rows:

@@ -120,11 +120,12 @@ def plan_stratum(
             wanted = min(_part(quota, share), left)
             left -= wanted - draws.take("n2", POOLS[1], is_of[name], cell, wanted, name)
         missing[cell] += draws.take("n2", POOLS[1], is_confuser, cell, left)
+    from_other_cells = 0
     if pools.backfill:
         fillers = [("n1_backfill", POOLS[0], in_n1)]
         if pools.pool_n1.population == "not_n2":
             fillers.append(("n2_backfill", POOLS[1], is_confuser))
-        _fill(draws, missing, fillers, edges)
+        from_other_cells = _fill(draws, missing, fillers, edges)
 
     summaries = tuple(
         draws.summary(name, int(population.sum()), rows)
@@ -141,6 +142,7 @@ def plan_stratum(
         draws=tuple(draws.made),
         edges=edges,
         cells=tuple(_cell_counts(positives, pool)),
+        from_other_cells=from_other_cells,
     )
 
 
@@ -168,8 +170,12 @@ def _part(rows: int, share: float) -> int:
 
 def _fill(
     draws: "_Draws", missing: Mapping[int, int], fillers: list[tuple[str, str, BoolArray]], edges: Edges
-) -> None:
-    """Replace rows that cells lack: from the same cell, then from the nearest by their bins."""
+) -> int:
+    """Replace rows that cells lack: from the same cell, then from the nearest by their bins.
+
+    Return how many come from another cell.
+    """
+    from_others = 0
     free = [draws.free(population) for _, _, population in fillers]
     fill = [Counter[int]() for _ in fillers]
     cells = np.array(sorted(set().union(*free)), dtype=np.int64)
@@ -183,11 +189,13 @@ def _fill(
                 have[source] -= rows
                 given[source] += rows
                 lack -= rows
+                from_others += rows if source != cell else 0
             if not lack:
                 break
     for (name, pool, population), given in zip(fillers, fill, strict=True):
         for cell, rows in sorted(given.items()):
             draws.take(name, pool, population, cell, rows)
+    return from_others
 
 
 def _values(groups: IntArray) -> list[int]:

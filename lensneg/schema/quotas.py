@@ -128,6 +128,11 @@ class PoolQuota(Record):
     backfill: int
     quota: int
 
+    @property
+    def in_place_of_other(self) -> int:
+        """The rows above its target, which replace rows of the other pool."""
+        return max(0, self.quota - self.target)
+
 
 class CellCount(Record):
     """What a cell of the matched columns holds. Without matching a stratum is one cell.
@@ -145,11 +150,6 @@ class CellCount(Record):
     ordinary: int
     confusers: int
     external: int
-
-    @property
-    def sources(self) -> int:
-        """All sources of the pool in the cell."""
-        return self.ordinary + self.confusers + self.external
 
 
 class StratumQuota(Record):
@@ -170,6 +170,8 @@ class StratumQuota(Record):
         For each matched column the values at which a bin ends; see :mod:`lensneg.rules.cells`.
     cells : tuple of CellCount
         The cells that hold anything, where draws depend on each other.
+    from_other_cells : int
+        The part of ``backfill`` of both pools that comes from another cell than the one that lacks it.
     """
 
     nobs_z_bin: str
@@ -182,6 +184,7 @@ class StratumQuota(Record):
     draws: tuple[Draw, ...] = ()
     edges: tuple[tuple[float, ...], ...] = ()
     cells: tuple[CellCount, ...] = ()
+    from_other_cells: int = 0
 
     @property
     def quota(self) -> int:

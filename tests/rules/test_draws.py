@@ -6,9 +6,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from lensneg.rules.cells import cell_edges, cell_of
+from lensneg.rules.cells import cell_edges, cell_of, cells_in_strata, matched_values, stratum_numbers
 from lensneg.rules.draws import StratumPool, needs_planned_draws, plan_stratum
 from lensneg.rules.priority import PRIORITY_MAX, PRIORITY_MIN
 from lensneg.rules.strata import Stratum
@@ -72,8 +73,11 @@ def split(total: int, share: Fraction) -> tuple[int, int]:
 
 def plainly(
     sources: list[Source], positives: dict[int, int], config: dict[str, Any]
-) -> dict[str, list[Source]]:
-    """The draws by sorting lists, for pools of the population ``all`` with matching: the sources by draw."""
+) -> tuple[dict[str, list[Source]], int]:
+    """The draws by sorting lists, for pools of the population ``all`` with matching.
+
+    The sources by draw, and how many replace sources that another cell lacks.
+    """
     left, drawn = sorted(sources, key=lambda s: s[2]), dict[str, list[Source]]()
     external = {c for c in CATEGORIES if c.startswith("external")}
 
@@ -107,15 +111,17 @@ def plainly(
             name = f"n2:{c}:{category}"
             rest -= wanted - take(name, wanted, lambda s, c=c, k=category: s[0] == c and s[1] == k)
         missing[c] += take(f"n2:{c}", rest, lambda s, c=c: s[0] == c and s[1] and s[1] not in external)
-    bins = {c: np.unravel_index(c, (3, 2)) for c in range(6)}
+    bins, elsewhere = {c: np.unravel_index(c, (3, 2)) for c in range(6)}, 0
     for c, lack in sorted(missing.items()):
 
         def distance(other: int, c: int = c) -> tuple[int, int]:
             return sum(abs(int(a) - int(b)) for a, b in zip(bins[c], bins[other], strict=True)), other
 
         for other in sorted({s[0] for s in left}, key=distance):
+            before = lack
             lack = take(f"n1_backfill:{other}", lack, lambda s, o=other: s[0] == o)
-    return {name: sorted(rows, key=lambda s: s[2]) for name, rows in drawn.items() if rows}
+            elsewhere += before - lack if other != c else 0
+    return {name: sorted(rows, key=lambda s: s[2]) for name, rows in drawn.items() if rows}, elsewhere
 
 
 def config_of(plan_with: Any, population: str = "all", **changes: Any) -> Config:
@@ -154,7 +160,15 @@ def test_the_draws_are_those_of_sorted_lists(
 ) -> None:
     sources, positives = made_up(count, seed), {0: 3, 1: 1, 5: 2}
     quota = plan_stratum(SER, positives, as_pool(sources), EDGES, config_of(plan_with, **rule))
-    assert drawn_of(quota, sources) == plainly(sources, positives, rule)
+    assert (drawn_of(quota, sources), quota.from_other_cells) == plainly(sources, positives, rule)
+    for c in quota.cells:
+        kinds = [category for cell, category, _ in sources if cell == c.cell]
+        external = sum(bool(kind and kind.startswith("external")) for kind in kinds)
+        assert (c.positives, c.ordinary, c.external) == (
+            positives.get(c.cell, 0), kinds.count(None), external,
+        )  # fmt: skip
+        assert c.ordinary + c.confusers + c.external == len(kinds)
+    assert {c.cell for c in quota.cells} == {s[0] for s in sources} | positives.keys()
     assert quota.quota + quota.shortfall == quota.target == 6 * rule["ratio"]
     assert quota.shortfall == max(0, quota.target - count)
 
@@ -225,6 +239,17 @@ def test_disjoint_pools_fill_each_other(plan_with: Any) -> None:
     }
 
 
+def test_what_comes_from_another_cell_is_not_in_place_of_the_other_pool(plan_with: Any) -> None:
+    """Cell 0 has two galaxies for the five rows of its positive, and no confuser; cell 1 has the rest."""
+    sources: list[Source] = [(0, None, 1), (0, None, 2), *((1, None, i) for i in range(3, 9))]
+    config = config_of(plan_with, ratio=5, unmatched=0.0)
+    quota = plan_stratum(SER, {0: 1}, as_pool(sources), EDGES, config)
+    n1, n2 = quota.pools
+    assert (n1.target, n1.quota, n1.backfill, n1.in_place_of_other) == (4, 5, 3, 1)
+    assert (n2.target, n2.quota, n2.backfill, n2.in_place_of_other) == (1, 0, 0, 0)
+    assert quota.from_other_cells == 3
+
+
 def test_a_stratum_without_positives_or_sources(plan_with: Any) -> None:
     config = config_of(plan_with)
     empty = plan_stratum(SER, {}, as_pool(made_up(50, 1)), EDGES, config)
@@ -268,6 +293,31 @@ def test_few_or_equal_positives_make_fewer_bins_and_none_is_empty() -> None:
 
 def test_a_missing_value_is_in_the_last_bin() -> None:
     assert cell_of(np.array([[np.nan], [0.0], [9.0]]), ((1.0, 2.0),)).tolist() == [2, 0, 2]
+
+
+def test_each_row_has_the_cell_of_its_own_stratum() -> None:
+    rng, names = random.Random(4), ["3-5/SER", "11+/REX"]
+    edges = [((18.0, 19.0), (1.2,)), ((), (1.0,))]
+    rows = [
+        {
+            "nobs_z_bin": rng.choice(["3-5", "11+"]),
+            "type_bin": rng.choice(["SER", "REX", "DEV"]),
+            "mag_r": rng.choice([None, rng.uniform(17, 20)]),
+            "psfsize_z": rng.uniform(0.8, 1.4),
+        }
+        for _ in range(200)
+    ]
+    table = pa.Table.from_pylist(rows)
+    numbers, values = stratum_numbers(table, names), matched_values(table, ["mag_r", "psfsize_z"])
+    for row, number, cell in zip(rows, numbers, cells_in_strata(values, numbers, edges), strict=True):
+        name = f"{row['nobs_z_bin']}/{row['type_bin']}"
+        if name not in names:
+            assert (number, cell) == (-1, -1)
+            continue
+        assert names[number] == name
+        mag, psf = edges[number]
+        bright = len(mag) if row["mag_r"] is None else sum(row["mag_r"] > end for end in mag)
+        assert cell == bright * 2 + (row["psfsize_z"] > psf[0])
 
 
 def test_priorities_are_those_of_the_whole_range() -> None:
