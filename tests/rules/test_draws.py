@@ -173,17 +173,46 @@ def test_the_draws_are_those_of_sorted_lists(
     assert quota.shortfall == max(0, quota.target - count)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_sample_at_a_lower_ratio_is_part_of_that_at_a_higher_one(plan_with: Any, seed: int) -> None:
-    sources, positives = made_up(800, seed), {0: 2, 1: 1, 5: 1}
-    before = set[Source]()
+def planned_at(ratio: int, v2: Config, sources: list[Source], positives: dict[int, int]) -> StratumQuota:
+    """The draws of negative_sampling_v2 at a ratio."""
+    pools = v2.negative_pools.model_copy(update={"neg_pos_ratio": ratio})
+    config = v2.model_copy(update={"negative_pools": pools})
+    return plan_stratum(SER, positives, as_pool(sources), EDGES, config)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_under_v2_a_lower_ratio_is_the_beginning_of_a_higher_one(v2: Config, seed: int) -> None:
+    """In each cell and category, and in the draw n1, as long as no cell lacks a source."""
+    sources = [s for s in made_up(3000, seed, 0.5) if not (s[1] or "").startswith("external")]
+    positives, full = {0: 2, 1: 1, 3: 3}, 0
+    before, n1_before = dict[tuple[int, str | None], list[int]](), list[Source]()
     for ratio in (1, 2, 3, 5, 8, 13, 21):
-        config = config_of(plan_with, ratio=ratio, shares={"ring_proxy": 0.4})
-        quota = plan_stratum(SER, positives, as_pool(sources), EDGES, config)
-        found = {s for rows in drawn_of(quota, sources).values() for s in rows}
-        if not any("backfill" in draw.draw for draw in quota.draws):
-            assert before <= found
-            before = found
+        quota = planned_at(ratio, v2, sources, positives)
+        if any("backfill" in draw.draw for draw in quota.draws):
+            break
+        drawn = drawn_of(quota, sources)
+        found = dict[tuple[int, str | None], list[int]]()
+        for cell, category, priority in sorted(
+            (s for rows in drawn.values() for s in rows), key=lambda s: s[2]
+        ):
+            found.setdefault((cell, category), []).append(priority)
+        assert before.keys() <= found.keys()
+        for place, priorities in before.items():
+            assert found[place][: len(priorities)] == sorted(priorities)
+        n1 = drawn.get("n1", [])
+        assert n1[: len(n1_before)] == n1_before
+        before, n1_before, full = found, n1, full + 1
+    assert full >= 4
+
+
+def test_where_a_cell_lacks_sources_a_lower_ratio_need_not_be_part_of_a_higher_one(v2: Config) -> None:
+    """What fills the gap of a cell at one ratio may be beyond what a draw takes at the next."""
+    sources, found = made_up(150, 59, 0.1), []
+    for ratio in (5, 6):
+        quota = planned_at(ratio, v2, sources, {0: 1, 5: 2})
+        assert quota.from_other_cells
+        found.append({s for rows in drawn_of(quota, sources).values() for s in rows})
+    assert len(found[0] - found[1]) == 1
 
 
 def test_n1_comes_first_and_n2_takes_the_next(plan_with: Any) -> None:
