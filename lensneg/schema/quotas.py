@@ -130,7 +130,12 @@ class PoolQuota(Record):
 
     @property
     def in_place_of_other(self) -> int:
-        """The rows above its target, which replace rows of the other pool."""
+        """The rows above its target, which replace rows of the other pool.
+
+        Returns
+        -------
+        int
+        """
         return max(0, self.quota - self.target)
 
 
