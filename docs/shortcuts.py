@@ -39,7 +39,7 @@ RATIO = 5
 COLOURS = ("#e08a1e", "#1f4e79", "#7a7a7a")
 
 
-def make_sky(folder: Path, files: int = FILES, rows: int = 250_000) -> None:
+def make_sky(folder: Path, files: int = FILES, rows: int = 250_000, pz: bool = False) -> None:
     """Write a made-up sky with as many lenses in each file, at random places."""
     rng = np.random.default_rng(1)
     lines = ["name,ra,dec"]
@@ -49,7 +49,7 @@ def make_sky(folder: Path, files: int = FILES, rows: int = 250_000) -> None:
             lines.append(f"lens {len(lines)},{ra + place[0]:.6f},{dec + place[1]:.6f}")
     catalog = folder / "catalog.csv"
     catalog.write_text("\n".join(lines) + "\n")
-    write_mock_sky(folder, files=files, rows=rows, positives=catalog)
+    write_mock_sky(folder, files=files, rows=rows, positives=catalog, pz=pz)
 
 
 def measure(config: str, sky: Path, out: Path) -> Shortcuts:

@@ -35,6 +35,7 @@ from lensneg.commands.common import Command, Result, notes, prints_result
     "11010 of DR11. May be repeated: it then changes from brick to brick.",
 )
 @click.option("--gzip", is_flag=True, help="Write .fits.gz files.")
+@click.option("--pz", is_flag=True, help="Write DIR/pz too: photometric redshifts beside each sweep file.")
 @prints_result
 def mock_sky(folder: Path, files: int, **options: Any) -> Result:
     """Write a mock sky in the DR10 data model to DIR.
@@ -55,6 +56,8 @@ def mock_sky(folder: Path, files: int, **options: Any) -> Result:
     kind = "partitions" if options["file_format"] == "hats" else "sweep files"
     text = f"{sky.files} {kind}, {sky.rows:,} rows, {speed}"
     places = {"sweeps": str(sky.sweeps), "positives": str(sky.positives)}
+    if sky.pz is not None:
+        places["pz"] = sky.pz
     counts = {"files": sky.files, "rows": sky.rows, "bytes": sky.bytes, "seconds": sky.seconds}
     return Result(
         counts | places, "\n".join([text, *(f"{name:<9}  {place}" for name, place in places.items())])

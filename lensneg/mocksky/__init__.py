@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 from lensneg import storage
 from lensneg.errors import InputError
 from lensneg.mocksky.hats import write_hats
+from lensneg.mocksky.photo_z import write_pz
 from lensneg.mocksky.rows import MAX_ROWS, FilePlan
 from lensneg.mocksky.scene import grid, plan_files
 from lensneg.mocksky.sweep_files import write_fits, write_parquet
@@ -50,6 +51,8 @@ class MockSky(NamedTuple):
         Number of sweep files or HATS partitions, their rows and their bytes.
     seconds : float
         Time that it took.
+    pz : str or None
+        The folder of ``-pz`` files.
     """
 
     sweeps: str
@@ -58,11 +61,13 @@ class MockSky(NamedTuple):
     rows: int
     bytes: int
     seconds: float
+    pz: str | None = None
 
 
 def _check_arguments(
-    sweeps: Path, files: int, rows: int, seed: int, file_format: str, releases: tuple[int, ...], gzip: bool
-) -> None:
+    folders: tuple[Path, ...], files: int, rows: int, seed: int, file_format: str,
+    releases: tuple[int, ...], gzip: bool, pz: bool,
+) -> None:  # fmt: skip
     cells = len(grid())
     enough = f"{MIN_ROWS}, so that the awkward sources fit, to {MAX_ROWS}, as an OBJID has 22 bits"
     for name, got, good, expected in (
@@ -77,12 +82,14 @@ def _check_arguments(
             file_format == "fits" or not gzip,
             "fits, which alone is gzipped",
         ),
+        ("pz", f"the format {file_format}", file_format == "fits" or not pz, "fits: a table has no -pz file"),
     ):
         if not good:
             raise InputError(f"got {got}; expected {expected}", where=f"--{name}")
-    if sweeps.exists() and (not sweeps.is_dir() or any(sweeps.iterdir())):
-        what = "there is something already, and two skies must not mix"
-        raise InputError(what, where=str(sweeps), remedy="name another folder, or remove this one first")
+    for folder in folders:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            what = "there is something already, and two skies must not mix"
+            raise InputError(what, where=str(folder), remedy="name another folder, or remove this one first")
 
 
 def _write_files(plans: list[FilePlan], file_format: str, workers: int) -> Iterator[tuple[str, int]]:
@@ -108,6 +115,7 @@ def write_mock_sky(
     gzip: bool = False,
     file_format: str = "fits",
     releases: tuple[int, ...] = (10002,),
+    pz: bool = False,
     workers: int | None = None,
     on_file: Callable[[str, int], None] | None = None,
 ) -> MockSky:
@@ -141,6 +149,8 @@ def write_mock_sky(
     releases : tuple of int
         The values of RELEASE, which change from brick to brick. If all are of DR9, the files have the columns
         of DR9, and if not, those of DR10.
+    pz : bool
+        Whether to write ``folder/pz`` too: a ``-pz`` file of photometric redshifts for each sweep file.
     workers : int, optional
         Number of processes; by default one for each processor, or one if starting more would take longer.
     on_file : callable, optional
@@ -162,8 +172,9 @@ def write_mock_sky(
         what = "a mock sky is written on this machine"
         raise InputError(what, where=str(folder), remedy="copy it to S3 afterwards")
     root = Path(storage.normalize(str(folder)))
-    sweeps, catalog = root / "sweeps", root / "positives.csv"
-    _check_arguments(sweeps, files, rows, seed, file_format, releases, gzip)
+    sweeps, catalog, pz_folder = root / "sweeps", root / "positives.csv", root / "pz"
+    folders = (sweeps, pz_folder) if pz else (sweeps,)
+    _check_arguments(folders, files, rows, seed, file_format, releases, gzip, pz)
     source = None if positives is None else storage.normalize(str(positives))
     plans, text = plan_files(sweeps, files, rows, seed, source)
     try_folder(root, f"DIR {root}")
@@ -183,5 +194,11 @@ def write_mock_sky(
         sizes.append(size)
         if on_file is not None:
             on_file(path, size)
+    for plan in plans if pz else ():
+        pz_folder.mkdir(exist_ok=True)
+        write_pz(plan, pz_folder)
     storage.write_bytes(str(catalog), text)
-    return MockSky(str(sweeps), str(catalog), len(sizes), files * rows, sum(sizes), time.monotonic() - begun)
+    return MockSky(
+        str(sweeps), str(catalog), len(sizes), files * rows, sum(sizes), time.monotonic() - begun,
+        str(pz_folder) if pz else None,
+    )  # fmt: skip

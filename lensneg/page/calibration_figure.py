@@ -67,6 +67,7 @@ def rates_png(table: Sequence[RateRow], title: str) -> bytes:
         axes.grid(True, linewidth=0.4, alpha=0.5)
         axes.set_ylabel("share of the pool's sources")
         axes.set_xlabel("r magnitude")
+        axes.tick_params(labelbottom=True)
     for axes in panels[len(categories) :]:
         axes.set_axis_off()
     panels[0].legend(frameon=False)

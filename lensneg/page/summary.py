@@ -156,6 +156,7 @@ def strata_table(files: RunFiles) -> tuple[results.StratumResult, ...]:
                 pool=p.pool,
                 available=p.available,
                 backfill=p.backfill,
+                in_place_of_other=p.in_place_of_other,
                 drawn=drawn[stratum.nobs_z_bin, stratum.type_bin, p.pool],
             )
             for p in stratum.pools
@@ -168,6 +169,7 @@ def strata_table(files: RunFiles) -> tuple[results.StratumResult, ...]:
                 target=stratum.target,
                 drawn=sum(pool.drawn for pool in pools),
                 shortfall=stratum.shortfall,
+                from_other_cells=stratum.from_other_cells,
                 pools=pools,
             )
         )

@@ -5,9 +5,12 @@ bin of each column.
 """
 
 import math
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from lensneg.schema.arrays import FloatArray, IntArray
 from lensneg.schema.pools_config import MatchingConfig
@@ -116,3 +119,68 @@ def bins_of(cells: npt.NDArray[np.int64], edges: Edges) -> IntArray:
     ndarray of int64, shape (n, k)
     """
     return np.stack(np.unravel_index(cells, [len(ends) + 1 for ends in edges]), axis=1)
+
+
+def stratum_numbers(rows: pa.Table, names: Collection[str]) -> IntArray:
+    """Return which stratum each row is in.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table, n rows
+        With the columns ``nobs_z_bin`` and ``type_bin``.
+    names : collection of str
+        The strata, e.g. ``3-5/SER``.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        The place of the stratum among the names; -1 for none of them.
+    """
+    own = pc.binary_join_element_wise(rows["nobs_z_bin"], rows["type_bin"], "/")
+    found = pc.index_in(own, pa.array(list(names), pa.string()))
+    return np.asarray(pc.fill_null(found, -1)).astype(np.int64)
+
+
+def matched_values(rows: pa.Table, columns: Collection[str]) -> FloatArray:
+    """Return the matched columns of rows.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table, n rows
+        With these columns.
+    columns : collection of str, length k
+        The matched columns.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+        NaN for a missing value.
+    """
+    values = np.empty((len(rows), len(columns)))
+    for place, name in enumerate(columns):
+        values[:, place] = rows[name].to_numpy()
+    return values
+
+
+def cells_in_strata(values: FloatArray, stratum: IntArray, edges: Sequence[Edges]) -> IntArray:
+    """Return the cell of each row in its stratum.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n, k)
+        The result of :func:`matched_values`.
+    stratum : ndarray of int64, shape (n,)
+        The result of :func:`stratum_numbers`.
+    edges : sequence of tuple of tuple of float
+        Where the bins end in each stratum; see :func:`cell_edges`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        -1 for a row of no stratum.
+    """
+    cells = np.full(len(values), -1, dtype=np.int64)
+    for number in np.unique(stratum[stratum >= 0]).tolist():
+        own = np.flatnonzero(stratum == number)
+        cells[own] = cell_of(values[own], edges[number])
+    return cells

@@ -7,7 +7,7 @@ random, so each draw by itself is a random sample of its population.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from lensneg.rules.strata import Stratum
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.config import Config
 from lensneg.schema.pools_config import CONFUSER_CATEGORIES, EXTERNAL
-from lensneg.schema.quotas import Draw, PoolQuota, Range, StratumQuota
+from lensneg.schema.quotas import CellCount, Draw, PoolQuota, Range, StratumQuota
 
 
 class StratumPool(NamedTuple):
@@ -120,11 +120,12 @@ def plan_stratum(
             wanted = min(_part(quota, share), left)
             left -= wanted - draws.take("n2", POOLS[1], is_of[name], cell, wanted, name)
         missing[cell] += draws.take("n2", POOLS[1], is_confuser, cell, left)
+    from_other_cells = 0
     if pools.backfill:
         fillers = [("n1_backfill", POOLS[0], in_n1)]
         if pools.pool_n1.population == "not_n2":
             fillers.append(("n2_backfill", POOLS[1], is_confuser))
-        _fill(draws, missing, fillers, edges)
+        from_other_cells = _fill(draws, missing, fillers, edges)
 
     summaries = tuple(
         draws.summary(name, int(population.sum()), rows)
@@ -140,7 +141,25 @@ def plan_stratum(
         pools=summaries,
         draws=tuple(draws.made),
         edges=edges,
+        cells=tuple(_cell_counts(positives, pool)),
+        from_other_cells=from_other_cells,
     )
+
+
+def _cell_counts(positives: Mapping[int, int], pool: StratumPool) -> Iterator[CellCount]:
+    """Yield what each cell holds."""
+    kind = np.where(pool.group > len(CONFUSER_CATEGORIES), 2, np.minimum(pool.group, 1))
+    places, rows = np.unique(3 * pool.cell.astype(np.int64) + kind, return_counts=True)
+    sources = Counter(dict(zip(places.tolist(), rows.tolist(), strict=True)))
+    for cell in sorted({place // 3 for place in sources} | positives.keys()):
+        ordinary, confusers, external = (sources[3 * cell + i] for i in range(3))
+        yield CellCount(
+            cell=cell,
+            positives=positives.get(cell, 0),
+            ordinary=ordinary,
+            confusers=confusers,
+            external=external,
+        )
 
 
 def _part(rows: int, share: float) -> int:
@@ -151,8 +170,12 @@ def _part(rows: int, share: float) -> int:
 
 def _fill(
     draws: "_Draws", missing: Mapping[int, int], fillers: list[tuple[str, str, BoolArray]], edges: Edges
-) -> None:
-    """Replace rows that cells lack: from the same cell, then from the nearest by their bins."""
+) -> int:
+    """Replace rows that cells lack: from the same cell, then from the nearest by their bins.
+
+    Return how many come from another cell.
+    """
+    from_others = 0
     free = [draws.free(population) for _, _, population in fillers]
     fill = [Counter[int]() for _ in fillers]
     cells = np.array(sorted(set().union(*free)), dtype=np.int64)
@@ -166,11 +189,13 @@ def _fill(
                 have[source] -= rows
                 given[source] += rows
                 lack -= rows
+                from_others += rows if source != cell else 0
             if not lack:
                 break
     for (name, pool, population), given in zip(fillers, fill, strict=True):
         for cell, rows in sorted(given.items()):
             draws.take(name, pool, population, cell, rows)
+    return from_others
 
 
 def _values(groups: IntArray) -> list[int]:

@@ -161,7 +161,8 @@ Raisable = Literal["n1_n2_ratio", "split_fractions", "split_fractions_close"]
 class GatesConfig(Section):
     """The tolerances of the gates.
 
-    ``chance_sigmas`` widens the tolerance of a share; see :mod:`lensneg.schema.tolerance`. ``critical`` names
+    ``chance_sigmas`` widens the tolerance of a share; see :mod:`lensneg.schema.tolerance`. ``unmatched_max``
+    is the share of negatives that may be unlike their positives in the matched columns. ``critical`` names
     the warnings of gate 4 that fail the gate. No config makes a critical check a warning.
     """
 
@@ -173,6 +174,7 @@ class GatesConfig(Section):
     split_tolerance_points: Annotated[float, Field(gt=0, le=100)]
     split_warning_points: Annotated[float, Field(gt=0, le=100)]
     shortcut_auc_max: Share | None = None
+    unmatched_max: Share = 0.05
     rows_found_again: Annotated[int, Field(ge=1, le=100_000)]
     critical: tuple[Raisable, ...]
 

@@ -128,6 +128,34 @@ class PoolQuota(Record):
     backfill: int
     quota: int
 
+    @property
+    def in_place_of_other(self) -> int:
+        """The rows above its target, which replace rows of the other pool.
+
+        Returns
+        -------
+        int
+        """
+        return max(0, self.quota - self.target)
+
+
+class CellCount(Record):
+    """What a cell of the matched columns holds. Without matching a stratum is one cell.
+
+    Attributes
+    ----------
+    cell : int
+    positives : int
+    ordinary, confusers, external : int
+        Sources of the pool that meet no criterion of N2; that meet one; and hard negatives from catalogues.
+    """
+
+    cell: int
+    positives: int
+    ordinary: int
+    confusers: int
+    external: int
+
 
 class StratumQuota(Record):
     """The target of a stratum, and the rows to draw.
@@ -145,6 +173,10 @@ class StratumQuota(Record):
         Those that take any rows, in their order.
     edges : tuple of tuple of float
         For each matched column the values at which a bin ends; see :mod:`lensneg.rules.cells`.
+    cells : tuple of CellCount
+        The cells that hold anything, where draws depend on each other.
+    from_other_cells : int
+        The part of ``backfill`` of both pools that comes from another cell than the one that lacks it.
     """
 
     nobs_z_bin: str
@@ -156,6 +188,8 @@ class StratumQuota(Record):
     pools: tuple[PoolQuota, ...]
     draws: tuple[Draw, ...] = ()
     edges: tuple[tuple[float, ...], ...] = ()
+    cells: tuple[CellCount, ...] = ()
+    from_other_cells: int = 0
 
     @property
     def quota(self) -> int:

@@ -23,7 +23,8 @@ class PoolResult(Record):
 
     pool: str
     available: Count
-    backfill: Count = Field(description="Rows that replace rows which the other pool lacks.")
+    backfill: Count = Field(description="Rows that replace rows which are lacking elsewhere in the stratum.")
+    in_place_of_other: Count = Field(0, description="Rows above the target: they replace the other pool's.")
     drawn: Count
 
 
@@ -36,6 +37,9 @@ class StratumResult(Record):
     target: Count
     drawn: Count
     shortfall: Count
+    from_other_cells: Count = Field(
+        0, description="Rows of another cell of the matched columns than the one that lacks them."
+    )
     pools: tuple[PoolResult, ...]
 
 

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import itertools
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -330,6 +331,30 @@ def test_files_of_two_surveys_have_the_columns_of_dr10(tmp_path: Path) -> None:
 
 
 # --- Rows
+
+
+def test_pz_files_are_row_parallel_and_say_what_the_fluxes_allow(tmp_path: Path) -> None:
+    sky = write_mock_sky(tmp_path / "one", files=2, rows=3_000, pz=True)
+    assert sky.pz == str(tmp_path / "one" / "pz")
+    for name, rows in tables(sky).items():
+        found = fitsio.read(str(tmp_path / "one" / "pz" / name.replace(".fits", "-pz.fits")))
+        assert all((found[key] == rows[key]).all() for key in ("RELEASE", "BRICKID", "OBJID"))
+        with np.errstate(invalid="ignore"):
+            seen = np.all([rows[f"FLUX_{band}"] > 0 for band in ("G", "R", "Z", "W1", "W2")], axis=0)
+        assert (found["Z_PHOT_STD"][~seen] == -99).all()
+        assert (~seen).any()
+        z, low, high = (found[f"Z_PHOT_{end}"][seen] for end in ("MEDIAN", "L68", "U68"))
+        assert ((z > 0) & (low < z) & (z < high)).all()
+        bright, faint = rows["FLUX_Z"][seen] > 30, rows["FLUX_Z"][seen] < 5
+        assert np.median(z[bright]) < np.median(z[faint]) < 1.5
+    again = write_mock_sky(tmp_path / "two", files=2, rows=3_000, gzip=True, pz=True, workers=2)
+    for path in sorted(Path(sky.pz).iterdir()):
+        assert path.read_bytes() == Path(again.pz or "", path.name).read_bytes()
+    with pytest.raises(InputError, match="a table has no -pz file"):
+        write_mock_sky(tmp_path / "three", files=1, rows=3_000, file_format="parquet", pz=True)
+    shutil.rmtree(tmp_path / "one" / "sweeps")
+    with pytest.raises(InputError, match="two skies must not mix"):
+        write_mock_sky(tmp_path / "one", files=1, rows=3_000, pz=True)
 
 
 def test_keys_are_unique_and_positions_in_their_cells(four: MockSky) -> None:

@@ -532,8 +532,9 @@ def test_the_page_compares_positives_with_both_pools(
         key = (stratum["nobs_z_bin"], stratum["type_bin"])
         here = Counter(row["pool"] for row in rows if (row["nobs_z_bin"], row["type_bin"]) == key)
         if here:
-            filled = [pool["backfill"] for pool in stratum["pools"]]
-            numbers = [here["positive"], here["N1"], here["N2"], *filled, stratum["shortfall"]]
+            above = [max(0, pool["quota"] - pool["target"]) for pool in stratum["pools"]]
+            moved = stratum["from_other_cells"]
+            numbers = [here["positive"], here["N1"], here["N2"], *above, moved, stratum["shortfall"]]
             expected.append([" ".join(key), *(f"{number:,}" for number in numbers)])
     assert by_stratum == expected
     for line, split in zip(by_split, ("train", "val", "test"), strict=True):

@@ -6,9 +6,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from lensneg.rules.cells import cell_edges, cell_of
+from lensneg.rules.cells import cell_edges, cell_of, cells_in_strata, matched_values, stratum_numbers
 from lensneg.rules.draws import StratumPool, needs_planned_draws, plan_stratum
 from lensneg.rules.priority import PRIORITY_MAX, PRIORITY_MIN
 from lensneg.rules.strata import Stratum
@@ -72,8 +73,11 @@ def split(total: int, share: Fraction) -> tuple[int, int]:
 
 def plainly(
     sources: list[Source], positives: dict[int, int], config: dict[str, Any]
-) -> dict[str, list[Source]]:
-    """The draws by sorting lists, for pools of the population ``all`` with matching: the sources by draw."""
+) -> tuple[dict[str, list[Source]], int]:
+    """The draws by sorting lists, for pools of the population ``all`` with matching.
+
+    The sources by draw, and how many replace sources that another cell lacks.
+    """
     left, drawn = sorted(sources, key=lambda s: s[2]), dict[str, list[Source]]()
     external = {c for c in CATEGORIES if c.startswith("external")}
 
@@ -107,15 +111,17 @@ def plainly(
             name = f"n2:{c}:{category}"
             rest -= wanted - take(name, wanted, lambda s, c=c, k=category: s[0] == c and s[1] == k)
         missing[c] += take(f"n2:{c}", rest, lambda s, c=c: s[0] == c and s[1] and s[1] not in external)
-    bins = {c: np.unravel_index(c, (3, 2)) for c in range(6)}
+    bins, elsewhere = {c: np.unravel_index(c, (3, 2)) for c in range(6)}, 0
     for c, lack in sorted(missing.items()):
 
         def distance(other: int, c: int = c) -> tuple[int, int]:
             return sum(abs(int(a) - int(b)) for a, b in zip(bins[c], bins[other], strict=True)), other
 
         for other in sorted({s[0] for s in left}, key=distance):
+            before = lack
             lack = take(f"n1_backfill:{other}", lack, lambda s, o=other: s[0] == o)
-    return {name: sorted(rows, key=lambda s: s[2]) for name, rows in drawn.items() if rows}
+            elsewhere += before - lack if other != c else 0
+    return {name: sorted(rows, key=lambda s: s[2]) for name, rows in drawn.items() if rows}, elsewhere
 
 
 def config_of(plan_with: Any, population: str = "all", **changes: Any) -> Config:
@@ -154,22 +160,59 @@ def test_the_draws_are_those_of_sorted_lists(
 ) -> None:
     sources, positives = made_up(count, seed), {0: 3, 1: 1, 5: 2}
     quota = plan_stratum(SER, positives, as_pool(sources), EDGES, config_of(plan_with, **rule))
-    assert drawn_of(quota, sources) == plainly(sources, positives, rule)
+    assert (drawn_of(quota, sources), quota.from_other_cells) == plainly(sources, positives, rule)
+    for c in quota.cells:
+        kinds = [category for cell, category, _ in sources if cell == c.cell]
+        external = sum(bool(kind and kind.startswith("external")) for kind in kinds)
+        assert (c.positives, c.ordinary, c.external) == (
+            positives.get(c.cell, 0), kinds.count(None), external,
+        )  # fmt: skip
+        assert c.ordinary + c.confusers + c.external == len(kinds)
+    assert {c.cell for c in quota.cells} == {s[0] for s in sources} | positives.keys()
     assert quota.quota + quota.shortfall == quota.target == 6 * rule["ratio"]
     assert quota.shortfall == max(0, quota.target - count)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_sample_at_a_lower_ratio_is_part_of_that_at_a_higher_one(plan_with: Any, seed: int) -> None:
-    sources, positives = made_up(800, seed), {0: 2, 1: 1, 5: 1}
-    before = set[Source]()
+def planned_at(ratio: int, v2: Config, sources: list[Source], positives: dict[int, int]) -> StratumQuota:
+    """The draws of negative_sampling_v2 at a ratio."""
+    pools = v2.negative_pools.model_copy(update={"neg_pos_ratio": ratio})
+    config = v2.model_copy(update={"negative_pools": pools})
+    return plan_stratum(SER, positives, as_pool(sources), EDGES, config)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_under_v2_a_lower_ratio_is_the_beginning_of_a_higher_one(v2: Config, seed: int) -> None:
+    """In each cell and category, and in the draw n1, as long as no cell lacks a source."""
+    sources = [s for s in made_up(3000, seed, 0.5) if not (s[1] or "").startswith("external")]
+    positives, full = {0: 2, 1: 1, 3: 3}, 0
+    before, n1_before = dict[tuple[int, str | None], list[int]](), list[Source]()
     for ratio in (1, 2, 3, 5, 8, 13, 21):
-        config = config_of(plan_with, ratio=ratio, shares={"ring_proxy": 0.4})
-        quota = plan_stratum(SER, positives, as_pool(sources), EDGES, config)
-        found = {s for rows in drawn_of(quota, sources).values() for s in rows}
-        if not any("backfill" in draw.draw for draw in quota.draws):
-            assert before <= found
-            before = found
+        quota = planned_at(ratio, v2, sources, positives)
+        if any("backfill" in draw.draw for draw in quota.draws):
+            break
+        drawn = drawn_of(quota, sources)
+        found = dict[tuple[int, str | None], list[int]]()
+        for cell, category, priority in sorted(
+            (s for rows in drawn.values() for s in rows), key=lambda s: s[2]
+        ):
+            found.setdefault((cell, category), []).append(priority)
+        assert before.keys() <= found.keys()
+        for place, priorities in before.items():
+            assert found[place][: len(priorities)] == sorted(priorities)
+        n1 = drawn.get("n1", [])
+        assert n1[: len(n1_before)] == n1_before
+        before, n1_before, full = found, n1, full + 1
+    assert full >= 4
+
+
+def test_where_a_cell_lacks_sources_a_lower_ratio_need_not_be_part_of_a_higher_one(v2: Config) -> None:
+    """What fills the gap of a cell at one ratio may be beyond what a draw takes at the next."""
+    sources, found = made_up(150, 59, 0.1), []
+    for ratio in (5, 6):
+        quota = planned_at(ratio, v2, sources, {0: 1, 5: 2})
+        assert quota.from_other_cells
+        found.append({s for rows in drawn_of(quota, sources).values() for s in rows})
+    assert len(found[0] - found[1]) == 1
 
 
 def test_n1_comes_first_and_n2_takes_the_next(plan_with: Any) -> None:
@@ -225,6 +268,17 @@ def test_disjoint_pools_fill_each_other(plan_with: Any) -> None:
     }
 
 
+def test_what_comes_from_another_cell_is_not_in_place_of_the_other_pool(plan_with: Any) -> None:
+    """Cell 0 has two galaxies for the five rows of its positive, and no confuser; cell 1 has the rest."""
+    sources: list[Source] = [(0, None, 1), (0, None, 2), *((1, None, i) for i in range(3, 9))]
+    config = config_of(plan_with, ratio=5, unmatched=0.0)
+    quota = plan_stratum(SER, {0: 1}, as_pool(sources), EDGES, config)
+    n1, n2 = quota.pools
+    assert (n1.target, n1.quota, n1.backfill, n1.in_place_of_other) == (4, 5, 3, 1)
+    assert (n2.target, n2.quota, n2.backfill, n2.in_place_of_other) == (1, 0, 0, 0)
+    assert quota.from_other_cells == 3
+
+
 def test_a_stratum_without_positives_or_sources(plan_with: Any) -> None:
     config = config_of(plan_with)
     empty = plan_stratum(SER, {}, as_pool(made_up(50, 1)), EDGES, config)
@@ -268,6 +322,31 @@ def test_few_or_equal_positives_make_fewer_bins_and_none_is_empty() -> None:
 
 def test_a_missing_value_is_in_the_last_bin() -> None:
     assert cell_of(np.array([[np.nan], [0.0], [9.0]]), ((1.0, 2.0),)).tolist() == [2, 0, 2]
+
+
+def test_each_row_has_the_cell_of_its_own_stratum() -> None:
+    rng, names = random.Random(4), ["3-5/SER", "11+/REX"]
+    edges = [((18.0, 19.0), (1.2,)), ((), (1.0,))]
+    rows = [
+        {
+            "nobs_z_bin": rng.choice(["3-5", "11+"]),
+            "type_bin": rng.choice(["SER", "REX", "DEV"]),
+            "mag_r": rng.choice([None, rng.uniform(17, 20)]),
+            "psfsize_z": rng.uniform(0.8, 1.4),
+        }
+        for _ in range(200)
+    ]
+    table = pa.Table.from_pylist(rows)
+    numbers, values = stratum_numbers(table, names), matched_values(table, ["mag_r", "psfsize_z"])
+    for row, number, cell in zip(rows, numbers, cells_in_strata(values, numbers, edges), strict=True):
+        name = f"{row['nobs_z_bin']}/{row['type_bin']}"
+        if name not in names:
+            assert (number, cell) == (-1, -1)
+            continue
+        assert names[number] == name
+        mag, psf = edges[number]
+        bright = len(mag) if row["mag_r"] is None else sum(row["mag_r"] > end for end in mag)
+        assert cell == bright * 2 + (row["psfsize_z"] > psf[0])
 
 
 def test_priorities_are_those_of_the_whole_range() -> None:

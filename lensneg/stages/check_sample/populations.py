@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lensneg.rules.cells import cell_of
+from lensneg.rules.cells import cells_in_strata, matched_values, stratum_numbers
 from lensneg.rules.pools import POOLS
 from lensneg.schema.arrays import BoolArray, IntArray
 from lensneg.schema.quotas import Draw, Quotas
@@ -28,7 +28,7 @@ class Populations:
 
     def __init__(self, quotas: Quotas, draws: list[Draw]) -> None:
         self._matched = quotas.matched
-        self._edges = {(s.nobs_z_bin, s.type_bin): s.edges for s in quotas.strata}
+        self._strata = {stratum.name: stratum.edges for stratum in quotas.strata}
         classes = [{name for r in draw.ranges for name in r.classes} for draw in draws]
         # The last element is that of rows of no draw, whose number is -1.
         self._holds = [np.array([*(pool in found for found in classes), True]) for pool in POOLS]
@@ -58,16 +58,7 @@ class Populations:
             is_named = np.asarray(pc.is_in(rows["confuser_category"], pa.array(self._named[number])))
             right &= (draw != number) | ~is_confuser | is_named
         if self._matched:
-            cell = self._cell[draw]
-            right &= (cell == _ANY) | (cell == self._cells(rows))
+            cell, values = self._cell[draw], matched_values(rows, self._matched)
+            found = cells_in_strata(values, stratum_numbers(rows, self._strata), [*self._strata.values()])
+            right &= (cell == _ANY) | (cell == found)
         return right
-
-    def _cells(self, rows: pa.Table) -> IntArray:
-        """Return the cell of each row in its stratum."""
-        values = np.stack([rows[name].to_numpy().astype(np.float64) for name in self._matched], axis=1)
-        cells = np.full(len(rows), _ANY, dtype=np.int64)
-        for (nobs_z_bin, type_bin), edges in self._edges.items():
-            own = pc.and_(pc.equal(rows["nobs_z_bin"], nobs_z_bin), pc.equal(rows["type_bin"], type_bin))
-            here = np.flatnonzero(np.asarray(own))
-            cells[here] = cell_of(values[here], edges)
-        return cells

@@ -15,6 +15,7 @@ from lensneg.schema.run import Run
 from lensneg.schema.states import StateError
 from lensneg.schema.tolerance import binomial
 from lensneg.stages.one_code import one_code
+from lensneg.stages.summarize_fan_out.cell_checks import cell_checks
 from lensneg.stages.summarize_fan_out.repeats import Repeats
 from lensneg.survey.remote import is_streamed
 
@@ -267,6 +268,10 @@ def _strata(found: Findings) -> Iterator[Check]:
     )
 
 
+def _cells(found: Findings) -> Iterator[Check]:
+    yield from cell_checks(found.run.config, found.quotas)
+
+
 #: Gate 2, in order.
 CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _items_done,
@@ -281,4 +286,5 @@ CHECKS: Final[tuple[Callable[[Findings], Iterator[Check]], ...]] = (
     _hard_negatives_found,
     _n2_fraction,
     _strata,
+    _cells,
 )

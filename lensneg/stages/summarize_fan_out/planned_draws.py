@@ -7,9 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lensneg.rules.cells import Edges, bins_for, cell_edges, cell_of
+from lensneg.rules.cells import (
+    Edges,
+    bins_for,
+    cell_edges,
+    cells_in_strata,
+    matched_values,
+    stratum_numbers,
+)
 from lensneg.rules.draws import StratumPool, plan_stratum
-from lensneg.rules.strata import Stratum, strata_of
+from lensneg.rules.strata import strata_of
 from lensneg.schema.arrays import FloatArray, IntArray
 from lensneg.schema.config import Config
 from lensneg.schema.item import ItemStats
@@ -57,24 +64,25 @@ def plan_draws(run: Run, stats: list[ItemStats], positives: pa.Table) -> tuple[S
     config, strata = run.config, strata_of(run.config.strata)
     external = {name for s in stats for name in s.confusers if name.startswith(EXTERNAL)}
     categories = (*CONFUSER_CATEGORIES, *sorted(external))
-    of_positives, values = _numbers(positives, strata), _matched(positives, run)
+    names = list(map(str, strata))
+    matched = tuple(config.matching.bins) if config.matching else ()
+    of_positives, values = stratum_numbers(positives, names), matched_values(positives, matched)
     edges = [_edges(values[of_positives == number], config) for number in range(len(strata))]
 
     def sources_of(item: ItemStats) -> _Sources:
-        columns = [*_READ, *(config.matching.bins if config.matching else ())]
-        rows = pa.concat_tables(read_batches(run.files.pool(item.item.id), columns))
-        stratum = _numbers(rows, strata)
+        rows = pa.concat_tables(read_batches(run.files.pool(item.item.id), [*_READ, *matched]))
+        stratum = stratum_numbers(rows, names)
         group = pc.fill_null(pc.index_in(rows["confuser_category"], pa.array(categories)), -1)
         return _Sources(
             stratum.astype(np.int8),
-            _cells(_matched(rows, run), stratum, edges).astype(np.int16),
+            cells_in_strata(matched_values(rows, matched), stratum, edges).astype(np.int16),
             (np.asarray(group) + 1).astype(np.int8),
             rows["sampling_priority"].to_numpy(),
         )
 
     found = each(sources_of, [s for s in stats if s.rows_kept])
     pool = _Sources(*map(np.concatenate, zip(*found, strict=True))) if found else _Sources(*[_NONE] * 4)
-    positive_cells = _cells(values, of_positives, edges)
+    positive_cells = cells_in_strata(values, of_positives, edges)
     return tuple(
         plan_stratum(
             stratum,
@@ -92,29 +100,6 @@ def _edges(positives: FloatArray, config: Config) -> Edges:
     if config.matching is None:
         return ()
     return cell_edges(positives, bins_for(len(positives), config.matching))
-
-
-def _numbers(rows: pa.Table, strata: list[Stratum]) -> IntArray:
-    """Return the number of each row's stratum; -1 outside the strata."""
-    names = pc.binary_join_element_wise(rows["nobs_z_bin"], rows["type_bin"], "/")
-    found = pc.index_in(names, pa.array(list(map(str, strata))))
-    return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
-
-
-def _matched(rows: pa.Table, run: Run) -> FloatArray:
-    """Return the matched columns of rows, with NaN for a missing value."""
-    columns = run.config.matching.bins if run.config.matching else ()
-    return np.stack([np.empty(len(rows)), *(rows[c].to_numpy().astype(np.float64) for c in columns)], axis=1)[
-        :, 1:
-    ]
-
-
-def _cells(values: FloatArray, stratum: IntArray, edges: list[Edges]) -> IntArray:
-    cells = np.zeros(len(values), dtype=np.int64)
-    for number in np.unique(stratum[stratum >= 0]).tolist():
-        own = stratum == number
-        cells[own] = cell_of(values[own], edges[number])
-    return cells
 
 
 def _unique(pool: _Sources, number: int) -> tuple[IntArray, IntArray, IntArray]:
