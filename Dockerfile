@@ -2,13 +2,17 @@
 # need: no Spark, no moto, no command line. Only the report uses matplotlib: lensneg/healpy_without_plots.py keeps
 # healpy from importing it in the other functions.
 #
+# The packages' own tests are left out: a seventh of the image. astropy.tests stays, because astropy imports it.
+#
 # The base is pinned by its dated tag, which AWS does not move. It holds CPython 3.13 in /var/lang and the runtime
 # interface client.
 FROM public.ecr.aws/lambda/python:3.13.2026.06.05.14
 
 COPY requirements-lambda.lock ${LAMBDA_TASK_ROOT}/
 RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes \
-        --target "${LAMBDA_TASK_ROOT}" -r "${LAMBDA_TASK_ROOT}/requirements-lambda.lock"
+        --target "${LAMBDA_TASK_ROOT}" -r "${LAMBDA_TASK_ROOT}/requirements-lambda.lock" \
+    && python3 -c "import pathlib, shutil; [shutil.rmtree(path, ignore_errors=True) \
+        for path in list(pathlib.Path('${LAMBDA_TASK_ROOT}').rglob('tests')) if path.parent.name != 'astropy']"
 
 # .dockerignore says what this is: code and configs, and the file COMMIT if there is one.
 COPY . ${LAMBDA_TASK_ROOT}

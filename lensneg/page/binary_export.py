@@ -127,6 +127,8 @@ def _votable_head(table: Table, columns: list[ColumnRecord], rows: ExportedRows)
         for field, column in zip(document.get_first_table().fields, columns, strict=True):
             if column.unit:
                 field.unit = UnrecognizedUnit(column.unit)
+            if column.type == "bool":
+                field.datatype = "boolean"  # astropy has "bit", whose rows are written otherwise
         document.to_xml(sink, tabledata_format="binary2")
     before, end, after = sink.getvalue().rpartition(b"</TABLE>")
     return before + _DATA[0], _DATA[1] + end + after

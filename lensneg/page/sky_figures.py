@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lensneg.healpy_without_plots import healpy
 from lensneg.page.figure_style import INK, SPLIT_COLOURS, STYLE, svg
 from lensneg.page.sample_sky import FIELD_DEG, Field
+from lensneg.rules.sky import unit_vectors
 from lensneg.schema.arrays import BoolArray, FloatArray, IntArray
 from lensneg.survey.pixels import Area
 from lensneg.survey.releases import release_cells
@@ -24,6 +25,10 @@ _CENTRE_RA: Final = 120.0
 #: A part of the sky of at most so many degrees is drawn without the rest, unless it comes so near to a pole.
 _WIDEST: Final = (150.0, 75.0)
 _NORTHERNMOST: Final = 80.0
+
+#: Areas of fewer square degrees are few. A group of them reaches so many degrees from the centre of one.
+_FEW: Final = 800.0
+_GROUP: Final = 20.0
 
 #: The share of a part's extent that is drawn around it, and the least number of degrees.
 _MARGIN: Final = (0.06, 1.0)
@@ -131,6 +136,29 @@ class _RoundRa(MaxNLocator):
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         return self._middle - np.asarray(super().tick_values(self._middle - vmax, self._middle - vmin))
+
+
+def closer(areas: Iterable[Area]) -> View:
+    """Return the view of all areas or, where these are few and far apart, of the largest group of them.
+
+    Parameters
+    ----------
+    areas : iterable of Area
+        The sweep files' areas.
+
+    Returns
+    -------
+    View
+        What the maps of the sample show.
+    """
+    areas = list(areas)
+    whole = View(areas)
+    if not areas or whole.part is not None or sum(area.square_degrees for area in areas) > _FEW:
+        return whole
+    centres = unit_vectors(*np.array([area.centre for area in areas]).T)
+    near = centres @ centres.T > np.cos(np.radians(_GROUP))
+    largest = near[near.sum(axis=1).argmax()]
+    return View(area for area, is_near in zip(areas, largest, strict=True) if is_near)
 
 
 def _part_of(areas: list[Area]) -> tuple[float, float, float, float] | None:

@@ -123,7 +123,7 @@ def _figures(
         image = sky_figures.cells_image(pool, view)
         maps["pool"] = sky_figures.density_map("pool", image, "pool: sources per square degree", view)
     if rows is not None:
-        sky = SampleSky.of(rows)
+        sky, view = SampleSky.of(rows), sky_figures.closer(pool)
         image = sky_figures.pixels_image(sky.negatives, view)
         maps["sample"] = sky_figures.density_map("sample", image, "sample: negatives per square degree", view)
         maps["splits"] = sky_figures.split_map("splits", sky.splits, view)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -29,13 +30,14 @@ from lensneg import storage
 from lensneg.cli import main
 from lensneg.errors import InputError
 from lensneg.page import hats_export
+from lensneg.page.binary_export import fits_chunks, votable_chunks
 from lensneg.page.cutouts import cutouts
 from lensneg.page.dataset_card import dataset_card
 from lensneg.page.export import ExportedRows, astropy_table
 from lensneg.schema import tables
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
 from lensneg.schema.layout import RunFiles
-from lensneg.schema.manifest import Manifest
+from lensneg.schema.manifest import ColumnRecord, Manifest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -220,6 +222,30 @@ def test_a_missing_integer_is_marked_in_each_format(tmp_path: Path, monkeypatch:
             table = Table.read(tmp_path / f"negatives.{suffix}")
         assert table["fitbits"].mask.tolist() == missing, form
         assert set(table["fitbits"].compressed().tolist()) == {128}
+
+
+def test_true_false_and_missing_stay_what_they_are(tmp_path: Path) -> None:
+    """A VOTable says "boolean", which TOPCAT reads, and astropy does not write: its own is "bit"."""
+    given = {"targetid": [7, 8, 9], "passes_cuts": [True, False, None]}
+    kinds = {"targetid": "int64", "passes_cuts": "bool"}
+    rows: Any = SimpleNamespace(
+        part="positives",
+        rows=3,
+        meta={},
+        columns=[
+            ColumnRecord(name=n, type=t, unit="", nullable=True, description=n) for n, t in kinds.items()
+        ],
+        widths=dict,
+        batches=lambda: iter([pa.table(given)]),
+    )
+    for name, chunks in (("rows.fits", fits_chunks(rows)), ("rows.vot", votable_chunks(rows))):
+        (tmp_path / name).write_bytes(b"".join(chunks))
+        read = Table.read(tmp_path / name)
+        assert read["targetid"].tolist() == given["targetid"], name
+        assert read["passes_cuts"].tolist()[:2] == [True, False], name
+    assert Table.read(tmp_path / "rows.vot")["passes_cuts"].mask.tolist() == [False, False, True]
+    fields = votable.parse(tmp_path / "rows.vot").get_first_table().fields
+    assert [field.datatype for field in fields] == ["long", "boolean"]
 
 
 def test_exports_do_not_depend_on_the_batches_that_they_are_made_of(

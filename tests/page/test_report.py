@@ -1,6 +1,7 @@
 """The report: its numbers against independent ones, in validation.json and on the page; and in a browser."""
 
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -49,6 +50,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 #: Where the page's links go that leave it.
 VIEWER = "https://www.legacysurvey.org/viewer?"
+
+#: The checker of accessibility, of tests/stack/package.json.
+AXE = ROOT / ".venv-stack" / "node_modules" / "axe-core" / "axe.min.js"
 
 DARK = "--blink-settings=preferredColorScheme=0"
 
@@ -241,6 +245,17 @@ def test_what_reaches_far_is_drawn_on_the_whole_sky(cells: list[Cell]) -> None:
     assert sky_figures.View(cells).part is None
 
 
+def test_the_sample_of_few_files_far_apart_is_drawn_where_most_of_them_are() -> None:
+    """Three at the origin, one at the pole; then as many more at another place that they are not few."""
+    few = [Cell(0, 5, 0, 5), Cell(0, 5, 5, 10), Cell(355, 360, 5, 10), Cell(355, 360, -90, -85)]
+    assert sky_figures.View(few).part is None
+    assert sky_figures.closer(few).part == (0.0, 6.0, -1.0, 11.0)
+    assert sky_figures.closer(few[:1]).part == sky_figures.View(few[:1]).part
+    many = [Cell(ra, ra + 5, dec, dec + 5) for ra in range(150, 190, 5) for dec in (0, 5, 10, 15)]
+    assert sky_figures.closer([*few, *many]).part is None
+    assert sky_figures.closer([]).part is None
+
+
 def test_the_outline_is_that_of_the_release_s_files() -> None:
     """Counted: each side of a cell without a neighbour is one line, and no point is inside the footprint."""
     cells = release_cells().values()
@@ -405,6 +420,17 @@ def numbers(text: str) -> list[int]:
     return [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", text)]
 
 
+def picture_of(figure: Element) -> Element:
+    """The part of a figure that is an image. What a figure says besides is text."""
+    [picture] = [e for e in figure.elements if e.attributes.get("role") == "img"]
+    assert [e.tag for e in picture.content if isinstance(e, Element)] == ["svg"]
+    return picture
+
+
+def label_of(figure: Element) -> str:
+    return picture_of(figure).attributes["aria-label"]
+
+
 def test_the_page_has_all_its_sections(page: Element) -> None:
     assert list(sections(page)) == [
         "",
@@ -431,7 +457,7 @@ def test_the_page_can_be_used_without_a_mouse_and_without_sight(page: Element) -
     assert len(scrolled) > 5
     assert all(e.attributes.get("tabindex") == "0" for e in (*scrolled, *page.all("pre")))
     assert all(th.text for th in page.all("th"))
-    assert all(f.attributes["role"] == "img" and f.attributes["aria-label"] for f in page.all("figure"))
+    assert all(picture_of(figure).attributes["aria-label"] for figure in page.all("figure"))
     assert len(page.all("main")) == len(page.all("h1")) == 1
     assert all(link.text for link in page.all("a"))
 
@@ -448,15 +474,15 @@ def test_the_page_shows_the_time_line(page: Element, files: RunFiles) -> None:
         assert shown[state["state"]][:3] == [
             f"{plan['begin']:.1f} – {plan['end']:.1f}", f"{plan['seconds']:.1f}", f"{plan['usd']:.4f}"
         ]  # fmt: skip
-    assert shown["Preflight"][3:] == ["0.0 – 1.5", "1.5", "0.0000", ""]
-    assert shown["Report"][3:] == ["3.0 – 5.0", "2.0", "0.0000", ""]
+    assert shown["Preflight"][3:] == ["0.0 – 1.5", "1.5", "–", ""]
+    assert shown["Report"][3:] == ["3.0 – 5.0", "2.0", "–", ""]
     for state in ("PlanFanOut", "FilterSweeps", "SampleNegatives"):
         assert shown[state][3:] == ["–", "–", "–", "skipped, as it was done"]
     estimate = cost["estimate"]
-    whole = ["", f"{estimate['seconds']:.1f}", f"{estimate['usd']:.4f}", "", "5.0", "0.0000", ""]
+    whole = ["", f"{estimate['seconds']:.1f}", f"{estimate['usd']:.4f}", "", "5.0", "", ""]
     assert shown["whole run"] == whole
     assert "On this machine: no cost" in found.text
-    [figure] = [f for f in found.all("figure") if f.attributes["aria-label"].startswith("time line")]
+    [figure] = [f for f in found.all("figure") if label_of(f).startswith("time line")]
     assert "begun 2026-11-28 12:00:00 UTC" in figure.all("figcaption")[0].text
     drawn = figure.all("svg")[0].text
     for text in (*shown, "planned on AWS", "this run, on this machine: no cost", "1.5 s", "0.25 s", "2.0 s"):
@@ -476,7 +502,7 @@ def test_the_page_begins_with_how_much_there_is(page: Element, rows: list[dict[s
 
 
 def test_the_page_shows_every_check_of_every_gate(page: Element, files: RunFiles) -> None:
-    shown = section(page, "Gates").all("details")
+    shown = section(page, "Gates").all("details", "card")
     names = ["Gate1PreSubmission", "Gate2FanOutComplete", "Gate3SampleComplete", "Gate4OutputValid"]
     assert [gate.all("b")[0].text for gate in shown] == names
     for number, gate in enumerate(shown, 1):
@@ -492,6 +518,11 @@ def test_the_page_shows_every_check_of_every_gate(page: Element, files: RunFiles
             assert " ".join(check["actual"].split()) in text
             assert f"expected: {' '.join(check['expected'].split())}" in text
             assert check["passed"] or " ".join(check["remedy"].split()) in text
+        wrong = [check["name"] for check in checks if not check["passed"]]
+        assert ("open" in gate.attributes) == bool(wrong)
+        inner = [check for part in gate.all("details") for check in part.all("div", "check")]
+        first = gate.all("div", "check")[: len(checks) - len(inner)]
+        assert not wrong or [check.all("span", "name")[0].text for check in first] == wrong
 
 
 def test_the_page_shows_the_rows_of_every_stratum(page: Element, rows: list[dict[str, Any]]) -> None:
@@ -547,11 +578,11 @@ def test_the_page_has_examples_of_each_category(page: Element, rows: list[dict[s
     by_category: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: row["sampling_priority"]):
         by_category.setdefault((row["confuser_category"] or row["pool"]).replace("_", " "), []).append(row)
-    cards = section(page, "Examples").all("div", "card")
-    assert {card.all("h3")[0].text for card in cards} == set(by_category)
-    for card in cards:
-        some = by_category[card.all("h3")[0].text][:4]
-        links = card.all("a")
+    groups = section(page, "Examples").all("tbody")
+    assert {group.all("th")[0].text for group in groups} == set(by_category)
+    for group in groups:
+        some = by_category[group.all("th")[0].text][:4]
+        links = group.all("a")
         assert [link.text for link in links] == [row["object_id"] for row in some]
         for link, row in zip(links, some, strict=True):
             place = f"ra={row['ra']:.6f}&dec={row['dec']:.6f}&layer=ls-dr10&zoom=16"
@@ -564,11 +595,11 @@ def test_the_page_has_every_figure_and_each_is_drawn(page: Element) -> None:
     shortcuts = "how well columns tell positives from negatives"
     times = "time line of the states, planned and actual"
     figures = page.all("figure")
-    assert [figure.attributes["aria-label"] for figure in figures] == [*maps, *quantities, shortcuts, times]
+    assert [label_of(figure) for figure in figures] == [*maps, *quantities, shortcuts, times]
     for figure in figures:
         [svg] = figure.all("svg")
         assert sum(e.tag in ("path", "use", "image") for e in svg.elements) > 3
-        assert bool(svg.all("image")) == (figure.attributes["aria-label"] in maps)
+        assert bool(svg.all("image")) == (label_of(figure) in maps)
     away = section(page, "How the negatives differ from the positives")
     for figure in away.all("figure"):
         pairs = figure.all("div", "stat")[0].text
@@ -679,12 +710,12 @@ addEventListener("load", () => {
 """
 
 
-def in_chromium(page: Path, width: int, profile: Path, *options: str) -> tuple[dict[str, Any], str]:
-    """What the probe saw of a page, and what the browser logged of its console."""
+def in_chromium(page: Path, width: int, profile: Path, *options: str, probe: str = PROBE) -> tuple[Any, str]:
+    """What a probe saw of a page, and what the browser logged of its console."""
     assert CHROMIUM is not None
     text = page.read_text().replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
     probed = profile.parent / f"{profile.name}.html"
-    probed.write_text(text.replace("</body>", PROBE + "</body>"))
+    probed.write_text(text.replace("</body>", probe + "</body>"))
     done = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -698,7 +729,7 @@ def in_chromium(page: Path, width: int, profile: Path, *options: str) -> tuple[d
     )  # fmt: skip
     match = re.search(r'data-probe="([^"]*)"', done.stdout)
     assert match, done.stderr[-2000:]
-    return json.loads(match[1].replace("&quot;", '"')), done.stderr
+    return json.loads(html.unescape(match[1])), done.stderr
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -732,6 +763,31 @@ def test_the_browser_test_would_see_a_request_and_an_error(files: RunFiles, tmp_
     _, log = in_chromium(page, 900, tmp_path / "profile")
     assert "CONSOLE" in log
     assert "Content Security Policy" in log
+
+
+#: Says which rules of accessibility a page breaks, and where.
+AXE_PROBE = """
+<script>
+addEventListener("load", async () => {
+  const found = await axe.run();
+  document.documentElement.dataset.probe = JSON.stringify(
+    found.violations.map(rule => [rule.id, ...rule.nodes.map(node => node.html.slice(0, 200))]));
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.skipif(not AXE.exists(), reason="no axe-core: make .venv-stack (it needs npm)")
+@pytest.mark.parametrize(("width", "options"), [(1280, ()), (500, (DARK,))], ids=["wide", "narrow and dark"])
+def test_axe_finds_nothing_wrong_with_the_page(
+    files: RunFiles, tmp_path: Path, width: int, options: tuple[str, ...]
+) -> None:
+    probe = f"<script>{AXE.read_text()}</script>{AXE_PROBE}"
+    found, _ = in_chromium(
+        Path(files.report), width, tmp_path / "profile", "--virtual-time-budget=60000", *options, probe=probe
+    )
+    assert found == []
 
 
 # ---------------------------------------------------------------- the commands

@@ -1,4 +1,4 @@
-"""The linters of SAM, CloudFormation, security and state machines find nothing wrong."""
+"""The linters of SAM, CloudFormation, security, workflows and state machines find nothing wrong."""
 
 import json
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from deployed import deployed, run_tool, with_fetch
         ("bin/sam", "validate", "--lint"),
         ("bin/cfn-lint", "template.yaml", "deploy/repository.yaml", "deploy/github-role.yaml"),
         ("bin/checkov", "--config-file", ".checkov.yaml"),
+        ("bin/zizmor", "--offline", "--quiet", ".github"),
     ],
     ids=lambda command: command[0].removeprefix("bin/"),
 )
