@@ -19,8 +19,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,20 +33,16 @@ from botocore import xform_name
 from botocore.validate import validate_parameters
 from cloud import Cloud, InOrder, deployed_account
 from conftest import config_text, edited
-from pipeline import OPEN_GATES, JobStandIn
-from plainrun import draw_plainly
+from nearrun import draw_no_figures, ended, run_here
+from pipeline import OPEN_GATES
 from prototype import write_table
 from published import publish
 from surveyserver import Survey, serving, with_checksums
 from usage import parses
 
 from lensneg import storage
-from lensneg.cli import cli, main
-from lensneg.local import run as local_run
-from lensneg.local import runner, worker
-from lensneg.local.lambdas import Invocation, LocalLambda, Worker
+from lensneg.cli import cli
 from lensneg.mocksky import write_mock_sky
-from lensneg.stages import report
 from lensneg.survey import choose
 from lensneg.survey.releases import BASE_URL, CHECKSUM_FILE, release_cells
 
@@ -193,10 +187,14 @@ def sam_knows(text: str) -> None:
         assert 'stack_name = "lensneg"' in config, "sam deploy asks for a name"
         options = [word for word in words if word.startswith("-")]
         if options and SAM_TOOL.exists():
-            names = words[1:3] if words[1] == "local" else words[1:2]
-            shown = subprocess.run([SAM_TOOL, *names, "--help"], capture_output=True, text=True, check=True)
+            shown = sam_help(*(words[1:3] if words[1] == "local" else words[1:2]))
             for option in options:
-                assert re.search(rf"(?<!\S){re.escape(option)}\b", shown.stdout), option
+                assert re.search(rf"(?<!\S){re.escape(option)}\b", shown), option
+
+
+@functools.cache
+def sam_help(*command: str) -> str:
+    return subprocess.run([SAM_TOOL, *command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
 def stack_takes_the_parameters(text: str) -> None:
@@ -310,41 +308,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def stand_in_job(_log_folder: Path, _on_step: Any) -> Any:
-    return JobStandIn(draw_plainly)
-
-
-class NearLambda(LocalLambda):
-    """Handlers in this process: to start another takes longer than all that they do here."""
-
-    def _run(self, _: Worker, function_name: str, body: str) -> Invocation:
-        return Invocation(**worker.invoke(function_name, body))
-
-    def warm_up(self) -> list[threading.Event]:
-        return []
-
-
-def run_here(patch: pytest.MonkeyPatch) -> None:
-    """Let runs be made in this process, by stand-ins for the Spark job and the processes of Lambda."""
-    patch.setattr(runner, "LocalEmrServerless", stand_in_job)
-    patch.setattr(runner, "LocalLambda", NearLambda)
-    patch.setattr(local_run, "run_in_process", runner.run_locally)
-
-
-def draw_no_figures(patch: pytest.MonkeyPatch) -> None:
-    """Leave the maps and histograms out of reports: ``lensneg report`` draws them."""
-    patch.setattr(report, "_figures", lambda *_: ({}, defaultdict(str)))
-
-
 def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:
     """Run lensneg's command line in this process."""
     run_here(patch)
     if words[0] in ("run", "reproduce"):
         draw_no_figures(patch)
-    patch.setattr(sys, "argv", ["lensneg", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code, f"exit code {ended.value.code}: lensneg {shlex.join(words)}"
+    code = ended(patch, *words)
+    assert not code, f"exit code {code}: lensneg {shlex.join(words)}"
 
 
 # Running them.

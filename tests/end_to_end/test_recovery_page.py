@@ -19,13 +19,13 @@ from botocore.awsrequest import AWSResponse
 from cloud import Cloud, aws, deployed_account
 from conftest import CONFIGS, config_text, edited
 from moto.core.botocore_stubber import MockRawResponse
+from nearrun import NearLambda, draw_no_figures, ended
 from pipeline import OPEN_GATES, JobStandIn
 from plainrun import draw_plainly
-from test_documented_commands import NearLambda, blocks, draw_no_figures
+from test_documented_commands import blocks
 
 from functions import filter_sweep
 from lensneg import storage
-from lensneg.cli import main
 from lensneg.commands.failure import failure_of, fault_of_error
 from lensneg.errors import InputError
 from lensneg.local import run as local_run
@@ -81,11 +81,9 @@ class Here:
         draw_no_figures(patch)
 
     def prints(self, *words: str, code: int) -> str:
-        self.patch.setattr(sys, "argv", ["lensneg", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        found = ended(self.patch, *words)
         printed = self.capsys.readouterr()
-        assert (ended.value.code or 0) == code, printed
+        assert found == code, printed
         return printed.out + printed.err
 
     def run(self, *more: str, code: int, config: str = "config.yaml") -> str:
