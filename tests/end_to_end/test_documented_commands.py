@@ -4,8 +4,8 @@ A command line is each line of a ``sh`` block, and of an indented block that is 
 block it is the first line, and its output is compared with the lines below it. It is cut as a shell would cut
 it (``&&``, ``|``, ``>``), and ``lensneg`` runs in this process: on a small sky, with a published run,
 catalogues of the names that the documents use, a web server with a release of a few small files, and an
-account with the stack deployed. The Spark job has a stand-in, and the handlers run in this process, too:
-``test_pipeline.py`` has the job and the processes.
+account with the stack deployed. A line that stands in two documents runs once. The Spark job has a stand-in,
+and the handlers run in this process, too: ``test_pipeline.py`` has the job and the processes.
 
 What cannot run here stands in ``NOT_RUN``, with its reason and what is looked at instead. A command line that
 neither runs here nor has an entry there fails. ``pytest -rP`` prints each line and what became of it.
@@ -434,7 +434,14 @@ def needs_account(line: Line) -> bool:
     return " aws " in f" {line.text}" or "s3://" in line.text
 
 
-RUNNABLE = [line for line in LINES if line.text not in NOT_RUN]
+def once(lines: list[Line]) -> list[Line]:
+    """Lines of which no two have the same text: of those that do, the one whose output is on a page."""
+    from_the_last = lines[::-1]
+    kept = {line.text: line for line in sorted(from_the_last, key=lambda line: line.output is not None)}
+    return [line for line in lines if line is kept[line.text]]
+
+
+RUNNABLE = once([line for line in LINES if line.text not in NOT_RUN])
 
 
 @pytest.fixture
@@ -669,6 +676,11 @@ def test_the_readmes_python_runs_with_what_the_package_installs(code: str, place
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_line_of_two_documents_runs_once_and_its_output_is_compared() -> None:
+    one, shown_there, other = Line("a", 1, "x"), Line("b", 2, "x", "out"), Line("c", 3, "y")
+    assert once([one, shown_there, other, Line("d", 4, "x")]) == [shown_there, other]
 
 
 def test_blocks_by_hand() -> None:
