@@ -37,8 +37,38 @@ settings.register_profile(
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: The files that take longest, the longest first. They begin first, so no worker ends long after the others.
+LONGEST = (
+    "stack/test_pipeline_in_s3.py",
+    "end_to_end/test_documented_commands.py",
+    "end_to_end/test_pipeline.py",
+    "install/test_wheel.py",
+    "faults/test_recovery.py",
+    "end_to_end/test_plan_scripts.py",
+    "faults/test_killed_processes.py",
+    "stack/test_linters.py",
+    "local/test_run.py",
+    "end_to_end/test_recovery_page.py",
+    "aws/test_smoke.py",
+    "local/test_stream.py",
+    "faults/test_s3_faults.py",
+    "stages/test_hostile_tables.py",
+    "spark/test_sample_negatives.py",
+    "local/test_environment.py",
+    "spark/test_python_versions.py",
+    "local/test_emr.py",
+    "page/test_report.py",
+)
+
 #: Needs hats-import, which has an environment of its own.
 collect_ignore = ["make_hats.py"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests for workers, of which each takes one file after the other."""
+    if hasattr(config, "workerinput"):
+        place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 def config_text(name: str) -> str:
