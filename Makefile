@@ -29,7 +29,7 @@ run: .venv/.base
 	    --positives $(SKY)/positives.csv --out $(OUT)
 
 test: .venv/.dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -2,7 +2,9 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import yaml
 from hypothesis import Phase, settings
 from moto import mock_aws
 from moto.backends import get_backend
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from pipeline import OPEN_GATES, make_request, write_other_lenses
 from plainrun import run_map
 
@@ -34,8 +37,38 @@ settings.register_profile(
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: The files that take longest, the longest first. They begin first, so no worker ends long after the others.
+LONGEST = (
+    "stack/test_pipeline_in_s3.py",
+    "end_to_end/test_documented_commands.py",
+    "end_to_end/test_pipeline.py",
+    "install/test_wheel.py",
+    "faults/test_recovery.py",
+    "end_to_end/test_plan_scripts.py",
+    "faults/test_killed_processes.py",
+    "stack/test_linters.py",
+    "local/test_run.py",
+    "end_to_end/test_recovery_page.py",
+    "aws/test_smoke.py",
+    "local/test_stream.py",
+    "faults/test_s3_faults.py",
+    "stages/test_hostile_tables.py",
+    "spark/test_sample_negatives.py",
+    "local/test_environment.py",
+    "spark/test_python_versions.py",
+    "local/test_emr.py",
+    "page/test_report.py",
+)
+
 #: Needs hats-import, which has an environment of its own.
 collect_ignore = ["make_hats.py"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests for workers, of which each takes one file after the other."""
+    if hasattr(config, "workerinput"):
+        place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 def config_text(name: str) -> str:
@@ -52,6 +85,14 @@ def _signals_as_before() -> Iterator[None]:
     for number, handler in zip(numbers, before, strict=True):
         if handler is not None and signal.getsignal(number) != handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _retriers_do_not_wait() -> Iterator[None]:
+    """Let the graph's retriers try again at once; test_service_errors.py looks at their waits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda _: None))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +142,7 @@ def edited(config: dict[str, Any], changes: dict[str, Any]) -> str:
 
     It has a name of its own, because other content is refused under the name of a shipped config.
     """
-    copy = yaml.safe_load(yaml.safe_dump(config, sort_keys=False)) | {"name": f"edited_{config['name']}"}
+    copy = deepcopy(config) | {"name": f"edited_{config['name']}"}
     for dotted, value in changes.items():
         *sections, key = dotted.split(".")
         section = copy
@@ -111,7 +152,7 @@ def edited(config: dict[str, Any], changes: dict[str, Any]) -> str:
             del section[key]
         else:
             section[key] = value
-    return yaml.safe_dump(copy, sort_keys=False)
+    return yaml.dump(copy, Dumper=yaml.CSafeDumper, sort_keys=False)
 
 
 @pytest.fixture(scope="session")

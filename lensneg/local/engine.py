@@ -1,6 +1,6 @@
 """Step Functions on one machine: moto's interpreter with the local Lambda and EMR Serverless.
 
-This module alone uses moto's internals, and moto's version is pinned. It changes moto in five ways:
+This module alone uses moto's internals, and moto's version is pinned. It changes moto in six ways:
 
 - Lambda tasks go to :class:`lensneg.local.lambdas.LocalLambda`. moto would make an AWS client for each task,
   which takes longer than a small item.
@@ -9,6 +9,7 @@ This module alone uses moto's internals, and moto's version is pinned. It change
   :class:`lensneg.local.emr.LocalEmrServerless`.
 - ``states:startExecution.sync:2`` passes its parameters on under botocore's names. moto leaves them under the
   names of Step Functions.
+- Whether a job or a nested execution has ended is looked at five times as often.
 - items.json, which Step Functions reads from S3, is put into moto's S3 when it has been planned. Tables stay
   on disk.
 """
@@ -33,6 +34,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import (
 )
 
 # moto's service for nested executions. It has imported all that a service needs, under short names.
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_callback,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_sfn as sfn,
 )
@@ -128,6 +132,7 @@ def local_machine(
         mock_aws(config=config),
         patch.object(lambda_eval_utils, "_invoke_lambda_function", _lambda_invoker(functions)),
         patch.object(state_task_factory, "state_task_service_for", _task_services(emr)),
+        patch.object(state_task_service_callback, "_DELAY_SECONDS_SYNC_CONDITION_CHECK", _POLL_SECONDS),
     ):
         boto3.client("s3", region_name=_REGION).create_bucket(Bucket="local")
         yield Machine(render(substitutions(spark_submit_parameters)))

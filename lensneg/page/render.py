@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 
 from lensneg.page.failing_cuts import FailingCuts
 from lensneg.schema.run import RunRecord
@@ -68,11 +69,17 @@ def render_page(content: PageContent) -> str:
     str
         The HTML.
     """
+    return _template().render(vars(content))
+
+
+@cache
+def _template() -> Template:
+    """Return the page's template. To compile it takes longer than to render it."""
     loader = PackageLoader("lensneg.page", "")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"thousands": "{:,}".format, "short": _short}
     environment.filters |= {"log_share": _log_share, "decades": _decades}
-    return environment.get_template("report.html.j2").render(vars(content))
+    return environment.get_template("report.html.j2")
 
 
 def _short(value: float) -> str:

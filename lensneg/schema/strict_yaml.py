@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Hashable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -134,12 +135,18 @@ def load_yaml(text: str, source: str, example: str) -> Any:
         remedy = f"a config has a few thousand: start from {example}"
         raise ConfigError(f"{len(text):,} characters", where=source, remedy=remedy)
     try:
-        # _StrictLoader is a SafeLoader, which constructs plain values only. Sequences become tuples, so that
-        # no part of a config can be changed.
-        return _tuples(yaml.load(text, Loader=_StrictLoader))  # noqa: S506
+        # Sequences become tuples, so that no part of a config can be changed.
+        return _tuples(_load(text))
     except Exception as error:  # PyYAML raises errors of many types if a value does not fit its tag
         what = f"not a readable YAML file: {error}"
         raise ConfigError(what, where=source, remedy="correct it there") from error
+
+
+@lru_cache(maxsize=32)
+def _load(text: str) -> Any:
+    """Return what a text holds. A process reads the same configs and rates again and again."""
+    # _StrictLoader is a SafeLoader, which constructs plain values only.
+    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
 
 
 def _tuples(value: Any) -> Any:

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from cloud import Cloud, Emr, Functions, deployed_account
 from moto.s3.models import s3_backends
-from pipeline import JobStandIn
+from nearrun import draw_no_figures, run_here
 from plainrun import draw_plainly
 from usage import told
 
@@ -29,15 +28,13 @@ from lensneg.aws.own_stack import OwnStack
 from lensneg.cli import cli
 from lensneg.commands import aws_smoke
 from lensneg.errors import InputError
-from lensneg.local import run as local_run
-from lensneg.local import runner, worker
-from lensneg.local.lambdas import Invocation, LocalLambda, Worker
+from lensneg.local import worker
+from lensneg.local.lambdas import Invocation
 from lensneg.schema.check import Check
 from lensneg.schema.config import config_sha256
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.publication import Latest
-from lensneg.stages import report
 
 OPERATE = Path(__file__).parents[2] / "docs" / "operate.md"
 
@@ -103,31 +100,13 @@ class PlainEmr(Emr):
         return started
 
 
-class NearLambda(LocalLambda):
-    """The handlers of the local run, in this process."""
-
-    def _run(self, _: Worker, function_name: str, body: str) -> Invocation:
-        return Invocation(**worker.invoke(function_name, body))
-
-    def warm_up(self) -> list[threading.Event]:
-        return []
-
-
-def plain_job(*_: Any) -> Any:
-    job = JobStandIn(draw_plainly)
-    job.stop = lambda: None  # type: ignore[attr-defined]
-    return job
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a smoke test whose sky is made, and whose local run is published."""
     inputs = smoke.Inputs(tmp_path_factory.mktemp("build") / "smoke-0123abcd")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "LocalEmrServerless", plain_job)
-        patch.setattr(runner, "LocalLambda", NearLambda)
-        patch.setattr(local_run, "run_in_process", runner.run_locally)
-        patch.setattr(report, "_figures", lambda *_: ({}, defaultdict(str)))
+        run_here(patch)
+        draw_no_figures(patch)
         made = aws_smoke._make_sky("smoke-0123abcd", inputs)
         assert made.text == "2 sweep files, 40,000 rows"
         aws_smoke._run_here("smoke-0123abcd", inputs)
@@ -163,7 +142,7 @@ def cloud(
     here = Manifest.open(reference / "here")
     monkeypatch.setattr(aws_smoke, "_run_here", lambda *_: here)
     monkeypatch.setattr(smoke, "preflight", lambda *_: iter([in_order(True)]))
-    monkeypatch.setattr(report, "_figures", lambda *_: ({}, defaultdict(str)))
+    draw_no_figures(monkeypatch)
     client = boto3.client("s3")
     client.put_bucket_versioning(Bucket="sky", VersioningConfiguration={"Status": "Enabled"})
     for key in (

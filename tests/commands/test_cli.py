@@ -1,50 +1,36 @@
 """The command line: what it refuses at the door, its exit codes, and what it prints."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import CONFIGS
+from nearrun import ended, run_here
+from pipeline import JobStandIn
 from usage import told
 
-from lensneg.cli import main
+from lensneg.local import runner
 from lensneg.mocksky import write_mock_sky
 
 PLAN = CONFIGS / "negative_sampling_v1.yaml"
 
 
 class Door:
-    """The command line within this process: what is refused at the door starts no other."""
+    """The command line within this process, and what it runs, too."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch, self.capsys = monkeypatch, capsys
 
     def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        self.monkeypatch.setattr(sys, "argv", ["lensneg", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = self.capsys.readouterr()
-        return int(ended.value.code or 0), out, err
+        code = ended(self.monkeypatch, *arguments)
+        return code, *self.capsys.readouterr()
 
 
 @pytest.fixture
 def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Door:
     monkeypatch.setenv("COLUMNS", "80")
+    run_here(monkeypatch)
     return Door(monkeypatch, capsys)
-
-
-def lensneg(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "lensneg", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "COLUMNS": "80"},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -59,23 +45,6 @@ def with_a_mini_test(folder: Path) -> Path:
     config = folder / "config.yaml"
     config.write_text(f"name: mine\nextends: {PLAN.stem}\nexecution: {{mini_test_files: 1}}\n")
     return config
-
-
-def run_on(sky: Path, out: Path, *more: object) -> subprocess.CompletedProcess[str]:
-    return lensneg(
-        "run",
-        "--config",
-        PLAN,
-        "--sweeps",
-        sky / "sweeps",
-        "--positives",
-        sky / "positives.csv",
-        "--out",
-        out,
-        "--workers",
-        1,
-        *more,
-    )
 
 
 def test_help_names_the_commands_and_has_examples(door: Door) -> None:
@@ -140,38 +109,39 @@ def test_a_config_with_faults_is_refused_with_every_fault(door: Door, sky: Path,
     assert "selection.z_mag_limit: missing" in err
 
 
-def test_a_gate_that_fails_ends_with_1_and_the_gate_table(sky: Path, tmp_path: Path) -> None:
-    result = run_on(
-        sky, tmp_path / "out", "--config", with_a_mini_test(tmp_path), "--mode", "full", "--run-id", "lonely"
-    )
-    assert result.returncode == 1
-    assert "Gate1PreSubmission │ failed" in result.stdout
-    assert "FAILED   Gate1PreSubmission of run lonely\n" in result.stderr
-    assert "mini_test_passed: expected a passed mini-test" in told(result.stderr)
-    assert "Traceback" not in result.stdout + result.stderr
+def test_a_gate_that_fails_ends_with_1_and_the_gate_table(door: Door, sky: Path, tmp_path: Path) -> None:
+    code, out, err = door(
+        "run", "--config", with_a_mini_test(tmp_path), "--sweeps", sky / "sweeps", "--positives",
+        sky / "positives.csv", "--out", tmp_path / "out", "--mode", "full", "--run-id", "lonely",
+    )  # fmt: skip
+    assert code == 1
+    assert "Gate1PreSubmission │ failed" in out
+    assert "FAILED   Gate1PreSubmission of run lonely\n" in err
+    assert "mini_test_passed: expected a passed mini-test" in told(err)
+    assert "Traceback" not in out + err
 
 
 def test_the_real_dr8_sweep_file_is_refused(
-    shared_data: Callable[[str], Path], sky: Path, tmp_path: Path
+    shared_data: Callable[[str], Path], door: Door, tmp_path: Path
 ) -> None:
     folder = tmp_path / "sweeps"
     folder.mkdir()
     (folder / "sweep-310m005-320p000.fits").symlink_to(shared_data("dr8-sweep-310m005-320p000.fits"))
     lenses = tmp_path / "lenses.csv"
     lenses.write_text("ra,dec\n315,-2\n")
-    result = lensneg(
+    code, _, err = door(
         "run", "--config", PLAN, "--sweeps", folder, "--positives", lenses,
         "--out", tmp_path / "out", "--mode", "test", "--workers", 1,
     )  # fmt: skip
-    assert result.returncode == 1
-    why = told(result.stderr)
+    assert code == 1
+    why = told(err)
     assert "sweep-310m005-320p000.fits" in why
     assert "SHAPE_R" in why
     assert "It is laid out as in DR8 or before." in why
     assert "fetch those of the config's release, as from the survey's south/sweep/10.1 folder" in why
 
 
-def test_companion_files_are_not_inputs(sky: Path, tmp_path: Path) -> None:
+def test_companion_files_are_not_inputs(door: Door, sky: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sweeps"
     folder.mkdir()
     for sweep in (sky / "sweeps").iterdir():
@@ -179,12 +149,12 @@ def test_companion_files_are_not_inputs(sky: Path, tmp_path: Path) -> None:
             (folder / sweep.name.replace(".fits", f"{companion}.fits")).symlink_to(sweep)
     lenses = tmp_path / "lenses.csv"
     lenses.write_text("ra,dec\n315,-2\n")
-    result = lensneg(
+    code, _, err = door(
         "run", "--config", PLAN, "--sweeps", folder, "--positives", lenses,
         "--out", tmp_path / "out", "--mode", "test", "--workers", 1,
     )  # fmt: skip
-    assert result.returncode == 1
-    assert "0 sweep files, 6 other files (ignored)" in told(result.stderr)
+    assert code == 1
+    assert "0 sweep files, 6 other files (ignored)" in told(err)
 
 
 def test_mock_sky_refuses_a_folder_with_another_sky(door: Door, sky: Path) -> None:
@@ -193,18 +163,19 @@ def test_mock_sky_refuses_a_folder_with_another_sky(door: Door, sky: Path) -> No
     assert str(sky) in err.replace("\n", "")
 
 
-def test_the_gate_at_which_a_mini_test_failed_is_named(sky: Path, tmp_path: Path) -> None:
+def test_the_gate_at_which_a_mini_test_failed_is_named(
+    door: Door, sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Gate 1 of the run fails because of it, and is not at fault."""
-    limits = "ulimit -n 64; exec"  # too few files for Java
-    command = [sys.executable, "-m", "lensneg", "run", "--config", with_a_mini_test(tmp_path)]
-    command += ["--sweeps", sky / "sweeps", "--positives", sky / "positives.csv"]
-    command += ["--out", tmp_path / "out", "--workers", "1"]
-    done = subprocess.run(
-        ["bash", "-c", f'{limits} "$@"', "bash", *map(str, command)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 1
-    assert "FAILED   Gate3SampleComplete of the mini-test run-" in done.stderr
-    assert "ulimit -n 1024" in told(done.stderr)
+
+    def job(_: Path) -> None:
+        raise RuntimeError("Error loading java.security file")
+
+    monkeypatch.setattr(runner, "LocalEmrServerless", lambda *_: JobStandIn(job))
+    code, _, err = door(
+        "run", "--config", with_a_mini_test(tmp_path), "--sweeps", sky / "sweeps", "--positives",
+        sky / "positives.csv", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 1
+    assert "FAILED   Gate3SampleComplete of the mini-test run-" in err
+    assert "Error loading java.security file" in told(err)

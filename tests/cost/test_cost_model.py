@@ -179,9 +179,9 @@ def test_each_rate_moves_the_estimate_in_its_direction(name: str) -> None:
 
 
 @given(
-    st.lists(st.integers(1, 2000), min_size=1, max_size=40),
+    st.lists(st.integers(1, 2000), min_size=1, max_size=12),
     st.integers(1, 2000),
-    st.integers(1, 50),
+    st.integers(1, 15),
     st.integers(1, 10_000),
 )
 def test_more_work_never_costs_less(sizes: list[int], another: int, concurrency: int, positives: int) -> None:

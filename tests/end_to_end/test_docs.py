@@ -6,9 +6,12 @@ import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
+from conftest import LONGEST, pytest_collection_modifyitems
 
 from lensneg.cli import cli
 
@@ -116,3 +119,13 @@ def test_the_table_of_the_plan_names_states_that_are_there() -> None:
     states = json.loads((ROOT / "statemachine" / "negative_sampling.asl.json").read_text())["States"]
     named = set(re.findall(r"`((?:[A-Z][a-z]+|\d){2,}|Preflight)`", table))
     assert {"Preflight", "MiniTest", "Gate4OutputValid"} <= named <= states.keys()
+
+
+def test_the_longest_files_of_tests_are_there_and_begin_first_in_a_worker() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).exists()] == []
+    paths = [ROOT / "tests" / name for name in ("a.py", LONGEST[1], "b.py", LONGEST[0])]
+    items: list[Any] = [SimpleNamespace(path=path) for path in paths]
+    pytest_collection_modifyitems(SimpleNamespace(), items)
+    assert [item.path for item in items] == paths
+    pytest_collection_modifyitems(SimpleNamespace(workerinput={}), items)
+    assert [item.path for item in items] == [paths[i] for i in (3, 1, 0, 2)]

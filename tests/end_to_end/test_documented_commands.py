@@ -4,8 +4,8 @@ A command line is each line of a ``sh`` block, and of an indented block that is 
 block it is the first line, and its output is compared with the lines below it. It is cut as a shell would cut
 it (``&&``, ``|``, ``>``), and ``lensneg`` runs in this process: on a small sky, with a published run,
 catalogues of the names that the documents use, a web server with a release of a few small files, and an
-account with the stack deployed. The Spark job has a stand-in, and the handlers run in this process, too:
-``test_pipeline.py`` has the job and the processes.
+account with the stack deployed. A line that stands in two documents runs once. The Spark job has a stand-in,
+and the handlers run in this process, too: ``test_pipeline.py`` has the job and the processes.
 
 What cannot run here stands in ``NOT_RUN``, with its reason and what is looked at instead. A command line that
 neither runs here nor has an entry there fails. ``pytest -rP`` prints each line and what became of it.
@@ -19,8 +19,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,20 +33,16 @@ from botocore import xform_name
 from botocore.validate import validate_parameters
 from cloud import Cloud, InOrder, deployed_account
 from conftest import config_text, edited
-from pipeline import OPEN_GATES, JobStandIn
-from plainrun import draw_plainly
+from nearrun import draw_no_figures, ended, run_here
+from pipeline import OPEN_GATES
 from prototype import write_table
 from published import publish
 from surveyserver import Survey, serving, with_checksums
 from usage import parses
 
 from lensneg import storage
-from lensneg.cli import cli, main
-from lensneg.local import run as local_run
-from lensneg.local import runner, worker
-from lensneg.local.lambdas import Invocation, LocalLambda, Worker
+from lensneg.cli import cli
 from lensneg.mocksky import write_mock_sky
-from lensneg.stages import report
 from lensneg.survey import choose
 from lensneg.survey.releases import BASE_URL, CHECKSUM_FILE, release_cells
 
@@ -193,10 +187,14 @@ def sam_knows(text: str) -> None:
         assert 'stack_name = "lensneg"' in config, "sam deploy asks for a name"
         options = [word for word in words if word.startswith("-")]
         if options and SAM_TOOL.exists():
-            names = words[1:3] if words[1] == "local" else words[1:2]
-            shown = subprocess.run([SAM_TOOL, *names, "--help"], capture_output=True, text=True, check=True)
+            shown = sam_help(*(words[1:3] if words[1] == "local" else words[1:2]))
             for option in options:
-                assert re.search(rf"(?<!\S){re.escape(option)}\b", shown.stdout), option
+                assert re.search(rf"(?<!\S){re.escape(option)}\b", shown), option
+
+
+@functools.cache
+def sam_help(*command: str) -> str:
+    return subprocess.run([SAM_TOOL, *command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
 def stack_takes_the_parameters(text: str) -> None:
@@ -310,41 +308,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def stand_in_job(_log_folder: Path, _on_step: Any) -> Any:
-    return JobStandIn(draw_plainly)
-
-
-class NearLambda(LocalLambda):
-    """Handlers in this process: to start another takes longer than all that they do here."""
-
-    def _run(self, _: Worker, function_name: str, body: str) -> Invocation:
-        return Invocation(**worker.invoke(function_name, body))
-
-    def warm_up(self) -> list[threading.Event]:
-        return []
-
-
-def run_here(patch: pytest.MonkeyPatch) -> None:
-    """Let runs be made in this process, by stand-ins for the Spark job and the processes of Lambda."""
-    patch.setattr(runner, "LocalEmrServerless", stand_in_job)
-    patch.setattr(runner, "LocalLambda", NearLambda)
-    patch.setattr(local_run, "run_in_process", runner.run_locally)
-
-
-def draw_no_figures(patch: pytest.MonkeyPatch) -> None:
-    """Leave the maps and histograms out of reports: ``lensneg report`` draws them."""
-    patch.setattr(report, "_figures", lambda *_: ({}, defaultdict(str)))
-
-
 def run_words(patch: pytest.MonkeyPatch, words: list[str]) -> None:
     """Run lensneg's command line in this process."""
     run_here(patch)
     if words[0] in ("run", "reproduce"):
         draw_no_figures(patch)
-    patch.setattr(sys, "argv", ["lensneg", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code, f"exit code {ended.value.code}: lensneg {shlex.join(words)}"
+    code = ended(patch, *words)
+    assert not code, f"exit code {code}: lensneg {shlex.join(words)}"
 
 
 # Running them.
@@ -464,7 +434,14 @@ def needs_account(line: Line) -> bool:
     return " aws " in f" {line.text}" or "s3://" in line.text
 
 
-RUNNABLE = [line for line in LINES if line.text not in NOT_RUN]
+def once(lines: list[Line]) -> list[Line]:
+    """Lines of which no two have the same text: of those that do, the one whose output is on a page."""
+    from_the_last = lines[::-1]
+    kept = {line.text: line for line in sorted(from_the_last, key=lambda line: line.output is not None)}
+    return [line for line in lines if line is kept[line.text]]
+
+
+RUNNABLE = once([line for line in LINES if line.text not in NOT_RUN])
 
 
 @pytest.fixture
@@ -699,6 +676,11 @@ def test_the_readmes_python_runs_with_what_the_package_installs(code: str, place
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_line_of_two_documents_runs_once_and_its_output_is_compared() -> None:
+    one, shown_there, other = Line("a", 1, "x"), Line("b", 2, "x", "out"), Line("c", 3, "y")
+    assert once([one, shown_there, other, Line("d", 4, "x")]) == [shown_there, other]
 
 
 def test_blocks_by_hand() -> None:

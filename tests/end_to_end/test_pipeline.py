@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import config_text, edited
+from nearrun import NearLambda, draw_no_figures
 from pipeline import (
     OPEN_GATES,
     SilentWatcher,
@@ -26,29 +28,40 @@ from pipeline import (
 )
 from reference import ROW_COLUMNS, Reference, reference
 
+from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
+from lensneg.local.engine import Machine, local_machine
 from lensneg.local.runner import machine
 from lensneg.mocksky import write_mock_sky
 from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest
 
+#: Of each file.
+ROWS = 20_000
+
 #: Logarithms of two libraries may differ in their last bit.
 LOGARITHMIC = {"mag_g", "mag_r", "mag_z", "g_minus_r", "r_minus_z", "z_minus_w1"}
+
+
+#: Executes a request through the real state machine and the real Spark job.
+Execute = Callable[[RunRequest], tuple[RunFiles, list[str]]]
 
 
 class Executed:
     """A run that was executed, and what the reference makes of the same inputs."""
 
-    def __init__(self, folder: Path, config: str, changes: dict[str, Any], mode: str, seed: int) -> None:
+    def __init__(
+        self, folder: Path, config: str, changes: dict[str, Any], mode: str, seed: int, execute: Execute
+    ) -> None:
         self.sky = folder / "sky"
-        write_mock_sky(self.sky, files=3, rows=20_000, seed=seed)
+        write_mock_sky(self.sky, files=3, rows=ROWS, seed=seed)
         self.exclude = folder / "other_lenses.csv"
         write_other_lenses(self.sky, self.exclude)
         self.text = edited(yaml.safe_load(config_text(config)), {**OPEN_GATES, **changes})
         self.config = folder / f"{config}.yaml"
         self.config.write_text(self.text)
         self.request = make_request(self.sky, self.config, folder / "out", "one", mode, (self.exclude,))
-        self.files, self.execution, self.states = execute(self.request)
+        self.files, self.states = execute(self.request)
 
     def reference(self) -> Reference:
         return reference(
@@ -59,30 +72,50 @@ class Executed:
         )
 
 
-def execute(request: RunRequest, workers: int = 2) -> tuple[RunFiles, dict[str, Any], list[str]]:
-    """Execute a request through the real state machine and the real Spark job."""
-    files = files_of(request)
-    with machine(workers, Path(files.root) / "logs", SilentWatcher()) as state_machine:
-        execution = state_machine.execute(request.run_id, as_input(request))
-        states = states_entered(state_machine, request.run_id)
+def walked(state_machine: Machine, request: RunRequest) -> tuple[RunFiles, list[str]]:
+    """The files of an execution, and the states that it entered."""
+    execution = state_machine.execute(request.run_id, as_input(request))
     assert execution["status"] == "SUCCEEDED", f"{execution.get('error')}: {execution.get('cause')}"
-    return files, execution, states
+    return files_of(request), states_entered(state_machine, request.run_id)
+
+
+def execute_in_processes(request: RunRequest) -> tuple[RunFiles, list[str]]:
+    """Execute a request as ``lensneg run`` does."""
+    with machine(2, Path(files_of(request).root) / "logs", SilentWatcher()) as state_machine:
+        return walked(state_machine, request)
+
+
+@pytest.fixture(scope="module")
+def execute_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Execute]:
+    """Execute requests with the handlers in this process, and one Spark for all of them, with one core."""
+    folder = tmp_path_factory.mktemp("logs")
+    emr = LocalEmrServerless(folder)
+
+    def execute(request: RunRequest) -> tuple[RunFiles, list[str]]:
+        functions = NearLambda(2, folder)
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            local_machine(functions, emr, local_submit_parameters(1)) as state_machine,
+        ):
+            draw_no_figures(patch)
+            return walked(state_machine, request)
+
+    yield execute
+    emr.stop()
 
 
 @pytest.fixture(scope="module")
 def plan_run(tmp_path_factory: pytest.TempPathFactory) -> Executed:
     """negative_sampling_v1, test-then-full, to a published manifest; some strata short, some not."""
-    folder = tmp_path_factory.mktemp("plan")
-    return Executed(
-        folder, "negative_sampling_v1", {"negative_pools.neg_pos_ratio": 10}, "test-then-full", 11
-    )
+    folder, changes = tmp_path_factory.mktemp("plan"), {"negative_pools.neg_pos_ratio": 10}
+    return Executed(folder, "negative_sampling_v1", changes, "test-then-full", 11, execute_in_processes)
 
 
 @pytest.fixture(scope="module")
-def parity_run(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+def parity_run(tmp_path_factory: pytest.TempPathFactory, execute_here: Execute) -> Executed:
     """paper_iv_parity on three files in one mini-test: every stratum short, so that backfill is at work."""
-    folder = tmp_path_factory.mktemp("parity")
-    return Executed(folder, "paper_iv_parity", {"execution.mini_test_files": 3}, "test", 12)
+    folder, changes = tmp_path_factory.mktemp("parity"), {"execution.mini_test_files": 3}
+    return Executed(folder, "paper_iv_parity", changes, "test", 12, execute_here)
 
 
 @pytest.fixture(scope="module", params=["plan_run", "parity_run"])
@@ -132,7 +165,7 @@ def test_every_row_is_accounted_for_under_the_references_reason(
 ) -> None:
     summary = json.loads(Path(executed.files.summary).read_text())
     assert summary["cut"] == expected.cuts
-    assert summary["rows_in"] == 3 * 20_000
+    assert summary["rows_in"] == 3 * ROWS
     assert summary["rows_kept"] == len(expected.pool)
     assert summary["positives"]["unmatched"] == expected.unmatched
     assert summary["positives"]["outside_strata"] == expected.outside_strata
@@ -246,7 +279,7 @@ def test_nothing_half_written_is_left(executed: Executed) -> None:
 
 
 def test_the_manifest_does_not_depend_on_slices_workers_or_listing_order(
-    plan_run: Executed, tmp_path: Path
+    plan_run: Executed, execute_here: Execute, tmp_path: Path
 ) -> None:
     sky = tmp_path / "sky"
     for i, sweep in enumerate(sorted((plan_run.sky / "sweeps").iterdir())):
@@ -258,7 +291,7 @@ def test_the_manifest_does_not_depend_on_slices_workers_or_listing_order(
     config = tmp_path / "sliced.yaml"
     config.write_text(edited(yaml.safe_load(plan_run.text), changes))
     request = make_request(sky, config, tmp_path / "out", "sliced", "test", (plan_run.exclude,))
-    files, _, _ = execute(request, workers=1)
+    files, _ = execute_here(request)
     assert len(json.loads(Path(files.items).read_text())) > 10
     manifest = json.loads(Path(plan_run.files.manifest).read_text())
     for part in ("negatives", "positives"):

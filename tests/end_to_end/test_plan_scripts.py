@@ -21,9 +21,9 @@ SCRIPTS = ROOT.parent / "shared" / "plan-scripts"
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> lensneg.Manifest:
-    """The manifest that `make run` publishes."""
+    """The manifest that `make run` publishes, of half as large a sky, which needs no mini-test."""
     folder = tmp_path_factory.mktemp("plan")
-    write_mock_sky(folder / "sky")
+    write_mock_sky(folder / "sky", files=2)
     return lensneg.run(
         config="negative_sampling_v1",
         sweeps=folder / "sky" / "sweeps",

@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,13 @@ from botocore.awsrequest import AWSResponse
 from cloud import Cloud, aws, deployed_account
 from conftest import CONFIGS, config_text, edited
 from moto.core.botocore_stubber import MockRawResponse
+from nearrun import NearLambda, draw_no_figures, ended
 from pipeline import OPEN_GATES, JobStandIn
 from plainrun import draw_plainly
-from test_documented_commands import NearLambda, blocks, draw_no_figures
+from test_documented_commands import blocks
 
 from functions import filter_sweep
 from lensneg import storage
-from lensneg.cli import main
 from lensneg.commands.failure import failure_of, fault_of_error
 from lensneg.errors import InputError
 from lensneg.local import run as local_run
@@ -81,11 +79,9 @@ class Here:
         draw_no_figures(patch)
 
     def prints(self, *words: str, code: int) -> str:
-        self.patch.setattr(sys, "argv", ["lensneg", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        found = ended(self.patch, *words)
         printed = self.capsys.readouterr()
-        assert (ended.value.code or 0) == code, printed
+        assert found == code, printed
         return printed.out + printed.err
 
     def run(self, *more: str, code: int, config: str = "config.yaml") -> str:
@@ -159,25 +155,10 @@ def damaged_manifest(here: Here) -> str:
     return here.prints("validate", "out/manifests/first", code=1)
 
 
-def heed_signals() -> None:
-    """The background of a shell ignores SIGINT, and what it starts inherits that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def stopped(here: Here) -> str:
-    command = [sys.executable, "-m", "lensneg", "run", "--config", "config.yaml", "--sweeps", "sweeps",
-               "--positives", "positives.csv", "--out", "out", "--run-id", "first"]  # fmt: skip
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "looking at the inputs of a run to out\n"
-        assert process.stderr.readline().startswith("--positives ")
-        assert process.stderr.readline() == "run first begins\n"
-        assert "no mini-test first" in process.stderr.readline()
-        assert process.stderr.readline() == "Preflight done\n"
-        process.send_signal(signal.SIGINT)
-        printed = process.stderr.read()
-    assert process.returncode == 130
-    return printed
+    """Ctrl-C in the midst of the run. tests/faults/test_stop.py has that of a run with processes."""
+    here.before["PlanFanOut"] = lambda: signal.raise_signal(signal.SIGINT)
+    return here.run(code=130)
 
 
 def killed_workers(here: Here) -> str:

@@ -55,7 +55,7 @@ class Process:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
+    def wait_for(self, text: str, seconds: float = 300) -> None:
         """Wait until the command has said something."""
         deadline = time.monotonic() + seconds
         while text not in self.output():

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from faults import LONG, Refused, call, fill_up, in_child, published, reset, small_disk, tell
-from world import World, make_world, read_items
+from world import World, read_items, shared_world
 
 from lensneg.commands.common import EXIT_BROKEN
 from lensneg.commands.run_failure import failure_code
@@ -24,7 +24,7 @@ from lensneg.storage import local
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"), rows=4_000)
+    return shared_world(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from faults import LONG, Death, call, in_child, published, reset, tell
-from world import World, make_world
+from world import World, shared_world
 
 POINTS_IN_SHORT = 5
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"), rows=4_000)
+    return shared_world(tmp_path_factory.getbasetemp())
 
 
 def writes_of(world: World) -> list[str]:

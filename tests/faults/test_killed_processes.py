@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 from faults import LONG, call, in_child, published, reset, tell
 from processes import Process
-from world import World, make_world
+from world import World, shared_world
 
 #: What a run shows when a state of it is over, in order. Between two of them lies a stage.
 MARKS = (
@@ -41,7 +41,7 @@ OF_LAMBDA = tuple(stage for stage in STAGES if stage not in OF_SPARK)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"), rows=4_000)
+    return shared_world(tmp_path_factory.getbasetemp())
 
 
 class Moment(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 from faults import LONG, reset, tell
 from processes import Process
 from usage import goes_on, told
-from world import World, make_world
+from world import World, shared_world
 
 from lensneg.errors import InputError
 from lensneg.local.lock import locked
@@ -16,18 +16,18 @@ from lensneg.schema.layout import RunFiles
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"), rows=4_000)
+    return shared_world(tmp_path_factory.getbasetemp())
 
 
 #: The signal, what the command has said when it gets it, and its exit code.
 STOPS = [
+    (signal.SIGINT, "items", 130),
     (signal.SIGTERM, "SummarizeFanOut done", 143),
     (signal.SIGKILL, "SummarizeFanOut done", -9),
     (signal.SIGINT, "drawing", 130),
     (signal.SIGTERM, "drawing", 143),
     (signal.SIGKILL, "drawing", -9),
     (signal.SIGHUP, "items", 129),
-    (signal.SIGINT, "items", 130),
 ]
 
 

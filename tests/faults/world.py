@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,11 @@ def make_world(folder: Path, rows: int) -> World:
     world.expected = published(world.out, "one")
     assert {"manifest.json", "negatives/part-00000.parquet"} <= set(world.expected)
     return world
+
+
+@cache
+def shared_world(base: Path) -> World:
+    """A world in a worker's base folder, for several files of tests. Each test puts the output back first."""
+    folder = base / "shared-world"
+    folder.mkdir()
+    return make_world(folder, rows=4_000)

@@ -101,16 +101,12 @@ class Installed:
         return done.stdout
 
     @cached_property
-    def runs(self) -> dict[str, RunFiles]:
-        """A mini-test by the command, then a full run by a call: both take all of a sky of one file."""
+    def call(self) -> RunFiles:
+        """A run by a call, which takes all of a sky of one file."""
         self.run("lensneg", "mock-sky", "sky", "--files", "1", "--rows", "250000")
-        options = ["--config", "negative_sampling_v1", "--sweeps", "sky/sweeps", "--out", "out"]
-        options += ["--positives", "sky/positives.csv", "--run-id", "command", "--mode", "test"]
-        self.run("lensneg", "run", *options)
         self.run("python", "-c", CALL)
-        out = str(self.place / "out")
         assert json.loads((self.place / "out" / "latest.json").read_text())["run_id"] == "call"
-        return {run_id: RunFiles(out, run_id) for run_id in ("command", "call")}
+        return RunFiles(str(self.place / "out"), "call")
 
 
 @pytest.fixture(scope="module")
@@ -168,18 +164,26 @@ def test_nothing_of_the_checkout_is_there(installed: Installed) -> None:
 
 
 def test_a_run_draws_what_the_checkout_draws(installed: Installed, tmp_path: Path) -> None:
-    drawn = [Parts.read(files.audited) for files in installed.runs.values()]
+    found = Parts.read(installed.call.audited)
     ours = run_to_sample(make_request(installed.place / "sky", CONFIG, tmp_path, "ours", "test"))
     assert validate_manifest(ours.root).gate.passed
     expected = Parts.read(ours.audited)
     assert expected.negatives.rows == 1400  # 10 lenses, and 4 whose flaw leaves them in a stratum
-    for found in drawn:
-        assert found.negatives.content_sha256 == expected.negatives.content_sha256
-        assert found.positives.content_sha256 == expected.positives.content_sha256
+    assert found.negatives.content_sha256 == expected.negatives.content_sha256
+    assert found.positives.content_sha256 == expected.positives.content_sha256
+
+
+def test_the_command_runs_the_graph_too(installed: Installed) -> None:
+    """A run that is published goes from gate 1 to its report, without a map and without Java."""
+    options = ["--config", "negative_sampling_v1", "--sweeps", "sky/sweeps", "--mode", "full"]
+    options += ["--positives", "sky/positives.csv", "--out", "out", "--run-id", installed.call.run_id]
+    Path(installed.call.report).unlink()
+    installed.run("lensneg", "run", *options)
+    assert Path(installed.call.report).exists()
 
 
 def test_a_run_names_the_code_that_the_wheel_was_built_from(installed: Installed) -> None:
-    named = RunRecord.read(installed.runs["call"].run).code
+    named = RunRecord.read(installed.call.run).code
     ours = code_version()
     assert (named.code_version, named.git_commit) == (ours.code_version, ours.git_commit)
 

@@ -16,6 +16,7 @@ from lensneg.schema.config import SPLIT_ORDER, Config, config_sha256
 from lensneg.schema.config_json_schema import json_schema
 from lensneg.schema.pools_config import CONFUSER_CATEGORIES
 from lensneg.schema.renamed_keys import RENAMED
+from lensneg.schema.strict_yaml import load_yaml
 
 # ---------------------------------------------------------------- the published files
 
@@ -340,6 +341,15 @@ def test_an_editor_finds_the_schema_of_a_shipped_config(name: str) -> None:
     assert (
         path.parent / first.partition("=")[2]
     ).resolve() == CONFIGS.parent / "schemas" / "config.schema.json"
+
+
+def test_a_caller_that_changes_what_it_got_changes_it_for_no_other() -> None:
+    """A text is parsed once in a process."""
+    text = "a: {b: [1, 2], c: {d: 3}}"
+    first = load_yaml(text, "one", "example")
+    first["a"]["c"]["d"] = 4
+    first["a"]["b"] = ()
+    assert load_yaml(text, "two", "example") == {"a": {"b": (1, 2), "c": {"d": 3}}}
 
 
 def test_an_alias_is_refused(plan_text: str) -> None:

@@ -1,4 +1,4 @@
-"""The Spark job runs on the oldest Python that EMR Serverless may give it, and on that of the tests."""
+"""The Spark job runs on the oldest Python that EMR Serverless may give it. Others run it on theirs."""
 
 import os
 import re
@@ -33,11 +33,8 @@ def interpreter(version: str) -> str:
     pytest.skip(missing)
 
 
-@pytest.mark.parametrize("version", ["3.9", "3.11"])
-def test_the_job_draws_a_sample_that_passes_gate_3_on_this_python(
-    version: str, mapped: RunFiles, tmp_path: Path
-) -> None:
-    python, root = interpreter(version), tmp_path / "runs" / mapped.run_id
+def test_the_job_draws_a_sample_that_passes_gate_3_on_python_3_9(mapped: RunFiles, tmp_path: Path) -> None:
+    python, root = interpreter("3.9"), tmp_path / "runs" / mapped.run_id
     shutil.copytree(mapped.root, root)
     assert summarize_fan_out(str(root)).gate.passed
     command = [python, str(SPARK_JOB), "--run", str(root)]

@@ -1,7 +1,7 @@
 """The whole pipeline with every URI on s3://: the manifest is that on disk, and IAM refuses no call.
 
-A mini-test on disk, and the full run that it opens the way for in S3: both through the real state machine,
-handlers and Spark job, the second against moto's server, where each call needs a statement of the template.
+A mini-test on disk, and the full run that it opens the way for in S3. This goes through the real state
+machine, handlers and Spark job, against moto's server, where each call needs a statement of the template.
 """
 
 import json
@@ -17,17 +17,19 @@ from bucket import Call, MirroredEmr, RecordingLambda, get_folder, put_folder, s
 from conftest import config_text, edited
 from deployed import BUCKET, KEY, ROOT, Deployed, deployed, with_fetch
 from iam import allowing, as_list, like
-from pipeline import OPEN_GATES, SilentWatcher, as_input, files_of, make_request
+from pipeline import OPEN_GATES, as_input, make_request
+from plainrun import run_to_sample
 
 from lensneg.local.emr import local_submit_parameters
 from lensneg.local.engine import local_machine
-from lensneg.local.runner import machine
 from lensneg.mocksky import write_mock_sky
 from lensneg.schema.content import content_sha256
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.publication import MiniTestRecord
 from lensneg.schema.request import RunRequest, mini_test_id
 from lensneg.schema.run import RunRecord
+from lensneg.stages.publish_manifest import publish_manifest
+from lensneg.stages.validate_manifest import validate_manifest
 
 RUN_ID = "example"
 ROOT_URI = f"s3://{BUCKET}/out/runs/{RUN_ID}"
@@ -52,7 +54,7 @@ class InS3:
         write_mock_sky(self.sky, files=2, rows=8_000, seed=31)
         changes = {**OPEN_GATES, "negative_pools.neg_pos_ratio": 5, "execution.target_item_bytes": 2**21}
         self.config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
-        self.disk = self._run_on_disk(folder / "disk")
+        self.disk = self._run_on_disk(folder / "disk" / "out")
         put_folder(url, self.sky / "sweeps", "sweeps")
         s3_of(url).upload_file(str(self.sky / "positives.csv"), BUCKET, "catalogs/positives.csv")
         s3_of(url).upload_file(str(self.config), BUCKET, "configs/config.yaml")
@@ -151,12 +153,12 @@ class InS3:
         body = record.model_copy(update={"inputs_sha256": inputs}).model_dump_json().encode()
         s3.put_object(Bucket=BUCKET, Key=f"out/minitests/{note.name}", Body=body)
 
-    def _run_on_disk(self, folder: Path) -> RunFiles:
-        request = make_request(self.sky, self.config, folder / "out", "disk", "test")
-        with machine(2, folder / "logs", SilentWatcher()) as state_machine:
-            execution = state_machine.execute("disk", as_input(request))
-        assert execution["status"] == "SUCCEEDED", execution.get("cause")
-        return files_of(request)
+    def _run_on_disk(self, out: Path) -> RunFiles:
+        """The mini-test, made stage by stage in this process and without Spark."""
+        files = run_to_sample(make_request(self.sky, self.config, out, "disk", "test"))
+        assert validate_manifest(files.root).gate.passed
+        publish_manifest(files.root)
+        return files
 
 
 @pytest.fixture(scope="module")
