@@ -261,7 +261,7 @@ def last_priorities(
 
 
 def manifest_of(drawn: DataFrame, draws: list[Draw], manifest: dict[str, Any]) -> DataFrame:
-    """Return drawn rows with the columns of the manifest, by part, and in its order.
+    """Return drawn rows with the columns of the manifest, and within a part in its order.
 
     ``manifest`` is that part of quotas.json.
     """
@@ -284,7 +284,7 @@ def manifest_of(drawn: DataFrame, draws: list[Draw], manifest: dict[str, Any]) -
     listed = [(n, d.group, d.draw, d.pool, d.sampling_weight) for n, d in enumerate(draws)]
     rows = drawn.join(F.broadcast(table(drawn.sparkSession, listed, names)), "number")
     columns = manifest["columns"].items()
-    return rows.sortWithinPartitions("part", "group", "sampling_priority").select(
+    return rows.sortWithinPartitions("group", "sampling_priority").select(
         *(computed.get(name, F.col(name)).cast(kind).alias(name) for name, kind in columns)
     )
 
@@ -373,7 +373,11 @@ def write_parts(
         source = Window.partitionBy("part", "number", "sampling_priority").orderBy("sweep_file", "row_index")
         rows = rows.withColumn("copy", F.row_number().over(source))
         rows = rows.observe(observation, F.count_if(F.col("copy") > 1).alias("copies")).where("copy = 1")
-    manifest_of(rows, draws, quotas["manifest"]).write.mode("overwrite").parquet(folder)
+    written = manifest_of(rows, draws, quotas["manifest"])
+    # Numbers differ from row to row, and to look for repetitions takes half of the time of writing.
+    plain = [name for name, kind in written.dtypes if kind in ("float", "double", "bigint")]
+    options = {f"parquet.enable.dictionary#{name}": "false" for name in plain}
+    written.write.options(**options).mode("overwrite").parquet(folder)
     if quotas["repeated_rows"]:
         seen = observation.get
     return seen["copies"]
