@@ -40,6 +40,7 @@ from lensneg import storage
 from lensneg.catalogs.catalog import read_catalog
 from lensneg.errors import LensnegError
 from lensneg.schema.catalog_spec import CatalogSpec
+from lensneg.schema.code_version import code_version
 from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.input_name import hats_pixel
 from lensneg.survey.inputs import iter_input, probe_input
@@ -365,6 +366,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
     parser.add_argument("--only", type=int, help="make this mutation in this process")
+    parser.add_argument("--out", type=Path, help="write the counts to this JSON file")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -392,6 +394,15 @@ def main() -> None:
     for name, count in tried.items():
         print(f"{name}: {count:,} mutations, {refused[name]:,} refused")
     seconds = time.monotonic() - started
+    if options.out:
+        counts = {name: {"mutations": count, "refused": refused[name]} for name, count in tried.items()}
+        found = {
+            "seconds": round(seconds),
+            "faults": faults,
+            "inputs": counts,
+            "lensneg": code_version().code_version,
+        }
+        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"{sum(tried.values()):,} mutations from {options.first:,} in {seconds:,.0f} s: {faults:,} faults")
     sys.exit(bool(faults))
 
