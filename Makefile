@@ -10,7 +10,7 @@
 #   make wheel-check  a run of the wheel with Python 3.11, 3.12 and 3.13, each in an empty environment
 #   make image-check  builds the functions' image without a container engine, and starts it (as root, with buildah)
 #   make deploy  builds the image, makes its repository in ECR, and deploys the stack
-#   make bench   all benchmarks; rewrites benchmarks/results.md (20 minutes)
+#   make bench   all benchmarks; rewrites benchmarks/results.md (40 minutes)
 #   make lock    pins the dependencies again
 
 PYTHON ?= python3.11

@@ -18,7 +18,10 @@ from harness import ROOT, SCRATCH, say
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
-SCRIPTS = ("map_stage", "parquet_sweeps", "draw", "local_run", "audit")
+SCRIPTS = ("map_stage", "parquet_sweeps", "draw", "training_config", "small_run", "local_run", "audit")
+
+#: What takes longer, and is run by itself: its last results are kept.
+KEPT = ("full_sky", "fuzz_inputs")
 
 NAMES = {
     "raw": "raw read",
@@ -310,6 +313,56 @@ def row_groups(size: Result) -> str:
     return f"{job['row_groups_read']:,} of {job['row_groups_total']:,}"
 
 
+def training_section(found: Result) -> str:
+    """Return the text on the cost of negative_sampling_v2."""
+    rows = [
+        [f"the {step}", *map(shown, found["seconds"][step].values()), shown(found["v2_over_v1"][step])]
+        for step in found["seconds"]
+    ]
+    states = {name for taken in found["states"].values() for name in taken}
+    steps = [name for name in ("SummarizeFanOut", "SampleNegatives", "CheckSample") if name in states]
+    parts = "; ".join(
+        f"{config}: {', '.join(f'{name} {number(taken[name])} s' for name in steps)}"
+        for config, taken in found["states"].items()
+    )
+    times = table(["", *(f"{config}, s" for config in found["states"]), "v2 / v1"], rows)
+    return f"""## The config for training
+
+`lensneg run` on {found["files"]} files of {millions(found["rows"])} rows each of the made-up sky, with
+`negative_sampling_v1` and with `negative_sampling_v2`. The map has all files. The reduce is SummarizeFanOut,
+the Spark job and CheckSample.
+
+{times}
+
+The last turn: {parts}.
+"""
+
+
+def small_section(found: Result) -> str:
+    """Return the text on a small run."""
+    full, both = (shown(found["seconds"][mode]) for mode in ("full", "test-then-full"))
+    return f"""## A small run
+
+`lensneg run` on four files of 150,000 rows: {full} s, and {both} s with a mini-test of two of them before,
+which is {shown(found["ratio"])} times as long. The first line is there after
+{shown(found["first_line_seconds"])} s. Java starts once, and takes at most
+{megabytes(found["java_peak_rss"])}.
+"""
+
+
+def fuzz_section(found: Result) -> str:
+    """Return the text on damaged inputs, which `make bench` does not repeat."""
+    counts = found["inputs"].values()
+    mutations, refused = (sum(one[key] for one in counts) for key in ("mutations", "refused"))
+    return f"""## Damaged inputs
+
+`tests/faults/fuzz_inputs.py` damaged {len(counts)} kinds of inputs in {mutations:,} ways within
+{found["seconds"] / 60:.0f} minutes: {refused:,} were refused with a message that names the file, and the
+others gave the rows that were written. **{found["faults"]:,}** gave wrong rows, no message, or nothing in a
+minute. The code was lensneg {found["lensneg"]}.
+"""
+
+
 def local_section(found: Result) -> str:
     """Return the text on the local run."""
     memory = ", ".join(f"{megabytes(m['peak_rss'])} with {m['files']} files" for m in found["memory"])
@@ -527,9 +580,12 @@ the **median** (lowest to highest). Seconds and MB/s are of this machine alone.
         map_section(results["map_stage"]),
         parquet_section(results["parquet_sweeps"]),
         draw_section(results["draw"]),
+        training_section(results["training_config"]),
+        small_section(results["small_run"]),
         local_section(results["local_run"]),
         audit_section(results["audit"]),
         *([full_sky_section(results["full_sky"])] if "full_sky" in results else []),
+        *([fuzz_section(results["fuzz_inputs"])] if "fuzz_inputs" in results else []),
         rates_section(results),
     )
     return "\n".join(sections)
@@ -623,8 +679,8 @@ def main() -> None:
     begun = time.monotonic()
     SCRATCH.mkdir(parents=True, exist_ok=True)
     results: Result = {"quick": options.quick, "environment": harness.environment()}
-    rehearsed = json.loads((HERE / "results.json").read_text(encoding="utf-8")).get("full_sky")
-    results |= {"full_sky": rehearsed} if rehearsed else {}
+    last = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
+    results |= {name: last[name] for name in KEPT if name in last}
     for name in SCRIPTS:
         results[name] = run_script(name, options.quick)
     results["finished"] = time.strftime("%Y-%m-%d", time.gmtime())
