@@ -15,6 +15,7 @@ from lensneg.cost.tables import RatesFile, load_rates
 from lensneg.errors import InputError
 from lensneg.schema.check import brief
 from lensneg.schema.fetch import FetchedFile, FetchFiles, FetchItem, FetchRequest, FetchSummary
+from lensneg.schema.request import new_id
 from lensneg.stages.summarize_fetch import read_fetch_items, read_fetched, summarize
 from lensneg.survey.checksums import ChecksumList
 
@@ -89,7 +90,7 @@ def start_fetch(
     str
         ARN of the execution; empty in a dry run.
     """
-    files = FetchFiles.below(stack.fetch_uri, f"fetch-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    files = FetchFiles.below(stack.fetch_uri, new_id("fetch"))
     listed = storage.join(to, checksums.name)
     if aws.dry:
         for uri in (listed, files.items):

@@ -145,14 +145,14 @@ def _sending_inputs(command: "Callable[[Session, RunRequest], Result]") -> Calla
         from lensneg.aws.executions import gather_inputs
         from lensneg.aws.uploads import Upload
         from lensneg.aws.uploads import upload as send
-        from lensneg.schema.request import new_run_id
+        from lensneg.schema.request import new_id
 
         def on_file(entry: Upload, was_sent: bool) -> None:
             show(f"{'sent' if was_sent else 'there already':<14}{entry.target}")
 
         require_complete(session.stack)
         options["is_signed_in"] = session.is_signed_in
-        request, uploads = gather_inputs(session.stack, run_id or new_run_id(), **options)
+        request, uploads = gather_inputs(session.stack, run_id or new_id("run"), **options)
         send(session.aws, uploads, on_file)
         return command(session, request)
 

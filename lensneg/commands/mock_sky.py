@@ -55,10 +55,7 @@ def mock_sky(folder: Path, files: int, **options: Any) -> Result:
     speed = f"{megabytes:,.0f} MB in {sky.seconds:.1f} s ({megabytes / sky.seconds:,.0f} MB/s)"
     kind = "partitions" if options["file_format"] == "hats" else "sweep files"
     text = f"{sky.files} {kind}, {sky.rows:,} rows, {speed}"
-    places = {"sweeps": str(sky.sweeps), "positives": str(sky.positives)}
-    if sky.pz is not None:
-        places["pz"] = sky.pz
+    places = {"sweeps": str(sky.sweeps), "positives": str(sky.positives), "pz": sky.pz}
     counts = {"files": sky.files, "rows": sky.rows, "bytes": sky.bytes, "seconds": sky.seconds}
-    return Result(
-        counts | places, "\n".join([text, *(f"{name:<9}  {place}" for name, place in places.items())])
-    )
+    written = [f"{name:<9}  {place}" for name, place in places.items() if place is not None]
+    return Result(counts | places, "\n".join([text, *written]))

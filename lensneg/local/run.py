@@ -17,7 +17,7 @@ from lensneg.schema.gate import GATE_NAMES
 from lensneg.schema.manifest import Manifest
 from lensneg.schema.manifest_places import MANIFEST_NAME
 from lensneg.schema.options import Mode
-from lensneg.schema.request import RunRequest, new_run_id
+from lensneg.schema.request import RunRequest, new_id
 from lensneg.schema.resources import config_path
 from lensneg.schema.run import RunRecord
 from lensneg.stages.preflight.kinds import recognise_inputs
@@ -200,7 +200,7 @@ def make_request(
     further = {"spectroscopic": spectroscopic, "suspects": suspects, "hard_negatives": hard_negatives}
     request = RunRequest.of_input(
         {
-            "run_id": run_id or new_run_id(),
+            "run_id": run_id or new_id("run"),
             "mode": mode,
             "config": config_path(os.fspath(config)),
             "sweeps": os.fspath(sweeps),

@@ -25,15 +25,20 @@ LISTING_SUFFIX: Final = ".txt"
 _MACHINE_KEYS = frozenset({"mini_test", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"})
 
 
-def new_run_id() -> str:
-    """Return a run id made from the time and a random number, ``run-20260102T030405Z-5f3a09`` for example.
+def new_id(kind: str) -> str:
+    """Return an id made from the time and a random number, ``run-20260102T030405Z-5f3a09`` for example.
+
+    Parameters
+    ----------
+    kind : str
+        What it begins with.
 
     Returns
     -------
     str
-        The id. Runs that start within the same second have different ones.
+        The id. Two that are made within the same second differ.
     """
-    return datetime.now(UTC).strftime("run-%Y%m%dT%H%M%SZ-") + secrets.token_hex(3)
+    return f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def is_listing(uri: str) -> bool:

@@ -66,7 +66,7 @@ def test_help_names_the_commands_and_has_examples(door: Door) -> None:
         ({"--sweeps": str(PLAN)}, "this is a file, and neither a folder of sweep files nor a table"),
         ({"--positives": str(PLAN)}, "cannot be read as CSV"),
         ({"--positives": "x.csv?alpha=RA"}, "'alpha' is not an option of a catalogue"),
-        ({"--run-id": "../../etc"}, "run_id"),
+        ({"--run-id": "../../etc"}, "Invalid value for '--run-id': '../../etc'"),
         ({"--mode": "half"}, "'half' is not one of"),
         ({"--workers": "0"}, "0 is not in the range"),
         ({"--out": "s3://bucket/prefix"}, "writes to a local folder"),

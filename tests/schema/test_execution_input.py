@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lensneg.schema.request import RUN_ID_PATTERN, RunRequest, mini_test_id, new_run_id
+from lensneg.schema.request import RUN_ID_PATTERN, RunRequest, mini_test_id, new_id
 
 SHORT: dict[str, Any] = {
     "run_id": "one",
@@ -60,7 +60,7 @@ def test_long_run_ids_that_differ_at_their_end_have_mini_tests_of_their_own() ->
 
 
 def test_runs_that_start_in_the_same_second_have_different_ids() -> None:
-    ids = {new_run_id() for _ in range(50)}
+    ids = {new_id("run") for _ in range(50)}
     assert len(ids) == 50
     assert all(re.match(RUN_ID_PATTERN, run_id) for run_id in ids)
     assert len({run_id[:21] for run_id in ids}) <= 2, "they begin with the time, so that names sort by it"
