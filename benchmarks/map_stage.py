@@ -35,6 +35,7 @@ from lensneg.schema.columns import NEEDED_COLUMNS
 from lensneg.schema.config import Config
 from lensneg.schema.item import Item
 from lensneg.schema.run import Run, load_run
+from lensneg.schema.sweep_columns import MASKBITS
 from lensneg.stages.filter_sweep.item import filter_item
 from lensneg.stages.plan_fan_out import plan_fan_out
 from lensneg.stages.preflight.gate1 import preflight
@@ -48,6 +49,7 @@ OTHER_LENSES = 38_000
 
 CONFIG = Config.parse(harness.CONFIG.read_text(encoding="utf-8"))
 SELECTION = CONFIG.selection
+MASKED = CONFIG.exclusion.maskbits_value | 1 << MASKBITS["NPRIMARY"]
 BUFFER_BYTES = 8 << 20
 
 
@@ -173,7 +175,7 @@ def with_fitsio(path: Path, out: Path) -> int:
         & (frame["NOBS_Z"] >= SELECTION.nobs_min["z"])
         & np.isfinite(frame["RA"])
         & np.isfinite(frame["DEC"])
-        & ((frame["MASKBITS"] & CONFIG.exclusion.maskbits_value) == 0)
+        & ((frame["MASKBITS"] & MASKED) == 0)
     ]
     kept.to_parquet(out, compression="zstd")
     return len(kept)
@@ -194,7 +196,7 @@ def with_astropy(path: Path, out: Path) -> int:
         & (np.asarray(table["NOBS_Z"]) >= SELECTION.nobs_min["z"])
         & np.isfinite(np.asarray(table["RA"]))
         & np.isfinite(np.asarray(table["DEC"]))
-        & ((np.asarray(table["MASKBITS"]) & CONFIG.exclusion.maskbits_value) == 0)
+        & ((np.asarray(table["MASKBITS"]) & MASKED) == 0)
     ]
     columns = {name: pa.array(native(np.asarray(kept[name]))) for name in NEEDED_COLUMNS}
     pq.write_table(pa.table(columns), out, compression="zstd")
