@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -177,21 +178,20 @@ def one_core() -> None:
     pa.set_io_thread_count(1)
 
 
-class _WithoutPandas:
-    """Lets pandas be found nowhere."""
+class _WithoutPandas(PathFinder):
+    """Finds everything but pandas."""
 
-    @staticmethod
-    def find_spec(name: str, *_: Any) -> None:
-        """Refuse pandas; leave all others to the other finders."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
+    @classmethod
+    def find_spec(cls, fullname: str, *others: Any) -> ModuleSpec | None:
+        """Return where a module is; None if there is no such module."""
+        return None if fullname == "pandas" else super().find_spec(fullname, *others)
 
 
 def as_installed() -> None:
     """Keep pandas out of this process: lensneg comes without it, but Arrow imports it where it finds it."""
     if "pandas" in sys.modules:
         raise BenchmarkError("pandas is imported already")
-    sys.meta_path.insert(0, _WithoutPandas)
+    sys.meta_path[:] = [_WithoutPandas if finder is PathFinder else finder for finder in sys.meta_path]
 
 
 # --- What is measured on
