@@ -31,7 +31,7 @@ from lensneg.audit.lens_checks import near_any
 from lensneg.audit.published import audit_published
 from lensneg.rules.priority import sampling_priority
 from lensneg.rules.split import split_of_pixel
-from lensneg.schema.columns import ANNOTATED_SCHEMA, COLUMNS, PARTS
+from lensneg.schema.columns import ANNOTATED_SCHEMA, COLUMNS, PARTS, part_schema
 from lensneg.schema.config import Config
 from lensneg.schema.content import content_sha256_of
 from lensneg.schema.gate import Gate
@@ -118,9 +118,14 @@ class Copies:
         }
         columns = [
             pa.chunked_array([changed[f.name]]).cast(f.type) if f.name in changed else rows[f.name]
-            for f in ANNOTATED_SCHEMA
+            for f in self._rows.schema
         ]
-        return pa.table(columns, schema=ANNOTATED_SCHEMA)
+        return pa.table(columns, schema=self._rows.schema)
+
+
+def schema_of(part: str) -> pa.Schema:
+    """Return the schema of a part of the manifest."""
+    return part_schema(part, CONFIG.positives.columns)
 
 
 def write_sweep(path: Path, rows: pa.Table) -> None:
@@ -141,7 +146,7 @@ def make_manifest(base: Path, rows: int, sweeps: bool = True) -> Path:
         copies = round(rows / described["rows"]["negatives"])
         made: dict[str, Copies] = {}
         for part in PARTS:
-            plain = pq.ParquetFile(next((base / part).iterdir())).read().cast(ANNOTATED_SCHEMA)
+            plain = pq.ParquetFile(next((base / part).iterdir())).read().cast(schema_of(part))
             # The rows of positives follow on the others in the sweep files, and lie elsewhere on the sky.
             before = made["negatives"].rows_each if made else 0
             made[part] = Copies(plain, copies, before * copies, before, bool(made))
@@ -183,14 +188,14 @@ def write_part(folder: Path, part: str, rows: Copies) -> Table:
     def column(name: str) -> Any:
         return (chunk for path in names for chunk in pq.ParquetFile(path).read([name])[name].chunks)
 
-    return {"files": files, "content_sha256": content_sha256_of(len(rows.order), column)}
+    return {"files": files, "content_sha256": content_sha256_of(len(rows.order), column, schema_of(part))}
 
 
 def write_copy(folder: Path, made: dict[str, Copies], number: int) -> Table:
     """Write the sweep file of a copy, and describe it."""
     tables = [copies.table(np.flatnonzero(copies.number == number)) for copies in made.values()]
     path = folder / "sweeps" / sweep_name(cell_of(number))
-    table = pa.concat_tables(tables)
+    table = pa.concat_tables([one.select(ANNOTATED_SCHEMA.names) for one in tables])
     write_sweep(path, table)
     info = storage.stat(str(path))
     return {

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
@@ -14,9 +15,6 @@ from lensneg.catalogs.table import CatalogTable, Column, text_of
 
 #: A VOTable whose rows are in another file, which astropy would fetch.
 _ROWS_ELSEWHERE: Final = re.compile(rb"STREAM\b[^>]*\bhref", re.IGNORECASE)
-
-#: The description of a column of a VOTable.
-_FIELD: Final = re.compile(rb"""<(?:\w+:)?FIELD\b(?:[^>"']|"[^"]*"|'[^']*')*>""")
 
 #: The names of formats in words. Others have astropy's name.
 _IN_WORDS: Final = {
@@ -99,12 +97,18 @@ def read_with_astropy(data: bytes, name: str) -> list[CatalogTable]:
     """
     if name == "votable":
         from astropy.io.votable import parse
+        from astropy.io.votable.exceptions import E10, W46  # a FIELD without datatype; a value is cut off
 
         if _ROWS_ELSEWHERE.search(data):
             raise ValueError("its rows are in another file (STREAM href): save them in this one")
-        if any(b"datatype" not in field for field in _FIELD.findall(data)):
-            raise ValueError("a FIELD has no datatype, so that its values may be cut off")
-        votable = parse(io.BytesIO(data), verify="ignore")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for cut_off in (E10, W46):
+                warnings.simplefilter("error", cut_off)
+            try:
+                votable = parse(io.BytesIO(data), verify="warn")
+            except W46 as error:
+                raise ValueError(str(error)) from error
         frames = {system.ID: _frame_of_system(system) for system in _systems(votable)}
         found = [t.to_table() for t in votable.iter_tables()]
         references = [{f.name: f.ref for f in t.fields} for t in votable.iter_tables()]

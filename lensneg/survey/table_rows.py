@@ -331,6 +331,12 @@ def _find_columns(names: list[str], needed: tuple[str, ...], uri: str) -> list[s
 
 def _fitted(name: str, column: pa.Array, first_row: int, file: SweepFile) -> npt.NDArray[Any]:
     """Return a column in its type of the data model."""
+    if pa.types.is_dictionary(column.type):
+        try:
+            column.validate(full=True)  # Arrow's reader does not compare the indices with the dictionary
+        except pa.ArrowException as error:
+            what = f"column {name}, in the rows from {first_row:,} on: {error}: it is damaged"
+            raise SweepError(what, where=file.uri, remedy="copy the file again, or write it again") from error
     try:
         return _converted(name, column, file)
     except (pa.ArrowException, ValueError) as error:

@@ -495,14 +495,25 @@ def test_text_between_the_columns_of_an_ipac_table_is_refused(read: Read) -> Non
         read(text.format("  "), "c.txt")
 
 
-def test_a_votable_column_without_a_type_is_refused(read: Read) -> None:
+@pytest.mark.parametrize(
+    ("was", "is_", "why"),
+    [
+        (b"datatype", b"dauatype", "'datatype' attribute required"),
+        (b"datatype", b"ddatatype", "'datatype' attribute required"),
+        (b'arraysize="5"', b"", "too long for specified length"),
+    ],
+)
+def test_a_votable_column_that_cuts_its_values_off_is_refused(
+    read: Read, was: bytes, is_: bytes, why: str
+) -> None:
     """astropy would take it for one letter, and read 1.5 as 1."""
-    made = Table({"ra": RA, "dec": DEC})
+    made = Table({"ra": RA, "dec": [f"{value:5.2f}" for value in DEC]})
     out = io.BytesIO()
     made.write(out, format="votable")
+    assert was in out.getvalue()
     assert positions(read(out.getvalue(), "c.vot")) == ALL
-    with pytest.raises(CatalogError, match="a FIELD has no datatype"):
-        read(out.getvalue().replace(b"datatype", b"dauatype"), "c.vot")
+    with pytest.raises(CatalogError, match=why):
+        read(out.getvalue().replace(was, is_), "c.vot")
 
 
 def test_a_latex_table_that_ends_twice_is_refused(read: Read) -> None:

@@ -246,3 +246,23 @@ def test_tables_are_read_from_s3(path: Path, s3: str) -> None:
     uri = f"{s3}/sweeps/{path.name}"
     storage.put_file(str(path), uri)
     assert read(probe(uri)).tolist()[0] == read(probe(path)).tolist()[0]
+
+
+def test_a_damaged_index_of_a_dictionary_gives_no_other_row(tmp_path: Path) -> None:
+    """Arrow's reader does not compare the indices of text with its dictionary."""
+    rows = table([{"OBJID": i + 1, "BRICKNAME": f"1503{'mpx'[i % 3]}000"} for i in range(40)])
+    path = Path(write_table(tmp_path / "a.parquet", rows))
+    options = {"compression": "none", "use_dictionary": ["brickname"], "data_page_version": "1.0"}
+    pq.write_table(pq.read_table(path), path, **options)
+    group = pq.read_metadata(path).row_group(0)
+    [column] = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "brickname"]
+    whole, refused = path.read_bytes(), 0
+    for place in range(column.data_page_offset, column.dictionary_page_offset + column.total_compressed_size):
+        path.write_bytes(whole[:place] + b"\xb5" + whole[place + 1 :])
+        try:
+            names = set(read(probe(path))["BRICKNAME"].tolist())
+        except SweepError as error:
+            refused += "is damaged" in str(error)
+        else:
+            assert names <= {b"1503m000", b"1503p000", b"1503x000", b""}
+    assert refused
