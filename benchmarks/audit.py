@@ -20,6 +20,7 @@ import healpy
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 from astropy.io import fits
 from harness import BenchmarkError
@@ -116,6 +117,9 @@ class Copies:
             "sweep_file": names.take(pa.array(number)),
             "row_index": self._first_row + self.place[some],
         }
+        # The catalogue that add_lenses writes says no more of its lenses.
+        changed |= {name: pa.nulls(len(rows)) for name in rows.column_names if name.startswith("lens_")}
+        changed["lens_name"] = pa.array(self.targetid[some]).cast(pa.string())
         columns = [
             pa.chunked_array([changed[f.name]]).cast(f.type) if f.name in changed else rows[f.name]
             for f in self._rows.schema
@@ -208,17 +212,18 @@ def add_lenses(folder: Path, described: Table) -> None:
     """Put a catalogue of the positives, and of lenses clear of every negative, in the place of the run's."""
     rng = np.random.default_rng(1)
     ra, dec = rng.uniform(0, 360, LENSES), np.degrees(np.arcsin(rng.uniform(-1, 1, LENSES)))
-    clear, positives = np.ones(LENSES, dtype=bool), []
-    for file in described["positives"]["files"]:
-        rows = pq.read_table(folder / "manifest" / file["name"], columns=["ra", "dec"])
-        positives.append(np.stack([rows["ra"].to_numpy(), rows["dec"].to_numpy()], 1))
+    clear = np.ones(LENSES, dtype=bool)
+    positives = pq.read_table(folder / "manifest" / "positives", columns=["lens_name", "ra", "dec"])
     for file in described["negatives"]["files"]:
         rows = pq.read_table(folder / "manifest" / file["name"], columns=["ra", "dec"])
         there = rows["ra"].to_numpy(), rows["dec"].to_numpy()
         clear &= ~near_any(ra, dec, *there, CONFIG.exclusion.known_lens_radius_arcsec)
     path = folder / "lenses.csv"
-    lenses = np.concatenate([*positives, np.stack([ra, dec], 1)[clear]])
-    np.savetxt(path, lenses, delimiter=",", header="ra,dec", comments="", fmt="%.9f")
+    others = pa.table(
+        {"lens_name": [f"L{i}" for i in np.flatnonzero(clear)], "ra": ra[clear], "dec": dec[clear]}
+    )
+    lenses = pa.concat_tables([positives.cast(others.schema), others])
+    pyarrow.csv.write_csv(lenses.rename_columns(["name", "ra", "dec"]), path)
     [source, *_] = described["run"]["catalogs"]
     sha256 = storage.sha256(str(path), path.stat().st_size)
     changed = {"sha256": sha256, "spec": {"uri": str(path)}}
