@@ -60,11 +60,14 @@ def why_none(uri: str) -> str:
     str
         In a few words.
     """
-    run = None
-    if not uri.endswith(".json") or uri.endswith("/run.json"):
-        run = RunRecord.read_if_there(storage.join(uri.removesuffix("/run.json"), "run.json"))
+    root = uri.removesuffix("/run.json")
+    if root.endswith(".json"):
+        return "no such file"
+    run = RunRecord.read_if_there(storage.join(root, "run.json"))
+    if run is None and "/runs/" in root and storage.exists(gate := RunFiles.of_root(root).gate(1)):
+        return f"this run ended at its inputs, before it planned anything; {gate} has what was checked"
     if run is None:
-        return "no such file" if uri.endswith(".json") else "no published manifest there"
+        return "no such file" if root != uri else "no published manifest there"
     what = "a mini-test publishes nothing" if run.mode == "test" else "it was not published"
     return f"run {run.run_id} has no manifest: {what}"
 

@@ -813,6 +813,18 @@ def test_lensneg_report_draws_a_run_again(
     assert "/runs/two: no published manifest there; give an output folder" in told(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("command", ["report", "validate", "calibrate"])
+def test_a_run_that_ended_at_gate_1_is_said_to_have_no_report(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = tmp_path / "out" / "runs" / "one" / "gates" / "gate1.json"
+    gate.parent.mkdir(parents=True)
+    gate.write_text("{}")
+    assert door(monkeypatch, command, tmp_path / "out" / "runs" / "one") == 2
+    said = told(capsys.readouterr().err)
+    assert f"/runs/one: this run ended at its inputs, before it planned anything; {gate} has what" in said
+
+
 def test_the_report_is_the_same_however_many_rows_are_read_at_once(
     files: RunFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
