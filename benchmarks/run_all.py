@@ -489,6 +489,11 @@ def rates(results: Result) -> dict[str, Result]:
     plain_mb = next(size["mb"] for size in mapped["sizes"] if size["rows"] == packed["rows"])
     gunzip = packed["seconds"]["gunzip"]
     size = draw.get("whole", draw["sizes"][-1])
+    job = size["more"]["lensneg"]
+    drawn, seconds = size["drawn"], job["job"]["median"]
+    if "largest" in draw:
+        # A fresh Java and the opening of the files, which the model adds by itself, count for less there.
+        drawn, seconds = draw["largest"]["drawn"], draw["largest"]["job"]
     found = {
         "map_rate": {
             **{key: largest["mb_per_s"][key] for key in ("median", "min", "max")},
@@ -513,12 +518,11 @@ def rates(results: Result) -> dict[str, Result]:
             "from": "made-up pool files",
         },
         "draw_seconds": {
-            **{key: size["more"]["lensneg"]["job"][key] for key in ("median", "min", "max")},
+            "median": round(500_000 / drawn * seconds, 2),
             "unit": "s",
-            "from": f"all steps of the job, {size['drawn']:,} negatives, {draw['cores']} cores",
+            "from": f"500,000 of {drawn:,} negatives, all steps of the job, {draw['cores']} cores",
         },
     }
-    job = size["more"]["lensneg"]
     if "row_groups_read" in job:
         found["draw_read_share"] = {
             "median": round(job["row_groups_read"] / job["row_groups_total"], 3),
