@@ -16,7 +16,7 @@ from astropy.io import fits, votable
 from astropy.table import Table
 from astropy.units import UnitsWarning, UnrecognizedUnit
 
-from lensneg.page.export import ExportedRows, describe
+from lensneg.page.exported_rows import ExportedRows, describe
 from lensneg.schema.manifest import ColumnRecord
 
 #: FITS files are made of blocks of so many bytes.

@@ -5,26 +5,19 @@ piece, so memory holds a batch of rows.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from astropy.table import MaskedColumn, Table
 
-from lensneg.page.links import viewer_links
-from lensneg.schema.columns import COLUMNS
-from lensneg.schema.manifest import ColumnRecord, Manifest, Part
-from lensneg.schema.published_files import check_file
-from lensneg.schema.tables import read_batches
+from lensneg.page import binary_export, hats_export, text_export
+from lensneg.page.cutouts import cutouts
+from lensneg.page.exported_rows import ExportedFile, ExportedRows, as_plain, columns_of, describe
+from lensneg.schema.manifest import Manifest, Part
 
 Format = Literal["fits", "votable", "csv", "ecsv", "cutouts", "hats"]
-
-#: The last column of an export, which no manifest has.
-_VIEWER: Final = ColumnRecord(
-    name="viewer", type="string", unit="", nullable=False, description="address in the survey's viewer"
-)
 
 
 def astropy_table(rows: pa.Table, meta: dict[str, Any] | None = None) -> Table:
@@ -43,32 +36,11 @@ def astropy_table(rows: pa.Table, meta: dict[str, Any] | None = None) -> Table:
         Every column has its unit and description. Nulls are masked. A time is ISO 8601 text.
     """
     table = Table(meta=meta or {})
-    for column in _columns(rows.schema):
+    for column in columns_of(rows.schema):
         values, missing = _values(as_plain(rows[column.name]))
         table[column.name] = MaskedColumn(values, mask=missing) if missing.any() else values
         describe(table[column.name], column)
     return table
-
-
-def describe(filled: Any, column: ColumnRecord) -> None:
-    """Give a column of an astropy table its unit and description."""
-    filled.description = column.description
-    if column.unit:
-        filled.unit = column.unit
-
-
-def _columns(schema: pa.Schema) -> list[ColumnRecord]:
-    """Return the manifest's columns, and those of the lenses that the positives have after them."""
-    ours = [ColumnRecord.model_validate(column, from_attributes=True) for column in COLUMNS]
-    return ours + [ColumnRecord.of_field(field) for field in list(schema)[len(ours) :]]
-
-
-def as_plain(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column in one piece, with a time as ISO 8601 text."""
-    array = column.combine_chunks()
-    if pa.types.is_timestamp(array.type):
-        return pc.strftime(array.cast(pa.timestamp("s", tz="UTC")), format="%Y-%m-%dT%H:%M:%SZ")
-    return array
 
 
 def _values(array: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -80,71 +52,6 @@ def _values(array: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         return array.fill_null(False).to_numpy(zero_copy_only=False), missing
     fill = np.nan if pa.types.is_floating(array.type) else 0
     return array.fill_null(fill).to_numpy(zero_copy_only=False), missing
-
-
-class ExportedRows(NamedTuple):
-    """The rows of a part, for a writer of some format.
-
-    Attributes
-    ----------
-    part : str
-        ``negatives`` or ``positives``.
-    rows : int
-        Their number.
-    columns : list of ColumnRecord
-        Those of the manifest, and the link to the viewer.
-    meta : dict of str to str
-        What identifies the rows.
-    uris : list of str
-        The files.
-    """
-
-    part: Part
-    rows: int
-    columns: list[ColumnRecord]
-    meta: dict[str, str]
-    uris: list[str]
-
-    @classmethod
-    def of(cls, manifest: Manifest, part: Part) -> "ExportedRows":
-        """Take a part of a manifest.
-
-        Raises
-        ------
-        InputError
-            If a file of the manifest is missing, or has other bytes than were published.
-        """
-        meta = {"RUN_ID": manifest.run_id, "CONTENT": manifest.record.part(part).content_sha256}
-        columns = [*_columns(manifest.schema(part)), _VIEWER]
-        uris = manifest.files(part)
-        for uri, file in zip(uris, manifest.record.part(part).files, strict=True):
-            check_file(uri, file.sha256)
-        return cls(part, getattr(manifest.counts, part), columns, meta, uris)
-
-    def batches(self) -> Iterator[pa.Table]:
-        """Yield the rows, with times as text and with the links."""
-        names = [column.name for column in self.columns[:-1]]
-        for uri in self.uris:
-            for rows in read_batches(uri, names):
-                plain = {name: as_plain(rows[name]) for name in names}
-                yield pa.table({**plain, _VIEWER.name: viewer_links(rows)})
-
-    def widths(self) -> dict[str, int]:
-        """Return the bytes of the longest text of each column of text. The rows are read for it."""
-        found: dict[str, int] = {}
-        for rows in self.batches():
-            for name in rows.column_names:
-                if pa.types.is_string(rows[name].type):
-                    longest = pc.max(pc.binary_length(rows[name])).as_py() or 0
-                    found[name] = max(found.get(name, 1), longest)
-        return found
-
-
-class ExportedFile(NamedTuple):
-    """A file to write: its name, and its content piece by piece."""
-
-    name: str
-    chunks: Iterator[bytes]
 
 
 def export_part(manifest: Manifest, part: Part, to: Format, size: int, bands: str) -> Iterator[ExportedFile]:
@@ -173,9 +80,6 @@ def export_part(manifest: Manifest, part: Part, to: Format, size: int, bands: st
     InputError
         If a file of the manifest is missing, or has other bytes than were published.
     """
-    from lensneg.page import binary_export, hats_export, text_export
-    from lensneg.page.cutouts import cutouts
-
     rows = ExportedRows.of(manifest, part)
     match to:
         case "fits":

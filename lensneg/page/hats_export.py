@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensneg.errors import InputError
-from lensneg.page.export import ExportedFile, ExportedRows
+from lensneg.page.exported_rows import ExportedFile, ExportedRows
 from lensneg.rules.sky import healpix_pixel
 from lensneg.schema.arrays import IntArray
 from lensneg.survey.hats_catalog import (

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from astropy.table import Table
 from pyarrow import csv
 
-from lensneg.page.export import ExportedRows, describe
+from lensneg.page.exported_rows import ExportedRows, describe
 
 
 def csv_chunks(tables: Iterable[pa.Table], *, header: bool = True) -> Iterator[bytes]:

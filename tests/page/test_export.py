@@ -33,7 +33,8 @@ from lensneg.page import hats_export
 from lensneg.page.binary_export import fits_chunks, votable_chunks
 from lensneg.page.cutouts import cutouts
 from lensneg.page.dataset_card import dataset_card
-from lensneg.page.export import ExportedRows, astropy_table
+from lensneg.page.export import astropy_table
+from lensneg.page.exported_rows import ExportedRows
 from lensneg.schema import tables
 from lensneg.schema.columns import COLUMNS, MANIFEST_SCHEMA
 from lensneg.schema.layout import RunFiles
