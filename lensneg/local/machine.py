@@ -74,6 +74,9 @@ class Machine(NamedTuple):
                 f"scratch disk: {self.scratch_free / 1e9:.1f} GB are free in {self.scratch}, and Spark needs "
             )
             found.append(f"{what}{_SCRATCH_BYTES / 1e9:.1f} GB; name another folder in TMPDIR")
+        if self.scratch_noexec:
+            what = f"scratch disk: {self.scratch} is on a disk that is mounted noexec, and Spark loads "
+            found.append(f"{what}libraries from there; name another folder in TMPDIR")
         return found
 
 

@@ -285,8 +285,16 @@ def execute(
     -------
     Outcome
         How the execution ended.
+
+    Raises
+    ------
+    InputError
+        If Spark cannot load its libraries from the scratch folder.
     """
     found = look_at_machine(out=request.out)
+    if found.scratch_noexec:
+        what = f"{found.scratch} is on a disk that is mounted noexec, and Spark loads libraries from there"
+        raise InputError(what, where="TMPDIR", remedy="name another folder in TMPDIR")
     workers = workers or found.workers
     for line in found.shortages(workers):
         tell(line)

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lensneg.local import machine, run_process
+from lensneg.errors import InputError
+from lensneg.local import machine, run, run_process
 from lensneg.local.machine import Machine, free_memory, scratch_folder
+from lensneg.local.watcher import NoWatcher
+from lensneg.schema.request import RunRequest
 
 GB = 1_000_000_000
 
@@ -43,6 +46,10 @@ def test_what_is_short_is_said_with_what_is_needed_and_what_to_do() -> None:
     assert disk == (
         "scratch disk: 0.1 GB are free in /tmp, and Spark needs 0.5 GB; name another folder in TMPDIR"
     )
+    assert made(scratch_noexec=True).shortages(4) == [
+        "scratch disk: /tmp is on a disk that is mounted noexec, and Spark loads libraries from there; name "
+        "another folder in TMPDIR"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,17 @@ def test_the_free_memory_is_that_of_the_machine_or_of_the_jobs_share(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert free_memory(tmp_path) == free
+
+
+def test_a_run_is_refused_before_it_begins_where_spark_could_not_load_its_libraries(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run, "look_at_machine", lambda out: made(scratch_noexec=True))
+    inputs = {"config": "config.yaml", "sweeps": "sweeps", "positives": ["lenses.csv"]}
+    request = RunRequest.of_input({"run_id": "one", "mode": "full", "out": str(tmp_path / "out"), **inputs})
+    with pytest.raises(InputError, match="/tmp is on a disk that is mounted noexec"):
+        run.execute(request, 1, NoWatcher())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("fault", ["small", "noexec"])
