@@ -87,7 +87,8 @@ def test_a_plain_simulation_ends_at_the_same_time(rows: list[int], concurrency: 
         fast = min(n_bytes, 300 if cold[at] else 50)
         # 8 connections of 90 MB/s are slower than the burst.
         reading = fast * MIB / 720e6 + (n_bytes - fast) / 75
-        seconds = (3 if cold[at] else 0) + 0.6 + max(reading, n * 505 / 2260e6) + n * 0.03 * 169 / 75e6
+        computing, written = n * 505 / (rates.map_rate * 1e6), n * 0.03 * rates.pool_row_bytes
+        seconds = (3 if cold[at] else 0) + 0.6 + max(reading, computing) + written / 75e6
         ends[at] += (2 if cold[at] else 0) + 0.3 + seconds
         billed += seconds
         cold[at] = False
