@@ -31,7 +31,8 @@ def read_fits(data: bytes) -> list[CatalogTable]:
     Raises
     ------
     ValueError
-        If there is no table, if the file ends within one, or if its size is none of a FITS file.
+        If there is no table, if the file ends within one, if its size is none of a FITS file, or if the
+        columns are not as wide as the rows.
     """
     from astropy.io import fits  # takes a third of a second
 
@@ -66,7 +67,13 @@ def _frame(*headers: Any) -> Frame | None:
 def _table(hdu: Any, title: str, data: bytes, primary: Any) -> CatalogTable:
     if hdu.fileinfo()["datLoc"] + hdu.size > len(data):
         raise ValueError("the file ends within its table")
-    read = _ascii_values if hdu.header["XTENSION"].strip() == "TABLE" else _binary_values
+    is_ascii = hdu.header["XTENSION"].strip() == "TABLE"
+    read = _ascii_values if is_ascii else _binary_values
+    described, width = hdu.columns.dtype.itemsize, int(hdu.header["NAXIS1"])
+    if not is_ascii and described != width:  # astropy would read shifted rows
+        raise ValueError(
+            f"its columns take {described:,} bytes of a row (TFORM), and a row has {width:,} (NAXIS1)"
+        )
     frame = _frame(hdu.header, primary)
     columns = [
         Column(str(column.name), partial(read, hdu, i), str(column.unit or ""), _holds(column), frame)

@@ -287,6 +287,15 @@ def test_a_fits_file_that_lost_or_got_a_byte_is_refused(read: Read) -> None:
     assert positions(read(data[: at + 28], "c.fits")) == ALL  # three rows, without the padding
 
 
+def test_a_fits_file_whose_columns_are_not_as_wide_as_its_rows_is_refused(read: Read) -> None:
+    """astropy would read rows that are shifted."""
+    names = fits.Column("NAME", "39A", array=["a", "b", "c"])
+    data = bin_table([names, fits.Column("RA", "D", array=RA), fits.Column("DEC", "D", array=DEC)])
+    assert positions(read(data, "c.fits")) == ALL
+    with pytest.raises(CatalogError, match=r"columns take 35 bytes of a row \(TFORM\), and a row has 55"):
+        read(data.replace(b"'39A     '", b"'19A     '"), "c.fits")
+
+
 @pytest.mark.parametrize(
     "kind",
     [pa.string_view(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.binary(), pa.float32(),
