@@ -65,6 +65,8 @@ class Command:
         self.seconds = time.perf_counter() - begun
         if process.returncode:
             raise BenchmarkError(f"lensneg run --mode {mode} ended with {process.returncode}")
+        if len(self.starts_of_java) != 1:
+            raise BenchmarkError(f"lensneg run --mode {mode} started Java {len(self.starts_of_java)} times")
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -88,7 +90,6 @@ def measure(quick: bool) -> dict[str, Any]:
         "ratio": ratio(times, "test-then-full", "full"),
         "first_line_seconds": spread([command.first_line for command in commands]),
         "java_peak_rss": max(command.java_bytes for command in commands),
-        "starts_of_java": [len(command.starts_of_java) for command in made["test-then-full"]],
     }
 
 

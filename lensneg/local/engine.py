@@ -78,6 +78,24 @@ def render(values: Mapping[str, str], graph: Path = STATE_MACHINE) -> str:
     return re.sub(r"\$\{(\w+)\}", lambda m: json.dumps(values[m[1]])[1:-1], graph.read_text())
 
 
+def job_options(definition: str) -> str:
+    """Return the spark-submit parameters that a graph gives to the Spark job, but the numbers of executors.
+
+    Parameters
+    ----------
+    definition : str
+        The graph, rendered.
+
+    Returns
+    -------
+    str
+        With ``{}`` for each number.
+    """
+    submit = json.loads(definition)["States"]["SampleNegatives"]["Parameters"]["JobDriver"]["SparkSubmit"]
+    [(form, given)] = re.findall(r"^States\.Format\('([^']*)', '([^']*)'", submit["SparkSubmitParameters.$"])
+    return str(form.replace("{}", given, 1))
+
+
 class Machine:
     """A state machine, registered in moto's interpreter within :func:`local_machine`."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
-from lensneg.local.engine import Machine, local_machine
+from lensneg.local.engine import Machine, job_options, local_machine, render, substitutions
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
 from lensneg.local.logs import log_folder
@@ -88,7 +88,7 @@ def machine(
             return
         watcher.reached(function_name)
         if function_name == "Preflight" and _goes_on(invocation):
-            emr.start_application(submit_parameters)
+            emr.start_application(job_options(render(substitutions(submit_parameters))))
         if function_name == "PlanFanOut" and invocation.error is None:
             watcher.planned(event["root"], invocation.result["count"])
 

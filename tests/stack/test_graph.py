@@ -18,8 +18,8 @@ from botocore.validate import ParamValidator
 from conftest import config_text
 from deployed import BUCKET, ROOT, deployed
 
-from lensneg.local.emr import local_submit_parameters
-from lensneg.local.engine import render, substitutions
+from lensneg.local.emr import driver_options, local_submit_parameters
+from lensneg.local.engine import job_options, render, substitutions
 from lensneg.schema.check import Check, brief
 from lensneg.schema.config import config_sha256
 from lensneg.schema.gate import Gate
@@ -170,6 +170,15 @@ def test_the_job_is_that_of_the_local_run() -> None:
         committer = [option for option in options if "commit" in option or "marker" in option]
         assert committer == [f"{key}={value}" for key, value in COMMITTER.items()], name
     assert jobs["aws"] == jobs["local"] == ["sample_negatives.py", "--run", root]
+
+
+def test_the_driver_that_is_started_ahead_is_made_as_the_job_wants_it() -> None:
+    """Another driver would have to start a Java of its own."""
+    rendered = render(substitutions(local_submit_parameters(2)))
+    wanted = job_parameters(json.loads(rendered), "ROOT")["JobDriver"]["SparkSubmit"]["SparkSubmitParameters"]
+    ahead = driver_options(job_options(rendered))
+    assert shlex.split(ahead) == shlex.split(driver_options(wanted))
+    assert ahead == driver_options(wanted)
 
 
 # ---- Payloads --------------------------------------------------------------------------------------------
