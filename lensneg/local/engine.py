@@ -97,9 +97,16 @@ def job_options(definition: str) -> str:
 
 
 class Machine:
-    """A state machine, registered in moto's interpreter within :func:`local_machine`."""
+    """A state machine, registered in moto's interpreter within :func:`local_machine`.
+
+    Attributes
+    ----------
+    definition : str
+        Its graph, rendered.
+    """
 
     def __init__(self, definition: str, name: str = "lensneg") -> None:
+        self.definition = definition
         self._client = boto3.client("stepfunctions", region_name=_REGION)
         self._arn = self._client.create_state_machine(name=name, definition=definition, roleArn=_ROLE)[
             "stateMachineArn"

@@ -9,7 +9,7 @@ from typing import Any
 from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
-from lensneg.local.engine import Machine, job_options, local_machine, render, substitutions
+from lensneg.local.engine import Machine, job_options, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
 from lensneg.local.logs import log_folder
@@ -88,17 +88,14 @@ def machine(
             return
         watcher.reached(function_name)
         if function_name == "Preflight" and _goes_on(invocation):
-            emr.start_application(job_options(render(substitutions(submit_parameters))))
+            emr.start_application(job_options(state_machine.definition))
         if function_name == "PlanFanOut" and invocation.error is None:
             watcher.planned(event["root"], invocation.result["count"])
 
     make = LocalLambda if stream is None else partial(StreamingLambda, *stream)
     functions = make(workers, log_folder, on_done, environment=environment)
-    emr, submit_parameters = (
-        LocalEmrServerless(log_folder, watcher.draw_step),
-        local_submit_parameters(workers),
-    )
-    with local_machine(functions, emr, submit_parameters) as state_machine:
+    emr = LocalEmrServerless(log_folder, watcher.draw_step)
+    with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
         try:
             functions.warm_up()
             yield state_machine

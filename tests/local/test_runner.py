@@ -1,4 +1,4 @@
-"""The words of an item whose function did not live to write them: gate 2 quotes them."""
+"""What is left of an item whose function did not live to write it; the driver that starts before the job."""
 
 import json
 import os
@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from conftest import config_text, edited
+from nearrun import draw_no_figures, run_here
+from pipeline import OPEN_GATES, JobStandIn
+from plainrun import draw_plainly
 
+import lensneg
 from lensneg.local import runner
+from lensneg.local.emr import driver_options
 from lensneg.local.lambdas import LocalLambda
 from lensneg.local.watcher import NoWatcher
+from lensneg.mocksky import write_mock_sky
 from lensneg.schema.item import ItemError
 from lensneg.schema.layout import RunFiles
 
@@ -57,3 +65,22 @@ def test_a_process_that_the_system_kills_says_so_and_asks_for_memory(word_of: In
         "the system killed the process that ran FilterSweep (SIGKILL): out of memory? free some, or take "
         "fewer --workers"
     )
+
+
+def test_the_driver_that_is_started_ahead_is_the_one_that_the_job_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One with other options would be ended, and another Java started."""
+    jobs, ahead = JobStandIn(draw_plainly), list[str]()
+    monkeypatch.setattr(jobs, "start_application", ahead.append)
+    run_here(monkeypatch)
+    draw_no_figures(monkeypatch)
+    monkeypatch.setattr(runner, "LocalEmrServerless", lambda *_: jobs)
+    write_mock_sky(tmp_path / "sky", files=2, rows=3_000, seed=21)
+    config = tmp_path / "config.yaml"
+    config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), OPEN_GATES))
+    inputs = {"sweeps": tmp_path / "sky" / "sweeps", "positives": tmp_path / "sky" / "positives.csv"}
+    lensneg.run(config=config, **inputs, out=tmp_path / "out", mode="full")
+    [job] = jobs.started
+    wanted = driver_options(job["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"])
+    assert [driver_options(options) for options in ahead] == [wanted]
