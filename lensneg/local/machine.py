@@ -24,6 +24,10 @@ _OPEN_FILES: Final = 1024
 _SCRATCH_BYTES: Final = 500 * MB
 
 
+#: What to do about a scratch folder that is of no use.
+ANOTHER_SCRATCH: Final = "name another folder in TMPDIR"
+
+
 class Machine(NamedTuple):
     """What a run on this machine may take.
 
@@ -57,6 +61,12 @@ class Machine(NamedTuple):
             return self.cores
         return max(1, min(self.cores, (self.memory - DRIVER_BYTES) // WORKER_BYTES))
 
+    @property
+    def scratch_fault(self) -> str:
+        """Why Spark cannot load its libraries from the scratch folder; empty if it can."""
+        what = f"{self.scratch} is on a disk that is mounted noexec, and Spark loads libraries from there"
+        return what if self.scratch_noexec else ""
+
     def shortages(self, workers: int) -> list[str]:
         """Return what a run with so many workers needs and this machine lacks, each with what to do."""
         found, needed = [], needed_memory(workers)
@@ -73,10 +83,9 @@ class Machine(NamedTuple):
             what = (
                 f"scratch disk: {self.scratch_free / 1e9:.1f} GB are free in {self.scratch}, and Spark needs "
             )
-            found.append(f"{what}{_SCRATCH_BYTES / 1e9:.1f} GB; name another folder in TMPDIR")
-        if self.scratch_noexec:
-            what = f"scratch disk: {self.scratch} is on a disk that is mounted noexec, and Spark loads "
-            found.append(f"{what}libraries from there; name another folder in TMPDIR")
+            found.append(f"{what}{_SCRATCH_BYTES / 1e9:.1f} GB; {ANOTHER_SCRATCH}")
+        if self.scratch_fault:
+            found.append(f"scratch disk: {self.scratch_fault}; {ANOTHER_SCRATCH}")
         return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lensneg import storage
 from lensneg.errors import GateFailedError, InputError, RunStateError
-from lensneg.local.machine import look_at_machine
+from lensneg.local.machine import ANOTHER_SCRATCH, look_at_machine
 from lensneg.local.run_process import run_in_process
 from lensneg.local.stream import DEFAULT_DISK, plan_stream
 from lensneg.local.watcher import NoWatcher, Outcome, Watcher
@@ -292,9 +292,8 @@ def execute(
         If Spark cannot load its libraries from the scratch folder.
     """
     found = look_at_machine(out=request.out)
-    if found.scratch_noexec:
-        what = f"{found.scratch} is on a disk that is mounted noexec, and Spark loads libraries from there"
-        raise InputError(what, where="TMPDIR", remedy="name another folder in TMPDIR")
+    if found.scratch_fault:
+        raise InputError(found.scratch_fault, where="TMPDIR", remedy=ANOTHER_SCRATCH)
     workers = workers or found.workers
     for line in found.shortages(workers):
         tell(line)

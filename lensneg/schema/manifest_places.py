@@ -36,15 +36,20 @@ def candidates(uri: str) -> Iterator[str]:
         yield uri
         return
     yield storage.join(uri, MANIFEST_NAME)
-    out, _, run_id = uri.rpartition("/runs/")
-    if out:
-        yield storage.join(out, "manifests", run_id, MANIFEST_NAME)
+    if run := _run_at(uri):
+        yield run.manifest
     try:
         latest = Latest.read(storage.join(uri, "latest.json"), InputError)
     except FileNotFoundError:
         return
     # The folder may have been moved or copied, so the URI in latest.json may be wrong.
     yield storage.join(uri, "manifests", latest.run_id, MANIFEST_NAME)
+
+
+def _run_at(uri: str) -> RunFiles | None:
+    """Return the layout of a run if a URI has the form of a run's folder."""
+    out, _, run_id = uri.rpartition("/runs/")
+    return RunFiles(out, run_id) if out else None
 
 
 def why_none(uri: str) -> str:
@@ -64,8 +69,10 @@ def why_none(uri: str) -> str:
     if root.endswith(".json"):
         return "no such file"
     run = RunRecord.read_if_there(storage.join(root, "run.json"))
-    if run is None and "/runs/" in root and storage.exists(gate := RunFiles.of_root(root).gate(1)):
-        return f"this run ended at its inputs, before it planned anything; {gate} has what was checked"
+    files = _run_at(root)
+    if run is None and files and storage.exists(files.gate(1)):
+        ended = "this run ended at its inputs, before it planned anything"
+        return f"{ended}; {files.gate(1)} has what was checked"
     if run is None:
         return "no such file" if root != uri else "no published manifest there"
     what = "a mini-test publishes nothing" if run.mode == "test" else "it was not published"
@@ -91,8 +98,9 @@ def named_run(uri: str) -> RunFiles:
         If there is none, or the manifest was copied without its run.
     """
     root = uri.removesuffix("/run.json")
-    if "/runs/" in root and storage.exists(RunFiles.of_root(root).run):
-        return RunFiles.of_root(root)
+    files = _run_at(root)
+    if files and storage.exists(files.run):
+        return files
     for manifest in filter(storage.exists, candidates(uri)):
         out, _, run_id = manifest.removesuffix(f"/{MANIFEST_NAME}").rpartition("/manifests/")
         if out and storage.exists(RunFiles(out, run_id).run):

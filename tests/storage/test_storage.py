@@ -558,7 +558,10 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     mine, sleep = threading.get_ident(), time.sleep
 
     def noted(seconds: float) -> None:
-        waited.append(seconds) if threading.get_ident() == mine else sleep(seconds)
+        if threading.get_ident() == mine:
+            waited.append(seconds)
+        else:
+            sleep(seconds)
 
     monkeypatch.setattr(time, "sleep", noted)
     return waited
