@@ -10,12 +10,12 @@ drawn rows with all columns of the manifest, in its order, to ``draw/negatives/`
 ``draw/summary.json``, which names the parts and counts what they hold. ``lensneg/stages/check_sample``
 checks them.
 
-First the last priority of each draw is found, from a few columns. Then the rows up to it are written, a task
-and a file for each part.
+A task for each part gets the rows that may be drawn, ranks them, and writes a file. A draw that is larger
+than a part is in several, so no task can rank it. Its last priority is found first, from a few columns.
 
 Pool files hold the rows of lowest priority in row groups of their own, and Parquet's statistics exclude the
-others. So the cost follows the sample. If a range of priorities holds too few rows for a draw, the pool is
-read again without its end.
+others. So the cost follows the sample. If a range of priorities holds too few rows for a draw, all is drawn
+again without its end.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SETTINGS = {
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
 }
 
-STEPS = ("reading the pool", "drawing", "writing", "counting")
+STEPS = ("reading the pool", "finding last priorities", "drawing and writing", "counting")
 
 
 class Draw(NamedTuple):
@@ -115,7 +115,7 @@ def until(pieces: list[Piece], ends: dict[int, int]) -> list[Piece]:
     return [piece for piece in ended if piece.lowest <= piece.highest]
 
 
-def widened(pieces: list[Piece], numbers: set[int]) -> list[Piece]:
+def widened(pieces: list[Piece], numbers: list[int]) -> list[Piece]:
     """Return the pieces with those of some draws that reach their highest priority going on to the end."""
     highest = highest_of(pieces)
     return [
@@ -204,71 +204,34 @@ class Matching(NamedTuple):
         return rows.withColumn("cell", cell).drop(*bins, *doubles)
 
 
-class Found(NamedTuple):
-    """Pieces that end at the last priorities of the draws, and how they were found.
-
-    Attributes
-    ----------
-    candidates, highest : int
-        The rows in the pieces that were read, and their highest priority.
-    widened : list of int
-        The draws whose pieces held too few rows at first.
-    """
-
-    pieces: list[Piece]
-    candidates: int
-    highest: int
-    widened: list[int]
-
-
-def exact_pieces(
-    pool: DataFrame, draws: list[Draw], pieces: list[Piece], matching: Matching, has_copies: bool
-) -> Found:
-    """Find the last priorities of the draws that are not exact, and end their pieces there."""
-    lasts: dict[int, int] = {}
-    too_low: list[int] = []
-    open_ = {number for number, draw in enumerate(draws) if not draw.is_exact}
-    candidates, highest = sum(draw.quota for draw in draws), highest_of(pieces)
-    while open_:
-        found, candidates = last_priorities(
-            pool, draws, [piece for piece in pieces if piece.number in open_], matching, has_copies
-        )
-        lasts.update({number: last for number, (last, _) in found.items()})
-        short = {n for n in open_ if found.get(n, (0, 0))[1] < draws[n].quota}
-        open_ = {number for number in short if highest[number] < PRIORITY_MAX}
-        pieces, too_low = widened(pieces, open_), too_low + sorted(open_)
-        highest = highest_of(pieces)
-    return Found(until(pieces, lasts), candidates, max(highest.values(), default=PRIORITY_MIN), too_low)
-
-
 def last_priorities(
     pool: DataFrame, draws: list[Draw], pieces: list[Piece], matching: Matching, has_copies: bool
-) -> tuple[dict[int, tuple[int, int]], int]:
-    """Return the last priority and the sources of draws, and the number of rows that were compared."""
-    observation = Observation()
+) -> dict[int, int]:
+    """Return the last priorities of the draws in some pieces, by their number."""
     rows = located(pool, pieces, matching).select("number", "sampling_priority")
-    rows = rows.observe(observation, F.count(F.lit(1)).alias("candidates"))
     if has_copies:
         rows = rows.distinct()
     numbered = [(number, draw.quota) for number, draw in enumerate(draws)]
     quota = F.broadcast(table(pool.sparkSession, numbered, "number int, quota int"))
     place = F.row_number().over(Window.partitionBy("number").orderBy("sampling_priority"))
     drawn = rows.withColumn("place", place).join(quota, "number").where("place <= quota")
-    found = drawn.groupBy("number").agg(F.max("sampling_priority"), F.count(F.lit(1)))
-    lasts = {row[0]: (row[1], row[2]) for row in found.collect()}
-    seen: dict[str, int] = observation.get
-    return lasts, seen["candidates"]
+    return dict(drawn.groupBy("number").agg(F.max("sampling_priority")).collect())
 
 
-def manifest_of(drawn: DataFrame, draws: list[Draw], manifest: dict[str, Any]) -> DataFrame:
-    """Return drawn rows with the columns of the manifest, and within a part in its order.
+def not_in_one_part(draws: list[Draw], pieces: list[Piece], widened: list[int]) -> list[Piece]:
+    """Return the pieces of the draws that no task can rank: of several parts, or of far too many rows."""
+    parts: dict[int, set[int]] = {}
+    for piece in pieces:
+        parts.setdefault(piece.number, set()).add(piece.part)
+    ranked_first = {number for number in parts if len(parts[number]) > 1 or number in widened}
+    return [p for p in pieces if p.number in ranked_first and not draws[p.number].is_exact]
 
-    ``manifest`` is that part of quotas.json.
-    """
+
+def manifest_of(drawn: DataFrame, manifest: dict[str, Any]) -> DataFrame:
+    """Return drawn rows with the columns of the manifest, which is that part of quotas.json."""
     split = F.lit(manifest["splits"][-1])
-    share = hashed(manifest["split_seed"]) / float(1 << 32)
     for name, edge in reversed(list(zip(manifest["splits"], manifest["split_edges"]))):
-        split = F.when(share < edge, name).otherwise(split)
+        split = F.when(F.col("share") < edge, name).otherwise(split)
     fold = F.lit(None)
     if manifest["folds"] is not None:
         number = F.shiftright(hashed(f"{manifest['split_seed']}_fold") * manifest["folds"], 32)
@@ -280,13 +243,10 @@ def manifest_of(drawn: DataFrame, draws: list[Draw], manifest: dict[str, Any]) -
         "fold": fold,
         **{name: F.lit(value) for name, value in manifest["run"].items()},
     }
-    names = "number int, group int, draw string, pool string, sampling_weight double"
-    listed = [(n, d.group, d.draw, d.pool, d.sampling_weight) for n, d in enumerate(draws)]
-    rows = drawn.join(F.broadcast(table(drawn.sparkSession, listed, names)), "number")
     columns = manifest["columns"].items()
-    return rows.sortWithinPartitions("group", "sampling_priority").select(
-        *(computed.get(name, F.col(name)).cast(kind).alias(name) for name, kind in columns)
-    )
+    # A column of its own, or Spark computes it for each edge.
+    hashed_rows = drawn.withColumn("share", hashed(manifest["split_seed"]) / float(1 << 32))
+    return hashed_rows.select(*(computed.get(n, F.col(n)).cast(kind).alias(n) for n, kind in columns))
 
 
 def hashed(seed: int | str) -> Column:
@@ -358,29 +318,39 @@ def write_parts(
     matching: Matching,
     quotas: dict[str, Any],
     folder: str,
-) -> int:
-    """Write the rows of the pieces, a task and a file for each part.
+) -> dict[str, int]:
+    """Write the drawn rows of the pieces, a task and a file for each part.
 
-    Of a source in several rows, the first by file and row is written. Return the number of the others.
+    Of a source in several rows, the first by file and row is written. Return the number of the rows in the
+    pieces, ``candidates``, and of those among them that repeat a source, ``copies``.
     """
-    count = max(piece.part for piece in pieces) + 1
-    codes = codes_of(pool.sparkSession, count)
+    spark, count = pool.sparkSession, max(piece.part for piece in pieces) + 1
+    codes = codes_of(spark, count)
     placed = [piece._replace(part=codes[piece.part]) for piece in pieces]
+    names = "number int, group int, draw string, pool string, sampling_weight double, quota int"
+    listed = [(n, d.group, d.draw, d.pool, d.sampling_weight, d.quota) for n, d in enumerate(draws)]
     rows = located(pool, placed, matching).repartition(count, "part")
-    seen = {"copies": 0}
-    observation = Observation()
+    rows = rows.join(F.broadcast(table(spark, listed, names)), "number")
+    seen = Observation()
+    counts = [F.count(F.lit(1)).alias("candidates")]
+    order = ["part", "group", "sampling_priority"]
     if quotas["repeated_rows"]:
-        source = Window.partitionBy("part", "number", "sampling_priority").orderBy("sweep_file", "row_index")
+        source = Window.partitionBy(*order).orderBy("sweep_file", "row_index")
         rows = rows.withColumn("copy", F.row_number().over(source))
-        rows = rows.observe(observation, F.count_if(F.col("copy") > 1).alias("copies")).where("copy = 1")
-    written = manifest_of(rows, draws, quotas["manifest"])
+        counts.append(F.count_if(F.col("copy") > 1).alias("copies"))
+    rows = rows.observe(seen, *counts)
+    if quotas["repeated_rows"]:
+        rows = rows.where("copy = 1")
+    if not all(draw.is_exact for draw in draws):
+        place = F.row_number().over(Window.partitionBy(*order[:2]).orderBy(order[2]))
+        rows = rows.withColumn("place", place).where("place <= quota")
+    written = manifest_of(rows.sortWithinPartitions(*order), quotas["manifest"])
     # Numbers differ from row to row, and to look for repetitions takes half of the time of writing.
     plain = [name for name, kind in written.dtypes if kind in ("float", "double", "bigint")]
     options = {f"parquet.enable.dictionary#{name}": "false" for name in plain}
     written.write.options(**options).mode("overwrite").parquet(folder)
-    if quotas["repeated_rows"]:
-        seen = observation.get
-    return seen["copies"]
+    found: dict[str, int] = seen.get
+    return found
 
 
 def codes_of(spark: SparkSession, count: int) -> list[int]:
@@ -431,7 +401,7 @@ def step(name: str, seconds: dict[str, float]) -> Iterator[None]:
     print(f"lensneg: step {STEPS.index(name) + 1} of {len(STEPS)}: {name}", file=sys.stderr, flush=True)
     begun = time.monotonic()
     yield
-    seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - begun, 3)
+    seconds[name] = round(seconds[name] + time.monotonic() - begun, 3)
 
 
 def row_groups(quotas: dict[str, Any], highest: int) -> dict[str, int]:
@@ -445,7 +415,7 @@ def row_groups(quotas: dict[str, Any], highest: int) -> dict[str, int]:
 
 def sample(spark: SparkSession, root: str) -> dict[str, Any]:
     """Write a run's drawn rows and the summary, and return that."""
-    seconds: dict[str, float] = {}
+    seconds = dict.fromkeys(STEPS, 0.0)
     with step("reading the pool", seconds):
         quotas = read_json(spark, f"{root}/quotas.json")
         manifest, folder = quotas["manifest"], f"{root}/draw/negatives"
@@ -455,22 +425,32 @@ def sample(spark: SparkSession, root: str) -> dict[str, Any]:
             quotas["matched"], {(s["nobs_z_bin"], s["type_bin"]): s["edges"] for s in quotas["strata"]}
         )
     draws, pieces = draws_of(quotas), [Piece(*piece) for piece in quotas["pieces"]]
-    with step("drawing", seconds):
-        found = exact_pieces(pool, draws, pieces, matching, bool(quotas["repeated_rows"]))
-    with step("writing", seconds):
-        copies = write_parts(pool, draws, found.pieces, matching, quotas, folder) if found.pieces else 0
-    with step("counting", seconds):
-        counted = read_back(spark, folder) if found.pieces else []
-        rows = [drawn_rows(draw, counted) for draw in draws]
+    seen, counted, rows, too_low = dict[str, int](), list[Row](), list[dict[str, Any]](), list[int]()
+    while pieces:
+        highest, lasts = highest_of(pieces), dict[int, int]()
+        if large := not_in_one_part(draws, pieces, too_low):
+            with step("finding last priorities", seconds):
+                lasts = last_priorities(pool, draws, large, matching, bool(quotas["repeated_rows"]))
+        with step("drawing and writing", seconds):
+            seen = write_parts(pool, draws, until(pieces, lasts), matching, quotas, folder)
+        with step("counting", seconds):
+            counted = read_back(spark, folder)
+            rows = [drawn_rows(draw, counted) for draw in draws]
+        short = [
+            n for n, draw in enumerate(draws) if rows[n]["rows"] < draw.quota and highest[n] < PRIORITY_MAX
+        ]
+        if not short:
+            break
+        pieces, too_low = widened(pieces, short), too_low + short
     summary = {
         "run_id": quotas["run_id"],
         "spark_version": spark.version,
         "rows": rows,
         "negatives": sum(row["rows"] for row in rows),
-        "candidates": found.candidates,
-        "duplicate_targetids": copies,
-        **row_groups(quotas, found.highest),
-        "widened": [[getattr(draws[number], key) for key in KEYS] for number in found.widened],
+        "candidates": seen.get("candidates", 0),
+        "duplicate_targetids": seen.get("copies", 0),
+        **row_groups(quotas, max(highest_of(pieces).values(), default=PRIORITY_MIN)),
+        "widened": [[getattr(draws[number], key) for key in KEYS] for number in too_low],
         "parts": [
             {"name": uri[uri.rindex("negatives/") :], "rows": count}
             for uri, count in added_up(counted, "name").items()

@@ -12,17 +12,23 @@ from lensneg.schema.quotas import Draw, Piece, Range, StratumQuota, draws_of
 #: Rows of a part, which one task sorts and writes.
 ROWS_PER_PART: Final = 75_000
 
+#: The rows of a stratum and pool stay in one part, where the job can rank them, up to so many parts' rows.
+_PARTS_UNCUT: Final = 2
+
 
 def pieces_of(strata: tuple[StratumQuota, ...], size: int) -> tuple[Piece, ...]:
-    """Cut the ranges of all draws at the ends of parts, in the manifest's order.
+    """Place the ranges of all draws into parts, in the manifest's order.
+
+    A part begins where the rows of a stratum and pool would not fit into the one before. Those that exceed
+    two parts are cut at the ends of parts.
 
     Parameters
     ----------
     strata : tuple of StratumQuota
         The draws.
     size : int
-        Rows of a part. The rows of a draw are taken to be spread evenly over its priorities, so a part has
-        about so many.
+        Rows of a part: at most twice as many. The rows of a draw are taken to be spread evenly over its
+        priorities, so the number is about that.
 
     Returns
     -------
@@ -34,9 +40,13 @@ def pieces_of(strata: tuple[StratumQuota, ...], size: int) -> tuple[Piece, ...]:
     for stratum, pool in itertools.product(strata, POOLS):
         key = (stratum.nobs_z_bin, stratum.type_bin)
         own = [(number, draw) for number, k, draw in numbered if (*k[:2], draw.pool) == (*key, pool)]
+        rows_of_own = sum(draw.quota for _, draw in own)
+        is_cut = rows_of_own > _PARTS_UNCUT * size
+        if not is_cut and filled and filled + rows_of_own > size:
+            part, filled = part + 1, 0.0
         first, cuts = part, list[int]()
         for low, high, rows in _density([draw for _, draw in own]):
-            while filled + rows > size and high - low > 1:
+            while is_cut and filled + rows > size and high - low > 1:
                 step = int((high - low) * (size - filled) / rows)
                 low = min(high - 1, low + max(1, step))
                 rows, filled, part = filled + rows - size, 0.0, part + 1

@@ -1,6 +1,7 @@
 """The split by HEALPix pixel."""
 
 import hashlib
+from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -37,8 +38,7 @@ def split_of_pixel(pixels: IntArray, config: SpatialSplitsConfig) -> npt.NDArray
     array(['train', 'test'], dtype='<U5')
     """
     unique, inverse = np.unique(pixels, return_inverse=True)
-    digests = (hashlib.sha256(f"{pixel}_{config.hash_seed}".encode()).digest() for pixel in unique.tolist())
-    u = np.array([int.from_bytes(digest[:4]) for digest in digests]) / float(1 << 32)
+    u = np.array([_hashed(pixel, str(config.hash_seed)) for pixel in unique.tolist()]) / float(1 << 32)
     names = np.array(SPLIT_ORDER)
     return names[np.searchsorted(split_edges(config), u, side="right")][inverse]
 
@@ -64,10 +64,15 @@ def fold_of_pixel(pixels: IntArray, config: SpatialSplitsConfig) -> IntArray:
     if config.folds is None:
         return np.full(len(pixels), -1)
     unique, inverse = np.unique(pixels, return_inverse=True)
-    texts = (f"{pixel}_{config.hash_seed}_fold" for pixel in unique.tolist())
-    u = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) for text in texts]
+    u = [_hashed(pixel, f"{config.hash_seed}_fold") for pixel in unique.tolist()]
     fold = np.array(u, dtype=np.int64) * config.folds >> 32
     return np.where(split_of_pixel(unique, config) == SPLIT_ORDER[-1], -1, fold)[inverse]
+
+
+@lru_cache(maxsize=12 * 128**2)  # the pixels of the sky; a manifest is checked batch by batch
+def _hashed(pixel: int, seed: str) -> int:
+    """Return the first four bytes of the SHA-256 of pixel and seed."""
+    return int.from_bytes(hashlib.sha256(f"{pixel}_{seed}".encode()).digest()[:4])
 
 
 def split_edges(config: SpatialSplitsConfig) -> list[float]:

@@ -54,6 +54,27 @@ def test_pieces_cover_each_range_once_and_parts_follow_the_order(size: int) -> N
     assert max(expected.values()) <= 1.5 * size
 
 
+def parts_of(quotas: list[int], size: int) -> list[set[int]]:
+    """The parts of draws of some quotas, each the only one of its stratum."""
+    strata = tuple(
+        StratumQuota(
+            nobs_z_bin=str(number), type_bin="SER", positives=0, target=0, shortfall=0, reachable=True,
+            pools=(), draws=(draw("N1", quota, (PRIORITY_MIN, PRIORITY_MAX)),),
+        )
+        for number, quota in enumerate(quotas)
+    )  # fmt: skip
+    found = [set[int]() for _ in quotas]
+    for piece in pieces_of(strata, size):
+        found[piece.draw].add(piece.part)
+    return found
+
+
+def test_a_draw_is_cut_only_if_it_is_larger_than_two_parts() -> None:
+    assert parts_of([60, 50, 40, 60, 150, 1], 100) == [{0}, {1}, {1}, {2}, {3}, {4}]
+    assert parts_of([60, 200, 60], 100) == [{0}, {1}, {2}]
+    assert parts_of([60, 201, 60], 100) == [{0}, {0, 1, 2}, {3}]
+
+
 def test_a_range_of_all_cells_classes_and_some_categories_is_a_piece_for_each() -> None:
     ranges = (
         Range(classes=("N1", "N2"), lowest=0, highest=9),

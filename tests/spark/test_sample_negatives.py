@@ -188,7 +188,10 @@ def available(rows: list[Row]) -> dict[tuple[str, str, str], int]:
 def test_the_drawn_rows_are_written_in_order_with_all_columns(
     spark: SparkSession, tmp_path: Path, rows_per_file: int, copies: int
 ) -> None:
-    """One draw takes all of its pool, one a part of it, and one has a threshold; parts of 40 cut them all."""
+    """One draw takes all of its pool, one a part of it, and one has a threshold; parts of 40 cut most.
+
+    A task ranks the rows of a draw that is not cut. The last priority of the others is found before.
+    """
     rows = made_up(900, copies)
     have = available(rows)
     quotas = [(job.PRIORITY_MAX, 130), (job.PRIORITY_MAX, 7), (0, 90), (job.PRIORITY_MAX, 10**6)]
@@ -218,6 +221,7 @@ def test_the_drawn_rows_are_written_in_order_with_all_columns(
     ]
     assert summary["negatives"] == len(wanted)
     assert summary["widened"] == []
+    assert (summary["seconds"]["finding last priorities"] > 0) == (rows_per_file == 40)
 
 
 def test_a_threshold_that_is_too_low_is_widened(spark: SparkSession, tmp_path: Path) -> None:
@@ -231,6 +235,8 @@ def test_a_threshold_that_is_too_low_is_widened(spark: SparkSession, tmp_path: P
         # Whatever the threshold, there is no such row of the other draw.
         lacking = [["3-5", "DEV", "n1"]]
         assert summary["widened"] == ([["3-5", "SER", "n1"], *lacking] if threshold < 80 else lacking)
+        # So many rows are not ranked by one task.
+        assert summary["seconds"]["finding last priorities"] > 0
         tables = written(root, summary)
         assert [r["targetid"] for t in tables for r in t.to_pylist()] == list(range(9))
 
