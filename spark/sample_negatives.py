@@ -48,6 +48,8 @@ SETTINGS = {
     "spark.sql.adaptive.enabled": "false",
     # This rule would sort the candidates once more.
     "spark.sql.optimizer.windowGroupLimitThreshold": "-1",
+    # The lowest row groups of a pool file are of 1,000 rows. For each file a buffer of so many is allocated.
+    "spark.sql.parquet.columnarReaderBatchSize": "1024",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
 }
@@ -145,7 +147,7 @@ def table(spark: SparkSession, rows: Sequence[tuple[Any, ...]], names: str) -> D
 
 
 PIECE = (
-    "number int, part int, nobs_z_bin string, type_bin string, source_pool string, category string, "
+    "number int, slot int, nobs_z_bin string, type_bin string, source_pool string, category string, "
     "cell int, lowest bigint, highest bigint"
 )
 
@@ -325,15 +327,12 @@ def write_parts(
     pieces, ``candidates``, and of those among them that repeat a source, ``copies``.
     """
     spark, count = pool.sparkSession, max(piece.part for piece in pieces) + 1
-    codes = codes_of(spark, count)
-    placed = [piece._replace(part=codes[piece.part]) for piece in pieces]
-    names = "number int, group int, draw string, pool string, sampling_weight double, quota int"
-    listed = [(n, d.group, d.draw, d.pool, d.sampling_weight, d.quota) for n, d in enumerate(draws)]
-    rows = located(pool, placed, matching).repartition(count, "part")
-    rows = rows.join(F.broadcast(table(spark, listed, names)), "number")
-    seen = Observation()
+    places = {(piece.part, draws[piece.number].group) for piece in pieces}
+    slots = slots_of(spark, sorted(places), count)
+    placed = [piece._replace(part=slots[piece.part, draws[piece.number].group]) for piece in pieces]
+    rows = located(pool, placed, matching).repartition(count, "slot")
+    order, seen = ["slot", "sampling_priority"], Observation()
     counts = [F.count(F.lit(1)).alias("candidates")]
-    order = ["part", "group", "sampling_priority"]
     if quotas["repeated_rows"]:
         source = Window.partitionBy(*order).orderBy("sweep_file", "row_index")
         rows = rows.withColumn("copy", F.row_number().over(source))
@@ -341,29 +340,43 @@ def write_parts(
     rows = rows.observe(seen, *counts)
     if quotas["repeated_rows"]:
         rows = rows.where("copy = 1")
-    if not all(draw.is_exact for draw in draws):
-        place = F.row_number().over(Window.partitionBy(*order[:2]).orderBy(order[2]))
-        rows = rows.withColumn("place", place).where("place <= quota")
+    is_ranked = not all(draw.is_exact for draw in draws)
+    if is_ranked:
+        place = F.row_number().over(Window.partitionBy("slot").orderBy("sampling_priority"))
+        rows = rows.withColumn("place", place)
+    names = "number int, draw string, pool string, sampling_weight double, quota int"
+    listed = [(n, d.draw, d.pool, d.sampling_weight, d.quota) for n, d in enumerate(draws)]
+    rows = rows.join(F.broadcast(table(spark, listed, names)), "number")
+    if is_ranked:
+        rows = rows.where("place <= quota")
+    # Ranked rows are in this order already, so Spark does not sort them again.
     written = manifest_of(rows.sortWithinPartitions(*order), quotas["manifest"])
-    # Numbers differ from row to row, and to look for repetitions takes half of the time of writing.
-    plain = [name for name, kind in written.dtypes if kind in ("float", "double", "bigint")]
+    # Such values differ from row to row, and to look for repetitions takes half of the time of writing.
+    kinds, names_of_sources = {"string", "timestamp"}, {"galaxy_id", "object_id", "brickname"}
+    plain = [name for name, kind in written.dtypes if kind not in kinds or name in names_of_sources]
     options = {f"parquet.enable.dictionary#{name}": "false" for name in plain}
     written.write.options(**options).mode("overwrite").parquet(folder)
     found: dict[str, int] = seen.get
     return found
 
 
-def codes_of(spark: SparkSession, count: int) -> list[int]:
-    """Return a number for each of ``count`` parts, whose hash by Spark puts each part in its own task."""
+def slots_of(spark: SparkSession, places: list[tuple[int, int]], count: int) -> dict[tuple[int, int], int]:
+    """Return a number for the rows of each part and group, which tells their task and their order in it.
+
+    Spark hashes the number to find the task. The numbers of a part rise in the order of ``places``.
+    """
     jvm = spark.sparkContext._jvm
     assert jvm is not None
     murmur3 = jvm.org.apache.spark.unsafe.hash.Murmur3_x86_32(42)
-    codes: dict[int, int] = {}
+    slots, waiting = dict[tuple[int, int], int](), dict[int, list[tuple[int, int]]]()
+    for place in reversed(places):
+        waiting.setdefault(place[0], []).append(place)
     for number in itertools.count():
-        codes.setdefault(murmur3.hashInt(number) % count, number)
-        if len(codes) == count:
+        if len(slots) == len(places):
             break
-    return [codes[part] for part in range(count)]
+        if of_part := waiting.get(murmur3.hashInt(number) % count):
+            slots[of_part.pop()] = number
+    return slots
 
 
 def read_back(spark: SparkSession, folder: str) -> list[Row]:

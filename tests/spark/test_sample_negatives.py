@@ -362,12 +362,15 @@ def test_matched_draws_take_their_cells(spark: SparkSession, tmp_path: Path) -> 
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("count", [2, 7])
+@pytest.mark.parametrize("count", [1, 2, 7])
 def test_each_part_is_written_by_a_task_of_its_own(spark: SparkSession, count: int) -> None:
-    codes = job.codes_of(spark, count)
-    frame = job.table(spark, [(code,) for code in codes], "part int").repartition(count, "part")
-    tasks = {row[0]: row[1] for row in frame.select("part", F.spark_partition_id()).collect()}
-    assert tasks == {code: number for number, code in enumerate(codes)}
+    """A part may hold no group, and the rows of its groups come in their order."""
+    places = [(part, 3 * part + group) for part in range(count) if part != 3 for group in range(part + 1)]
+    slots = job.slots_of(spark, places, count)
+    frame = job.table(spark, [(slot,) for slot in slots.values()], "slot int").repartition(count, "slot")
+    tasks = {row[0]: row[1] for row in frame.select("slot", F.spark_partition_id()).collect()}
+    assert {place: tasks[slot] for place, slot in slots.items()} == {place: place[0] for place in places}
+    assert sorted(slots, key=lambda place: (place[0], slots[place])) == places
 
 
 @pytest.mark.parametrize(("highest", "read"), [(-1, 0), (0, 1), (49, 1), (50, 2), (99, 2), (100, 3)])
