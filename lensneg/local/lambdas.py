@@ -49,6 +49,8 @@ class Worker:
 
     Parameters
     ----------
+    number : int
+        Of two workers, the one of lower number is the lesser one.
     environment : dict of str to str
     log : Path
         The file of its log.
@@ -57,13 +59,16 @@ class Worker:
     #: The program that the process runs.
     program: str = worker.__file__
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self._environment, self._log = environment, log
+    def __init__(self, number: int, environment: dict[str, str], log: Path) -> None:
+        self._number, self._environment, self._log = number, environment, log
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self.process: subprocess.Popen[str] | None = None
         #: Is set when the process has imported what the map needs; see :meth:`warm_up`.
         self.ready = threading.Event()
+
+    def __lt__(self, other: "Worker") -> bool:
+        return self._number < other._number
 
     def start(self) -> subprocess.Popen[str]:
         """Start the process, unless it is running."""
@@ -147,8 +152,8 @@ class LocalLambda:
     Parameters
     ----------
     workers : int
-        The number of processes. A process is started when it is needed, or by :meth:`warm_up`. One that is
-        started is taken first.
+        The number of processes. A process is started when it is needed, or by :meth:`warm_up`. The first of
+        those that are free is taken, so tasks that follow each other run in one, which imports things once.
     log_folder : Path
         The folder of the processes' logs.
     on_done : callable, optional
@@ -178,13 +183,14 @@ class LocalLambda:
         self._stopped = False
         self._started = 0
         self._all: set[Worker] = set()
-        self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
+        self._free: queue.PriorityQueue[Worker] = queue.PriorityQueue()
         for _ in range(workers):
             self._free.put(self._new_worker())
 
     def _new_worker(self) -> Worker:
         self._started += 1
-        fresh = Worker(self._environment, self._log_folder / f"worker-{self._started}.log")
+        log = self._log_folder / f"worker-{self._started}.log"
+        fresh = Worker(self._started, self._environment, log)
         self._all.add(fresh)
         return fresh
 

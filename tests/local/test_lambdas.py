@@ -41,6 +41,21 @@ def test_workers_that_were_warmed_up_have_what_the_map_needs(tmp_path: Path) -> 
         functions.stop()
 
 
+def test_tasks_that_follow_each_other_run_in_one_process(tmp_path: Path) -> None:
+    """Whichever process was free last: after a map, for example."""
+    functions = LocalLambda(2, tmp_path)
+    try:
+        first, second = functions._free.get(), functions._free.get()
+        for order in ([first, second], [second, first]):
+            for each in order:
+                functions._free.put(each)
+            assert functions.invoke("Preflight", "{}").error is None
+            assert [functions._free.get(), functions._free.get()] == [first, second]
+        assert [path.name for path in tmp_path.glob("worker-*.log")] == ["worker-1.log"]
+    finally:
+        functions.stop()
+
+
 def test_a_worker_process_that_hangs_is_ended_and_its_neighbour_is_not(tmp_path: Path) -> None:
     """It would hold its place for good, and what it wrote late would come after the next attempt's work."""
     functions = LocalLambda(2, tmp_path, timeout_seconds=1)
