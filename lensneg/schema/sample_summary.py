@@ -45,7 +45,7 @@ class SampleSummary(Record):
     negatives : int
         Rows drawn.
     candidates : int
-        Rows of the pool in the ranges of the draws.
+        Rows of the pool that may be drawn, which tasks ranked.
     duplicate_targetids : int
         Rows of the pool that repeat a TARGETID.
     row_groups_read, row_groups_total : int or None
