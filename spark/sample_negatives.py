@@ -10,8 +10,8 @@ drawn rows with all columns of the manifest, in its order, to ``draw/negatives/`
 ``draw/summary.json``, which names the parts and counts what they hold. ``lensneg/stages/check_sample``
 checks them.
 
-A task for each part gets the rows that may be drawn, ranks them, and writes a file. A draw that is larger
-than a part is in several, so no task can rank it. Its last priority is found first, from a few columns.
+A task for each part gets the rows that may be drawn, ranks them, and writes a file. A draw that is too large
+for one part is in several, so no task can rank it. Its last priority is found first, from a few columns.
 
 Pool files hold the rows of lowest priority in row groups of their own, and Parquet's statistics exclude the
 others. So the cost follows the sample. If a range of priorities holds too few rows for a draw, all is drawn
