@@ -17,6 +17,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 UV := $(BIN)/uv
+# A lock names every package. Without --no-deps, uv builds Spark's sdist twice, to ask what it depends on.
+INSTALL := $(UV) pip install --quiet --no-deps --require-hashes
 
 SKY := build/sky
 OUT := build/out
@@ -65,7 +67,7 @@ mutants: .venv/.dev
 .venv-stack/.done: requirements-stack.lock tests/stack/package-lock.json .venv/.base
 	rm -rf .venv-stack
 	$(PYTHON) -m venv .venv-stack
-	$(UV) pip install --quiet --python .venv-stack/bin/python --require-hashes -r requirements-stack.lock
+	$(INSTALL) --python .venv-stack/bin/python -r requirements-stack.lock
 	cp tests/stack/package.json tests/stack/package-lock.json .venv-stack
 	! command -v npm >/dev/null || npm --prefix .venv-stack ci --silent --ignore-scripts
 	touch .venv-stack/.done
@@ -76,7 +78,7 @@ mutants: .venv/.dev
 .venv-hats/.done: requirements-hats.lock .venv/.base
 	rm -rf .venv-hats
 	$(PYTHON) -m venv .venv-hats
-	$(UV) pip install --quiet --python .venv-hats/bin/python --require-hashes -r requirements-hats.lock
+	$(INSTALL) --python .venv-hats/bin/python -r requirements-hats.lock
 	touch .venv-hats/.done
 
 # sdist and wheel, and a run of the wheel with each Python in an empty environment of the newest dependencies.
@@ -118,20 +120,20 @@ bench: .venv/.bench
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	$(INSTALL) --compile-bytecode --python $(BIN)/python -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch .venv/.base
 
 .venv/.dev: requirements-dev.lock .venv/.base
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(INSTALL) --compile-bytecode --python $(BIN)/python -r requirements-dev.lock
 	touch .venv/.dev
 
 .venv/.fuzz: requirements-fuzz.lock .venv/.base
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-fuzz.lock
+	$(INSTALL) --compile-bytecode --python $(BIN)/python -r requirements-fuzz.lock
 	touch .venv/.fuzz
 
 .venv/.bench: requirements-bench.lock .venv/.base
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-bench.lock
+	$(INSTALL) --compile-bytecode --python $(BIN)/python -r requirements-bench.lock
 	touch .venv/.bench
 
 COMPILE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header

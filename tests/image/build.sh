@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-work=${IMAGE_WORK:-$PWD/build/image}
+work=$(realpath -m "${IMAGE_WORK:-build/image}")
 base=$(awk '$1 == "FROM" {print $2}' Dockerfile)
 image=localhost/lensneg-functions
 
@@ -25,6 +25,9 @@ python=${PYTHON313:-$(pyenv prefix "$(pyenv latest 3.13 2>/dev/null || echo 3.13
     { say "CPython 3.13 is missing; name one with PYTHON313=/path/to/python3.13"; exit 3; }
 prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
 mkdir -p "$work"
+free=$(df -Pm "$work" | awk 'NR == 2 {print $4}')
+[ "$free" -ge 4000 ] || { say "$work has $free MB free, and the build needs 4000; name another folder with IMAGE_WORK"; exit 3; }
+export TMPDIR=$work  # where buildah writes each layer before it stores it
 
 # The wheels, once for each state of the lock files.
 wheels=$work/wheels
