@@ -56,8 +56,8 @@ def _histogram(quantity: Quantity, of_sample: Mapping[str, FloatArray]) -> str:
                 places,
                 rows / len(values),
                 np.sqrt(rows) / len(values),
-                linestyle="",
-                color=look["color"],
+                fmt="none",
+                ecolor=look["color"],
                 elinewidth=0.9,
             )
         axes.set_xlim(edges[0], edges[-1])
@@ -156,12 +156,13 @@ def shortcut_figure(shortcuts: Shortcuts) -> Figure:
     figure = Figure(figsize=(8.6, height))
     axes = figure.add_axes((0.26, 0.55 / height, 0.71, 0.25 * len(lines) / height))
     rows = [(row, line) for row, line in enumerate(lines) if line is not None]
-    for row, (_, colour, overall, within) in rows:
-        if overall is not None:
-            axes.barh(row, overall.auc - 0.5, left=0.5, height=0.62, color=colour, alpha=0.55, linewidth=0)
-            axes.errorbar(overall.auc, row, xerr=overall.error, color=INK, linewidth=1, capsize=3)
-        if within is not None:
-            axes.plot(within.auc, row, "D", markersize=4.5, markerfacecolor="none", color=INK)
+    if bars := [(row, colour, overall) for row, (_, colour, overall, _) in rows if overall is not None]:
+        places, colours, overall = zip(*bars, strict=True)
+        aucs, errors = np.array([(auc.auc, auc.error) for auc in overall]).T
+        axes.barh(places, aucs - 0.5, left=0.5, height=0.62, color=colours, alpha=0.55, linewidth=0)
+        axes.errorbar(aucs, places, xerr=errors, fmt="none", ecolor=INK, elinewidth=1, capsize=3)
+    within = [(auc.auc, row) for row, (_, _, _, auc) in rows if auc is not None]
+    axes.plot(*np.reshape(within, (-1, 2)).T, "D", markersize=4.5, markerfacecolor="none", color=INK)
     axes.axvline(0.5, color=INK, linewidth=1)
     if shortcuts.limit is not None:
         axes.axvline(shortcuts.limit, color=INK, linewidth=1, linestyle=(0, (4, 3)))

@@ -101,7 +101,8 @@ class View:
             figure = Figure(figsize=(_WIDTH, height))
             box = (0.14, _BELOW / height, 0.83, 0.98 - _BELOW / height)
             axes = figure.add_axes(box)
-            drawn = axes.imshow(image, extent=(-half, half, south, north), aspect=1 / self.shrink, **options)
+            extent = (-half, half, south, north)
+            drawn = axes.imshow(image, extent=extent, aspect=1 / self.shrink, interpolation="none", **options)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{(middle - x) % 360:g}°"))
             axes.xaxis.set_major_locator(_RoundRa(middle))
             axes.yaxis.set_major_formatter(
