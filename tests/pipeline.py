@@ -62,6 +62,9 @@ class JobStandIn:
     def start_application(self, _submit_parameters: str) -> None:
         """There is no driver to start."""
 
+    def stop_application(self) -> None:
+        """There is no driver to stop."""
+
     def stop(self) -> None:
         """There is no driver to stop."""
 

@@ -199,6 +199,10 @@ class LocalEmrServerless:
                 driver.warm_up()
                 self._keep(driver)
 
+    def stop_application(self) -> None:
+        """Ask the idle driver to end, without waiting for it. A job after that has a driver of its own."""
+        self._keep(None)
+
     def start_job_run(self, **parameters: Any) -> dict[str, str]:
         """Start a job run.
 
@@ -288,7 +292,7 @@ class LocalEmrServerless:
             return None
         return driver
 
-    def _keep(self, driver: Driver) -> None:
+    def _keep(self, driver: Driver | None) -> None:
         """Keep a driver for the next job. One is enough."""
         with self._lock:
             idle, self._idle = self._idle, driver

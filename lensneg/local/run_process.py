@@ -39,9 +39,11 @@ from lensneg.storage.local import make_writable
 #: The time that the process gets to end all processes that it started.
 _SECONDS_TO_END: Final = 20
 
-#: The program of the process. Its argument is the folder of the package, which may not be installed.
+#: The program of the process. Its argument is the folder of the package, which may not be installed. At
+#: its end Python would take half a second to free what moto holds.
 _PROGRAM: Final = (
-    "import sys; sys.path[:0] = sys.argv[1:2]; from lensneg.local.run_process import main; main()"
+    "import os, sys; sys.path[:0] = sys.argv[1:2]; from lensneg.local.run_process import main; main(); "
+    "sys.stderr.flush(); os._exit(0)"
 )
 
 
@@ -171,7 +173,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Read a request from the standard input, and run it."""
-    from lensneg.local.runner import run_locally  # imports moto, which the caller's process must not do
+    from lensneg.local.runner import run_locally  # imports botocore, which the caller's process need not do
 
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # all other output goes to the log

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lensneg import storage
 from lensneg.errors import LensnegError
 from lensneg.local.emr import LocalEmrServerless, local_submit_parameters
-from lensneg.local.engine import Machine, job_options, local_machine
 from lensneg.local.lambdas import Invocation, LocalLambda, map_concurrency
 from lensneg.local.lock import locked
 from lensneg.local.logs import log_folder
@@ -18,6 +17,9 @@ from lensneg.local.watcher import BestEffort, Outcome, Watcher
 from lensneg.schema.item import ItemError
 from lensneg.schema.layout import RunFiles
 from lensneg.schema.request import RunRequest, mini_test_id
+
+if TYPE_CHECKING:
+    from lensneg.local.engine import Machine
 
 
 def run_locally(
@@ -59,7 +61,8 @@ def run_locally(
             storage.remove_temporary_files(run.root)
             storage.remove_temporary_files(run.manifest_folder)
         scratch = scratch_folder(files)
-        with machine(workers, logs, watcher, environment, stream and (stream, scratch)) as state_machine:
+        streamed = stream and (stream, scratch)
+        with machine(workers, logs, watcher, environment, streamed, files.root) as state_machine:
             ended = state_machine.execute(request.run_id, data)
     error, cause = ended.get("error", ""), ended.get("cause", "")
     return Outcome(ended["status"], error, cause, files, str(logs), ended["state"])
@@ -72,10 +75,12 @@ def machine(
     watcher: Watcher,
     environment: Mapping[str, str] | None = None,
     stream: tuple[Stream, Path] | None = None,
-) -> Iterator[Machine]:
+    root: str = "",
+) -> Iterator["Machine"]:
     """Set up the state machine with the local Lambda and EMR, and end all their processes at the end.
 
-    ``stream`` says how sweep files on a web server are fetched, and to which folder.
+    ``stream`` says how sweep files on a web server are fetched, and to which folder. ``root`` is the folder
+    of the run that draws last.
     """
     # An error in a task's thread would leave its state, and the run, without an end.
     watcher = BestEffort(watcher)
@@ -91,17 +96,25 @@ def machine(
             emr.start_application(job_options(state_machine.definition))
         if function_name == "PlanFanOut" and invocation.error is None:
             watcher.planned(event["root"], invocation.result["count"])
+        if function_name == "CheckSample" and event["root"] == root:
+            emr.stop_application()  # Java takes a while to end
 
     make = LocalLambda if stream is None else partial(StreamingLambda, *stream)
     functions = make(workers, log_folder, on_done, environment=environment)
     emr = LocalEmrServerless(log_folder, watcher.draw_step)
-    with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
-        try:
-            functions.warm_up()
-            yield state_machine
-        finally:  # before moto stops, or a late call would go to a real account
-            emr.stop()
-            functions.stop()
+    try:
+        functions.warm_up()
+        # It imports moto, which takes as long as the processes take to begin.
+        from lensneg.local.engine import job_options, local_machine
+
+        with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
+            try:
+                yield state_machine
+            finally:  # before moto stops, or a late call would go to a real account
+                emr.stop()
+                functions.stop()
+    finally:
+        functions.stop()
 
 
 def _goes_on(preflight: Invocation) -> bool:

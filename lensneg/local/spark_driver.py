@@ -17,16 +17,21 @@ import os
 import queue
 import runpy
 import signal
+import socketserver
 import subprocess
 import sys
 import threading
 import traceback
 from contextlib import suppress
+from functools import partialmethod
 from typing import Any, Final
 
 #: The time that Java gets to remove its scratch files, and the time in which a Java that was killed is gone.
 _SECONDS_TO_END: Final = 10.0
 _SECONDS_TO_DIE: Final = 0.5
+
+#: How often PySpark's server of accumulators looks whether its session ends. A session waits for it.
+_SECONDS_OF_POLL: Final = 0.05
 
 
 def begins(job: str) -> str:
@@ -85,6 +90,8 @@ def _fail_as_java_did() -> None:
 
 def main() -> None:
     """Run jobs until the input ends or a job fails."""
+    server: Any = socketserver.BaseServer
+    server.serve_forever = partialmethod(server.serve_forever, poll_interval=_SECONDS_OF_POLL)
     orders: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     at_work = threading.Event()
     lines = os.fdopen(os.dup(0), encoding="utf-8")

@@ -126,6 +126,18 @@ def test_a_driver_that_died_while_it_was_idle_is_not_blamed_on_the_next_job(benc
     assert bench.log(after) != bench.log(first)
 
 
+def test_an_application_that_is_stopped_lets_its_driver_end_and_takes_jobs(bench: Bench) -> None:
+    bench.emr.stop_application()
+    pids = []
+    for _ in range(2):
+        run = bench.run(PRINT_PID)
+        assert run.state == "SUCCESS"
+        pids.append(int(bench.log(run)[0]))
+        bench.emr.stop_application()
+    assert pids[0] != pids[1]
+    wait(lambda: all(map(gone, pids)))
+
+
 def test_a_job_with_other_options_or_another_environment_has_another_driver(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from pipeline import OPEN_GATES, JobStandIn
 from plainrun import draw_plainly
 
 import lensneg
-from lensneg.local import runner
+from lensneg.local import engine, runner
 from lensneg.local.emr import driver_options
 from lensneg.local.lambdas import LocalLambda
 from lensneg.local.watcher import NoWatcher
@@ -35,7 +35,7 @@ def word_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
     def functions_alone(functions: LocalLambda, *_: Any) -> Iterator[LocalLambda]:
         yield functions
 
-    monkeypatch.setattr(runner, "local_machine", functions_alone)
+    monkeypatch.setattr(engine, "local_machine", functions_alone)
 
     def filtered(kill: bool = False, **environment: str) -> str:
         with runner.machine(1, tmp_path, NoWatcher(), {**os.environ, **environment}) as functions:
@@ -67,20 +67,42 @@ def test_a_process_that_the_system_kills_says_so_and_asks_for_memory(word_of: In
     )
 
 
-def test_the_driver_that_is_started_ahead_is_the_one_that_the_job_takes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+class Jobs(JobStandIn):
+    """An application that keeps what it is asked for, in order: a start with its options, a job, a stop."""
+
+    def __init__(self) -> None:
+        super().__init__(draw_plainly)
+        self.asked: list[str] = []
+
+    def start_application(self, submit_parameters: str) -> None:
+        self.asked.append(f"start {driver_options(submit_parameters)}")
+
+    def start_job_run(self, **parameters: Any) -> dict[str, str]:
+        options = parameters["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"]
+        self.asked.append(f"job {driver_options(options)}")
+        return super().start_job_run(**parameters)
+
+    def stop_application(self) -> None:
+        self.asked.append("stop")
+
+
+@pytest.mark.parametrize(
+    ("mode", "files", "runs"), [("full", 2, 1), ("test", 1, 1), ("test-then-full", 1, 2)]
+)
+def test_one_java_serves_all_jobs_of_a_run_and_ends_after_the_last(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: Any, files: int, runs: int
 ) -> None:
-    """One with other options would be ended, and another Java started."""
-    jobs, ahead = JobStandIn(draw_plainly), list[str]()
-    monkeypatch.setattr(jobs, "start_application", ahead.append)
+    """A driver that is started ahead with other options than those of the job would be replaced."""
+    jobs = Jobs()
     run_here(monkeypatch)
     draw_no_figures(monkeypatch)
     monkeypatch.setattr(runner, "LocalEmrServerless", lambda *_: jobs)
     write_mock_sky(tmp_path / "sky", files=2, rows=3_000, seed=21)
     config = tmp_path / "config.yaml"
-    config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), OPEN_GATES))
+    changes = {**OPEN_GATES, "execution.mini_test_files": files}
+    config.write_text(edited(yaml.safe_load(config_text("negative_sampling_v1")), changes))
     inputs = {"sweeps": tmp_path / "sky" / "sweeps", "positives": tmp_path / "sky" / "positives.csv"}
-    lensneg.run(config=config, **inputs, out=tmp_path / "out", mode="full")
-    [job] = jobs.started
-    wanted = driver_options(job["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"])
-    assert [driver_options(options) for options in ahead] == [wanted]
+    lensneg.run(config=config, **inputs, out=tmp_path / "out", mode=mode)
+    kinds, options = zip(*(asked.partition(" ")[::2] for asked in jobs.asked), strict=True)
+    assert kinds == (*("start", "job") * runs, "stop")
+    assert len({*options[:-1]}) == 1
