@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,11 @@ class Command:
             threading.Thread(target=process.stderr.read, daemon=True).start()
             while process.poll() is None:
                 for pid in java_of(process.pid):
-                    try:
+                    with suppress(ProcessLookupError, FileNotFoundError):  # it has just ended
                         self.java_bytes = max(self.java_bytes, harness.memory("VmHWM", pid))
                         self.starts_of_java.add(pid)
-                    except (ProcessLookupError, FileNotFoundError):
-                        pass  # it has just ended
-                time.sleep(0.1)
+                with suppress(subprocess.TimeoutExpired):  # often enough: to look takes time from the run
+                    process.wait(0.5)
         self.seconds = time.perf_counter() - begun
         if process.returncode:
             raise BenchmarkError(f"lensneg run --mode {mode} ended with {process.returncode}")

@@ -9,7 +9,7 @@ This module alone uses moto's internals, and moto's version is pinned. It change
   :class:`lensneg.local.emr.LocalEmrServerless`.
 - ``states:startExecution.sync:2`` passes its parameters on under botocore's names. moto leaves them under the
   names of Step Functions.
-- Whether a job or a nested execution has ended is looked at five times as often.
+- Whether a job or a nested execution has ended is looked at 25 times as often.
 - items.json, which Step Functions reads from S3, is put into moto's S3 when it has been planned. Tables stay
   on disk.
 """
@@ -50,7 +50,7 @@ from lensneg.schema.resources import SPARK_JOB, STATE_MACHINE
 _REGION: Final = "us-east-1"
 _ACCOUNT: Final = "123456789012"
 _ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/local"
-_POLL_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.02
 
 
 def substitutions(spark_submit_parameters: str, graph: Path = STATE_MACHINE) -> dict[str, str]:
@@ -130,7 +130,7 @@ class Machine:
         """
         started = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(data))
         arn = started["executionArn"]
-        record = stepfunctions_parser_backends[_ACCOUNT][_REGION].describe_execution(arn)
+        record = _record(arn)
         try:
             while record.status == "RUNNING":
                 time.sleep(_POLL_SECONDS)
@@ -141,6 +141,11 @@ class Machine:
         entered = [event.get("stateEnteredEventDetails", {}).get("name", "") for event in events]
         state = next(filter(None, reversed(entered)), "")
         return {**self._client.describe_execution(executionArn=arn), "state": state}
+
+
+def _record(arn: str) -> Any:
+    """Return moto's record of an execution."""
+    return stepfunctions_parser_backends[_ACCOUNT][_REGION].describe_execution(arn)
 
 
 @contextmanager
@@ -200,6 +205,11 @@ def _task_services(emr: LocalEmrServerless) -> Callable[[str], Any]:
         def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
             super()._normalise_parameters(parameters)
             self._to_boto_request(parameters, operation("stepfunctions", "StartExecution").input_shape)
+
+        def _build_sync2_resolver(self, env: Any, **arguments: Any) -> Callable[[], Any]:
+            record = _record(env.stack[-1]["ExecutionArn"])
+            resolve = super()._build_sync2_resolver(env=env, **arguments)
+            return lambda: None if record.status == "RUNNING" else resolve()
 
         def _normalise_response(
             self, response: Any, boto_service_name: str | None = None, service_action_name: str | None = None
