@@ -58,7 +58,6 @@ def _run(order: dict[str, Any]) -> None:
     except SystemExit as ended:
         if ended.code:
             raise
-    print(succeeded(order["job"]), flush=True)
 
 
 def _java() -> subprocess.Popen[bytes] | None:
@@ -93,27 +92,32 @@ def main() -> None:
     server: Any = socketserver.BaseServer
     server.serve_forever = partialmethod(server.serve_forever, poll_interval=_SECONDS_OF_POLL)
     orders: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    at_work = threading.Event()
+    at_work, at_end = threading.Event(), threading.Event()
     lines = os.fdopen(os.dup(0), encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a job reads no orders
 
     def listen() -> None:
         for line in lines:
-            at_work.set()
             orders.put(json.loads(line))
+        at_end.set()
         if at_work.is_set():
             os.killpg(0, signal.SIGKILL)
         orders.put(None)
 
     threading.Thread(target=listen, daemon=True).start()
     while (order := orders.get()) is not None:
+        at_work.set()
+        if at_end.is_set():  # nobody waits for the order
+            break
         try:
             _run(order)
         except Exception:
             traceback.print_exc()
             _fail_as_java_did()
             sys.exit(1)
-        at_work.clear()
+        at_work.clear()  # before another order or the end of the input can follow
+        if order:
+            print(succeeded(order["job"]), flush=True)
     _end_java()
 
 

@@ -167,8 +167,9 @@ def test_a_stop_cancels_the_job_that_is_under_way(bench: Bench) -> None:
     assert "being stopped" in bench.run("print(1)").state_details
 
 
-def test_a_driver_and_what_it_started_end_when_their_starter_is_killed(tmp_path: Path) -> None:
-    """Not even -9 leaves a job behind that goes on writing into a run."""
+@pytest.mark.parametrize("before", ["", "driver.warm_up()\n"])
+def test_a_driver_and_what_it_started_end_when_their_starter_is_killed(tmp_path: Path, before: str) -> None:
+    """Not even -9 leaves a job behind that goes on writing into a run, also one that waited for Java."""
     (tmp_path / "job.py").write_text(
         "import os, subprocess, time\n"
         "print(os.getpid(), subprocess.Popen(['sleep', '60']).pid, flush=True)\n"
@@ -178,7 +179,9 @@ def test_a_driver_and_what_it_started_end_when_their_starter_is_killed(tmp_path:
         "import os; from functools import partial; from pathlib import Path\n"
         "from lensneg.local.driver_process import Driver\n"
         f"job = {{'entryPoint': {str(tmp_path / 'job.py')!r}}}\n"
-        "Driver('', os.environ, Path('.')).run('1', job, partial(print, flush=True))\n"
+        "driver = Driver('', os.environ, Path('.'))\n"
+        f"{before}"
+        "driver.run('1', job, partial(print, flush=True))\n"
     )
     with subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
