@@ -36,7 +36,7 @@ from small_run import java_of
 
 from lensneg import storage
 from lensneg.local.emr import FINAL_STATES, LocalEmrServerless, local_submit_parameters
-from lensneg.local.engine import SPARK_JOB
+from lensneg.local.engine import SPARK_JOB, job_options, render, substitutions
 from lensneg.rules.split import split_of_pixel
 from lensneg.schema.columns import MANIFEST_SCHEMA
 
@@ -129,7 +129,7 @@ class LocalJobs:
         submit = {
             "entryPoint": str(SPARK_JOB),
             "entryPointArguments": ["--run", root],
-            "sparkSubmitParameters": local_submit_parameters(self._cores),
+            "sparkSubmitParameters": job_options(render(substitutions(local_submit_parameters(self._cores)))),
         }
         begun = time.perf_counter()
         answer = emr.start_job_run(
