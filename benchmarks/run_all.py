@@ -641,7 +641,7 @@ def plot_map(found: Result, path: Path) -> None:
         curve(axes, points, key)
     axes_style(axes, "rows of the sweep file", "seconds on one core", "Map: one sweep file, one core")
     ticks(axes, [s["rows"] / 1e6 for s in found["sizes"]], [millions(s["rows"]) for s in found["sizes"]])
-    axes.legend(fontsize=9)
+    figure.legend(fontsize=9, loc="outside lower center", ncols=3)
     figure.savefig(path)
     plt.close(figure)
 
@@ -660,7 +660,7 @@ def plot_draw(found: Result, path: Path) -> None:
         [s["rows"] / 1e6 for s in sizes],
         [f"{millions(s['rows'])}\n{s['drawn'] / 1e3:g} k drawn" for s in sizes],
     )
-    axes.legend(fontsize=9)
+    figure.legend(fontsize=9, loc="outside lower center", ncols=3)
     figure.savefig(path)
     plt.close(figure)
 
