@@ -293,7 +293,7 @@ class LocalEmrServerless:
         return driver
 
     def _keep(self, driver: Driver | None) -> None:
-        """Keep a driver for the next job. One is enough."""
+        """Keep a driver for the next job, or none. The one that was kept is asked to end."""
         with self._lock:
             idle, self._idle = self._idle, driver
         if idle is not None:

@@ -50,7 +50,7 @@ class Worker:
     Parameters
     ----------
     number : int
-        Of two workers, the one of lower number is the lesser one.
+        Of the free workers, that of the lowest number is taken.
     environment : dict of str to str
     log : Path
         The file of its log.

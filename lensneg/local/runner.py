@@ -102,19 +102,16 @@ def machine(
     make = LocalLambda if stream is None else partial(StreamingLambda, *stream)
     functions = make(workers, log_folder, on_done, environment=environment)
     emr = LocalEmrServerless(log_folder, watcher.draw_step)
-    try:
-        functions.warm_up()
-        # It imports moto, which takes as long as the processes take to begin.
-        from lensneg.local.engine import job_options, local_machine
+    functions.warm_up()
+    # It imports moto, which takes as long as the processes take to begin. They end with this one.
+    from lensneg.local.engine import job_options, local_machine
 
-        with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
-            try:
-                yield state_machine
-            finally:  # before moto stops, or a late call would go to a real account
-                emr.stop()
-                functions.stop()
-    finally:
-        functions.stop()
+    with local_machine(functions, emr, local_submit_parameters(workers)) as state_machine:
+        try:
+            yield state_machine
+        finally:  # before moto stops, or a late call would go to a real account
+            emr.stop()
+            functions.stop()
 
 
 def _goes_on(preflight: Invocation) -> bool:
