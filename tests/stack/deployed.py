@@ -35,7 +35,7 @@ def tool(path: str) -> str:
         missing = f"no .venv-stack/{path}: make .venv-stack (asl-validator needs npm)"
         if os.environ.get("LENSNEG_ALL_TOOLS"):
             pytest.fail(missing)
-        pytest.skip(missing)
+        pytest.skip(missing, allow_module_level=True)  # some modules ask as they are imported
     return str(program)
 
 
